@@ -1,0 +1,28 @@
+"""The ledger contract: an append-only copy of the record, idempotent by (rollout id, sequence)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from coalmine.records import LedgerEntry
+
+
+class LedgerStore(Protocol):
+    """One place entries are kept."""
+
+    async def append(self, book: str, entries: Sequence[LedgerEntry]) -> int:
+        """Append the entries that are not there yet to ``book`` (``<environment>/<service>[/<region>]``).
+
+        Returns:
+            How many were new.
+
+        Raises:
+            LedgerError: nothing of this call may be relied on; call again.
+        """
+        ...
+
+    async def read(self, book: str, since: datetime | None = None) -> list[LedgerEntry]:
+        """All entries of ``book`` at or after ``since``, in order of time; a torn last line is left out."""
+        ...

@@ -1,0 +1,47 @@
+"""The router contract: tiny, and the truth is read back each time (DESIGN section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from coalmine.records import Capabilities, Check, Confirmation, RouteState, Weights
+from coalmine.spec.canary import Route
+
+
+class Router(Protocol):
+    """One data plane. Every method is idempotent and safe to call from two workers at once."""
+
+    async def capabilities(self, route: Route) -> Capabilities:
+        """What this router can do for this route."""
+        ...
+
+    async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
+        """Everything that would make a step fail later: unknown backends, no healthy endpoint, too fine a weight."""
+        ...
+
+    async def read(self, route: Route) -> RouteState:
+        """The route as every proxy shows it now.
+
+        Raises:
+            RouterUnreachable: a proxy did not answer.
+            RouteRejected: the route does not exist or cannot be understood.
+        """
+        ...
+
+    async def apply(self, route: Route, weights: Weights, generation: int) -> RouteState:
+        """Write absolute weights under ``generation`` and say what was written.
+
+        The same generation with the same weights does nothing. Weights are validated before anything is written;
+        after a refusal of the data plane the last good state is put back.
+
+        Raises:
+            StaleGeneration: the route carries a newer generation, or the same one with other weights.
+            RouteRejected: validation or the data plane refused the weights.
+            RouterUnreachable: nothing is known to have been written.
+        """
+        ...
+
+    async def confirm(self, route: Route, generation: int) -> Confirmation:
+        """Whether every proxy shows ``generation`` (or a newer one is there: ``no``, with that reason)."""
+        ...

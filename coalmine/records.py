@@ -1,0 +1,577 @@
+"""The models that pass between workflows, activities and people: one in, one out.
+
+New fields always have defaults, so that old histories decode. The telling field comes first, because the
+Temporal UI cuts a result to its first fifty characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coalmine.spec.canary import Arms, CanarySpec, Ledger, Metric, Notifier, Policy, Role, Route, Source
+from coalmine.spec.durations import Duration
+
+TASK_QUEUE = "coalmine"
+"""Workflows, routes and looks."""
+SIDE_TASK_QUEUE = "coalmine-side"
+"""Hooks, notifications, probes, load: what may hang without delaying a rollback."""
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields of newer versions are let through, never an error."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, serialize_by_alias=True)
+
+
+class Phase(StrEnum):
+    """Where a rollout stands."""
+
+    ADMITTING = "admitting"
+    GATED = "gated"
+    STEPPING = "stepping"
+    HELD = "held"
+    PROMOTING = "promoting"
+    BAKING = "baking"
+    WINDOW = "window"
+    ROLLING_BACK = "rolling_back"
+    CLOSED = "closed"
+
+
+class Outcome(StrEnum):
+    """How a closed rollout ended."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+class Cause(StrEnum):
+    """What brought the outcome about."""
+
+    ANALYSIS = "analysis"
+    INCIDENT = "incident"
+    DEADLINE = "deadline"
+    HUMAN = "human"
+    ERROR = "error"
+
+
+class Action(StrEnum):
+    """What one look decides."""
+
+    CONTINUE = "continue"
+    ADVANCE = "advance"
+    PROMOTE = "promote"
+    HOLD = "hold"
+    ROLL_BACK = "roll_back"
+
+
+class Verb(StrEnum):
+    """What people can say to a rollout."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    PAUSE = "pause"
+    RESUME = "resume"
+    EXTEND = "extend"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+VerdictName = Literal["pass", "fail", "inconclusive", "no_data"]
+Weights = dict[str, float]
+"""Percent of traffic by backend; the values sum to 100."""
+
+
+def canary_id(environment: str, service: str, region: str | None = None) -> str:
+    """The workflow id of a canary: the lock of its service, environment and region (I6)."""
+    return "/".join(part for part in ("canary", environment, service, region) if part)
+
+
+def fleet_id(environment: str) -> str:
+    """The workflow id of an environment's fleet."""
+    return f"fleet/{environment}"
+
+
+def rollout_id(environment: str, service: str, region: str | None, version: str, number: int) -> str:
+    """``<environment>/<service>[/<region>]/<version>/<n>``."""
+    return "/".join(part for part in (environment, service, region, version, str(number)) if part)
+
+
+# ------------------------------------------------------------------------------------------------ traffic
+
+
+class ProxyState(Record):
+    """What one proxy shows of a route."""
+
+    proxy: str
+    ok: bool = True
+    generation: int = 0
+    weights: Weights = {}
+    detail: str = ""
+
+
+class RouteState(Record):
+    """A route as it was read back. ``generation`` is the highest any proxy or the file shows."""
+
+    weights: Weights
+    generation: int
+    proxies: list[ProxyState] = []
+
+
+class Confirmation(Record):
+    """Whether every proxy shows a generation."""
+
+    answer: Literal["yes", "no", "unsupported"]
+    reason: str = ""
+    proxies: list[ProxyState] = []
+
+
+class Capabilities(Record):
+    """What a router can do."""
+
+    fencing: Literal["strict", "advisory"]
+    granularity: float
+    """Smallest step of a weight, in percent."""
+    confirm: bool = True
+    header_match: bool = False
+    cookie_match: bool = False
+    mirror: bool = False
+    stickiness: bool = False
+
+
+class Check(Record):
+    """One admission check with its reason."""
+
+    ok: bool
+    name: str
+    reason: str = ""
+
+
+class RouteRequest(Record):
+    """Name the route to read."""
+
+    route: Route
+
+
+class RouteCheckRequest(Record):
+    """Ask whether a route can carry these weights for these backends, before anything is written."""
+
+    route: Route
+    arms: Arms
+    weights: list[float]
+
+
+class RouteChecks(Record):
+    """What the router says of a route before the first write."""
+
+    checks: list[Check]
+
+
+class ShiftRequest(Record):
+    """Absolute weights under a generation; applying it twice is applying it once."""
+
+    weights: Weights
+    generation: int
+    route: Route
+    confirm_within: Duration = timedelta(seconds=5)
+
+
+# ------------------------------------------------------------------------------------------------ metrics
+
+
+class Window(Record):
+    """``(start, end]`` in UTC, fixed by the workflow: a retry collects the very same numbers."""
+
+    start: datetime
+    end: datetime
+
+
+class ArmCounts(Record):
+    """Exact counts of one arm in one window. ``buckets`` are per bucket, not cumulative, the last is +Inf."""
+
+    total: int
+    events: int | None = None
+    buckets: list[int] | None = None
+
+
+class MetricCounts(Record):
+    """What one metric counted in one window, or why it has nothing to say."""
+
+    metric: str
+    status: Literal["ok", "no_data"] = "ok"
+    baseline: ArmCounts | None = None
+    canary: ArmCounts | None = None
+    bounds: list[float] | None = None
+    """Upper bucket bounds in seconds, without +Inf, equal for both arms."""
+    reason: str = ""
+    """For ``no_data``: empty, stale, partial, NaN or unreachable, in a sentence."""
+    warnings: list[str] = []
+    queries: list[str] = []
+
+
+class CollectRequest(Record):
+    """Collect one window for all metrics. ``arms`` names which arms must answer (the bake has only the canary)."""
+
+    window: Window
+    metrics: list[Metric]
+    arms: Arms
+    sources: dict[str, Source]
+    compare: bool = True
+    rollout_id: str = ""
+    look: int = 0
+
+
+class Collected(Record):
+    """The counts of one look."""
+
+    metrics: list[MetricCounts]
+    window: Window
+
+
+# --------------------------------------------------------------------------------------------- evaluation
+
+
+class ChannelHistory(Record):
+    """What earlier looks say of one channel's noise: excess dispersion per unit of information, autocorrelation."""
+
+    tau2: float
+    rho: float = 0.0
+
+
+class ServiceHistory(Record):
+    """The noise of a service, by metric and channel; fixed at admission for the whole rollout."""
+
+    looks: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    load: float = 0.0
+    """Requests per second, both arms."""
+    channels: dict[str, dict[str, ChannelHistory]] = {}
+
+
+class HistoryRequest(Record):
+    """Ask the ledger for the noise of a service."""
+
+    service: str
+    environment: str
+    region: str | None = None
+    metrics: list[Metric]
+    ledger: Ledger
+    now: datetime
+
+
+class Judge(Record):
+    """All the judge needs besides the counts: fixed at admission."""
+
+    metrics: list[Metric]
+    policy: Policy
+    planned_looks: int
+    history: ServiceHistory | None = None
+
+
+class Evidence(Record):
+    """The state of the sequential tests: O(1) in the number of looks; opaque outside ``coalmine.analysis``."""
+
+    looks: int = 0
+    state: dict[str, Any] = {}
+
+
+class EvaluateRequest(Record):
+    """Fold one look into the evidence.
+
+    ``share`` is the canary's configured share of traffic in this window (0-1; None when it changed within the
+    window, then the sample ratio is not tested). ``stage`` is ``compare`` while both arms run, ``bake`` when only
+    the canary does.
+    """
+
+    judge: Judge
+    counts: list[MetricCounts]
+    stage: Literal["compare", "bake"] = "compare"
+    share: float | None = None
+    new_step: bool = False
+    extension: bool = False
+    evidence: Evidence | None = None
+
+
+class MetricVerdict(Record):
+    """What the evidence says of one metric so far."""
+
+    verdict: VerdictName
+    metric: str
+    role: Role = "guardrail"
+    sentence: str = ""
+    """The verdict in one plain sentence with its numbers."""
+    effect: float | None = None
+    """Canary over baseline, as an odds ratio."""
+    interval: tuple[float, float] | None = None
+    """Anytime-valid interval of the effect."""
+    margin: float | None = None
+    no_harm: bool = False
+    log_e_harm: float = 0.0
+    log_e_no_harm: float = 0.0
+    baseline: float | None = None
+    """Pooled level of the baseline in the metric's own unit (a share for ratio, seconds at p99 for latency)."""
+    canary: float | None = None
+    baseline_requests: int = 0
+    canary_requests: int = 0
+
+
+class Finding(StrEnum):
+    """What the judge found over all metrics, before phases, gates and people come in."""
+
+    CRASH = "crash"
+    SAMPLE_RATIO = "sample_ratio"
+    HARM = "harm"
+    HARM_UNSURE = "harm_unsure"
+    """Harm, but without history and small, or resting on scores alone: ask a human (EVALUATION.md section 4)."""
+    SIGNAL = "signal"
+    NO_DATA = "no_data"
+    NO_HARM = "no_harm"
+    UNDECIDED = "undecided"
+
+
+class Evaluation(Record):
+    """The result of one look."""
+
+    finding: Finding
+    reason: str
+    """One plain sentence, with the numbers that decided."""
+    verdicts: list[MetricVerdict]
+    canary_requests: int = 0
+    """Canary requests in this window."""
+    log_e_harm: float = 0.0
+    evidence: Evidence
+
+
+# ------------------------------------------------------------------------------------- what people say
+
+
+class Submission(Record):
+    """A start: the spec, who asked, and whether automation did."""
+
+    spec: CanarySpec
+    by: str
+    automated: bool = False
+    reason: str = ""
+    advise: bool = False
+
+
+class CommandInput(Record):
+    """The payload of every signal and update people send: ``{"by": "ana", "reason": "ok"}``."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    by: str = Field(min_length=1)
+    reason: str = ""
+    gate: str | None = None
+    attempt: int | None = None
+    for_: Duration | None = Field(default=None, alias="for")
+
+
+class CommandReceipt(Record):
+    """The answer to a command that was taken."""
+
+    message: str
+    phase: Phase
+
+
+class Receipt(Record):
+    """The answer to a submission."""
+
+    disposition: Literal["started", "attached", "promoted", "blocked", "rejected"]
+    workflow_id: str
+    run_id: str = ""
+    rollout_id: str = ""
+    version: str = ""
+    phase: Phase = Phase.ADMITTING
+    checks: list[Check] = []
+    reason: str = ""
+
+
+# ----------------------------------------------------------------------------- the record and the ledger
+
+
+class LedgerEntry(Record):
+    """One line of the ledger, idempotent by (rollout_id, sequence)."""
+
+    kind: str
+    """``admitted`` ``shifted`` ``look`` ``advance`` ``hold`` ``command`` ``refused`` ``closed`` ..."""
+    rollout_id: str
+    sequence: int
+    at: datetime
+    reason: str = ""
+    by: str = ""
+    phase: Phase | None = None
+    data: dict[str, Any] = {}
+
+
+class LedgerWrite(Record):
+    """Append these entries; those already there (by sequence) are skipped."""
+
+    entries: list[LedgerEntry]
+    ledger: Ledger
+    service: str
+    environment: str
+    region: str | None = None
+
+
+class Written(Record):
+    """How many entries were new."""
+
+    written: int
+
+
+class Notification(Record):
+    """One message to people."""
+
+    title: str
+    text: str = ""
+    severity: Literal["info", "warning", "critical"] = "info"
+    rollout_id: str = ""
+    workflow_id: str = ""
+    phase: Phase | None = None
+    outcome: Outcome | None = None
+    key: str = ""
+    """Idempotency key: the same message is not shown twice by channels that can tell."""
+
+
+class NotifyRequest(Record):
+    """A message and the channels it goes to."""
+
+    notification: Notification
+    channels: list[Notifier]
+
+
+class Done(Record):
+    """Nothing to say but that it is done."""
+
+    detail: str = ""
+
+
+class HookRequest(Record):
+    """Post to one hook; ``key`` is the idempotency key, the same for every retry."""
+
+    url: str
+    hook: str
+    key: str
+    rollout_id: str
+    service: str
+    environment: str
+    region: str | None = None
+    version: str = ""
+    baseline_version: str = ""
+    reason: str = ""
+
+
+# --------------------------------------------------------------------------------------------------- fleet
+
+
+class Ban(Record):
+    """A version automation may not start again until a human lifts it."""
+
+    service: str
+    version: str
+    region: str | None = None
+    by: str = ""
+    reason: str = ""
+    at: datetime | None = None
+    rollout_id: str = ""
+
+
+class FleetRequest(Record):
+    """What a rollout or a person asks of the fleet. ``admit`` is answered by the signal ``fleet_answer``."""
+
+    verb: Literal["admit", "ban", "unban"]
+    environment: str
+    service: str
+    version: str
+    region: str | None = None
+    workflow_id: str = ""
+    run_id: str = ""
+    request_id: str = ""
+    by: str = ""
+    automated: bool = False
+    reason: str = ""
+    rollout_id: str = ""
+
+
+class FleetAnswer(Record):
+    """The fleet's answer to ``admit``: the number of the rollout, and the ban if there is one."""
+
+    request_id: str
+    number: int
+    ban: Ban | None = None
+
+
+# ------------------------------------------------------------------------------------------------- load
+
+
+class LoadRequest(Record):
+    """Open-loop load: requests are due at fixed times whether or not earlier ones came back."""
+
+    url: str
+    rate: float
+    """Requests per second."""
+    duration: Duration
+    headers: dict[str, str] = {}
+    timeout: Duration = timedelta(seconds=10)
+    seed: int = 0
+
+
+class LoadReport(Record):
+    """What the load saw. Latencies count from when a request was due (no coordinated omission), in seconds."""
+
+    sent: int
+    ok: int
+    failed: int
+    statuses: dict[str, int] = {}
+    errors: dict[str, int] = {}
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+    max_sched_late: float = 0.0
+    seconds: float = 0.0
+
+
+# ------------------------------------------------------------------------ activities, by name and type
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+
+
+@dataclass(frozen=True)
+class ActivitySignature(Generic[In, Out]):
+    """An activity as workflows see it: its name and its two models."""
+
+    name: str
+    input: type[In]
+    output: type[Out]
+    task_queue: str = TASK_QUEUE
+
+
+READ_ROUTE = ActivitySignature("read_route", RouteRequest, RouteState)
+CHECK_ROUTE = ActivitySignature("check_route", RouteCheckRequest, RouteChecks)
+SHIFT = ActivitySignature("shift", ShiftRequest, RouteState)
+COLLECT = ActivitySignature("collect", CollectRequest, Collected)
+EVALUATE = ActivitySignature("evaluate", EvaluateRequest, Evaluation)
+READ_HISTORY = ActivitySignature("read_history", HistoryRequest, ServiceHistory)
+WRITE_LEDGER = ActivitySignature("write_ledger", LedgerWrite, Written)
+ASK_FLEET = ActivitySignature("ask_fleet", FleetRequest, Done)
+NOTIFY = ActivitySignature("notify", NotifyRequest, Done, SIDE_TASK_QUEUE)
+RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, SIDE_TASK_QUEUE)
+GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, SIDE_TASK_QUEUE)
+
+SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
+    READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
+    GENERATE_LOAD,
+)  # fmt: skip

@@ -1,0 +1,48 @@
+"""Durations as people write them: ``250ms`` ``30s`` ``5m`` ``2h`` ``7d``, and ``1h30m``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
+PATTERN = r"^(\d+(\.\d+)?(ms|[dhms]))+$"
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Turn ``5m`` into a timedelta.
+
+    Raises:
+        ValueError: not a duration; says what one looks like.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(PATTERN, value.strip()):
+        raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 7d")
+    total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    return timedelta(milliseconds=total)
+
+
+def format_duration(value: timedelta) -> str:
+    """Turn a timedelta into the shortest exact text ``parse_duration`` reads back, such as ``1h30m``."""
+    left = round(value / timedelta(milliseconds=1))
+    if left <= 0:
+        return "0s"
+    text = ""
+    for unit, size in _UNITS.items():
+        count, left = divmod(left, size)
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["30s", "5m", "2h"]}),
+]
+"""A timedelta in Python, ``5m`` in YAML and JSON."""
