@@ -1,0 +1,256 @@
+"""What people can say to a rollout, in which phase, and what it does to its state.
+
+One function for signals and updates: ``refusal`` says why not (and changes nothing), ``carry_out`` does it. Pure: time
+comes in as an argument. The table verb x phase is in docs/commands.md.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from coalmine.decisions import INCONCLUSIVE, guardrail_failures
+from coalmine.records import CommandInput, Finding, Phase, Verb
+from coalmine.rollout import Approval, GateState, Order, RolloutState, approval_of, approvers
+from coalmine.spec.durations import format_duration
+
+DEFAULT_EXTENSION = timedelta(minutes=30)
+ACKNOWLEDGED = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
+"""Findings a resume takes note of, so that they do not hold again; clocks start anew instead."""
+_BEFORE_FULL = {Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD}
+_ENDED = {Phase.ROLLING_BACK, Phase.CLOSED}
+
+
+def decode(verb: Verb, data: Any) -> CommandInput:
+    """Read what a person sent.
+
+    Raises:
+        ValueError: it cannot be used; says which field, what it was and what to send instead.
+    """
+    hint = f'send {{"by": "ana", "reason": "..."}}, as in: --name {verb} --input \'{{"by":"ana","reason":"ok"}}\''
+    if not isinstance(data, dict):
+        raise ValueError(f"input must be a JSON object, not {_short(data)}; {hint}")
+    try:
+        command = CommandInput.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise ValueError(f"'{field}' is missing; {hint}") from None
+        if first["type"] == "extra_forbidden":
+            raise ValueError(f"'{field}' is not known here (known: {', '.join(_KNOWN)}); {hint}") from None
+        raise ValueError(f"'{field}' is {_short(first.get('input'))}: {first['msg']}; {hint}") from None
+    if not command.by.strip():
+        raise ValueError(f"'by' is empty: say who you are; {hint}")
+    if command.for_ is not None and command.for_ <= timedelta(0):
+        raise ValueError(f"'for' is {_short(data.get('for'))}: it must be longer than zero, such as 30m")
+    if command.for_ is not None and verb is not Verb.EXTEND:
+        raise ValueError("'for' belongs to extend only")
+    if (command.gate is not None or command.attempt is not None) and verb not in (Verb.APPROVE, Verb.REJECT):
+        raise ValueError("'gate' and 'attempt' belong to approve and reject only")
+    return command
+
+
+_KNOWN = ("by", "reason", "gate", "attempt", "for")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def refusal(state: RolloutState, verb: Verb, command: CommandInput) -> str | None:
+    """Why this verb means nothing now, or None when it can be carried out."""
+    phase = state.phase
+    if phase is Phase.CLOSED:
+        return f"the rollout is closed ({state.outcome or 'cancelled'}); nothing can be sent to it any more"
+    if phase is Phase.ROLLING_BACK:
+        return None if verb is Verb.ROLLBACK else "the rollout is rolling back; it ends when the route reads back right"
+    if state.order is not None and verb is not Verb.ROLLBACK:
+        return f"{state.order.by} ordered {state.order.verb} just before; it is being carried out"
+    match verb:
+        case Verb.ROLLBACK:
+            return None
+        case Verb.REJECT:
+            return _refuse_reject(state, command)
+        case Verb.APPROVE:
+            return _refuse_approve(state, command)
+        case Verb.PAUSE:
+            return _refuse_pause(state)
+        case Verb.RESUME:
+            return (
+                None if state.paused or state.held else f"it is neither paused nor held, but {phase}: nothing to resume"
+            )
+        case Verb.EXTEND:
+            return _refuse_extend(state)
+        case Verb.PROMOTE:
+            return _refuse_promote(state)
+
+
+def _refuse_reject(state: RolloutState, command: CommandInput) -> str | None:
+    if state.phase not in _BEFORE_FULL or state.stage_is_bake:
+        return f"the rollout is {state.phase}, past its gates: send rollback to take it back"
+    return _gate_or_reason(state, command)[1] if command.gate or command.attempt else None
+
+
+def _refuse_approve(state: RolloutState, command: CommandInput) -> str | None:
+    gate, reason = _gate_or_reason(state, command)
+    if gate is None:
+        return reason
+    if state.gate_open(gate):
+        return None
+    allowed = approvers(state.spec, approval_of(state.spec, gate.step))
+    if allowed is not None and command.by not in allowed:
+        return f"{command.by} may not approve gate '{gate.name}': it asks for one of {', '.join(sorted(allowed))}"
+    return None
+
+
+def _gate_or_reason(state: RolloutState, command: CommandInput) -> tuple[GateState | None, str]:
+    waiting = state.waiting_gate()
+    names = ", ".join(f"'{gate.name}'" for gate in state.gates)
+    if command.gate is None:
+        if waiting is None:
+            ahead = f"; gates of this rollout: {names} (name one to approve it early)" if names else ""
+            return None, f"no gate is waiting now: the rollout is {state.phase}{ahead}"
+        gate = waiting
+    else:
+        named = next((gate for gate in state.gates if gate.name == command.gate), None)
+        if named is None:
+            return None, f"there is no gate '{command.gate}'" + (
+                f"; the gates are {names}" if names else " in this rollout"
+            )
+        gate = named
+    if gate.step <= state.step:
+        return None, f"gate '{gate.name}' was passed already: the rollout is at step {state.step + 1}"
+    if command.attempt is not None and command.attempt != gate.attempt:
+        return (
+            None,
+            f"gate '{gate.name}' is at attempt {gate.attempt}, not {command.attempt}: a stale decision opens nothing",
+        )
+    return gate, ""
+
+
+def _refuse_pause(state: RolloutState) -> str | None:
+    if state.phase in (Phase.GATED, Phase.STEPPING, Phase.BAKING):
+        return None
+    if state.phase is Phase.HELD:
+        return "it is held and does not advance anyhow; extend moves its deadline"
+    return f"there is nothing to pause while it is {state.phase}"
+
+
+def _refuse_extend(state: RolloutState) -> str | None:
+    if state.phase in (Phase.STEPPING, Phase.HELD, Phase.BAKING, Phase.WINDOW):
+        return None
+    if state.phase is Phase.GATED:
+        return None if state.deadline() else "no gate is waiting with a deadline"
+    return f"there is nothing to extend while it is {state.phase}"
+
+
+def _refuse_promote(state: RolloutState) -> str | None:
+    if state.phase not in _BEFORE_FULL or state.stage_is_bake:
+        return f"the rollout is {state.phase}: all traffic is on the canary already"
+    if state.phase is Phase.ADMITTING:
+        return "the rollout is still being admitted"
+    failing = guardrail_failures(state.verdicts, state.finding)
+    if failing:
+        return f"a guardrail fails ({', '.join(failing)}): promote is refused; roll back, or wait for it to recover"
+    return None
+
+
+def carry_out(state: RolloutState, verb: Verb, command: CommandInput, now: datetime) -> str:
+    """Do what was said and tell what that means. Call it only when ``refusal`` is None."""
+    match verb:
+        case Verb.ROLLBACK:
+            return _order(state, verb, command, "rolling back now")
+        case Verb.REJECT:
+            return _order(state, verb, command, "rejected: rolling back now")
+        case Verb.PROMOTE:
+            state.paused, state.paused_at = False, None
+            return _order(state, verb, command, "promoting to 100 % now, past steps and gates")
+        case Verb.APPROVE:
+            return _approve(state, command, now)
+        case Verb.PAUSE:
+            if state.paused:
+                return "it was paused already"
+            state.paused, state.paused_at = True, now
+            stopped = "the bake's clock stops" if state.phase is Phase.BAKING else "it will not advance"
+            return f"paused: {stopped}; looks go on, and a failing guardrail still rolls back"
+        case Verb.RESUME:
+            return _resume(state, now)
+        case Verb.EXTEND:
+            return _extend(state, command.for_ or DEFAULT_EXTENSION)
+
+
+def _order(state: RolloutState, verb: Verb, command: CommandInput, meaning: str) -> str:
+    if state.phase is Phase.ROLLING_BACK or (state.order is not None and state.order.verb is not Verb.PROMOTE):
+        return "it is rolling back already"
+    state.order = Order(verb=verb, by=command.by, reason=command.reason)
+    return meaning
+
+
+def _approve(state: RolloutState, command: CommandInput, now: datetime) -> str:
+    gate, reason = _gate_or_reason(state, command)
+    if gate is None:
+        raise AssertionError(f"approve was not refused: {reason}")
+    if any(given.by == command.by and given.attempt == gate.attempt for given in gate.approvals):
+        return f"{command.by} approved gate '{gate.name}' already"
+    gate.approvals.append(Approval(by=command.by, attempt=gate.attempt, at=now, reason=command.reason))
+    if state.gate_open(gate):
+        return f"gate '{gate.name}' is open"
+    wanted = approval_of(state.spec, gate.step).count
+    given = len({yes.by for yes in gate.approvals if yes.attempt == gate.attempt})
+    return f"gate '{gate.name}' has {given} of {wanted} approvals"
+
+
+def _resume(state: RolloutState, now: datetime) -> str:
+    if state.held is not None:
+        held, state.held = state.held, None
+        state.phase = held.resume_to
+        if held.finding in ACKNOWLEDGED and held.finding not in state.acknowledged:
+            state.acknowledged.append(held.finding)
+        for gate in state.gates:
+            if gate.step == state.step + 1 and gate.deadline is not None and gate.deadline <= now:
+                gate.attempt, gate.waiting_since, gate.deadline = gate.attempt + 1, None, None
+        if held.finding == INCONCLUSIVE:
+            state.step_extra += state.spec.policy.max_extension.total_seconds()
+        state.no_data_since = None
+        _end_pause(state, now)
+        return f"resumed: '{held.reason}' is taken note of; looks go on at {state.canary_share():g} %"
+    _end_pause(state, now)
+    return "resumed"
+
+
+def _end_pause(state: RolloutState, now: datetime) -> None:
+    if state.paused and state.paused_at is not None and state.phase is Phase.BAKING and state.bake_ends is not None:
+        state.bake_ends += now - state.paused_at
+    state.paused, state.paused_at = False, None
+
+
+def _extend(state: RolloutState, longer: timedelta) -> str:
+    text = format_duration(longer)
+    if state.held is not None:
+        state.held.deadline += longer
+        return f"the hold ends {text} later"
+    if state.phase is Phase.BAKING and state.bake_ends is not None:
+        state.bake_ends += longer
+        return f"the bake ends {text} later"
+    if state.phase is Phase.WINDOW and state.window_ends is not None:
+        state.window_ends += longer
+        return f"the rollback window ends {text} later"
+    gate = state.waiting_gate()
+    if state.phase is Phase.GATED and gate is not None and gate.deadline is not None:
+        gate.deadline += longer
+        return f"gate '{gate.name}' waits {text} longer"
+    state.step_extra += longer.total_seconds()
+    return f"the step lasts {text} longer"
+
+
+def can_send(state: RolloutState) -> list[Verb]:
+    """The verbs that would be taken now from somebody entitled to."""
+    if state.phase is Phase.ROLLING_BACK:
+        return []
+    someone = CommandInput(by="*")
+    verbs = [verb for verb in Verb if verb is not Verb.APPROVE and refusal(state, verb, someone) is None]
+    return ([Verb.APPROVE] if state.waiting_gate() is not None and state.phase is not Phase.CLOSED else []) + verbs

@@ -1,0 +1,188 @@
+"""What people see of a rollout: the status model, and the Markdown page in the Temporal UI's current details. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from coalmine.commands import can_send
+from coalmine.records import GateStatus, LedgerEntry, Outcome, Phase, RolloutStatus, StepStatus, canary_id
+from coalmine.rollout import GateState, RolloutState, approval_of
+
+PAGE_LIMIT = 3_500
+"""Characters of the page: the UI sends it URL-encoded, and a reverse proxy may allow 8 KB."""
+_LOOKS_SHOWN = 6
+
+
+def status(state: RolloutState) -> RolloutStatus:
+    """The answer to the query ``status``."""
+    spec, arms = state.spec, state.spec.arms
+    gate = state.waiting_gate()
+    return RolloutStatus(
+        phase=state.phase,
+        outcome=state.outcome,
+        cause=state.cause,
+        exit=state.exit_code,
+        reason=state.reason,
+        service=spec.service,
+        environment=spec.environment,
+        region=spec.region,
+        version=arms.canary.version,
+        baseline_version=arms.baseline.version,
+        rollout_id=state.rollout_id,
+        workflow_id=state.workflow_id or canary_id(spec.environment, spec.service, spec.region),
+        run_id=state.run_id,
+        by=state.submission.by,
+        automated=state.submission.automated,
+        advise=state.advise,
+        step=max(state.step, 0),
+        steps=[_step_status(state, index) for index in range(len(spec.steps))],
+        weights=state.weights,
+        canary_weight=state.canary_share(),
+        generation=state.generation,
+        looks=state.looks,
+        planned_looks=state.planned_looks,
+        verdicts=state.verdicts,
+        unmet=state.unmet,
+        next_look_at=state.next_look,
+        step_ends_at=state.step_ends,
+        deadline_at=state.deadline(),
+        gate=_gate_status(state, gate) if gate else None,
+        paused=state.paused,
+        held_reason=state.held.reason if state.held else "",
+        canary_requests=state.canary_requests,
+        step_requests=state.step_requests,
+        history_note=state.history_note,
+        restored=state.restored,
+        refused=state.refused,
+        can_send=can_send(state),
+        ledger_backlog=len(state.backlog),
+        started_at=state.started_at,
+        closed_at=state.closed_at,
+    )
+
+
+def _step_status(state: RolloutState, index: int) -> StepStatus:
+    step, gate = state.spec.steps[index], state.gate_before(index)
+    past = state.phase in (Phase.PROMOTING, Phase.WINDOW) or state.stage_is_bake or state.outcome is Outcome.PROMOTED
+    return StepStatus.model_validate(
+        {
+            "weight": step.weight,
+            "for": step.for_,
+            "min_requests": step.min_requests,
+            "gate": gate.name if gate else None,
+            "state": "done" if index < state.step or past else "now" if index == state.step else "todo",
+            "started_at": state.step_started if index == state.step else None,
+        }
+    )
+
+
+def _gate_status(state: RolloutState, gate: GateState) -> GateStatus:
+    approval = approval_of(state.spec, gate.step)
+    return GateStatus(
+        name=gate.name,
+        step=gate.step,
+        attempt=gate.attempt,
+        state="open" if state.gate_open(gate) else "waiting" if gate.waiting_since else "closed",
+        by=approval.by,
+        count=approval.count,
+        approvals=[given.by for given in gate.approvals if given.attempt == gate.attempt],
+        deadline=gate.deadline,
+    )
+
+
+def headline(state: RolloutState) -> str:
+    """One line: versions, phase and weight."""
+    arms = state.spec.arms
+    where = f"{state.spec.service} {arms.baseline.version} → {arms.canary.version}"
+    ended = state.outcome or ("cancelled" if state.cancelled else None)
+    paused = ", paused" if state.paused else ""
+    phase = "rolling back" if state.phase is Phase.ROLLING_BACK else str(state.phase)
+    return f"{where}: {ended if ended and state.phase is Phase.CLOSED else phase} at {state.canary_share():g} %{paused}"
+
+
+def page(state: RolloutState) -> str:
+    """The current details: state, steps, verdicts, looks, unmet conditions, and what can be sent."""
+    parts = [f"## {headline(state)}", _facts(state), _steps(state), _verdicts(state), _looks(state)]
+    if state.unmet and state.phase is not Phase.CLOSED:
+        parts.append("**Not yet:** " + "; ".join(state.unmet))
+    verbs = can_send(state)
+    if verbs:
+        parts.append(
+            "**You can send:** " + " ".join(f"`{verb}`" for verb in verbs) + ' with `{"by": "you", "reason": ""}`'
+        )
+    if state.refused:
+        last = state.refused[-3:]
+        parts.append(
+            "**Refused:**\n" + "\n".join(f"- {r.at:%H:%M:%S} `{r.verb}` {r.by}: {_cell(r.reason, 160)}" for r in last)
+        )
+    text = "\n\n".join(part for part in parts if part)
+    return text if len(text) <= PAGE_LIMIT else text[: PAGE_LIMIT - 2] + " …"
+
+
+def _facts(state: RolloutState) -> str:
+    facts = [f"`{state.rollout_id}`" if state.rollout_id else "", f"started by {state.submission.by}"]
+    if state.advise:
+        facts.append("**advice only: no traffic is shifted**")
+    if state.held is not None:
+        action = state.spec.policy.held.action.replace("_", " ")
+        facts.append(f"**held**: {state.held.reason}; {action} at {_clock(state.held.deadline)}")
+    gate = state.waiting_gate()
+    if gate is not None:
+        wanted = approval_of(state.spec, gate.step)
+        who = ", ".join(wanted.by) or "anyone"
+        facts.append(f"**gate `{gate.name}` waits** for {wanted.count} of {who} until {_clock(gate.deadline)}")
+    if state.reason:
+        facts.append(state.reason)
+    if state.history_note:
+        facts.append(state.history_note)
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _steps(state: RolloutState) -> str:
+    marks = {"done": "●", "now": "◐", "todo": "○"}
+    shown = [f"{marks[step.state]} {step.weight:g} %" for step in status(state).steps]
+    return "`" + "  ".join([*shown, ("●" if state.canary_share() >= 100 else "○") + " 100 %"]) + "`"
+
+
+def _verdicts(state: RolloutState) -> str:
+    if not state.verdicts:
+        return ""
+    rows = ["| metric | verdict | effect | interval | margin |", "|---|---|---:|---|---:|"]
+    for verdict in state.verdicts:
+        effect = f"×{verdict.effect:.2f}" if verdict.effect is not None else "–"
+        interval = f"×{verdict.interval[0]:.2f} … ×{verdict.interval[1]:.2f}" if verdict.interval else "–"
+        margin = f"×{verdict.margin:g}" if verdict.margin else "–"
+        name = verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)"
+        rows.append(f"| {name} | {verdict.verdict} | {effect} | {interval} | {margin} |")
+    return "\n".join(rows) + ("\n\n" + state.finding_reason if state.finding_reason else "")
+
+
+def _looks(state: RolloutState) -> str:
+    looks = [entry for entry in state.log if entry.kind == "look"][-_LOOKS_SHOWN:]
+    if not looks:
+        return ""
+    rows = ["| look | at | weight | canary requests | decision | why |", "|---:|---|---:|---:|---|---|"]
+    rows += [_look_row(entry) for entry in looks]
+    return "\n".join(rows)
+
+
+def _look_row(entry: LedgerEntry) -> str:
+    data = entry.data
+    cells = (
+        data.get("look", ""),
+        f"{entry.at:%H:%M:%S}",
+        f"{data.get('weight', 0):g} %",
+        f"{data.get('canary_requests', 0):,}",
+        data.get("action", ""),
+        _cell(entry.reason, 90),
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _cell(text: str, limit: int) -> str:
+    flat = text.replace("|", "/").replace("\n", " ")
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def _clock(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "?"

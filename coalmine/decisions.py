@@ -1,0 +1,154 @@
+"""Evidence and policy -> continue, advance, promote, hold or roll back. Pure; called by the workflow at every look.
+
+The judge says what it found (``coalmine.analysis``); this says what follows from it for a rollout that stands where it
+stands: its clock, its gates, its people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from coalmine.records import Action, Cause, Finding, MetricVerdict
+from coalmine.rollout import RolloutState
+from coalmine.spec.durations import format_duration
+
+INCONCLUSIVE = "inconclusive"
+NO_DATA = "no_data"
+HARM_FINDINGS = frozenset({Finding.CRASH, Finding.HARM})
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now, why in one sentence, and what still stands in the way."""
+
+    action: Action
+    reason: str
+    cause: Cause | None = None
+    finding: str = ""
+    unmet: tuple[str, ...] = ()
+
+
+def guardrail_failures(verdicts: Sequence[MetricVerdict], finding: Finding | None) -> list[str]:
+    """Guardrails that fail now, by name; the crash guard and a joint harm count as all of them together.
+
+    Harm the judge is not sure of fails nobody: a human was asked, and may say promote.
+    """
+    if finding is Finding.HARM_UNSURE:
+        return []
+    failing = [verdict.metric for verdict in verdicts if verdict.role == "guardrail" and verdict.verdict == "fail"]
+    if not failing and finding in HARM_FINDINGS:
+        return ["the guardrails together"]
+    return failing
+
+
+def decide(state: RolloutState, now: datetime) -> Decision:
+    """What follows from the latest evidence at this moment; does not change the state.
+
+    The order is EVALUATION.md section 4: crash, sample ratio, harm, data, signals, then clock, gates and no harm.
+    """
+    alarm = _alarm(state, now)
+    if alarm is not None:
+        return alarm
+    unmet = unmet_conditions(state, now)
+    if not unmet:
+        if state.stage_is_bake:
+            return Decision(Action.PROMOTE, "the bake is over and no absolute limit was violated")
+        if state.is_last_step:
+            return Decision(Action.PROMOTE, f"no harm is shown for every guardrail: {state.finding_reason}")
+        return Decision(Action.ADVANCE, f"time and requests of step {state.step + 1} are met and no guardrail fails")
+    overdue = _inconclusive(state, now)
+    if overdue is not None:
+        return overdue
+    return Decision(Action.CONTINUE, state.finding_reason or "waiting for the first look", unmet=tuple(unmet))
+
+
+def _alarm(state: RolloutState, now: datetime) -> Decision | None:
+    policy, finding, why = state.spec.policy, state.finding, state.finding_reason
+    if finding in HARM_FINDINGS and finding is not None:
+        return Decision(Action.ROLL_BACK, why, Cause.ANALYSIS, finding)
+    if finding in (Finding.SAMPLE_RATIO, Finding.HARM_UNSURE) and finding not in state.acknowledged:
+        return Decision(Action.HOLD, why, Cause.ANALYSIS, finding)
+    if state.no_data_since is not None and NO_DATA not in state.acknowledged:
+        silent = now - state.no_data_since
+        if silent >= policy.no_data_limit:
+            reason = f"no data for {format_duration(silent)} (limit {format_duration(policy.no_data_limit)}): {why}"
+            action = Action.HOLD if policy.no_data == "hold" else Action.ROLL_BACK
+            return Decision(action, reason, Cause.DEADLINE, NO_DATA)
+    if finding is Finding.SIGNAL and finding not in state.acknowledged:
+        return Decision(Action.HOLD, why, Cause.ANALYSIS, finding)
+    return None
+
+
+def unmet_conditions(state: RolloutState, now: datetime) -> list[str]:
+    """What stands between now and the next step (or the end of the bake), in words; empty = nothing."""
+    unmet = evidence_unmet(state, now)
+    gate = state.gate_before(state.step + 1)
+    if not state.stage_is_bake and gate is not None and not state.gate_open(gate):
+        unmet.append(f"gate '{gate.name}' waits for approval")
+    if state.paused:
+        unmet.append("it is paused")
+    return unmet
+
+
+def evidence_unmet(state: RolloutState, now: datetime) -> list[str]:
+    """Clock, requests, data and ledger: everything but people."""
+    unmet: list[str] = []
+    step = state.current_step
+    ends = state.bake_ends if state.stage_is_bake else state.step_ends
+    if ends is not None and now < ends:
+        what = "the bake" if state.stage_is_bake else f"step {state.step + 1}"
+        unmet.append(f"{what} lasts until {ends:%H:%M:%S} UTC")
+    if step is not None and not state.stage_is_bake and state.step_requests < step.min_requests:
+        unmet.append(f"{state.step_requests:,} of {step.min_requests:,} canary requests in this step")
+    unmet += _data_unmet(state)
+    if state.urgent and state.backlog:
+        unmet.append("the ledger has not taken the record yet")
+    return unmet
+
+
+def _data_unmet(state: RolloutState) -> list[str]:
+    if state.finding is None:
+        return ["no look yet"] if not state.advise or state.looks == 0 else []
+    failing = [
+        verdict.metric for verdict in state.verdicts if verdict.role == "guardrail" and verdict.verdict == "fail"
+    ]
+    unmet = [f"guardrail '{name}' fails" for name in failing]
+    silent = [
+        verdict.metric for verdict in state.verdicts if verdict.role == "guardrail" and verdict.verdict == "no_data"
+    ]
+    unmet += [f"'{name}' has no data" for name in silent]
+    if not silent and state.finding is Finding.NO_DATA:
+        unmet.append(state.finding_reason)
+    if state.finding is Finding.SAMPLE_RATIO:
+        unmet.append("the sample ratio is off")
+    if state.is_last_step and not state.stage_is_bake and state.finding is not Finding.NO_HARM and not failing:
+        unproven = [
+            verdict.metric
+            for verdict in state.verdicts
+            if verdict.role == "guardrail" and verdict.verdict != "no_data" and not verdict.no_harm
+        ]
+        unmet.append(f"no harm is not shown yet for {', '.join(unproven) or 'all guardrails'}")
+    return unmet
+
+
+def _inconclusive(state: RolloutState, now: datetime) -> Decision | None:
+    """Time is up, extension included, and the evidence still says neither yes nor no: never a pass by default."""
+    ends = state.step_ends
+    if state.stage_is_bake or ends is None or state.paused or INCONCLUSIVE in state.acknowledged:
+        return None
+    missing = [condition for condition in evidence_unmet(state, now) if "ledger" not in condition]
+    if not missing or now < ends + state.spec.policy.max_extension:
+        return None
+    reason = f"inconclusive after {format_duration(state.spec.policy.max_extension)} of extension: {'; '.join(missing)}"
+    action = Action.HOLD if state.spec.policy.inconclusive == "hold" else Action.ROLL_BACK
+    return Decision(action, reason, Cause.DEADLINE, INCONCLUSIVE)
+
+
+def next_deadline(state: RolloutState) -> datetime | None:
+    """The next moment at which time alone may change the decision, besides the next look."""
+    moments = [state.deadline()]
+    if state.stage_is_bake and not state.paused:
+        moments.append(state.bake_ends)
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,293 @@
+"""The state of one rollout: everything a continue-as-new must carry, in one serialisable structure.
+
+Pure: what may be said in which phase is in ``coalmine.commands``, what follows from a look in ``coalmine.decisions``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from coalmine.records import (
+    Action,
+    Cause,
+    Check,
+    Evidence,
+    Finding,
+    Judge,
+    LedgerEntry,
+    MetricVerdict,
+    Notification,
+    Outcome,
+    Phase,
+    Record,
+    Refusal,
+    RouteState,
+    ServiceHistory,
+    Submission,
+    Verb,
+    Weights,
+)
+from coalmine.spec.canary import ApprovalGate, CanarySpec, Step
+
+EXIT = {
+    Outcome.PROMOTED: 0,
+    Outcome.FAILED: 1,
+    Outcome.BLOCKED: 5,
+    Outcome.REJECTED: 4,
+    Outcome.SUPERSEDED: 9,
+}
+"""Exit codes by outcome; ``rolled_back`` is 4 when a human said so, else 3 (DESIGN section 6)."""
+
+KEPT_DECISIONS = 60
+"""Entries the query ``decisions`` still shows; older ones are in the ledger."""
+KEPT_REFUSALS = 20
+
+
+class Order(Record):
+    """What a human ordered and the workflow has yet to do: roll back, reject or promote."""
+
+    verb: Verb
+    by: str
+    reason: str = ""
+
+
+class HeldState(Record):
+    """Why the rollout is held, until when, and where it goes when resumed."""
+
+    finding: str
+    """The finding or deadline that held it; resuming acknowledges it."""
+    reason: str
+    since: datetime
+    deadline: datetime
+    resume_to: Phase
+
+
+class Approval(Record):
+    """One person's yes to one attempt of a gate."""
+
+    by: str
+    attempt: int
+    at: datetime
+    reason: str = ""
+
+
+class GateState(Record):
+    """The approval gate before one step. A decision names the gate and its attempt; a stale one opens nothing."""
+
+    name: str
+    step: int
+    attempt: int = 1
+    approvals: list[Approval] = []
+    waiting_since: datetime | None = None
+    deadline: datetime | None = None
+
+
+class RolloutState(Record):
+    """One rollout, from submission to report."""
+
+    submission: Submission
+    workflow_id: str = ""
+    run_id: str = ""
+    rollout_id: str = ""
+    number: int = 0
+    phase: Phase = Phase.ADMITTING
+    outcome: Outcome | None = None
+    cause: Cause | None = None
+    reason: str = ""
+    advice: Action | None = None
+    cancelled: bool = False
+    started_at: datetime | None = None
+    closed_at: datetime | None = None
+    checks: list[Check] = []
+    history: ServiceHistory | None = None
+    history_note: str = ""
+    prepared: bool = False
+    """The hook ``prepare`` was called: ``rolled_back`` has something to undo."""
+
+    snapshot: RouteState | None = None
+    weights: Weights = {}
+    generation: int = 0
+    written: bool = False
+    """A write was attempted: from here on every end but ``promoted`` restores the snapshot."""
+    restored: bool | None = None
+    restore_began: datetime | None = None
+    restore_seconds: float | None = None
+
+    step: int = -1
+    """Index of the current step; -1 before the first."""
+    step_started: datetime | None = None
+    step_extra: float = 0.0
+    """Seconds a human added to this step."""
+    step_requests: int = 0
+    canary_requests: int = 0
+
+    planned_looks: int = 0
+    looks: int = 0
+    next_look: datetime | None = None
+    collected_until: dict[str, datetime] = {}
+    """By metric: the end of the last window that was collected. The next one starts there."""
+    fresh_step: bool = False
+    """The next look is the first of a step."""
+    share_from: datetime | None = None
+    """Since when the canary's share has been what it is now."""
+    evidence: Evidence | None = None
+    bake_evidence: Evidence | None = None
+    verdicts: list[MetricVerdict] = []
+    finding: Finding | None = None
+    finding_reason: str = ""
+    no_data_since: datetime | None = None
+    told_no_data: bool = False
+
+    paused: bool = False
+    paused_at: datetime | None = None
+    order: Order | None = None
+    held: HeldState | None = None
+    acknowledged: list[str] = []
+    gates: list[GateState] = []
+    bake_ends: datetime | None = None
+    window_ends: datetime | None = None
+    next_submission: Submission | None = None
+
+    unmet: list[str] = []
+    sequence: int = 0
+    backlog: list[LedgerEntry] = []
+    """Entries the ledger has not taken yet."""
+    urgent: bool = False
+    """The backlog holds more than looks: write it now."""
+    log: list[LedgerEntry] = []
+    dropped: int = 0
+    refused: list[Refusal] = []
+    outbox: list[Notification] = []
+
+    @classmethod
+    def begin(cls, submission: Submission, workflow_id: str, run_id: str, now: datetime) -> RolloutState:
+        """The state of a rollout that was just submitted."""
+        spec = submission.spec
+        return cls(
+            submission=submission,
+            workflow_id=workflow_id,
+            run_id=run_id,
+            started_at=now,
+            gates=[
+                GateState(name=gate_name(spec, index), step=index)
+                for index, step in enumerate(spec.steps)
+                if step.gate is not None and step.gate.approval is not None
+            ],
+        )
+
+    @property
+    def spec(self) -> CanarySpec:
+        """The spec as it was submitted."""
+        return self.submission.spec
+
+    @property
+    def advise(self) -> bool:
+        """Judge and report, never shift traffic."""
+        return self.submission.advise
+
+    @property
+    def stage_is_bake(self) -> bool:
+        """All traffic is on the canary: there is no concurrent baseline."""
+        return self.phase is Phase.BAKING or (self.held is not None and self.held.resume_to is Phase.BAKING)
+
+    @property
+    def current_step(self) -> Step | None:
+        """The step the rollout is in, None before the first."""
+        return self.spec.steps[self.step] if 0 <= self.step < len(self.spec.steps) else None
+
+    @property
+    def is_last_step(self) -> bool:
+        """The next step up is 100 %."""
+        return self.step == len(self.spec.steps) - 1
+
+    @property
+    def step_ends(self) -> datetime | None:
+        """When the step's time (and what a human added) is over."""
+        step = self.current_step
+        if step is None or self.step_started is None:
+            return None
+        return self.step_started + step.for_ + timedelta(seconds=self.step_extra)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of DESIGN section 6, None while open."""
+        if self.outcome is None:
+            return (3 if self.advice is Action.ROLL_BACK else 0) if self.advice else None
+        if self.outcome is Outcome.ROLLED_BACK:
+            return 4 if self.cause is Cause.HUMAN else 3
+        return EXIT[self.outcome]
+
+    def canary_share(self) -> float:
+        """The canary's configured share of traffic now, in percent."""
+        return self.weights.get(self.spec.arms.canary.backend, 0.0)
+
+    def step_weights(self, index: int) -> Weights:
+        """Absolute weights of a step; one past the last is the promotion."""
+        canary = 100.0 if index >= len(self.spec.steps) else self.spec.steps[index].weight
+        arms = self.spec.arms
+        return {arms.baseline.backend: round(100.0 - canary, 4), arms.canary.backend: canary}
+
+    def gate_before(self, index: int) -> GateState | None:
+        """The gate before step ``index``, if there is one."""
+        return next((gate for gate in self.gates if gate.step == index), None)
+
+    def waiting_gate(self) -> GateState | None:
+        """The gate that waits for people now."""
+        return next((gate for gate in self.gates if gate.waiting_since is not None and not self.gate_open(gate)), None)
+
+    def gate_open(self, gate: GateState) -> bool:
+        """Enough distinct people approved this attempt."""
+        approval = approval_of(self.spec, gate.step)
+        return len({given.by for given in gate.approvals if given.attempt == gate.attempt}) >= approval.count
+
+    def next_gate_open(self) -> bool:
+        """Nothing bars the way to the next step."""
+        gate = self.gate_before(self.step + 1)
+        return gate is None or self.gate_open(gate)
+
+    def judge(self) -> Judge:
+        """What the judge needs besides counts."""
+        return Judge(
+            metrics=self.spec.metrics,
+            policy=self.spec.policy,
+            planned_looks=max(self.planned_looks, 1),
+            history=self.history,
+        )
+
+    def settle(self, now: datetime) -> timedelta:
+        """How long ago a window must end for its samples to be scraped and flushed (DESIGN section 3)."""
+        used = {metric.source for metric in self.spec.metrics}
+        lags = [source.scrape + source.flush for name, source in self.spec.sources.items() if name in used]
+        return max(lags, default=timedelta(0))
+
+    def deadline(self) -> datetime | None:
+        """When the hold, the waiting gate, the bake or the rollback window ends."""
+        if self.held is not None:
+            return self.held.deadline
+        if self.phase is Phase.BAKING:
+            return self.bake_ends
+        if self.phase is Phase.WINDOW:
+            return self.window_ends
+        gate = self.waiting_gate()
+        return gate.deadline if gate else None
+
+
+def gate_name(spec: CanarySpec, index: int) -> str:
+    """A gate's name: the one in the spec, else ``step-<n>`` (counted from 1)."""
+    gate = spec.steps[index].gate
+    return gate.name if gate is not None and gate.name else f"step-{index + 1}"
+
+
+def approval_of(spec: CanarySpec, index: int) -> ApprovalGate:
+    """The approval that step ``index`` asks for; call it only for steps that have one."""
+    gate = spec.steps[index].gate
+    if gate is None or gate.approval is None:
+        raise LookupError(f"step {index + 1} has no approval gate")
+    return gate.approval
+
+
+def approvers(spec: CanarySpec, gate: ApprovalGate) -> set[str] | None:
+    """The identities that may approve: groups resolved by ``people``; None = anyone."""
+    if not gate.by:
+        return None
+    return {person for entry in gate.by for person in spec.people.get(entry, [entry])}
