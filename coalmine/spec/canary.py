@@ -89,6 +89,8 @@ class Metric(SpecModel):
     events: str | list[str] | None = None
     total: str | list[str] | None = None
     buckets: str | list[str] | None = None
+    unit: Literal["s", "ms"] = "s"
+    """What ``buckets`` of one's own are bounded in; a template knows its own unit."""
     role: Role = "guardrail"
     margin: float | None = Field(default=None, ge=1, le=10)
     no_harm: float = Field(default=1.5, gt=1, le=10)
@@ -165,6 +167,8 @@ class Source(SpecModel):
     key_file: str | None = None
     insecure_skip_verify: bool = False
     headers: dict[str, str] = {}
+    proxy: str | None = None
+    """A forward proxy for this store; those of the environment are not used."""
 
 
 class CanarySpec(SpecModel):
