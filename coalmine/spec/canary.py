@@ -1,36 +1,72 @@
-"""What a user writes: the spec of one canary, as pydantic models. Every key is described in docs/spec.md."""
+"""What a user writes: the spec of one canary, as pydantic models. Every key is described in docs/spec.md.
+
+The models hold what can be said of one key alone. What two keys say together is in ``coalmine.spec.rules``, so that a
+payload always decodes and a wrong one is answered with reasons.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from coalmine.spec.durations import Duration
 
 Role = Literal["guardrail", "signal"]
 ArmName = Literal["baseline", "canary"]
 
+IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names that become parts of workflow ids: letters, digits, ``.``, ``_``, ``-``."""
+FINEST_WEIGHT = Decimal("0.01")
+"""Smallest difference between weights, in percent: routers count in ten-thousandths."""
+
+
+def _weight_in_hundredths(weight: float) -> float:
+    if Decimal(str(weight)) % FINEST_WEIGHT:
+        raise ValueError(f"{weight!r} is finer than 0.01 %, the smallest weight: round it")
+    return weight
+
+
+def _text_or_texts(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if value is not None and not (isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)):
+        raise ValueError(f"{value!r} is neither a series selector nor a list of them")
+    return value
+
+
+Selectors = Annotated[str | list[str] | None, BeforeValidator(_text_or_texts)]
+"""One series selector, or several whose counts are added."""
+Identifier = Annotated[str, Field(pattern=IDENTIFIER, max_length=100)]
+
 
 class SpecModel(BaseModel):
-    """Base of all spec models: an unknown key is an error, never ignored."""
+    """Base of all spec models: an unknown key is an error, and ``"10"`` is not a number."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
+    )
 
 
 class Arm(SpecModel):
     """One version that receives traffic, and the backend (Envoy: cluster) that serves it."""
 
-    version: str = Field(min_length=1)
-    backend: str = Field(min_length=1)
+    version: str = Field(
+        min_length=1,
+        description="The version, in quotes when it looks like a number. No spaces, slashes, quotes or braces.",
+        examples=["1.42.0"],
+    )
+    backend: str = Field(
+        min_length=1, description="What the router calls the backend; Envoy: the cluster.", examples=["checkout-v42"]
+    )
 
 
 class Arms(SpecModel):
-    """The two arms of a canary."""
+    """The two arms of a canary. They differ in version and in backend."""
 
-    baseline: Arm
-    canary: Arm
+    baseline: Arm = Field(description="The version that is live now.")
+    canary: Arm = Field(description="The version to release.")
 
 
 class Route(SpecModel):
@@ -38,8 +74,12 @@ class Route(SpecModel):
 
     model_config = ConfigDict(extra="allow")
 
-    router: str
-    name: str = Field(min_length=1)
+    router: str = Field(
+        min_length=1, description="The data plane: `envoy`, or one an adapter adds.", examples=["envoy"]
+    )
+    name: str = Field(
+        min_length=1, description="The route's name in the router; Envoy: the route configuration.", examples=["shop"]
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -50,142 +90,251 @@ class Route(SpecModel):
 class ApprovalGate(SpecModel):
     """People who must say yes. ``by`` names groups of ``people`` or single identities; empty = anyone."""
 
-    by: list[str] = []
-    count: int = Field(default=1, ge=1)
-    timeout: Duration = timedelta(hours=4)
-    on_timeout: Literal["roll_back", "hold"] = "roll_back"
+    by: list[str] = Field(
+        default=[],
+        description="Groups of `people`, or single identities, that may approve. Empty: anyone.",
+        examples=[["sre"]],
+    )
+    count: int = Field(default=1, ge=1, description="How many different people must approve.")
+    timeout: Duration = Field(default=timedelta(hours=4), description="How long the gate waits for them.")
+    on_timeout: Literal["roll_back", "hold"] = Field(
+        default="roll_back", description="What happens when nobody answered in time."
+    )
 
 
 class Gate(SpecModel):
     """Something that must be true before a step."""
 
-    name: str | None = None
-    approval: ApprovalGate | None = None
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What `approve` and `reject` call it. Absent: `step-<n>`, counted from 1.",
+    )
+    approval: ApprovalGate | None = Field(default=None, description="People who must say yes before the step.")
 
 
 class Step(SpecModel):
     """A weight (percent), how long and for how many canary requests at least, and the gate before it."""
 
-    weight: float = Field(gt=0, lt=100)
-    for_: Annotated[Duration, Field(alias="for")] = timedelta(minutes=5)
-    min_requests: int = Field(default=0, ge=0)
-    gate: Gate | None = None
+    weight: Annotated[float, AfterValidator(_weight_in_hundredths)] = Field(
+        gt=0,
+        lt=100,
+        description="Percent of the traffic the canary receives, in steps of 0.01. Rises from step to step; "
+        "100 comes by itself after the last.",
+        examples=[10],
+    )
+    for_: Annotated[Duration, Field(alias="for")] = Field(
+        default=timedelta(minutes=5), description="How long the step lasts at least. At least one look."
+    )
+    min_requests: int = Field(
+        default=0, ge=0, description="How many requests the canary must have served in this step at least."
+    )
+    gate: Gate | None = Field(default=None, description="What must be true before the step begins.")
 
 
 class Objective(SpecModel):
     """A latency objective: at least ``share`` of requests ``under`` this time."""
 
-    under: Duration
-    share: float = Field(gt=0, lt=1)
+    under: Duration = Field(
+        description="The time. Best exactly a bucket bound of the histogram; else the next bound below counts.",
+        examples=["250ms"],
+    )
+    share: float = Field(gt=0, lt=1, description="The share of requests, between 0 and 1.", examples=[0.99])
 
 
 class Metric(SpecModel):
     """One metric that is judged. ``max`` (ratio) and ``objective`` (latency) are absolute limits for the bake."""
 
-    name: str = Field(min_length=1)
-    kind: Literal["ratio", "latency"]
-    source: str = "prometheus"
-    template: str | None = None
-    events: str | list[str] | None = None
-    total: str | list[str] | None = None
-    buckets: str | list[str] | None = None
-    unit: Literal["s", "ms"] = "s"
-    """What ``buckets`` of one's own are bounded in; a template knows its own unit."""
-    role: Role = "guardrail"
-    margin: float | None = Field(default=None, ge=1, le=10)
-    no_harm: float = Field(default=1.5, gt=1, le=10)
-    floor: float = Field(default=0.0005, ge=0, lt=1)
-    max: float | None = Field(default=None, gt=0, lt=1)
-    objective: Objective | None = None
+    name: str = Field(min_length=1, description="Its name in every report; unique in the spec.", examples=["errors"])
+    kind: Literal["ratio", "latency"] = Field(
+        description="`ratio`: events per request, such as errors. `latency`: a histogram of times."
+    )
+    source: str = Field(
+        default="prometheus",
+        min_length=1,
+        description="Which of `sources` holds it. May be left out when there is exactly one source.",
+    )
+    template: str | None = Field(
+        default=None,
+        description="Ready selectors: `envoy` (Envoy's own cluster statistics) or `http` "
+        "(`http_requests_total`, `http_request_duration_seconds` with the label `version`). Instead of your own.",
+        examples=["envoy"],
+    )
+    events: Selectors = Field(
+        default=None,
+        description="ratio: series selector of the counter of events, or a list that is added up. "
+        "`{arm.version}` or `{arm.backend}` stands where the arms differ. No functions: raw samples are read.",
+        examples=['http_requests_total{version="{arm.version}",code=~"5.."}'],
+    )
+    total: Selectors = Field(
+        default=None,
+        description="ratio: series selector of the counter of all requests, as `events`.",
+        examples=['http_requests_total{version="{arm.version}"}'],
+    )
+    buckets: Selectors = Field(
+        default=None,
+        description="latency: series selector of the histogram's `_bucket` counters, as `events`.",
+        examples=['http_request_duration_seconds_bucket{version="{arm.version}"}'],
+    )
+    role: Role = Field(
+        default="guardrail", description="`guardrail`: failing rolls back. `signal`: failing holds and asks a human."
+    )
+    margin: float | None = Field(
+        default=None,
+        ge=1,
+        le=10,
+        description="How many times the baseline's odds are still no harm. Absent: 1.1, or 1.2 without history or when "
+        "the service's noise is autocorrelated.",
+    )
+    no_harm: float = Field(
+        default=1.5,
+        gt=1,
+        le=10,
+        description="Promotion needs proof that the canary is below this many times the baseline's odds.",
+    )
+    floor: float = Field(
+        default=0.0005, ge=0, lt=1, description="A canary level up to this share is never harm, whatever the baseline."
+    )
+    max: float | None = Field(
+        default=None, gt=0, lt=1, description="ratio: the largest share allowed, judged during the bake."
+    )
+    objective: Objective | None = Field(
+        default=None, description="latency: the share of requests under a time, judged during the bake."
+    )
 
 
 class Held(SpecModel):
     """How long a held rollout waits for a human, and what happens then."""
 
-    timeout: Duration = timedelta(hours=4)
-    action: Literal["roll_back", "promote"] = "roll_back"
+    timeout: Duration = Field(default=timedelta(hours=4), description="How long a held rollout waits for a human.")
+    action: Literal["roll_back", "promote"] = Field(default="roll_back", description="What happens then.")
 
 
 class Policy(SpecModel):
     """How strict the judge is and what follows from its verdicts."""
 
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)
-    beta: float = Field(default=0.05, gt=0, lt=0.5)
-    look: Duration = timedelta(seconds=30)
-    no_data: Literal["roll_back", "hold"] = "roll_back"
-    no_data_limit: Duration = timedelta(minutes=5)
-    inconclusive: Literal["hold", "roll_back"] = "hold"
-    max_extension: Duration = timedelta(hours=1)
-    no_history: Literal["hold", "roll_back"] = "hold"
-    held: Held = Held()
+    alpha: float = Field(
+        default=0.01,
+        gt=0,
+        lt=0.5,
+        description="Chance that a release without fault is rolled back, over all metrics and looks together.",
+    )
+    beta: float = Field(
+        default=0.05, gt=0, lt=0.5, description="Chance that a release at the edge of harm is promoted."
+    )
+    look: Duration = Field(
+        default=timedelta(seconds=30),
+        description="Time between looks: one collection and one judgement. At least the source's `scrape`, "
+        "and 100ms.",
+    )
+    no_data: Literal["roll_back", "hold"] = Field(
+        default="roll_back", description="What happens when there has been no data for `no_data_limit`."
+    )
+    no_data_limit: Duration = Field(
+        default=timedelta(minutes=5), description="How long data may be missing. At least one look."
+    )
+    inconclusive: Literal["hold", "roll_back"] = Field(
+        default="hold", description="What happens when a step, extension included, ends with too little evidence."
+    )
+    max_extension: Duration = Field(
+        default=timedelta(hours=1), description="How much longer than `for` a step may wait for evidence."
+    )
+    no_history: Literal["hold", "roll_back"] = Field(
+        default="hold", description="What follows from a small harm in a service whose noise is not known yet."
+    )
+    held: Held = Field(default=Held(), description="The deadline of a held rollout.")
 
 
 class Promotion(SpecModel):
     """What happens at 100 %."""
 
-    bake: Duration = timedelta(hours=1)
-    rollback_window: Duration = timedelta(hours=24)
-    when_busy: Literal["reject"] = "reject"
+    bake: Duration = Field(
+        default=timedelta(hours=1),
+        description="How long the canary is watched at 100 %, against absolute limits. Needs a guardrail with `max` or "
+        "`objective`; `0s`: no bake.",
+    )
+    rollback_window: Duration = Field(
+        default=timedelta(hours=24), description="How long after the bake one word still restores the baseline."
+    )
+    when_busy: Literal["reject"] = Field(
+        default="reject", description="What a start meets while another version of the service is being rolled out."
+    )
 
 
 class Hooks(SpecModel):
     """URLs that are posted to, each with an idempotency key (docs/hooks.md)."""
 
-    prepare: str | None = None
-    verify: str | None = None
-    retire: str | None = None
-    rolled_back: str | None = None
+    prepare: str | None = Field(default=None, description="Before the first write: deploy the canary's backend.")
+    verify: str | None = Field(default=None, description="After the canary's first step is live: a test of your own.")
+    retire: str | None = Field(default=None, description="After the rollback window: take the old version down.")
+    rolled_back: str | None = Field(default=None, description="After a rollback: take the canary down.")
 
 
 class Notifier(SpecModel):
     """Where people hear of it: ``log``, or ``webhook`` with its ``url``."""
 
-    kind: Literal["log", "webhook"]
-    url: str | None = None
+    kind: Literal["log", "webhook"] = Field(description="`log`: the worker's log. `webhook`: JSON posted to `url`.")
+    url: str | None = Field(default=None, description="webhook: where to post.")
 
 
 class Ledger(SpecModel):
     """Where the copy of the record goes: JSON Lines files under ``path``."""
 
-    kind: Literal["file"] = "file"
-    path: str = "ledger/"
+    kind: Literal["file"] = Field(default="file", description="`file`: JSON Lines files on the worker's disk.")
+    path: str = Field(default="ledger/", min_length=1, description="The folder, relative to the worker's.")
 
 
 class Source(SpecModel):
     """One metric store. Secrets are named, never written: ``token_env``/``password_env`` name environment variables."""
 
-    kind: Literal["prometheus"] = "prometheus"
-    url: str
-    scrape: Duration = timedelta(seconds=15)
-    flush: Duration = timedelta(seconds=1)
-    timeout: Duration = timedelta(seconds=10)
-    username: str | None = None
-    password_env: str | None = None
-    token_env: str | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    insecure_skip_verify: bool = False
-    headers: dict[str, str] = {}
-    proxy: str | None = None
-    """A forward proxy for this store; those of the environment are not used."""
+    kind: Literal["prometheus"] = Field(default="prometheus", description="The kind of metric store.")
+    url: str = Field(description="Its address, without user and password.", examples=["http://127.0.0.1:9090"])
+    scrape: Duration = Field(
+        default=timedelta(seconds=15), description="How often it scrapes the service. A look is never shorter."
+    )
+    flush: Duration = Field(
+        default=timedelta(seconds=1), description="How long a sample may lag behind; Envoy: `stats_flush_interval`."
+    )
+    timeout: Duration = Field(default=timedelta(seconds=10), description="How long one query may take.")
+    username: str | None = Field(default=None, min_length=1, description="User for basic authentication.")
+    password_env: str | None = Field(
+        default=None, description="Name of the worker's environment variable that holds the password."
+    )
+    token_env: str | None = Field(
+        default=None, description="Name of the worker's environment variable that holds a bearer token."
+    )
+    ca_file: str | None = Field(default=None, min_length=1, description="CA certificates (PEM) to trust, on the worker.")
+    cert_file: str | None = Field(default=None, min_length=1, description="Client certificate (PEM), on the worker.")
+    key_file: str | None = Field(default=None, min_length=1, description="Key of the client certificate, on the worker.")
+    insecure_skip_verify: bool = Field(default=False, description="Trust any certificate. Not for production.")
+    headers: dict[str, str] = Field(
+        default={}, description="Further request headers, such as a tenant. No secrets.", examples=[{"X-Scope": "shop"}]
+    )
 
 
 class CanarySpec(SpecModel):
     """A whole canary spec."""
 
-    kind: Literal["Canary"] = "Canary"
-    service: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    environment: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    region: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    arms: Arms
-    route: Route
-    steps: list[Step] = Field(min_length=1)
-    metrics: list[Metric] = Field(min_length=1)
-    policy: Policy = Policy()
-    promotion: Promotion = Promotion()
-    people: dict[str, list[str]] = {}
-    hooks: Hooks = Hooks()
-    notify: list[Notifier] = [Notifier(kind="log")]
-    ledger: Ledger = Ledger()
-    sources: dict[str, Source] = {}
+    kind: Literal["Canary"] = Field(default="Canary", description="What this spec is of.")
+    service: Identifier = Field(description="The service that is released.", examples=["checkout"])
+    environment: Identifier = Field(description="Where it is released.", examples=["production"])
+    region: Identifier | None = Field(
+        default=None, description="The region, when the service has a rollout of its own in each.", examples=["eu-west"]
+    )
+    arms: Arms = Field(description="The version that is live and the one to release.")
+    route: Route = Field(description="The route whose weights move.")
+    steps: list[Step] = Field(min_length=1, description="The way up, in order.")
+    metrics: list[Metric] = Field(min_length=1, description="What is judged. At least one guardrail.")
+    policy: Policy = Field(default=Policy(), description="How strict the judge is, and what follows.")
+    promotion: Promotion = Field(default=Promotion(), description="What happens at 100 %.")
+    people: dict[str, list[str]] = Field(
+        default={}, description="Groups of people, by name.", examples=[{"sre": ["ana@example.org", "bo@example.org"]}]
+    )
+    hooks: Hooks = Field(default=Hooks(), description="Your own steps, called over HTTP.")
+    notify: list[Notifier] = Field(default=[Notifier(kind="log")], description="Where people hear of it.")
+    ledger: Ledger = Field(default=Ledger(), description="Where the copy of the record goes.")
+    sources: dict[str, Source] = Field(
+        default={},
+        description="Metric stores, by the name metrics use.",
+        examples=[{"prometheus": {"url": "http://127.0.0.1:9090"}}],
+    )

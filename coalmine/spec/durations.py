@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
-PATTERN = r"^(\d+(\.\d+)?(ms|[dhms]))+$"
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[dhms])")
+PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|[dhms]))+$"
+LONGEST = timedelta(days=365)
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Turn ``5m`` into a timedelta.
+    """Turn ``5m`` into a timedelta: whole milliseconds, from zero to 365 days.
 
     Raises:
         ValueError: not a duration; says what one looks like.
     """
     if isinstance(value, timedelta):
         return value
-    if not isinstance(value, str) or not re.fullmatch(PATTERN, value.strip()):
+    text = value.strip() if isinstance(value, str) else ""
+    if text.startswith("-") and re.fullmatch(PATTERN, text[1:].strip()):
+        raise ValueError(f"{value!r} is negative: a duration is zero or more, such as {text[1:].strip()}")
+    if not re.fullmatch(PATTERN, text):
         raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 7d")
-    total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
-    return timedelta(milliseconds=total)
+    total = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
+    if total > LONGEST / timedelta(milliseconds=1):
+        raise ValueError(f"{value!r} is longer than {LONGEST.days}d, the longest duration")
+    if total != total.to_integral_value():
+        raise ValueError(f"{value!r} is finer than a millisecond, the shortest duration")
+    return timedelta(milliseconds=int(total))
 
 
 def format_duration(value: timedelta) -> str:
