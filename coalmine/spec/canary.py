@@ -176,6 +176,9 @@ class Metric(SpecModel):
         description="latency: series selector of the histogram's `_bucket` counters, as `events`.",
         examples=['http_request_duration_seconds_bucket{version="{arm.version}"}'],
     )
+    unit: Literal["s", "ms"] = Field(
+        default="s", description="Unit of the bounds of your own `buckets`; a template knows its own."
+    )
     role: Role = Field(
         default="guardrail", description="`guardrail`: failing rolls back. `signal`: failing holds and asks a human."
     )
@@ -224,8 +227,7 @@ class Policy(SpecModel):
     )
     look: Duration = Field(
         default=timedelta(seconds=30),
-        description="Time between looks: one collection and one judgement. At least the source's `scrape`, "
-        "and 100ms.",
+        description="Time between looks: one collection and one judgement. At least the source's `scrape`, and 100ms.",
     )
     no_data: Literal["roll_back", "hold"] = Field(
         default="roll_back", description="What happens when there has been no data for `no_data_limit`."
@@ -303,12 +305,19 @@ class Source(SpecModel):
     token_env: str | None = Field(
         default=None, description="Name of the worker's environment variable that holds a bearer token."
     )
-    ca_file: str | None = Field(default=None, min_length=1, description="CA certificates (PEM) to trust, on the worker.")
+    ca_file: str | None = Field(
+        default=None, min_length=1, description="CA certificates (PEM) to trust, on the worker."
+    )
     cert_file: str | None = Field(default=None, min_length=1, description="Client certificate (PEM), on the worker.")
-    key_file: str | None = Field(default=None, min_length=1, description="Key of the client certificate, on the worker.")
+    key_file: str | None = Field(
+        default=None, min_length=1, description="Key of the client certificate, on the worker."
+    )
     insecure_skip_verify: bool = Field(default=False, description="Trust any certificate. Not for production.")
     headers: dict[str, str] = Field(
         default={}, description="Further request headers, such as a tenant. No secrets.", examples=[{"X-Scope": "shop"}]
+    )
+    proxy: str | None = Field(
+        default=None, description="A forward proxy to reach it by. Those of the environment are not used."
     )
 
 
