@@ -179,6 +179,9 @@ class Metric(SpecModel):
     unit: Literal["s", "ms"] = Field(
         default="s", description="Unit of the bounds of your own `buckets`; a template knows its own."
     )
+    unit: Literal["s", "ms"] = Field(
+        default="s", description="latency: what your own `buckets` are bounded in. A template knows its own."
+    )
     role: Role = Field(
         default="guardrail", description="`guardrail`: failing rolls back. `signal`: failing holds and asks a human."
     )
@@ -315,6 +318,9 @@ class Source(SpecModel):
     insecure_skip_verify: bool = Field(default=False, description="Trust any certificate. Not for production.")
     headers: dict[str, str] = Field(
         default={}, description="Further request headers, such as a tenant. No secrets.", examples=[{"X-Scope": "shop"}]
+    )
+    proxy: str | None = Field(
+        default=None, description="A forward proxy for this store. Those of the environment are not used."
     )
     proxy: str | None = Field(
         default=None, description="A forward proxy to reach it by. Those of the environment are not used."
