@@ -92,6 +92,8 @@ class RolloutState(Record):
     number: int = 0
     phase: Phase = Phase.ADMITTING
     outcome: Outcome | None = None
+    ending: Outcome | None = None
+    """What the outcome will be once the route is restored."""
     cause: Cause | None = None
     reason: str = ""
     advice: Action | None = None
@@ -212,10 +214,17 @@ class RolloutState(Record):
     def exit_code(self) -> int | None:
         """The exit code of DESIGN section 6, None while open."""
         if self.outcome is None:
-            return (3 if self.advice is Action.ROLL_BACK else 0) if self.advice else None
+            return self._advised_exit()
         if self.outcome is Outcome.ROLLED_BACK:
             return 4 if self.cause is Cause.HUMAN else 3
         return EXIT[self.outcome]
+
+    def _advised_exit(self) -> int | None:
+        if self.phase is not Phase.CLOSED:
+            return None
+        if self.advice is None:
+            return 4
+        return {Action.ROLL_BACK: 3, Action.HOLD: 8}.get(self.advice, 0)
 
     def canary_share(self) -> float:
         """The canary's configured share of traffic now, in percent."""

@@ -1,0 +1,258 @@
+"""Admission: a list of checks, each with its reason. Refused = blocked, and nothing was touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine.spec.plan import plan
+
+    from coalmine.records import (
+        ASK_FLEET,
+        CHECK_ROUTE,
+        READ_HISTORY,
+        RUN_HOOK,
+        Cause,
+        Check,
+        FleetAnswer,
+        FleetRequest,
+        HistoryRequest,
+        HookRequest,
+        Outcome,
+        RouteCheckRequest,
+        RouteState,
+        rollout_id,
+    )
+    from coalmine.rollout import RolloutState
+    from coalmine.spec import recheck
+
+from workflows.calls import FLEET, HISTORY, HOOK, ROUTE_READ, call
+from workflows.interruption import Interrupted, failure_reason, failure_type, unless
+from workflows.journal import Journal
+from workflows.traffic import Traffic
+
+HISTORY_LOOKS = 60
+"""Looks below which a service counts as having no history (EVALUATION.md section 2)."""
+
+
+class Admission:
+    """Decides whether a rollout may begin, and gathers what it needs for that."""
+
+    def __init__(self, state: RolloutState, journal: Journal, traffic: Traffic, ordered: Callable[[], bool]) -> None:
+        self._state = state
+        self._journal = journal
+        self._traffic = traffic
+        self._ordered = ordered
+        self._answer: FleetAnswer | None = None
+
+    def hear(self, answer: FleetAnswer) -> None:
+        """Take the fleet's answer (a signal)."""
+        if answer.request_id == self._request_id:
+            self._answer = answer
+
+    async def check(self) -> Outcome | None:
+        """Run all checks; after this the snapshot is recorded and nothing has been written.
+
+        Returns:
+            None when admitted, else how the rollout ends; the reason is in the state.
+
+        Raises:
+            Interrupted: a human's order came first.
+        """
+        state = self._state
+        problems = recheck(state.spec)
+        self._add("spec", not problems, "; ".join(str(problem) for problem in problems) or "valid")
+        await self._ask_fleet()
+        if self._blocked():
+            return self._block()
+        route = await self._read_route()
+        if route is not None and not state.advise:
+            self._check_owner(route)
+        if self._blocked() or route is None:
+            return self._block()
+        state.snapshot, state.weights = route, route.weights
+        state.generation = max(state.generation, route.generation)
+        failed = await self._prepare()
+        if failed is not None:
+            return failed
+        await self._check_router()
+        if self._blocked():
+            return self._block()
+        await self._learn_history()
+        state.planned_looks = plan(state.spec).looks
+        self._journal.note(
+            "admitted",
+            state.history_note,
+            state.submission.by,
+            version=state.spec.arms.canary.version,
+            baseline=state.spec.arms.baseline.version,
+            automated=state.submission.automated,
+            advise=state.advise,
+            snapshot=route.weights,
+            checks=[check.model_dump(mode="json") for check in state.checks],
+        )
+        return None
+
+    @property
+    def _request_id(self) -> str:
+        return f"{self._state.run_id}/{self._state.submission.spec.arms.canary.version}"
+
+    def _add(self, name: str, ok: bool, reason: str) -> None:
+        self._state.checks.append(Check(ok=ok, name=name, reason=reason))
+
+    def _blocked(self) -> list[Check]:
+        return [check for check in self._state.checks if not check.ok]
+
+    def _block(self) -> Outcome:
+        self._state.reason = "; ".join(f"{check.name}: {check.reason}" for check in self._blocked())
+        return Outcome.BLOCKED
+
+    async def _ask_fleet(self) -> None:
+        state, spec = self._state, self._state.spec
+        request = FleetRequest(
+            verb="admit",
+            environment=spec.environment,
+            service=spec.service,
+            version=spec.arms.canary.version,
+            region=spec.region,
+            workflow_id=state.workflow_id,
+            run_id=state.run_id,
+            request_id=self._request_id,
+            by=state.submission.by,
+            automated=state.submission.automated,
+        )
+        while self._answer is None:
+            # A start waits for the fleet, for as long as it takes: it alone knows what is banned.
+            await unless(self._ordered, call(ASK_FLEET, request, FLEET, "ask the fleet: number and bans"))
+            try:
+                await workflow.wait_condition(
+                    lambda: self._answer is not None or self._ordered(),
+                    timeout=timedelta(seconds=30),
+                    timeout_summary="no answer from the fleet yet: ask again",
+                )
+            except TimeoutError:
+                continue
+            if self._answer is None:
+                raise Interrupted
+        state.number = self._answer.number
+        state.rollout_id = rollout_id(
+            spec.environment, spec.service, spec.region, spec.arms.canary.version, state.number
+        )
+        ban = self._answer.ban
+        if ban is None:
+            self._add("ban", True, "the version is not banned")
+        elif state.submission.automated:
+            lift = f"a human may start it, or lift the ban: coalmine unban {spec.service} {ban.version}"
+            self._add("ban", False, f"{ban.version} was banned by {ban.by}: {ban.reason}; {lift}")
+        else:
+            self._add("ban", True, f"banned by {ban.by} ({ban.reason}), started by {state.submission.by} in person")
+
+    async def _read_route(self) -> RouteState | None:
+        try:
+            return await unless(self._ordered, self._traffic.read("snapshot the route"))
+        except ActivityError as error:
+            self._add("route", False, f"cannot be read: {failure_reason(error)}")
+            return None
+
+    def _check_owner(self, route: RouteState) -> None:
+        baseline = self._state.spec.arms.baseline
+        share = route.weights.get(baseline.backend, 0.0)
+        if share > 99.99:
+            self._add("route", True, f"all traffic is on {baseline.backend}")
+            return
+        found = ", ".join(f"{name} {weight:g} %" for name, weight in sorted(route.weights.items()))
+        mend = "name the arm that has the traffic as baseline, or restore the route first"
+        self._add(
+            "route",
+            False,
+            f"the baseline {baseline.backend} must have all traffic, but the route shows {found}: {mend}",
+        )
+
+    async def _check_router(self) -> None:
+        spec = self._state.spec
+        request = RouteCheckRequest(
+            route=spec.route, arms=spec.arms, weights=[*(step.weight for step in spec.steps), 100.0]
+        )
+        try:
+            checks = await unless(self._ordered, call(CHECK_ROUTE, request, ROUTE_READ, "check what the router can do"))
+        except ActivityError as error:
+            self._add("router", False, failure_reason(error))
+            return
+        self._state.checks += checks.checks
+
+    async def _prepare(self) -> Outcome | None:
+        """Have the canary deployed and verified; neither touches the route."""
+        state = self._state
+        if state.advise:
+            return None
+        if state.spec.hooks.prepare is not None:
+            state.prepared = True
+            try:
+                await unless(self._ordered, self.run_hook("prepare", state.spec.hooks.prepare))
+            except ActivityError as error:
+                state.reason, state.cause = f"hook prepare: {failure_reason(error)}", Cause.ERROR
+                return Outcome.FAILED
+        if state.spec.hooks.verify is not None:
+            try:
+                await unless(self._ordered, self.run_hook("verify", state.spec.hooks.verify))
+            except ActivityError as error:
+                state.reason = f"hook verify: {failure_reason(error)}"
+                refused = failure_type(error) == "HookRefused"
+                state.cause = Cause.ANALYSIS if refused else Cause.ERROR
+                return Outcome.ROLLED_BACK if refused else Outcome.FAILED
+        return None
+
+    async def run_hook(self, name: str, url: str) -> None:
+        """Call one hook; its key is the same for every retry, and for every worker.
+
+        Raises:
+            ActivityError: the hook said no, or never answered.
+        """
+        state, arms = self._state, self._state.spec.arms
+        request = HookRequest(
+            url=url,
+            hook=name,
+            key=f"{state.rollout_id}:{name}",
+            rollout_id=state.rollout_id,
+            service=state.spec.service,
+            environment=state.spec.environment,
+            region=state.spec.region,
+            version=arms.canary.version,
+            baseline_version=arms.baseline.version,
+            reason=state.reason,
+        )
+        done = await call(RUN_HOOK, request, HOOK, f"hook {name}")
+        self._journal.note("hook", f"{name}: {done.detail or 'done'}", hook=name)
+
+    async def _learn_history(self) -> None:
+        """Read the service's noise once; it is fixed for the whole rollout, so that every look is judged alike."""
+        state, spec = self._state, self._state.spec
+        request = HistoryRequest(
+            service=spec.service,
+            environment=spec.environment,
+            region=spec.region,
+            metrics=spec.metrics,
+            ledger=spec.ledger,
+            now=workflow.now(),
+        )
+        try:
+            history = await unless(self._ordered, call(READ_HISTORY, request, HISTORY, "read the service's history"))
+        except ActivityError as error:
+            state.history_note = f"no history (the ledger could not be read: {failure_reason(error)})"
+            return
+        if history.looks >= HISTORY_LOOKS:
+            state.history = history
+            state.history_note = f"judged with the noise of {history.looks} earlier looks"
+            return
+        small = (
+            "rolls back on small effects too"
+            if spec.policy.no_history == "roll_back"
+            else "asks before it acts on small effects"
+        )
+        state.history_note = (
+            f"no history yet ({history.looks} of {HISTORY_LOOKS} looks): the judge is careful and {small}"
+        )

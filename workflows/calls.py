@@ -1,0 +1,74 @@
+"""How workflows call activities: by name, through the typed signatures of ``coalmine.records``, with fitting time-outs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine.records import ActivitySignature, Record
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+
+SUMMARY_LIMIT = 190
+"""Characters; servers may cut a summary at 200 bytes or refuse it."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long one attempt and all attempts together may take, and how attempts are spaced."""
+
+    attempt: timedelta
+    total: timedelta | None = None
+    heartbeat: timedelta | None = None
+    first_pause: timedelta = timedelta(milliseconds=200)
+    longest_pause: timedelta = timedelta(seconds=10)
+    attempts: int = 0
+    """0 = no limit."""
+
+
+ROUTE_READ = Budget(timedelta(seconds=5), total=timedelta(seconds=30))
+ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=timedelta(seconds=2))
+RESTORE = Budget(timedelta(seconds=10), heartbeat=timedelta(seconds=2), longest_pause=timedelta(seconds=5))
+JUDGE = Budget(timedelta(seconds=5), total=timedelta(minutes=2))
+HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60))
+LEDGER = Budget(timedelta(seconds=10), longest_pause=timedelta(seconds=15))
+FLEET = Budget(timedelta(seconds=10), longest_pause=timedelta(seconds=15))
+FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2))
+NOTICE = Budget(timedelta(seconds=20), total=timedelta(minutes=5), heartbeat=timedelta(seconds=10))
+HOOK = Budget(timedelta(minutes=10), total=timedelta(hours=1), heartbeat=timedelta(seconds=10))
+
+
+def collecting(look: timedelta) -> Budget:
+    """A look's collection is bounded by one look interval, at most 30 s; under 5 s it would starve on a slow answer."""
+    bound = min(max(look, timedelta(seconds=5)), timedelta(seconds=30))
+    return Budget(bound, total=bound, heartbeat=timedelta(seconds=2), longest_pause=timedelta(seconds=1))
+
+
+async def call(signature: ActivitySignature[In, Out], request: In, budget: Budget, summary: str) -> Out:
+    """Run one activity.
+
+    Raises:
+        ActivityError: it failed for good (its cause says how) or was cancelled.
+    """
+    result: Out = await workflow.execute_activity(
+        signature.name,
+        request,
+        result_type=signature.output,
+        task_queue=signature.task_queue,
+        summary=summary[:SUMMARY_LIMIT],
+        start_to_close_timeout=budget.attempt,
+        schedule_to_close_timeout=budget.total,
+        heartbeat_timeout=budget.heartbeat,
+        retry_policy=RetryPolicy(
+            initial_interval=budget.first_pause,
+            maximum_interval=budget.longest_pause,
+            maximum_attempts=budget.attempts,
+        ),
+    )
+    return result

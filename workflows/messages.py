@@ -1,0 +1,246 @@
+"""What people send: signals for the Temporal UI and CLI, updates for tools that want the refusal back.
+
+Both go through one function. Signals take the raw payload: one that does not decode would vanish in the SDK, so it is
+read here, and every refused input is listed with its reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    HandleSignalInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine import commands
+    from coalmine.records import CommandInput, CommandReceipt, Verb
+    from coalmine.rollout import RolloutState
+
+from workflows.journal import Journal
+
+NOTHING = RawValue(Payload())
+"""Stands for a signal without any input."""
+_EXAMPLE = '{"by": "ana", "reason": "looks fine"}'
+
+
+class Messages:
+    """The seven verbs, as signals and as updates of the same names. ``Canary`` inherits them."""
+
+    _state: RolloutState | None
+    _journal: Journal | None
+    _pokes: int
+    """Counts what was carried out, so that whoever waits wakes up and looks again."""
+
+    @workflow.signal(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {_EXAMPLE}")
+    def approve_signal(self, given: RawValue = NOTHING) -> None:
+        """Approve, from the UI."""
+        self._take(Verb.APPROVE, given)
+
+    @workflow.signal(name="reject", description=f"Send the release back before it reaches 100 %: {_EXAMPLE}")
+    def reject_signal(self, given: RawValue = NOTHING) -> None:
+        """Reject, from the UI."""
+        self._take(Verb.REJECT, given)
+
+    @workflow.signal(name="pause", description=f"Stop advancing; looks go on: {_EXAMPLE}")
+    def pause_signal(self, given: RawValue = NOTHING) -> None:
+        """Pause, from the UI."""
+        self._take(Verb.PAUSE, given)
+
+    @workflow.signal(name="resume", description=f"Go on after a pause or a hold: {_EXAMPLE}")
+    def resume_signal(self, given: RawValue = NOTHING) -> None:
+        """Resume, from the UI."""
+        self._take(Verb.RESUME, given)
+
+    @workflow.signal(name="extend", description='Lengthen the step, bake or deadline: {"by": "ana", "for": "30m"}')
+    def extend_signal(self, given: RawValue = NOTHING) -> None:
+        """Extend, from the UI."""
+        self._take(Verb.EXTEND, given)
+
+    @workflow.signal(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {_EXAMPLE}")
+    def promote_signal(self, given: RawValue = NOTHING) -> None:
+        """Promote, from the UI."""
+        self._take(Verb.PROMOTE, given)
+
+    @workflow.signal(name="rollback", description=f"Restore the route as it was, at any time: {_EXAMPLE}")
+    def rollback_signal(self, given: RawValue = NOTHING) -> None:
+        """Roll back, from the UI."""
+        self._take(Verb.ROLLBACK, given)
+
+    @workflow.signal(dynamic=True, description="Anything else is listed as refused, with the nearest verb")
+    def unknown_signal(self, name: str, given: Sequence[RawValue]) -> None:
+        """A misspelt verb does not vanish."""
+        near = difflib.get_close_matches(name, [str(verb) for verb in Verb], n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        reason = f"'{name}' is not a verb of a rollout{hint} (known: {', '.join(Verb)})"
+        self._refuse(name, reason, "", _text(given[0]) if given else "")
+
+    @workflow.update(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {_EXAMPLE}")
+    def approve_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Approve, and hear at once when that is refused."""
+        return self._answer(Verb.APPROVE, given)
+
+    @approve_update.validator
+    def _check_approve(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.APPROVE, given)
+
+    @workflow.update(name="reject", description=f"Send the release back before it reaches 100 %: {_EXAMPLE}")
+    def reject_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Reject, and hear at once when that is refused."""
+        return self._answer(Verb.REJECT, given)
+
+    @reject_update.validator
+    def _check_reject(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.REJECT, given)
+
+    @workflow.update(name="pause", description=f"Stop advancing; looks go on: {_EXAMPLE}")
+    def pause_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Pause, and hear at once when that is refused."""
+        return self._answer(Verb.PAUSE, given)
+
+    @pause_update.validator
+    def _check_pause(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.PAUSE, given)
+
+    @workflow.update(name="resume", description=f"Go on after a pause or a hold: {_EXAMPLE}")
+    def resume_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Resume, and hear at once when that is refused."""
+        return self._answer(Verb.RESUME, given)
+
+    @resume_update.validator
+    def _check_resume(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.RESUME, given)
+
+    @workflow.update(name="extend", description='Lengthen the step, bake or deadline: {"by": "ana", "for": "30m"}')
+    def extend_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Extend, and hear at once when that is refused."""
+        return self._answer(Verb.EXTEND, given)
+
+    @extend_update.validator
+    def _check_extend(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.EXTEND, given)
+
+    @workflow.update(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {_EXAMPLE}")
+    def promote_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Promote, and hear at once when that is refused."""
+        return self._answer(Verb.PROMOTE, given)
+
+    @promote_update.validator
+    def _check_promote(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.PROMOTE, given)
+
+    @workflow.update(name="rollback", description=f"Restore the route as it was, at any time: {_EXAMPLE}")
+    def rollback_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+        """Roll back, and hear at once when that is refused."""
+        return self._answer(Verb.ROLLBACK, given)
+
+    @rollback_update.validator
+    def _check_rollback(self, given: RawValue = NOTHING) -> None:
+        self._check(Verb.ROLLBACK, given)
+
+    def _take(self, verb: Verb, given: Any) -> None:
+        """A signal: do it, or list it as refused."""
+        try:
+            command = self._read(verb, given)
+        except ValueError as error:
+            self._refuse(verb, str(error), "", _text(given))
+            return
+        reason = self._why_not(verb, command)
+        if reason is not None:
+            self._refuse(verb, reason, command.by, _text(given))
+            return
+        self._do(verb, command)
+
+    def _check(self, verb: Verb, given: RawValue) -> None:
+        """An update's validator: a refusal leaves no event, and its reason goes to the caller."""
+        try:
+            reason = self._why_not(verb, self._read(verb, given))
+        except ValueError as error:
+            reason = str(error)
+        if reason is not None:
+            raise ApplicationError(reason, type="Refused", non_retryable=True)
+
+    def _answer(self, verb: Verb, given: RawValue) -> CommandReceipt:
+        self._check(verb, given)
+        message = self._do(verb, self._read(verb, given))
+        return CommandReceipt(message=message, phase=self._rollout.phase)
+
+    def _read(self, verb: Verb, given: Any) -> CommandInput:
+        return commands.decode(verb, decoded(given))
+
+    def _why_not(self, verb: Verb, command: CommandInput) -> str | None:
+        if self._state is None:
+            return "no release was submitted to this workflow yet"
+        return commands.refusal(self._state, verb, command)
+
+    def _do(self, verb: Verb, command: CommandInput) -> str:
+        message = commands.carry_out(self._rollout, verb, command, workflow.now())
+        self._pokes += 1
+        if self._journal is not None:
+            self._journal.note("command", message, command.by, verb=str(verb), said=command.reason)
+            self._journal.show()
+        return message
+
+    def _refuse(self, verb: str, reason: str, by: str, given: str) -> None:
+        workflow.logger.warning("input refused", extra={"verb": verb, "why": reason})
+        if self._journal is not None:
+            self._journal.refuse(verb, reason, by, given)
+
+    def refuse_surplus(self, name: str, count: int) -> None:
+        """List a signal that came with several inputs (the interceptor calls this)."""
+        self._refuse(name, f"'{name}' takes one input, got {count}: send {_EXAMPLE}", "", "")
+
+    @property
+    def _rollout(self) -> RolloutState:
+        if self._state is None:
+            raise ApplicationError("no release was submitted to this workflow yet", type="Refused", non_retryable=True)
+        return self._state
+
+
+def decoded(given: Any) -> Any:
+    """The JSON value that was sent.
+
+    Raises:
+        ValueError: nothing was sent, or it is not JSON.
+    """
+    if not isinstance(given, RawValue):
+        return given
+    if not given.payload.metadata and not given.payload.data:
+        raise ValueError(f"it came without input; send {_EXAMPLE}")
+    try:
+        return workflow.payload_converter().from_payload(given.payload)
+    except Exception as error:
+        raise ValueError(f"the input cannot be read as JSON ({type(error).__name__}); send {_EXAMPLE}") from None
+
+
+def _text(given: Any) -> str:
+    data = given.payload.data if isinstance(given, RawValue) else repr(given).encode()
+    return str(data[:200].decode("utf-8", "replace"))
+
+
+class OneInput(Interceptor):
+    """Keeps a signal with two inputs from wedging the workflow: the SDK would call its handler with both."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """The guard for workflows."""
+        return _OneInputInbound
+
+
+class _OneInputInbound(WorkflowInboundInterceptor):
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        instance = workflow.instance()
+        if isinstance(instance, Messages) and input.signal in set(Verb) and len(input.args) > 1:
+            instance.refuse_surplus(input.signal, len(input.args))
+            return
+        await super().handle_signal(input)
