@@ -179,9 +179,6 @@ class Metric(SpecModel):
     unit: Literal["s", "ms"] = Field(
         default="s", description="Unit of the bounds of your own `buckets`; a template knows its own."
     )
-    unit: Literal["s", "ms"] = Field(
-        default="s", description="latency: what your own `buckets` are bounded in. A template knows its own."
-    )
     role: Role = Field(
         default="guardrail", description="`guardrail`: failing rolls back. `signal`: failing holds and asks a human."
     )
@@ -321,9 +318,6 @@ class Source(SpecModel):
     )
     proxy: str | None = Field(
         default=None, description="A forward proxy for this store. Those of the environment are not used."
-    )
-    proxy: str | None = Field(
-        default=None, description="A forward proxy to reach it by. Those of the environment are not used."
     )
 
 
