@@ -23,5 +23,8 @@ class MetricSource(Protocol):
         ...
 
     async def check(self, source: Source, metric: Metric, arms: Arms) -> list[Check]:
-        """For ``validate --connect``: queries answer for both arms, bounds equal, requests/s, scrape interval, clock skew."""
+        """For ``validate --connect``: whether the queries answer for both arms, and with what (never raises).
+
+        Bounds equal between the arms, the objective a bound, requests per second, scrape interval, clock skew.
+        """
         ...

@@ -1,0 +1,135 @@
+"""What ``validate --connect`` asks Prometheus before a rollout does."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+from activities.sources.prometheus_arms import ArmTally, milliseconds_in, part_selectors, tally_arm
+from activities.sources.prometheus_groups import NoCounts
+from activities.sources.prometheus_http import Answer, PrometheusHttp
+from activities.sources.prometheus_series import read_samples
+from coalmine.errors import SourceError
+from coalmine.records import Check, Window
+from coalmine.spec.canary import ArmName, Arms, Metric
+from coalmine.spec.durations import format_duration
+from coalmine.spec.templates import PARTS
+
+MOST_SKEW = 1.0
+"""Seconds the worker's clock and the store's may differ: windows are cut by the one in samples of the other."""
+_ARM_NAMES: tuple[ArmName, ...] = ("baseline", "canary")
+
+
+async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list[Check]:
+    """Every check of one metric, in the order people mend them; an unreachable store ends them."""
+    name = f"source {metric.source}"
+    try:
+        clock = await http.query("time()")
+    except SourceError as error:
+        return [Check(ok=False, name=name, reason=str(error))]
+    checks = [Check(ok=True, name=name, reason=f"{http.shown_url} answers"), _check_clock(name, clock)]
+    scrape = milliseconds_in(http.source.scrape)
+    now = datetime.fromtimestamp(float(clock.result[1]), UTC)
+    end = now - http.source.scrape - http.source.flush
+    window = Window(start=end - max(timedelta(minutes=1), 10 * http.source.scrape), end=end)
+    outcomes = await asyncio.gather(
+        *(tally_arm(http, metric, getattr(arms, arm), arm, window) for arm in _ARM_NAMES), return_exceptions=True
+    )
+    tallies: dict[ArmName, ArmTally] = {}
+    for arm, outcome in zip(_ARM_NAMES, outcomes, strict=True):
+        label = f"{metric.name}: {arm}"
+        if isinstance(outcome, NoCounts):
+            waiting = arm == "canary" and str(outcome).startswith("empty")
+            note = " (natural before its first request; until then looks have no data)" if waiting else ""
+            checks.append(Check(ok=waiting, name=label, reason=f"{outcome}{note}"))
+        elif isinstance(outcome, SourceError):
+            checks.append(Check(ok=False, name=label, reason=str(outcome)))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            tallies[arm] = outcome
+            checks.append(Check(ok=True, name=label, reason=_describe(metric, outcome, window)))
+    if tallies:
+        checks.append(await _check_scrape(http, metric, arms, now, scrape))
+    if metric.kind == "latency" and tallies:
+        checks += _check_bounds(metric, tallies)
+    return checks
+
+
+def _check_clock(name: str, clock: Answer) -> Check:
+    away = abs(float(clock.result[1]) - (clock.sent_at + clock.received_at) / 2)
+    sure = max(0.0, away - (clock.received_at - clock.sent_at) / 2)
+    reason = f"clocks are {away:.3f} s apart"
+    if sure > MOST_SKEW:
+        reason += f", more than {MOST_SKEW:g} s: windows would be cut in the wrong place; run NTP on both hosts"
+    return Check(ok=sure <= MOST_SKEW, name=f"{name}: clock", reason=reason)
+
+
+def _describe(metric: Metric, arm: ArmTally, window: Window) -> str:
+    seconds = (window.end - window.start).total_seconds()
+    if metric.kind == "latency":
+        total = arm.parts["buckets"].counted[math.inf]
+        return f"{total / seconds:.3g} requests/s in the last {seconds:g} s"
+    total = arm.parts["total"].counted.get("", 0)
+    events = arm.parts["events"].counted.get("", 0)
+    born = "" if arm.parts["events"].counted else " (no series for events yet: counted as 0)"
+    return f"{total / seconds:.3g} requests/s and {events} events in the last {seconds:g} s{born}"
+
+
+async def _check_scrape(http: PrometheusHttp, metric: Metric, arms: Arms, now: datetime, scrape: int) -> Check:
+    name = f"{metric.name}: scrape interval"
+    until = round(now.timestamp() * 1000)
+    part = PARTS[metric.kind][0]
+    gaps: list[int] = []
+    for arm in _ARM_NAMES:
+        selectors, _ = part_selectors(metric, part, getattr(arms, arm))
+        # Five minutes hold enough scrapes to measure intervals that are far longer than the one that was set.
+        read = await read_samples(http, selectors, until - max(300_000, 20 * scrape), until, scrape)
+        for samples in read.series.values():
+            gaps += [later[0] - earlier[0] for earlier, later in pairwise(samples)]
+    if not gaps:
+        return Check(ok=False, name=name, reason="fewer than two samples in five minutes: is the target scraped?")
+    measured = timedelta(milliseconds=median(gaps))
+    said = http.source.scrape
+    reason = f"measured {format_duration(measured)}, sources.{metric.source}.scrape is {format_duration(said)}"
+    if measured > said * 1.1:
+        return Check(ok=False, name=name, reason=f"{reason}: set it to what is measured, or windows close too early")
+    if measured < said * 0.5:
+        reason += ": windows wait longer than they need"
+    return Check(ok=True, name=name, reason=reason)
+
+
+def _check_bounds(metric: Metric, tallies: Mapping[ArmName, ArmTally]) -> list[Check]:
+    checks: list[Check] = []
+    bounds = {
+        arm: {
+            bound / (1000 if tally.unit == "ms" else 1)
+            for bound in tally.parts["buckets"].counted
+            if isinstance(bound, float) and bound < math.inf
+        }
+        for arm, tally in tallies.items()
+    }
+    shared = set.intersection(*bounds.values())
+    if len(bounds) == 2:
+        name = f"{metric.name}: bounds"
+        if not shared:
+            checks.append(Check(ok=False, name=name, reason="the arms have no bucket bound in common"))
+        elif bounds["baseline"] == bounds["canary"]:
+            checks.append(Check(ok=True, name=name, reason=f"{len(shared)} bounds, equal for both arms"))
+        else:
+            only = ", ".join(f"{bound:g}" for bound in sorted(set.union(*bounds.values()) - shared))
+            checks.append(Check(ok=True, name=name, reason=f"{len(shared)} in common; merged away (in s): {only}"))
+    if metric.objective is not None:
+        under = metric.objective.under.total_seconds()
+        near = sorted(sorted(shared, key=lambda bound: abs(bound - under))[:3])
+        found = any(math.isclose(bound, under, rel_tol=1e-9) for bound in shared)
+        reason = f"{under:g} s is a bucket bound"
+        if not found:
+            shown = ", ".join(f"{bound:g} s" for bound in near) or "none"
+            reason = f"{under:g} s is no bucket bound (nearest: {shown}): add it to the histogram or move `under`"
+        checks.append(Check(ok=found, name=f"{metric.name}: objective", reason=reason))
+    return checks

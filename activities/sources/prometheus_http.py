@@ -1,0 +1,231 @@
+"""One Prometheus API over prometheus-api-client: warnings kept, errors told apart, secrets kept out of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from prometheus_api_client.prometheus_connect import PrometheusConnect
+from urllib3.util.retry import Retry
+
+from coalmine.errors import QueryRejected, SourceUnreachable
+from coalmine.spec.canary import Source
+
+CONNECT_TIMEOUT = 2.0
+"""Seconds: a metric store that does not take a connection by then is down for this look."""
+_ANNOTATIONS = ("PromQL info:", "PromQL warning:")
+_LONGEST_ERROR = 300
+
+
+class TooManySamples(QueryRejected):
+    """Raised when the store's own limit on samples was hit: ask in smaller pieces."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of one query. ``warnings`` say that something is missing from it."""
+
+    result: Sequence[Any]
+    warnings: tuple[str, ...] = ()
+    sent_at: float = 0.0
+    received_at: float = 0.0
+
+
+class PrometheusHttp:
+    """One configured connection pool. Its threads are its own, so that a hung store holds up nobody else's files."""
+
+    def __init__(self, name: str, source: Source, executor: ThreadPoolExecutor) -> None:
+        """Read the secrets and set up the session.
+
+        Raises:
+            QueryRejected: the source cannot work as written; names the key and the mend.
+        """
+        self.name = name
+        self.source = source
+        self.timeout = source.timeout.total_seconds()
+        self.shown_url = _without_userinfo(source.url)
+        self._executor = executor
+        self._seen = threading.local()
+        self._secrets: list[str] = []
+        headers = dict(source.headers)
+        auth: Any = None
+        if source.token_env is not None:
+            if source.username is not None:
+                raise QueryRejected(f"{self._key('token_env')}: a token and a username are both given; keep one")
+            headers["Authorization"] = f"Bearer {self._secret('token_env', source.token_env)}"
+        elif source.username is not None:
+            if source.password_env is None:
+                raise QueryRejected(f"{self._key('password_env')} is missing: name the variable with the password")
+            auth = (source.username, self._secret("password_env", source.password_env))
+        self._secrets += source.headers.values()
+        for field, path in (
+            ("ca_file", source.ca_file),
+            ("cert_file", source.cert_file),
+            ("key_file", source.key_file),
+        ):
+            if path is not None and not os.path.isfile(path):
+                raise QueryRejected(f"{self._key(field)}: there is no file {path!r} where the worker runs")
+        session = requests.Session()
+        # The environment's proxies, .netrc and CA bundles would change who is asked, and as whom, without a word.
+        session.trust_env = False
+        session.max_redirects = 0
+        session.verify = False if source.insecure_skip_verify else (source.ca_file or True)
+        if source.cert_file is not None:
+            session.cert = (source.cert_file, source.key_file) if source.key_file else source.cert_file
+        if source.proxy is not None:
+            session.proxies = {"http": source.proxy, "https": source.proxy}
+        session.hooks["response"].append(self._keep)
+        retry = Retry(total=1, connect=1, read=0, redirect=None, status=0, backoff_factor=0.1, raise_on_status=False)
+        self._connect = PrometheusConnect(
+            url=source.url.rstrip("/"),
+            headers=headers,
+            auth=auth,
+            session=session,
+            retry=retry,
+            timeout=(CONNECT_TIMEOUT, self.timeout),  # type: ignore[arg-type]
+        )
+
+    async def query(self, text: str, at: int | None = None) -> Answer:
+        """Ask an instant query at a moment (milliseconds; None = the store's own now).
+
+        Raises:
+            SourceUnreachable: no answer in time, or a 5xx.
+            QueryRejected: the store refused; says how to mend it.
+        """
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._executor, self._query, text, at)
+        try:
+            return await asyncio.wait_for(asked, self.timeout + CONNECT_TIMEOUT + 0.5)
+        except TimeoutError:
+            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connect.close()
+
+    def _query(self, text: str, at: int | None) -> Answer:
+        params = {"timeout": f"{max(1, round(self.timeout * 1000))}ms"}
+        if at is not None:
+            params["time"] = f"{at // 1000}.{at % 1000:03d}"
+        self._seen.response = None
+        sent = time.time()
+        try:
+            result = self._connect.custom_query(text, params=params)
+        except PrometheusApiClientException:
+            raise self._refused(text, self._seen.response) from None
+        except requests.exceptions.SSLError as error:
+            raise SourceUnreachable(
+                f"{self._where()}: TLS failed ({self._clean(str(error))}); set ca_file to the authority that signed it"
+            ) from None
+        except requests.exceptions.TooManyRedirects:
+            raise QueryRejected(
+                f"{self._where()} redirects (to a login page?): write the API's own address in {self._key('url')}"
+            ) from None
+        except requests.exceptions.Timeout:
+            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+        except (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.MissingSchema,
+            requests.exceptions.InvalidHeader,
+        ) as error:
+            raise QueryRejected(f"{self._key('url')}/headers cannot be used: {self._clean(str(error))}") from None
+        except requests.exceptions.JSONDecodeError:
+            raise QueryRejected(
+                f"{self._where()} answered, but not as Prometheus: write the API's address in {self._key('url')}"
+            ) from None
+        except requests.exceptions.RequestException as error:
+            raise SourceUnreachable(f"{self._where()} is unreachable ({self._clean(_cause(error))})") from None
+        except (KeyError, TypeError):
+            raise QueryRejected(
+                f"{self._where()} answered, but not as Prometheus: write the API's address in {self._key('url')}"
+            ) from None
+        return Answer(result, self._warnings(), sent, time.time())
+
+    def _keep(self, response: requests.Response, **_: object) -> None:
+        self._seen.response = response
+
+    def _warnings(self) -> tuple[str, ...]:
+        response: requests.Response | None = self._seen.response
+        if response is None or not any(mark in response.content for mark in (b'"warnings"', b'"isPartial"')):
+            return ()
+        body = response.json()
+        warnings = [
+            self._clean(str(text)) for text in body.get("warnings") or () if not str(text).startswith(_ANNOTATIONS)
+        ]
+        if body.get("isPartial"):
+            warnings.append("the answer is partial: not all storage nodes answered")
+        return tuple(warnings)
+
+    def _refused(self, text: str, response: requests.Response | None) -> QueryRejected | SourceUnreachable:
+        if response is None:
+            return SourceUnreachable(f"{self._where()} gave no answer")
+        status = response.status_code
+        said = self._said(response)
+        if status == 401:
+            return QueryRejected(
+                f"{self._where()} wants authentication (401): set token_env, or username and password_env, in "
+                f"sources.{self.name}"
+            )
+        if status == 403:
+            return QueryRejected(f"{self._where()} forbids the query (403): {said}; the credentials may not read this")
+        if status == 404:
+            return QueryRejected(
+                f"{self._where()} has no Prometheus API (404): is a path missing in {self._key('url')}?"
+            )
+        if status == 422 and ("too many samples" in said or "exceed" in said):
+            return TooManySamples(f"{self._where()} refused {text}: {said}")
+        if status in (408, 429) or status >= 500:
+            return SourceUnreachable(f"{self._where()} answered {status}: {said}")
+        return QueryRejected(f"{self._where()} refused {text} ({status}): {said}")
+
+    def _said(self, response: requests.Response) -> str:
+        try:
+            said = str(response.json()["error"])
+        except (ValueError, KeyError, TypeError):
+            said = response.text.strip().partition("\n")[0] or response.reason or "no reason given"
+        return self._clean(said)
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            if secret:
+                text = text.replace(secret, "***")
+        text = text.replace(self.source.url, self.shown_url)
+        return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + "..."
+
+    def _secret(self, field: str, variable: str) -> str:
+        value = os.environ.get(variable, "")
+        if not value:
+            raise QueryRejected(f"{self._key(field)}: the environment variable {variable} is not set on the worker")
+        self._secrets.append(value)
+        return value
+
+    def _key(self, field: str) -> str:
+        return f"sources.{self.name}.{field}"
+
+    def _where(self) -> str:
+        return f"{self.name} at {self.shown_url}"
+
+
+def _without_userinfo(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _cause(error: BaseException) -> str:
+    # The outermost text repeats pool, URL and query; the innermost says what happened.
+    inner: BaseException = error
+    while inner.args and isinstance(inner.args[0], BaseException):
+        inner = inner.args[0]
+    reason = getattr(inner, "reason", None)
+    text = str(reason if isinstance(reason, BaseException) else inner)
+    return text.rpartition(": ")[2] if "NewConnectionError" in text or "object at 0x" in text else text

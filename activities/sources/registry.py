@@ -1,0 +1,41 @@
+"""Metric stores by name: those built in, and those other distributions bring by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from activities.sources.base import MetricSource
+from coalmine.errors import UnknownAdapter
+
+GROUP = "coalmine.sources"
+"""Entry points of this group name a callable without arguments that returns a MetricSource."""
+
+
+def _prometheus() -> MetricSource:
+    from activities.sources.prometheus import PrometheusSource
+
+    return PrometheusSource()
+
+
+BUILT_IN: dict[str, Callable[[], MetricSource]] = {"prometheus": _prometheus}
+
+
+def source_kinds() -> list[str]:
+    """All kinds that can be used here, sorted."""
+    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def make_source(kind: str) -> MetricSource:
+    """A metric source of this kind.
+
+    Raises:
+        UnknownAdapter: nobody registered it; lists those that are.
+    """
+    if kind in BUILT_IN:
+        return BUILT_IN[kind]()
+    for entry in entry_points(group=GROUP):
+        if entry.name == kind:
+            made: MetricSource = entry.load()()
+            return made
+    raise UnknownAdapter(f"source kind {kind!r} is not known; known are {', '.join(source_kinds())}")
