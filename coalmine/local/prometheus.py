@@ -1,0 +1,180 @@
+"""A real Prometheus as a child process, on a free port, with nothing outside its own folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import aiohttp
+
+from coalmine.errors import CoalmineError
+
+_LISTENING = re.compile(r"address=[^\s]*?:(\d+)\b")
+_START_TIMEOUT = 20.0
+_STOP_TIMEOUT = 5.0
+
+
+class PrometheusUnavailable(CoalmineError):
+    """Raised when Prometheus is not installed, or does not come up; says what its log said."""
+
+
+@dataclass(frozen=True)
+class ScrapeJob:
+    """One scrape job: ``targets`` are ``host:port``; ``labels`` are put on all their series."""
+
+    name: str
+    targets: Sequence[str]
+    path: str = "/metrics"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class PrometheusServer:
+    """``async with PrometheusServer(folder, jobs) as prometheus: prometheus.url``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Sequence[ScrapeJob] = (),
+        *,
+        scrape: float = 1.0,
+        port: int = 0,
+        retention: str = "2d",
+        web_config: Path | None = None,
+    ) -> None:
+        """Keep data, configuration and log under ``folder``; ``scrape`` in seconds; port 0 = any free one.
+
+        ``web_config`` is Prometheus' own file for TLS and basic authentication.
+        """
+        self.folder = folder
+        self.log = folder / "prometheus.log"
+        self.port = port
+        self._jobs = tuple(jobs)
+        self._scrape = scrape
+        self._retention = retention
+        self._web_config = web_config
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, once started."""
+        scheme = (
+            "https" if self._web_config is not None and "tls_server_config" in self._web_config.read_text() else "http"
+        )
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            PrometheusUnavailable: not installed, or it ended or stayed silent.
+        """
+        program = shutil.which("prometheus")
+        if program is None:
+            raise PrometheusUnavailable("prometheus is not installed: apt-get install prometheus (make setup does it)")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "prometheus.yml").write_text(json.dumps(self._config(), indent=2))
+        arguments = [
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--storage.tsdb.retention.time={self._retention}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--web.enable-lifecycle",
+        ]
+        if self._web_config is not None:
+            arguments.append(f"--web.config.file={self._web_config}")
+        skip = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            # Its own session: a Ctrl-C in the terminal reaches whoever started us first, who then stops us in order.
+            self._process = await asyncio.create_subprocess_exec(
+                program, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                await self._await_ready(skip)
+        except TimeoutError:
+            await self.stop()
+            raise PrometheusUnavailable(f"prometheus did not come up in {_START_TIMEOUT:g} s: see {self.log}") from None
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def set_jobs(self, jobs: Sequence[ScrapeJob]) -> None:
+        """Replace the scrape jobs of a running server.
+
+        Raises:
+            PrometheusUnavailable: it refused the configuration.
+        """
+        self._jobs = tuple(jobs)
+        (self.folder / "prometheus.yml").write_text(json.dumps(self._config(), indent=2))
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/-/reload") as response,
+        ):
+            if response.status != 200:
+                raise PrometheusUnavailable(f"prometheus refused its configuration: {(await response.text()).strip()}")
+
+    async def stop(self) -> None:
+        """End the process; done twice is done once."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def __aenter__(self) -> PrometheusServer:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _config(self) -> dict[str, object]:
+        interval = f"{round(self._scrape * 1000)}ms"
+        return {
+            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+            "scrape_configs": [
+                {
+                    "job_name": job.name,
+                    "metrics_path": job.path,
+                    "static_configs": [{"targets": list(job.targets), "labels": dict(job.labels)}],
+                }
+                for job in self._jobs
+            ],
+        }
+
+    async def _await_ready(self, skip: int) -> None:
+        assert self._process is not None
+        while True:
+            text = self.log.read_bytes()[skip:].decode(errors="replace")
+            if self._process.returncode is not None:
+                raise PrometheusUnavailable(
+                    f"prometheus ended at once: {text.strip().splitlines()[-1:]} (see {self.log})"
+                )
+            # The kernel chose the port, so the log is the one place that knows it; "ready" comes after the data is open.
+            listening = [line for line in text.splitlines() if "TLS is" in line or "Listening on" in line]
+            if "Server is ready to receive web requests" in text and listening:
+                found = [match[1] for line in listening if (match := _LISTENING.search(line)) and match[1] != "0"]
+                if found:
+                    self.port = int(found[-1])
+                    return
+            await asyncio.sleep(0.02)
