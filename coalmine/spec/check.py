@@ -1,0 +1,190 @@
+"""Data -> spec, with every problem at once: the way in for submissions as JSON, and for files after parsing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from coalmine.errors import Problem, SpecError
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.faults import Fault, Path, did_you_mean, field_name, listed, nearest
+from coalmine.spec.later import is_later_key, is_later_value
+from coalmine.spec.routes import ROUTE_OPTIONS
+from coalmine.spec.rules import broken_rules, router_faults
+from coalmine.spec.shape import homes_of, known_keys
+from coalmine.spec.wording import Spelling, worded
+
+_STAND_INS: dict[str, Any] = {
+    "service": "service",
+    "environment": "environment",
+    "arms": {"baseline": {"version": "1", "backend": "a"}, "canary": {"version": "2", "backend": "b"}},
+    "route": {"router": "envoy", "name": "route", "files": ["file"], "admins": ["http://localhost"]},
+    "steps": [{"weight": 1}],
+    "metrics": [{"name": "errors", "kind": "ratio", "template": "envoy"}],
+}
+"""In place of a broken section, so that the others can be judged; the rules that read it are left out."""
+
+
+def check_spec(data: Mapping[str, Any], routers: Collection[str] = (), file: str = "<spec>") -> CanarySpec:
+    """Turn plain data (as JSON brings it) into a spec.
+
+    Args:
+        data: the spec's keys and values.
+        routers: names of routers besides this package's own.
+        file: what the problems call the place it came from.
+
+    Raises:
+        SpecError: every problem found, each with its field.
+    """
+    spec, faults = examine(data, routers)
+    if spec is None:
+        raise SpecError([Problem(field_name(fault.path), fault.message, file) for fault in faults])
+    return spec
+
+
+def recheck(spec: CanarySpec, routers: Collection[str] | None = None) -> list[Problem]:
+    """Every problem of a spec that came as a model: from Python, or through a payload.
+
+    ``routers`` as in ``check_spec``; None leaves the router's name to whoever knows the adapters.
+    """
+    data = spec.model_dump(mode="json", by_alias=True)
+    known = (spec.route.router,) if routers is None else routers
+    return [Problem(field_name(fault.path), fault.message) for fault in examine(data, known)[1]]
+
+
+def examine(
+    data: Any, routers: Collection[str] = (), spelled: Spelling = lambda path: None
+) -> tuple[CanarySpec | None, list[Fault]]:
+    """The spec, or all that is wrong with it (never both)."""
+    if not isinstance(data, Mapping):
+        return None, [Fault((), "a spec is a mapping: write key: value, beginning with service: ...")]
+    if is_later_value(("kind",), data.get("kind")):
+        return None, [Fault(("kind",), f"{data['kind']!r} is not built yet (known: Canary)")]
+    spec, errors = _validated(CanarySpec, data)
+    router = data["route"].get("router") if isinstance(data.get("route"), Mapping) else None
+    shape = _Shape(router, spelled)
+    shape.take(errors)
+    _examine_route(data.get("route"), routers, shape)
+    broken = shape.broken_sections()
+    if spec is None:
+        spec, _ = _validated(CanarySpec, _mended(data, shape))
+    if spec is not None:
+        _name_the_only_source(spec)
+        shape.faults += [fault for fault in broken_rules(spec, broken) if not shape.explains(fault)]
+    return (None, shape.faults) if shape.faults else (spec, [])
+
+
+class _Shape:
+    """Gathers what is wrong key by key; an unknown key explains away what would follow from it."""
+
+    def __init__(self, router: object, spelled: Spelling) -> None:
+        self.faults: list[Fault] = []
+        self.unknown: list[Path] = []
+        self._meant: set[Path] = set()
+        self._router = router
+        self._spelled = spelled
+
+    def take(self, errors: Sequence[ErrorDetails], prefix: Path = ()) -> None:
+        """Add what pydantic found below ``prefix``."""
+        located = [(error, (*prefix, *_path(error))) for error in errors]
+        # What else stands in a mapping of a later kind belongs to that kind.
+        later = [path[:-1] for error, path in located if path[-1:] == ("kind",) and _is_later(error, path)]
+        located = [
+            (error, path)
+            for error, path in located
+            if _is_later(error, path) or not any(path[: len(parent)] == parent for parent in later)
+        ]
+        for error, path in located:
+            if error["type"] in ("extra_forbidden", "invalid_key"):
+                self._unknown_key(path)
+        for error, path in located:
+            if error["type"] in ("extra_forbidden", "invalid_key") or path in self._meant:
+                continue
+            if error["loc"] and error["loc"][-1] == "[key]":
+                self._wrong_name(path)
+            else:
+                self.faults.append(Fault(path, worded(error, path, self._spelled)))
+
+    def _unknown_key(self, path: Path) -> None:
+        parent, key = path[:-1], path[-1]
+        self.unknown.append(path)
+        if is_later_key(parent, key):
+            self.faults.append(Fault(path, f"'{key}' is not built yet; leave it out", on_key=True))
+            return
+        known = known_keys(parent, self._router)
+        near = nearest(key, known)
+        if near is not None:
+            self._meant.add((*parent, near))
+        homes = [home for home in homes_of(str(key)) if (home,) != parent[:1]] if near is None else []
+        mend = f"it stands in {listed(homes)}" if homes else did_you_mean(key, known)
+        self.faults.append(Fault(path, f"unknown key '{key}': {mend}", on_key=True))
+
+    def _wrong_name(self, path: Path) -> None:
+        self.faults.append(
+            Fault(path, f'{path[-1]!r} is not a text: put the name in quotes, "{path[-1]}"', on_key=True)
+        )
+
+    def broken_sections(self) -> set[str]:
+        """The top-level keys that cannot be read as they are; an unknown key alone breaks none."""
+        unknown = set(self.unknown)
+        return {str(fault.path[0]) for fault in self.faults if fault.path and fault.path not in unknown}
+
+    def explains(self, fault: Fault) -> bool:
+        """Whether an unknown key in the same mapping is what ``fault`` comes from."""
+        parents = [path[:-1] for path in self.unknown if len(path) > 1]
+        return any(fault.path[: len(parent)] == parent for parent in parents)
+
+
+def _is_later(error: ErrorDetails, path: Path) -> bool:
+    return is_later_value(path, error.get("input"))
+
+
+def _path(error: ErrorDetails) -> Path:
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def _validated(model: type[CanarySpec], data: Mapping[str, Any]) -> tuple[CanarySpec | None, list[ErrorDetails]]:
+    try:
+        return model.model_validate(dict(data)), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+def _examine_route(route: object, routers: Collection[str], shape: _Shape) -> None:
+    """The router's name, and the keys that are its own."""
+    if not isinstance(route, Mapping) or not isinstance(router := route.get("router"), str) or not router:
+        return
+    shape.faults += router_faults(router, {*ROUTE_OPTIONS, *routers}, is_later_value(("route", "router"), router))
+    options: type[BaseModel] | None = ROUTE_OPTIONS.get(router)
+    if options is not None:
+        try:
+            options.model_validate({key: value for key, value in route.items() if key not in ("router", "name")})
+        except ValidationError as error:
+            shape.take(error.errors(include_url=False), ("route",))
+
+
+def _mended(data: Mapping[str, Any], shape: _Shape) -> dict[str, Any]:
+    """The data without its unknown keys, and with stand-ins for its broken sections."""
+    mended = copy.deepcopy(dict(data))
+    for path in shape.unknown:
+        parent: Any = mended
+        for part in path[:-1]:
+            parent = parent[part]
+        parent.pop(path[-1], None)
+    for section in shape.broken_sections() | (_STAND_INS.keys() - mended.keys()):
+        mended.pop(section, None)
+        if section in _STAND_INS:
+            mended[section] = copy.deepcopy(_STAND_INS[section])
+    return mended
+
+
+def _name_the_only_source(spec: CanarySpec) -> None:
+    """A metric without a source means the only one there is."""
+    if len(spec.sources) == 1:
+        for metric in spec.metrics:
+            if "source" not in metric.model_fields_set:
+                metric.source = next(iter(spec.sources))

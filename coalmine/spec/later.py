@@ -1,0 +1,56 @@
+"""What is designed but not built yet: refused by its own name, so that nothing a spec asks for is silently left out.
+
+Places are written as dotted patterns, ``*`` for any index or name; the empty one is the top of the spec.
+"""
+
+from __future__ import annotations
+
+LATER_VALUES: dict[str, frozenset[str]] = {
+    "kind": frozenset({"Pipeline", "Experiment"}),
+    "route.router": frozenset(
+        {
+            *("haproxy", "nginx", "traefik", "caddy", "kubernetes", "istio", "linkerd", "gateway-api", "consul"),
+            *("alb", "lambda", "route53", "apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
+        }
+    ),
+    "metrics.*.kind": frozenset({"value", "count", "slo", "threshold"}),
+    "promotion.when_busy": frozenset({"queue", "supersede"}),
+    "ledger.kind": frozenset({"s3", "postgres", "dynamodb"}),
+    "notify.*.kind": frozenset(
+        {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "sns", "chat"}
+    ),
+    "sources.*.kind": frozenset(
+        {"cloudwatch", "datadog", "newrelic", "influxdb", "graphite", "dynatrace", "splunk", "otlp", "loki", "sql"}
+    ),
+}
+"""Values of known keys, by place."""
+
+LATER_KEYS: dict[str, frozenset[str]] = {
+    "": frozenset({"pipeline", "waves", "dependencies", "freeze", "windows", "presets", "preset", "budget", "chat"}),
+    "arms.*": frozenset({"objects", "image", "scale"}),
+    "steps.*": frozenset({"mirror", "header", "headers", "cookie", "scale", "stickiness", "testers", "holdback"}),
+    "steps.*.gate": frozenset({"window", "health", "webhook", "budget"}),
+    "metrics.*": frozenset({"burn_rate", "direction", "native_histogram", "native", "query", "pools", "window"}),
+    "policy": frozenset({"low_traffic", "budget", "slots", "freeze", "brake"}),
+    "promotion": frozenset({"holdback", "supersede"}),
+    "ledger": frozenset({"bucket", "prefix", "region"}),
+}
+"""Keys of later releases, by the place they would stand in."""
+
+
+def pattern_matches(pattern: str, path: tuple[str | int, ...]) -> bool:
+    """Whether a path such as ``("steps", 1, "gate")`` is at the place ``steps.*.gate``."""
+    parts = pattern.split(".") if pattern else []
+    return len(parts) == len(path) and all(part in ("*", str(have)) for part, have in zip(parts, path, strict=True))
+
+
+def is_later_value(path: tuple[str | int, ...], value: object) -> bool:
+    """Whether ``value`` at ``path`` is something a later release brings."""
+    return isinstance(value, str) and any(
+        value in values and pattern_matches(pattern, path) for pattern, values in LATER_VALUES.items()
+    )
+
+
+def is_later_key(parent: tuple[str | int, ...], key: object) -> bool:
+    """Whether ``key`` in the mapping at ``parent`` is something a later release brings."""
+    return any(key in keys and pattern_matches(pattern, parent) for pattern, keys in LATER_KEYS.items())

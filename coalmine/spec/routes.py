@@ -1,0 +1,43 @@
+"""The keys each router has in ``route`` besides ``router`` and ``name``: what ``Route.options`` holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from coalmine.spec.canary import SpecModel
+from coalmine.spec.urls import url_problem
+
+
+def _http_url(url: str) -> str:
+    problem = url_problem(url, "Envoy's admin interface knows no users, protect it by its address")
+    if problem:
+        raise ValueError(problem)
+    return url
+
+
+def _distinct(values: list[str]) -> list[str]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} is listed twice: each is named once")
+    return values
+
+
+class EnvoyRoute(SpecModel):
+    """Envoy reads the route from a file and shows what it uses on its admin interface."""
+
+    files: Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(_distinct)] = Field(
+        min_length=1,
+        description="The route files Envoy watches (`rds` by `path_config_source`), on the worker's file system.",
+        examples=[["/etc/envoy/routes/checkout.yaml"]],
+    )
+    admins: Annotated[list[Annotated[str, AfterValidator(_http_url)]], AfterValidator(_distinct)] = Field(
+        min_length=1,
+        description="The admin address of every Envoy that serves the route: each must show the new weights.",
+        examples=[["http://127.0.0.1:9901"]],
+    )
+
+
+ROUTE_OPTIONS: dict[str, type[SpecModel]] = {"envoy": EnvoyRoute}
+"""The routers of this package, and the model of their keys. Routers of other distributions check their own."""

@@ -1,0 +1,254 @@
+"""What two keys of a spec say together: each rule reads a whole, well-formed spec and yields what contradicts itself.
+
+A rule names the sections it reads, so that it is left out while one of them is broken: one mistake, one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from coalmine.spec.canary import CanarySpec, Metric
+from coalmine.spec.durations import format_duration
+from coalmine.spec.faults import Fault, did_you_mean, listed, nearest, shown
+from coalmine.spec.metric_rules import metric_faults
+from coalmine.spec.source_rules import source_faults
+from coalmine.spec.urls import url_problem
+
+SHORTEST_LOOK = timedelta(milliseconds=100)
+_FORBIDDEN_IN_NAMES = frozenset(" \t\r\n\"'`\\{}")
+
+Rule = Callable[[CanarySpec], Iterable[Fault]]
+
+
+@dataclass(frozen=True)
+class SectionRule:
+    """A rule and the top-level keys it reads."""
+
+    sections: frozenset[str]
+    check: Rule
+
+
+RULES: list[SectionRule] = []
+
+
+def _reads(*sections: str) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
+        RULES.append(SectionRule(frozenset(sections), rule))
+        return rule
+
+    return register
+
+
+def broken_rules(spec: CanarySpec, broken: Collection[str] = ()) -> list[Fault]:
+    """Every contradiction in ``spec``, without the rules that read a section named in ``broken``."""
+    return [fault for rule in RULES if not rule.sections.intersection(broken) for fault in rule.check(spec)]
+
+
+@_reads("arms")
+def _arms(spec: CanarySpec) -> Iterator[Fault]:
+    arms = {"baseline": spec.arms.baseline, "canary": spec.arms.canary}
+    for name, arm in arms.items():
+        for key, value in (("version", arm.version), ("backend", arm.backend)):
+            wrong = _FORBIDDEN_IN_NAMES.union("/" if key == "version" else "").intersection(value)
+            if wrong:
+                kept_free = "spaces, slashes, quotes and braces" if key == "version" else "spaces, quotes and braces"
+                yield Fault(
+                    ("arms", name, key), f"{shown(value)} holds {sorted(wrong)[0]!r}: {kept_free} cannot be in it"
+                )
+    if spec.arms.baseline.backend == spec.arms.canary.backend:
+        backend = shown(spec.arms.canary.backend)
+        yield Fault(("arms", "canary", "backend"), f"both arms have the backend {backend}: each needs its own")
+    if spec.arms.baseline.version == spec.arms.canary.version:
+        version = shown(spec.arms.canary.version)
+        yield Fault(("arms", "canary", "version"), f"both arms have the version {version}: nothing would be released")
+
+
+@_reads("steps")
+def _weights_rise(spec: CanarySpec) -> Iterator[Fault]:
+    for index in range(1, len(spec.steps)):
+        before, weight = spec.steps[index - 1].weight, spec.steps[index].weight
+        if weight <= before:
+            message = f"{weight:g} is not more than {before:g} of the step before: weights rise from step to step"
+            yield Fault(("steps", index, "weight"), message)
+
+
+@_reads("steps", "policy")
+def _steps_hold_a_look(spec: CanarySpec) -> Iterator[Fault]:
+    look = spec.policy.look
+    for index, step in enumerate(spec.steps):
+        if step.for_ < look:
+            message = f"{format_duration(step.for_)} is shorter than one look (policy.look is {format_duration(look)})"
+            yield Fault(("steps", index, "for"), f"{message}: the step would end unjudged; make it longer")
+
+
+@_reads("steps", "people")
+def _gates(spec: CanarySpec) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    everyone = {person for group in spec.people.values() for person in group}
+    for index, step in enumerate(spec.steps):
+        if step.gate is None:
+            continue
+        path = ("steps", index, "gate")
+        name = step.gate.name or f"step-{index + 1}"
+        if name in seen:
+            yield Fault(
+                (*path, "name") if step.gate.name else path,
+                f"the gate before step {seen[name] + 1} is called {name!r} already: each gate has its own name",
+            )
+        seen.setdefault(name, index)
+        approval = step.gate.approval
+        if approval is None:
+            yield Fault(path, "the gate asks for nothing: write approval: {} below it, or leave it out")
+            continue
+        if approval.timeout <= timedelta(0):
+            yield Fault((*path, "approval", "timeout"), "must be longer than zero, or nobody could approve in time")
+        unknown = False
+        for place, entry in enumerate(approval.by):
+            if entry not in spec.people and entry not in everyone and "@" not in entry:
+                unknown = True
+                mend = did_you_mean(entry, [*spec.people, *sorted(everyone)])
+                message = f"{entry!r} is neither a group of people nor an identity: {mend}"
+                yield Fault((*path, "approval", "by", place), message)
+        people = {person for entry in approval.by for person in spec.people.get(entry, [entry])}
+        if approval.by and not unknown and len(people) < approval.count:
+            yield Fault(
+                (*path, "approval", "count"),
+                f"{approval.count} must approve, but {listed(approval.by)} names {len(people)} "
+                f"({listed(sorted(people), 'nobody')}): the gate could never open",
+            )
+
+
+@_reads("people")
+def _people(spec: CanarySpec) -> Iterator[Fault]:
+    for group, people in spec.people.items():
+        for index, person in enumerate(people):
+            if not person.strip():
+                yield Fault(("people", group, index), "is empty: write who it is, or leave it out")
+            elif person in people[:index]:
+                yield Fault(("people", group, index), f"{person!r} is in the group twice")
+
+
+@_reads("metrics")
+def _metrics(spec: CanarySpec) -> Iterator[Fault]:
+    names: set[str] = set()
+    for index, metric in enumerate(spec.metrics):
+        if metric.name in names:
+            yield Fault(("metrics", index, "name"), f"{metric.name!r} is there already: each metric has its own name")
+        names.add(metric.name)
+        yield from metric_faults(metric, index)
+    if not _guardrails(spec.metrics):
+        yield Fault(("metrics",), "no metric is a guardrail, so nothing would roll back: give one role: guardrail")
+
+
+@_reads("metrics", "promotion")
+def _bake_has_limits(spec: CanarySpec) -> Iterator[Fault]:
+    guardrails = _guardrails(spec.metrics)
+    if not guardrails or spec.promotion.bake <= timedelta(0):
+        return
+    if not any(metric.max is not None or metric.objective is not None for metric in guardrails):
+        yield Fault(
+            ("promotion", "bake"),
+            f"a bake of {format_duration(spec.promotion.bake)} has no absolute limit to judge by: give a guardrail max "
+            "(ratio) or objective (latency), or set bake: 0s",
+        )
+
+
+@_reads("metrics", "sources")
+def _metrics_have_sources(spec: CanarySpec) -> Iterator[Fault]:
+    if not spec.sources:
+        yield Fault(("sources",), "there is none, so no metric can be read: write sources: {prometheus: {url: ...}}")
+        return
+    for index, metric in enumerate(spec.metrics):
+        if metric.source in spec.sources:
+            continue
+        if "source" not in metric.model_fields_set:
+            message = f"which of {listed(spec.sources)}? Name one, or have one source only"
+            yield Fault(("metrics", index, "source"), message)
+        else:
+            message = f"{metric.source!r} is not in sources: {did_you_mean(metric.source, list(spec.sources))}"
+            yield Fault(("metrics", index, "source"), message)
+
+
+@_reads("policy")
+def _policy(spec: CanarySpec) -> Iterator[Fault]:
+    policy = spec.policy
+    look = format_duration(policy.look)
+    if policy.look < SHORTEST_LOOK:
+        yield Fault(("policy", "look"), f"{look} is shorter than {format_duration(SHORTEST_LOOK)}, the shortest look")
+    elif policy.no_data_limit < policy.look:
+        limit = format_duration(policy.no_data_limit)
+        message = f"{limit} is shorter than one look ({look}): data could not be missed that soon"
+        yield Fault(("policy", "no_data_limit"), message)
+    if policy.max_extension < timedelta(0):
+        yield Fault(("policy", "max_extension"), "is negative: 0s means no extension")
+    if policy.held.timeout <= timedelta(0):
+        message = "must be longer than zero, or nobody could answer in time; to act at once choose roll_back above hold"
+        yield Fault(("policy", "held", "timeout"), message)
+
+
+@_reads("promotion")
+def _promotion(spec: CanarySpec) -> Iterator[Fault]:
+    for key, value in (("bake", spec.promotion.bake), ("rollback_window", spec.promotion.rollback_window)):
+        if value < timedelta(0):
+            yield Fault(("promotion", key), "is negative: 0s means none")
+
+
+@_reads("policy", "sources", "metrics")
+def _looks_hold_a_scrape(spec: CanarySpec) -> Iterator[Fault]:
+    used = {metric.source for metric in spec.metrics}
+    look = spec.policy.look
+    slowest = max(
+        (source for name, source in spec.sources.items() if name in used),
+        key=lambda source: source.scrape,
+        default=None,
+    )
+    if slowest is not None and SHORTEST_LOOK <= look < slowest.scrape:
+        name = next(name for name, source in spec.sources.items() if source is slowest)
+        yield Fault(
+            ("policy", "look"),
+            f"{format_duration(look)} is shorter than the scrape interval of {name} "
+            f"({format_duration(slowest.scrape)}): looks would be empty; make it at least as long",
+        )
+
+
+@_reads("sources")
+def _sources(spec: CanarySpec) -> Iterator[Fault]:
+    for name, source in spec.sources.items():
+        yield from source_faults(name, source)
+
+
+@_reads("hooks")
+def _hooks(spec: CanarySpec) -> Iterator[Fault]:
+    for hook, url in spec.hooks:
+        problem = url_problem(url, "leave it out and know the caller by its network") if url is not None else None
+        if problem:
+            yield Fault(("hooks", hook), problem)
+
+
+@_reads("notify")
+def _notify(spec: CanarySpec) -> Iterator[Fault]:
+    for index, notifier in enumerate(spec.notify):
+        if notifier.kind == "webhook" and notifier.url is None:
+            yield Fault(("notify", index, "url"), "is missing: a webhook needs the URL to post to")
+        elif notifier.kind == "log" and notifier.url is not None:
+            yield Fault(("notify", index, "url"), "belongs to kind: webhook; a log has no URL")
+        elif notifier.url is not None and (problem := url_problem(notifier.url, "leave it out")):
+            yield Fault(("notify", index, "url"), problem)
+
+
+def _guardrails(metrics: Sequence[Metric]) -> list[Metric]:
+    return [metric for metric in metrics if metric.role == "guardrail"]
+
+
+def router_faults(router: str, known: Collection[str], later: bool) -> list[Fault]:
+    """What is wrong with the name of a router, given those that are there."""
+    if router in known:
+        return []
+    names = sorted(known)
+    if later:
+        return [Fault(("route", "router"), f"the router '{router}' is not built yet (known: {listed(names)})")]
+    near = nearest(router, names)
+    meant = f"did you mean '{near}'? " if near else ""
+    return [Fault(("route", "router"), f"{router!r} is not a known router: {meant}(known: {listed(names)})")]

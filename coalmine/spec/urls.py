@@ -1,0 +1,35 @@
+"""What counts as a URL in a spec: http or https, a host, and no secret in it."""
+
+from __future__ import annotations
+
+import re
+
+from coalmine.spec.faults import shown
+
+_URL = re.compile(
+    r"https?://(?P<authority>(?P<user>[^/?#\s]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\s:@\[\]]+)(?::(?P<port>\d*))?)"
+    r"(?:[/?#]\S*)?",
+    re.IGNORECASE,
+)
+_SECRET_PARAMETER = re.compile(r"[?&](token|access_token|api_?key|password|secret|auth)=", re.IGNORECASE)
+
+
+def url_problem(url: str, mend: str, parameters: bool = True) -> str | None:
+    """Why this cannot be used as a URL, None when it can.
+
+    Args:
+        url: what was written.
+        mend: where a user and password belong instead.
+        parameters: whether the query may hold a token; many webhooks carry theirs there.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        return f"{shown(url)} is not a URL: write http:// or https://, a host and a path"
+    if match["user"]:
+        return f"{shown(url)} has a user or password in it, which ends up in records: {mend}"
+    if match["port"] is not None and not (match["port"] and 0 < int(match["port"]) < 65536):
+        return f"{shown(url)} has a wrong port: it is between 1 and 65535"
+    if not parameters and _SECRET_PARAMETER.search(url):
+        bare = url.partition("?")[0]
+        return f"{shown(bare)} has a secret in its query, which ends up in records: {mend}"
+    return None
