@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from coalmine.commands import can_send
-from coalmine.records import GateStatus, LedgerEntry, Outcome, Phase, RolloutStatus, StepStatus, canary_id
+from coalmine.records import (
+    GateStatus,
+    LedgerEntry,
+    Outcome,
+    Phase,
+    RolloutReport,
+    RolloutStatus,
+    StepStatus,
+    canary_id,
+)
 from coalmine.rollout import GateState, RolloutState, approval_of
 
 PAGE_LIMIT = 3_500
@@ -58,6 +67,35 @@ def status(state: RolloutState) -> RolloutStatus:
         ledger_backlog=len(state.backlog),
         started_at=state.started_at,
         closed_at=state.closed_at,
+    )
+
+
+def report(state: RolloutState) -> RolloutReport:
+    """The result of the workflow."""
+    arms = state.spec.arms
+    return RolloutReport(
+        outcome=state.outcome,
+        reason=state.reason,
+        cause=state.cause,
+        exit=state.exit_code or 0,
+        rollout_id=state.rollout_id,
+        service=state.spec.service,
+        environment=state.spec.environment,
+        region=state.spec.region,
+        version=arms.canary.version,
+        baseline_version=arms.baseline.version,
+        by=state.submission.by,
+        advice=state.advice,
+        weights=state.weights,
+        looks=state.looks,
+        canary_requests=state.canary_requests,
+        started_at=state.started_at,
+        closed_at=state.closed_at,
+        seconds_to_restore=state.restore_seconds,
+        verdicts=state.verdicts,
+        checks=state.checks,
+        decisions=[entry for entry in state.log if entry.kind != "look"],
+        ledger_complete=not state.backlog,
     )
 
 

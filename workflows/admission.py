@@ -9,8 +9,6 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine.spec.plan import plan
-
     from coalmine.records import (
         ASK_FLEET,
         CHECK_ROUTE,
@@ -29,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from coalmine.rollout import RolloutState
     from coalmine.spec import recheck
+    from coalmine.spec.plan import plan
 
 from workflows.calls import FLEET, HISTORY, HOOK, ROUTE_READ, call
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless

@@ -1,4 +1,4 @@
-"""How workflows call activities: by name, through the typed signatures of ``coalmine.records``, with fitting time-outs."""
+"""How workflows call activities: by name, typed by the signatures of ``coalmine.records``, with fitting time-outs."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ KEPT_ANSWERS = 500
 
 @workflow.defn(name="Fleet", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class Fleet:
-    """Takes requests as signals (updates are limited to 10 in flight) and answers rollouts by the signal ``fleet_answer``."""
+    """Takes requests as signals (only 10 updates may be in flight) and answers by the signal ``fleet_answer``."""
 
     @workflow.init
     def __init__(self, state: FleetState) -> None:

@@ -98,7 +98,7 @@ class Journal:
         )
 
     def show(self) -> None:
-        """Bring search attributes and current details up to date; attributes cost an event, so only when they changed."""
+        """Bring search attributes (an event, so only when they changed) and current details up to date."""
         state = self._state
         ended = "cancelled" if state.cancelled else ""
         shown = (str(state.phase), str(state.outcome or ended), round(state.canary_share()))

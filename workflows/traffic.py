@@ -1,4 +1,4 @@
-"""Moving traffic: fenced by a generation the workflow chooses, read back from every proxy, restored from the snapshot."""
+"""Moving traffic: fenced by a generation the workflow chooses, read back from every proxy, restored to the snapshot."""
 
 from __future__ import annotations
 

@@ -1,0 +1,307 @@
+"""A scripted world for workflow tests: every activity by its real name, its answers set by the test.
+
+The router keeps the fencing rules, so that the invariants can be read off ``World.writes``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from coalmine.records import (
+    ArmCounts,
+    Ban,
+    Check,
+    Collected,
+    CollectRequest,
+    Done,
+    EvaluateRequest,
+    Evaluation,
+    Evidence,
+    Finding,
+    FleetAnswer,
+    FleetRequest,
+    HistoryRequest,
+    HookRequest,
+    LedgerEntry,
+    LedgerWrite,
+    MetricCounts,
+    MetricVerdict,
+    NotifyRequest,
+    RouteCheckRequest,
+    RouteChecks,
+    RouteRequest,
+    RouteState,
+    ServiceHistory,
+    ShiftRequest,
+    Submission,
+    Weights,
+    Window,
+    Written,
+)
+from coalmine.spec.canary import CanarySpec
+
+Judgement = tuple[Finding, str]
+GOOD: Judgement = (Finding.NO_HARM, "no harm is shown")
+HARM: Judgement = (Finding.HARM, "errors: canary 9 % against 1 %")
+CRASH: Judgement = (Finding.CRASH, "the canary answers nothing but errors")
+UNDECIDED: Judgement = (Finding.UNDECIDED, "not enough requests yet")
+SILENT: Judgement = (Finding.NO_DATA, "errors: no series")
+
+
+def make_spec(**changes: Any) -> CanarySpec:
+    """A small spec: 10 % and 50 %, one minute each, looks of 10 s, a bake of one minute."""
+    spec: dict[str, Any] = {
+        "service": "checkout",
+        "environment": "test",
+        "arms": {
+            "baseline": {"version": "1.0.0", "backend": "checkout-v1"},
+            "canary": {"version": "1.1.0", "backend": "checkout-v2"},
+        },
+        "route": {
+            "router": "envoy",
+            "name": "checkout",
+            "files": ["/tmp/route.yaml"],
+            "admins": ["http://127.0.0.1:9901"],
+        },
+        "steps": [{"weight": 10, "for": "1m"}, {"weight": 50, "for": "1m"}],
+        "metrics": [
+            {"name": "errors", "kind": "ratio", "source": "prometheus", "template": "envoy", "max": 0.05},
+        ],
+        "policy": {"look": "10s"},
+        "promotion": {"bake": "1m", "rollback_window": "10m"},
+        "sources": {"prometheus": {"url": "http://127.0.0.1:9090", "scrape": "1s", "flush": "1s"}},
+    }
+    spec.update(changes)
+    return CanarySpec.model_validate(spec)
+
+
+def make_submission(spec: CanarySpec | None = None, **changes: Any) -> Submission:
+    """A submission by ana."""
+    return Submission(spec=spec or make_spec(), by=changes.pop("by", "ana"), **changes)
+
+
+@dataclass
+class Write:
+    """One accepted write of the route."""
+
+    weights: Weights
+    generation: int
+
+
+@dataclass
+class World:
+    """What the activities answer, and what they were asked."""
+
+    client: Client | None = None
+    route: Weights = field(default_factory=lambda: {"checkout-v1": 100.0})
+    generation: int = 0
+    writes: list[Write] = field(default_factory=list)
+    judge: Callable[[int, str], Judgement] = lambda look, stage: GOOD
+    """(look, stage) -> what the judge finds."""
+    collect_gate: asyncio.Event | None = None
+    """When set, collecting hangs until it is."""
+    shift_gate: asyncio.Event | None = None
+    silent: bool = False
+    """Collecting answers no_data."""
+    collect_error: str = ""
+    shift_errors: list[ApplicationError] = field(default_factory=list)
+    read_errors: list[ApplicationError] = field(default_factory=list)
+    hook_errors: dict[str, list[ApplicationError]] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=lambda: [Check(ok=True, name="router", reason="capable")])
+    history: ServiceHistory = field(default_factory=ServiceHistory)
+    bans: dict[str, Ban] = field(default_factory=dict)
+    fleet_silent: bool = False
+    ledger_down: bool = False
+    ledger: dict[tuple[str, int], LedgerEntry] = field(default_factory=dict)
+    windows: dict[str, list[Window]] = field(default_factory=dict)
+    hooks: list[HookRequest] = field(default_factory=list)
+    notices: list[NotifyRequest] = field(default_factory=list)
+    evaluations: list[EvaluateRequest] = field(default_factory=list)
+    numbers: Counter[str] = field(default_factory=Counter)
+    rate: int = 100
+    """Canary requests per look."""
+
+    @property
+    def canary(self) -> float:
+        """The canary's weight as the router has it."""
+        return self.route.get("checkout-v2", 0.0)
+
+    def state(self) -> RouteState:
+        """The route as read back."""
+        return RouteState(weights=dict(self.route), generation=self.generation)
+
+    def kinds(self) -> list[str]:
+        """Kinds of the ledger's entries, in order of sequence, looks left out."""
+        return [entry.kind for _, entry in sorted(self.ledger.items()) if entry.kind != "look"]
+
+    @property
+    def activities(self) -> list[Any]:
+        """For the worker on the main queue."""
+        return [
+            self.read_route,
+            self.check_route,
+            self.shift,
+            self.collect,
+            self.evaluate,
+            self.read_history,
+            self.write_ledger,
+            self.ask_fleet,
+        ]
+
+    @property
+    def side_activities(self) -> list[Any]:
+        """For the worker on the side queue."""
+        return [self.notify, self.run_hook]
+
+    @activity.defn(name="read_route")
+    async def read_route(self, request: RouteRequest) -> RouteState:
+        """The route."""
+        if self.read_errors:
+            raise self.read_errors.pop(0)
+        return self.state()
+
+    @activity.defn(name="check_route")
+    async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
+        """What the router can do."""
+        return RouteChecks(checks=self.checks)
+
+    @activity.defn(name="shift")
+    async def shift(self, request: ShiftRequest) -> RouteState:
+        """Apply with the fencing rules of the contract."""
+        if self.shift_errors:
+            raise self.shift_errors.pop(0)
+        if self.shift_gate is not None:
+            while not self.shift_gate.is_set():
+                activity.heartbeat()
+                await asyncio.sleep(0.02)
+        same = request.generation == self.generation and request.weights == self.route
+        if not same:
+            if request.generation <= self.generation:
+                raise ApplicationError(
+                    f"the route is at {self.generation}", type="StaleGeneration", non_retryable=True
+                )
+            self.route, self.generation = dict(request.weights), request.generation
+            self.writes.append(Write(dict(request.weights), request.generation))
+        return self.state()
+
+    @activity.defn(name="collect")
+    async def collect(self, request: CollectRequest) -> Collected:
+        """Counts of the window, and a note of which window it was."""
+        if self.collect_gate is not None:
+            while not self.collect_gate.is_set():
+                activity.heartbeat()
+                await asyncio.sleep(0.02)
+        if self.collect_error:
+            raise ApplicationError(self.collect_error, type="SourceUnreachable", non_retryable=True)
+        if self.silent:
+            counts = [MetricCounts(metric=m.name, status="no_data", reason="no series") for m in request.metrics]
+            return Collected(metrics=counts, window=request.window)
+        for metric in request.metrics:
+            self.windows.setdefault(metric.name, []).append(request.window)
+        arm = ArmCounts(total=self.rate, events=1)
+        both = [
+            MetricCounts(metric=m.name, canary=arm, baseline=arm if request.compare else None) for m in request.metrics
+        ]
+        return Collected(metrics=both, window=request.window)
+
+    @activity.defn(name="evaluate")
+    async def evaluate(self, request: EvaluateRequest) -> Evaluation:
+        """What the script says; no data is always no data."""
+        self.evaluations.append(request)
+        looks = (request.evidence.looks if request.evidence else 0) + 1
+        finding, reason = self.judge(len(self.evaluations), request.stage)
+        silent = [counts for counts in request.counts if counts.status == "no_data"]
+        if silent and finding is not Finding.HARM:
+            finding, reason = Finding.NO_DATA, silent[0].reason
+        failing = finding in (Finding.HARM, Finding.CRASH)
+        verdicts = [
+            MetricVerdict(
+                metric=metric.name,
+                role=metric.role,
+                verdict="no_data"
+                if finding is Finding.NO_DATA
+                else "fail"
+                if failing
+                else "pass"
+                if finding is Finding.NO_HARM
+                else "inconclusive",
+                no_harm=finding is Finding.NO_HARM,
+                sentence=reason,
+            )
+            for metric in request.judge.metrics
+        ]
+        return Evaluation(
+            finding=finding,
+            reason=reason,
+            verdicts=verdicts,
+            canary_requests=0 if silent else self.rate,
+            evidence=Evidence(looks=looks),
+        )
+
+    @activity.defn(name="read_history")
+    async def read_history(self, request: HistoryRequest) -> ServiceHistory:
+        """The service's noise."""
+        return self.history
+
+    @activity.defn(name="write_ledger")
+    async def write_ledger(self, request: LedgerWrite) -> Written:
+        """Idempotent by (rollout id, sequence)."""
+        if self.ledger_down:
+            raise ApplicationError("disk full", type="LedgerError")
+        new = [entry for entry in request.entries if (entry.rollout_id, entry.sequence) not in self.ledger]
+        self.ledger.update({(entry.rollout_id, entry.sequence): entry for entry in new})
+        return Written(written=len(new))
+
+    @activity.defn(name="ask_fleet")
+    async def ask_fleet(self, request: FleetRequest) -> Done:
+        """Answer admission by signal, as the fleet does; keep bans."""
+        if request.verb == "ban":
+            self.bans[request.version] = Ban(service=request.service, version=request.version, reason=request.reason)
+        if request.verb == "admit" and not self.fleet_silent:
+            assert self.client is not None
+            self.numbers[request.version] += 1
+            answer = FleetAnswer(
+                request_id=request.request_id, number=self.numbers[request.version], ban=self.bans.get(request.version)
+            )
+            await self.client.get_workflow_handle(request.workflow_id).signal("fleet_answer", answer)
+        return Done()
+
+    @activity.defn(name="notify")
+    async def notify(self, request: NotifyRequest) -> Done:
+        """Hear it."""
+        self.notices.append(request)
+        return Done()
+
+    @activity.defn(name="run_hook")
+    async def run_hook(self, request: HookRequest) -> Done:
+        """Answer yes, or what the script says."""
+        self.hooks.append(request)
+        errors = self.hook_errors.get(request.hook)
+        if errors:
+            raise errors.pop(0)
+        return Done(detail="200")
+
+
+def seconds(window: Window) -> float:
+    """Length of a window."""
+    return (window.end - window.start) / timedelta(seconds=1)
+
+
+def tiles(windows: list[Window]) -> bool:
+    """Whether each window starts where the one before it ended."""
+    pairs = zip(windows, windows[1:], strict=False)
+    return all(left.end == right.start for left, right in pairs)
+
+
+def epoch(moment: datetime) -> float:
+    """Seconds since 1970."""
+    return moment.timestamp()

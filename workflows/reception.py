@@ -1,0 +1,110 @@
+"""Submissions: a start is an update-with-start, answered once the rollout is admitted or refused (I6)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
+    from coalmine.records import FleetAnswer, Outcome, Phase, Receipt, Submission
+    from coalmine.rollout import RolloutState
+
+from workflows.admission import Admission
+from workflows.messages import Messages, decoded
+
+
+class Reception(Messages):
+    """Takes submissions: starts, attaches, refuses. ``Canary`` inherits it."""
+
+    _admission: Admission
+    _done: bool
+    _submitted: int
+    """Submissions of the running version that were answered or wait for an answer."""
+
+    @abstractmethod
+    def _open(self, state: RolloutState) -> None:
+        """Take a rollout on."""
+
+    def _begin(self, submission: Submission) -> None:
+        info = workflow.info()
+        self._open(RolloutState.begin(submission, info.workflow_id, info.run_id, workflow.now()))
+
+    @workflow.update(name="submit", description="Start a release, or attach to it when it runs already")
+    async def submit(self, given: RawValue) -> Receipt:
+        """Answer once it is admitted or refused."""
+        submission = self._submission(given)
+        if self._state is None:
+            self._begin(submission)
+        state, version = self._rollout, submission.spec.arms.canary.version
+        running = state.spec.arms.canary.version
+        if version != running:
+            return self._other_version(submission)
+        self._submitted += 1
+        first = self._submitted == 1 and state.phase is Phase.ADMITTING
+        await workflow.wait_condition(lambda: state.phase is not Phase.ADMITTING or self._done)
+        if state.outcome is Outcome.BLOCKED:
+            return self._receipt("blocked", state.reason)
+        if first:
+            return self._receipt("started", state.history_note)
+        differs = "" if submission.spec == state.spec else "; its spec differs from the one sent now, which is not used"
+        return self._receipt("attached", f"{running} is {state.phase} already{differs}")
+
+    @submit.validator
+    def _check_submit(self, given: RawValue) -> None:
+        spec = self._submission(given).spec
+        if self._state is not None:
+            ours = self._state.spec
+            if (spec.service, spec.environment, spec.region) != (ours.service, ours.environment, ours.region):
+                reason = f"this workflow belongs to {ours.service} in {ours.environment}, not to {spec.service}"
+                raise ApplicationError(reason, type="Refused", non_retryable=True)
+
+    def _other_version(self, submission: Submission) -> Receipt:
+        state = self._rollout
+        running, wanted = state.spec.arms.canary.version, submission.spec.arms.canary.version
+        if state.phase is Phase.WINDOW and state.next_submission is None:
+            state.next_submission = submission
+            self._pokes += 1
+            receipt = self._receipt("started", f"the rollback window of {running} closes; {wanted} starts now")
+            return receipt.model_copy(update={"version": wanted, "rollout_id": "", "phase": Phase.ADMITTING})
+        return self._receipt("rejected", f"{running} is {state.phase}: one rollout at a time (when_busy: reject)")
+
+    def _submission(self, given: RawValue) -> Submission:
+        try:
+            return Submission.model_validate(decoded(given))
+        except (ValueError, ValidationError) as error:
+            reason = f"not a submission: {problems(error)}"
+            raise ApplicationError(reason, type="Refused", non_retryable=True) from None
+
+    def _receipt(self, disposition: str, reason: str) -> Receipt:
+        state = self._rollout
+        return Receipt.model_validate(
+            {
+                "disposition": disposition,
+                "workflow_id": state.workflow_id,
+                "run_id": state.run_id,
+                "rollout_id": state.rollout_id,
+                "version": state.spec.arms.canary.version,
+                "phase": state.phase,
+                "checks": state.checks,
+                "reason": reason,
+            }
+        )
+
+    @workflow.signal(name="fleet_answer", description="The fleet answers admission (not for people)")
+    def fleet_answer(self, answer: FleetAnswer) -> None:
+        """Take the rollout's number and ban."""
+        if self._state is not None:
+            self._admission.hear(answer)
+
+
+def problems(error: Exception) -> str:
+    """What is wrong with an input, field by field."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()[:5]]
+    return "; ".join(found)

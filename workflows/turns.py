@@ -1,0 +1,178 @@
+"""The turns a rollout can take: into a gate, a hold, a rollback, its end. Each writes down and tells why.
+
+No waiting and no activity here: a turn changes the state at once, and the workflow goes on from there.
+"""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine import console
+    from coalmine.decisions import evidence_unmet, guardrail_failures
+    from coalmine.records import Action, Cause, Outcome, Phase, Verb
+    from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
+    from coalmine.spec.durations import format_duration
+
+from workflows.journal import Journal
+
+
+class Turns:
+    """Changes the phase of one rollout."""
+
+    def __init__(self, state: RolloutState, journal: Journal) -> None:
+        self._state = state
+        self._journal = journal
+
+    def enter(self, phase: Phase) -> None:
+        self._state.phase = phase
+        self._journal.show()
+
+    def obey(self) -> bool:
+        """Carry out what a human ordered, if anything."""
+        state, order = self._state, self._state.order
+        if order is None:
+            return False
+        state.order = None
+        said = f"{order.by}: {order.reason}" if order.reason else order.by
+        if order.verb is Verb.PROMOTE:
+            state.held = None
+            self._journal.note("override", f"promoted by {said}", order.by, unmet=state.unmet)
+            self.enter(Phase.PROMOTING)
+        else:
+            ending = Outcome.REJECTED if order.verb is Verb.REJECT else Outcome.ROLLED_BACK
+            self.give_back(ending, Cause.HUMAN, f"{order.verb} by {said}")
+        return True
+
+    def cancelled(self) -> None:
+        state = self._state
+        state.cancelled = True
+        if state.phase is Phase.WINDOW:
+            # Promoted was said already: a cancel now ends the watch, it does not take the release back.
+            self.end(Outcome.PROMOTED, state.reason)
+        elif state.phase not in (Phase.ROLLING_BACK, Phase.CLOSED):
+            why = workflow.cancellation_reason() or "no reason given"
+            self.give_back(Outcome.ROLLED_BACK, Cause.HUMAN, f"the workflow was cancelled: {why}")
+
+    def give_back(self, ending: Outcome, cause: Cause, reason: str) -> None:
+        """Begin the rollback."""
+        state = self._state
+        if state.phase in (Phase.ROLLING_BACK, Phase.CLOSED):
+            return
+        state.order, state.held, state.paused = None, None, False
+        state.ending, state.cause, state.reason = ending, cause, reason
+        state.outcome = None
+        if state.advise:
+            state.advice = Action.ROLL_BACK if ending is Outcome.ROLLED_BACK and cause is not Cause.HUMAN else None
+        state.restore_began = workflow.now()
+        self.enter(Phase.ROLLING_BACK)
+        self._journal.note("roll_back", reason, cause=str(cause), ending=str(ending))
+        self._journal.tell(f"{console.headline(state)}", f"Rolling back: {reason}", "critical", key="rolling-back")
+
+    def end(self, outcome: Outcome | None, reason: str) -> None:
+        state = self._state
+        if state.phase is Phase.CLOSED:
+            return
+        state.outcome = None if state.advise and outcome is not Outcome.BLOCKED else outcome
+        state.reason, state.closed_at = reason, workflow.now()
+        state.unmet, state.next_look = [], None
+        state.phase = Phase.CLOSED
+        self._journal.note(
+            "closed",
+            reason,
+            outcome=str(state.outcome) if state.outcome else None,
+            advice=str(state.advice) if state.advice else None,
+            cause=str(state.cause) if state.cause else None,
+            cancelled=state.cancelled,
+            weights=state.weights,
+            looks=state.looks,
+            canary_requests=state.canary_requests,
+        )
+        severity = "info" if state.outcome in (Outcome.PROMOTED, None) else "warning"
+        self._journal.tell(
+            f"{console.headline(state)}", reason, "info" if severity == "info" else "warning", key="closed"
+        )
+        self._journal.show()
+
+    def hold(self, finding: str, reason: str) -> None:
+        state, now = self._state, workflow.now()
+        if state.advise:
+            state.advice = Action.HOLD
+            self.end(None, f"advice: hold; {reason}")
+            return
+        wait = state.spec.policy.held.timeout
+        resume_to = Phase.BAKING if state.phase is Phase.BAKING else Phase.STEPPING
+        state.held = HeldState(finding=finding, reason=reason, since=now, deadline=now + wait, resume_to=resume_to)
+        self.enter(Phase.HELD)
+        action = state.spec.policy.held.action.replace("_", " ")
+        self._journal.note("hold", reason, finding=finding, deadline=state.held.deadline.isoformat())
+        self._journal.tell(
+            f"{console.headline(state)}: a human is needed",
+            f"{reason}. Without a word it will {action} in {format_duration(wait)}.",
+            "warning",
+            key=f"held-{state.sequence}",
+        )
+
+    def wait_for_people_if_due(self) -> None:
+        """The gate's clock starts when all else is met; from then on the phase is gated until it opens."""
+        state = self._state
+        if state.waiting_gate() is not None:
+            if state.phase is Phase.STEPPING:
+                self.enter(Phase.GATED)
+            return
+        if state.phase is Phase.GATED:
+            self.enter(Phase.STEPPING)
+        gate = state.gate_before(state.step + 1)
+        if state.stage_is_bake or gate is None or state.gate_open(gate):
+            return
+        if not evidence_unmet(state, workflow.now()):
+            self.wait_at(gate)
+
+    def wait_at(self, gate: GateState) -> None:
+        if gate.waiting_since is not None:
+            return
+        state, now = self._state, workflow.now()
+        approval = approval_of(state.spec, gate.step)
+        gate.waiting_since, gate.deadline = now, now + approval.timeout
+        self.enter(Phase.GATED)
+        who = ", ".join(approval.by) or "anyone"
+        weight = state.spec.steps[gate.step].weight
+        self._journal.note("gate", f"gate '{gate.name}' waits for {approval.count} of {who}", gate=gate.name)
+        self._journal.tell(
+            f"{console.headline(state)}: approval needed",
+            f"Gate '{gate.name}' before {weight:g} % waits for {approval.count} of {who}, "
+            f"until {gate.deadline:%Y-%m-%d %H:%M} UTC.",
+            key=f"gate-{gate.name}-{gate.attempt}",
+        )
+
+    def mind_deadlines(self) -> None:
+        """Holds and gates that waited too long do what their policy names."""
+        state, now = self._state, workflow.now()
+        if state.phase is Phase.HELD and state.held is not None and state.held.deadline <= now:
+            reason = f"held until its deadline: {state.held.reason}"
+            if state.spec.policy.held.action == "promote" and not guardrail_failures(state.verdicts, state.finding):
+                state.held, state.cause = None, Cause.DEADLINE
+                self._journal.note("override", f"promoted by policy: {reason}", unmet=state.unmet)
+                self.enter(Phase.PROMOTING)
+                return
+            self.give_back(Outcome.ROLLED_BACK, Cause.DEADLINE, reason)
+            return
+        gate = state.waiting_gate()
+        if state.phase is not Phase.GATED or gate is None or gate.deadline is None or gate.deadline > now:
+            return
+        approval = approval_of(state.spec, gate.step)
+        reason = f"gate '{gate.name}' was not approved within {format_duration(approval.timeout)}"
+        if approval.on_timeout == "hold":
+            self.hold("gate", reason)
+        else:
+            self.give_back(Outcome.ROLLED_BACK, Cause.DEADLINE, reason)
+
+    def promoted(self, reason: str) -> None:
+        """The moment watchers and CI wait for."""
+        state = self._state
+        state.outcome, state.reason, state.paused = Outcome.PROMOTED, reason, False
+        self._journal.note("promoted", reason, outcome=str(Outcome.PROMOTED))
+        window = state.spec.promotion.rollback_window
+        state.window_ends = workflow.now() + window
+        self._journal.tell(f"{console.headline(state)}: promoted", reason, key="promoted")
+        self.enter(Phase.WINDOW)
