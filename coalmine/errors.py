@@ -55,8 +55,8 @@ class Problem:
     column: int = 0
 
     def __str__(self) -> str:
-        place = f"{self.file or '<spec>'}:{self.line}:{self.column}"
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        place = f"{self.file or '<spec>'}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (place, self.field, self.message) if part)
 
 
 class SpecError(InputError):

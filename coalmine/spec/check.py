@@ -119,9 +119,9 @@ class _Shape:
         near = nearest(key, known)
         if near is not None:
             self._meant.add((*parent, near))
-        homes = [home for home in homes_of(str(key)) if (home,) != parent[:1]] if near is None else []
-        mend = f"it stands in {listed(homes)}" if homes else did_you_mean(key, known)
-        self.faults.append(Fault(path, f"unknown key '{key}': {mend}", on_key=True))
+        homes = [home for home in homes_of(str(key)) if (home,) != parent[:1]]
+        mend = f": it stands in {listed(homes)} (known here: {listed(known)})" if homes else did_you_mean(key, known)
+        self.faults.append(Fault(path, f"unknown key '{key}'{mend}", on_key=True))
 
     def _wrong_name(self, path: Path) -> None:
         self.faults.append(
@@ -131,7 +131,8 @@ class _Shape:
     def broken_sections(self) -> set[str]:
         """The top-level keys that cannot be read as they are; an unknown key alone breaks none."""
         unknown = set(self.unknown)
-        return {str(fault.path[0]) for fault in self.faults if fault.path and fault.path not in unknown}
+        wrong = [fault.path for fault in self.faults if fault.path not in unknown]
+        return {str(path[0]) for path in (*wrong, *self._meant) if path}
 
     def explains(self, fault: Fault) -> bool:
         """Whether an unknown key in the same mapping is what ``fault`` comes from."""

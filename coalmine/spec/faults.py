@@ -17,11 +17,15 @@ _LONGEST_VALUE = 80
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong at ``path``; ``on_key`` = the key itself is wrong, not its value."""
+    """What is wrong at ``path``; ``on_key`` = the key itself is wrong, not its value.
+
+    ``near`` is where to look when nothing is written at ``path``: what made its default wrong.
+    """
 
     path: Path
     message: str
     on_key: bool = False
+    near: Path = ()
 
 
 def field_name(path: Path) -> str:
@@ -39,7 +43,9 @@ def field_name(path: Path) -> str:
 
 def shown(value: object) -> str:
     """A value as a message shows it: in quotes, not endless, and without the user and password of a URL."""
-    text = "nothing" if value is None else _USERINFO.sub(r"\1***@", repr(value))
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else str(value).lower()
+    text = _USERINFO.sub(r"\1***@", repr(value))
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 
@@ -58,7 +64,6 @@ def listed(names: Iterable[str], none: str = "none") -> str:
 
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:
-    """The mend for an unknown word: the nearest known one, and all of them."""
+    """How a sentence about an unknown word ends: with the nearest known one, and all of them."""
     near = nearest(word, known)
-    meant = f"did you mean '{near}'? " if near else ""
-    return f"{meant}(known: {listed(known)})"
+    return f"{f': did you mean {near!r}?' if near else ''} (known: {listed(known)})"

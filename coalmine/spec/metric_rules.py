@@ -25,13 +25,13 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
     for kind, keys in _KEYS_OF_KIND.items():
         for key in keys:
             if kind != metric.kind and getattr(metric, key) is not None:
-                message = f"belongs to kind: {kind}; a {metric.kind} has {listed(_KEYS_OF_KIND[metric.kind])}"
+                message = f"belongs to kind: {kind}; a {metric.kind} metric has {listed(_KEYS_OF_KIND[metric.kind])}"
                 yield Fault((*path, key), message)
     if metric.unit != "s" and metric.kind != "latency":
-        yield Fault((*path, "unit"), f"belongs to kind: latency; a {metric.kind} has no unit")
+        yield Fault((*path, "unit"), f"belongs to kind: latency; a {metric.kind} metric has no unit")
     if metric.template is not None and metric.template not in TEMPLATES:
         mend = did_you_mean(metric.template, list(TEMPLATES))
-        yield Fault((*path, "template"), f"{metric.template!r} is not a known template: {mend}")
+        yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
     yield from _missing_parts(metric, index)
     for part in PARTS[metric.kind]:
         yield from _selector_faults(metric, part, (*path, part))

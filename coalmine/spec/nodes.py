@@ -53,6 +53,8 @@ class Spot:
         spot = self.find(fault.path)
         if spot is not None:
             return (spot.key_place if fault.on_key else None) or spot.place
+        if fault.near:
+            return self.place_of(Fault(fault.near, fault.message))
         path = fault.path
         while spot is None:
             path = path[:-1]
@@ -63,6 +65,10 @@ class Spot:
 def place_of_mark(mark: StreamMark | None) -> Place:
     """A mark of the parser, which counts from 0."""
     return Place(mark.line + 1, mark.column + 1) if mark is not None else Place()
+
+
+def _tag(node: Node) -> str:
+    return str(node.tag).replace(_TAG, "!!", 1)
 
 
 class _TooMuch(Exception):
@@ -95,7 +101,7 @@ class NodeReader:
         if len(self._open) >= DEEPEST:
             self._stop(place, Fault((), f"nested too deeply: a spec has at most {DEEPEST} levels"))
         if str(node.tag) not in _DATA_TAGS:
-            self.faults.append((place, Fault(path, f"the tag {shown(str(node.tag))} is not allowed: leave it out")))
+            self.faults.append((place, Fault(path, f"the tag {shown(_tag(node))} is not allowed: leave it out")))
             return Spot(None, place)
         if isinstance(node, ScalarNode):
             return self._scalar(node, path, place)

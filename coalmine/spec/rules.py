@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from coalmine.spec.canary import CanarySpec, Metric
 from coalmine.spec.durations import format_duration
-from coalmine.spec.faults import Fault, did_you_mean, listed, nearest, shown
+from coalmine.spec.faults import Fault, did_you_mean, listed, shown
 from coalmine.spec.metric_rules import metric_faults
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
@@ -109,7 +109,7 @@ def _gates(spec: CanarySpec) -> Iterator[Fault]:
             if entry not in spec.people and entry not in everyone and "@" not in entry:
                 unknown = True
                 mend = did_you_mean(entry, [*spec.people, *sorted(everyone)])
-                message = f"{entry!r} is neither a group of people nor an identity: {mend}"
+                message = f"{entry!r} is neither a group of people nor an identity{mend}"
                 yield Fault((*path, "approval", "by", place), message)
         people = {person for entry in approval.by for person in spec.people.get(entry, [entry])}
         if approval.by and not unknown and len(people) < approval.count:
@@ -148,10 +148,12 @@ def _bake_has_limits(spec: CanarySpec) -> Iterator[Fault]:
     if not guardrails or spec.promotion.bake <= timedelta(0):
         return
     if not any(metric.max is not None or metric.objective is not None for metric in guardrails):
+        first = next(index for index, metric in enumerate(spec.metrics) if metric.role == "guardrail")
         yield Fault(
             ("promotion", "bake"),
             f"a bake of {format_duration(spec.promotion.bake)} has no absolute limit to judge by: give a guardrail max "
-            "(ratio) or objective (latency), or set bake: 0s",
+            "(ratio) or objective (latency), or set promotion.bake to 0s",
+            near=("metrics", first),
         )
 
 
@@ -167,7 +169,7 @@ def _metrics_have_sources(spec: CanarySpec) -> Iterator[Fault]:
             message = f"which of {listed(spec.sources)}? Name one, or have one source only"
             yield Fault(("metrics", index, "source"), message)
         else:
-            message = f"{metric.source!r} is not in sources: {did_you_mean(metric.source, list(spec.sources))}"
+            message = f"{metric.source!r} is not in sources{did_you_mean(metric.source, list(spec.sources))}"
             yield Fault(("metrics", index, "source"), message)
 
 
@@ -210,6 +212,7 @@ def _looks_hold_a_scrape(spec: CanarySpec) -> Iterator[Fault]:
             ("policy", "look"),
             f"{format_duration(look)} is shorter than the scrape interval of {name} "
             f"({format_duration(slowest.scrape)}): looks would be empty; make it at least as long",
+            near=("sources", name, "scrape"),
         )
 
 
@@ -249,6 +252,4 @@ def router_faults(router: str, known: Collection[str], later: bool) -> list[Faul
     names = sorted(known)
     if later:
         return [Fault(("route", "router"), f"the router '{router}' is not built yet (known: {listed(names)})")]
-    near = nearest(router, names)
-    meant = f"did you mean '{near}'? " if near else ""
-    return [Fault(("route", "router"), f"{router!r} is not a known router: {meant}(known: {listed(names)})")]
+    return [Fault(("route", "router"), f"{router!r} is not a known router{did_you_mean(router, names)}")]

@@ -96,7 +96,7 @@ def parse_selector(text: str) -> Selector:
             else:
                 raise ValueError(f"{text!r}: expected =, !=, =~ or !~ after label {label!r}, at {reader.rest()!r}")
             if not reader.skip(",") and not reader.peek("}"):
-                raise ValueError(f"{text!r}: expected , or }} at {reader.rest()!r}")
+                raise ValueError(f"{text!r}: expected , or }} at {reader.rest() or 'the end'!r}")
     if rest := reader.rest():
         what = "a range, offset or operator" if rest[0] in "[@+-*/%^<>=!" or rest.startswith("offset") else "this"
         raise ValueError(f"{text!r}: {what} may not follow a selector ({rest!r}); write the counter alone")

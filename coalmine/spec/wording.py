@@ -69,7 +69,7 @@ def _literal(path: Path, value: object, known: list[str]) -> str:
         return f"{shown(value)} is not built yet (known: {listed(known)})"
     if isinstance(value, bool):
         return f"{str(value).lower()} is not one of {listed(known)}"
-    return f"{shown(value)} is not known: {did_you_mean(value, known)}"
+    return f"{shown(value)} is not known{did_you_mean(value, known)}"
 
 
 def _not_text(path: Path, value: object, spelling: str | None) -> str:
