@@ -170,7 +170,7 @@ class PrometheusServer:
                 raise PrometheusUnavailable(
                     f"prometheus ended at once: {text.strip().splitlines()[-1:]} (see {self.log})"
                 )
-            # The kernel chose the port, so the log is the one place that knows it; "ready" comes after the data is open.
+            # The kernel chose the port, so only the log knows it; "ready" comes after the data is open.
             listening = [line for line in text.splitlines() if "TLS is" in line or "Listening on" in line]
             if "Server is ready to receive web requests" in text and listening:
                 found = [match[1] for line in listening if (match := _LISTENING.search(line)) and match[1] != "0"]

@@ -1,0 +1,171 @@
+"""A Prometheus query API over HTTP that serves exactly the samples a test gives it.
+
+It answers what Coalmine asks (``selector[range]``, ``last_over_time(selector[range])``, ``time()``) as Prometheus does,
+and on request fails as Prometheus, its proxies and its look-alikes do. No scraping, no clock of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from coalmine.spec.selectors import parse_selector
+
+_RANGE = re.compile(r"(last_over_time\()?(.+)\[(\d+)ms\]\)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class FakeAnswer:
+    """An HTTP answer in place of the regular one."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class FakeSeries:
+    """A series: its labels and its samples, ``(milliseconds, value)`` in order of time."""
+
+    labels: dict[str, str]
+    samples: list[tuple[int, str]]
+
+
+class FakePrometheus:
+    """``with FakePrometheus() as server: server.add("up", {"job": "shop"}, [(0, 1)])`` and ask ``server.url``."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, left_open: bool = False) -> None:
+        """``left_open`` leaves out the sample at a range's very start, as Prometheus 3 does."""
+        self.series: list[FakeSeries] = []
+        self.warnings: list[str] = []
+        self.extra: dict[str, Any] = {}
+        """Further keys of the answer, such as VictoriaMetrics' ``isPartial``."""
+        self.max_samples: int | None = None
+        self.clock: Callable[[], float] = time.time
+        self.answer: Callable[[str, Mapping[str, str]], FakeAnswer | None] = lambda query, headers: None
+        """Called with each query and its request's headers; an answer replaces the regular one."""
+        self.queries: list[str] = []
+        self._left_open = left_open
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https" if tls is not None else "http"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(self, name: str, labels: Mapping[str, str], samples: Sequence[tuple[int, float | str]]) -> FakeSeries:
+        """Add a series; values are given as numbers or as Prometheus writes them."""
+        made = FakeSeries({"__name__": name, **labels}, [(at, _text(value)) for at, value in samples])
+        self.series.append(made)
+        return made
+
+    def start(self) -> None:
+        """Serve, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> FakePrometheus:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def evaluate(self, query: str, at: int) -> tuple[int, dict[str, Any]]:
+        """The HTTP status and the JSON body for an instant query at a moment in milliseconds."""
+        if query == "time()":
+            return 200, self._success("scalar", [at / 1000, str(at / 1000)])
+        match = _RANGE.fullmatch(query)
+        if match is None:
+            return 400, _failure("bad_data", f"this fake does not know {query!r}")
+        try:
+            selector = parse_selector(match[2])
+        except ValueError as error:
+            return 400, _failure("bad_data", str(error))
+        low = at - int(match[3])
+        found: list[dict[str, Any]] = []
+        for series in self.series:
+            samples = [
+                (when, value)
+                for when, value in series.samples
+                if (low < when if self._left_open else low <= when) and when <= at
+            ]
+            if samples and selector.accepts(series.labels):
+                if match[1]:
+                    found.append({"metric": series.labels, "value": [at / 1000, samples[-1][1]]})
+                else:
+                    found.append({"metric": series.labels, "values": [[when / 1000, value] for when, value in samples]})
+        loaded = sum(len(item.get("values", ())) for item in found)
+        if self.max_samples is not None and loaded > self.max_samples:
+            return 422, _failure(
+                "execution", "query processing would load too many samples into memory in query execution"
+            )
+        return 200, self._success("vector" if match[1] else "matrix", found)
+
+    def _success(self, kind: str, result: Any) -> dict[str, Any]:
+        body: dict[str, Any] = {"status": "success", "data": {"resultType": kind, "result": result}, **self.extra}
+        if self.warnings:
+            body["warnings"] = self.warnings
+        return body
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # A header and a body in two packets would wait for the client's delayed acknowledgement.
+            wbufsize = -1
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                asked = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+                query = asked.get("query", "")
+                fake.queries.append(query)
+                answer = fake.answer(query, dict(self.headers.items()))
+                if answer is None and parts.path != "/api/v1/query":
+                    answer = FakeAnswer(404, b"404 page not found")
+                if answer is None:
+                    at = round(float(asked["time"]) * 1000) if "time" in asked else round(fake.clock() * 1000)
+                    status, body = fake.evaluate(query, at)
+                    answer = FakeAnswer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        return Handler
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}" if value != int(value) else str(int(value))
+
+
+def _failure(kind: str, text: str) -> dict[str, Any]:
+    return {"status": "error", "errorType": kind, "error": text}

@@ -1,0 +1,237 @@
+"""Worlds for the metric source contract: the fake, exact samples over HTTP, and a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from activities.sources.prometheus import PrometheusSource
+from coalmine.local.prometheus import PrometheusServer, ScrapeJob
+from coalmine.records import ArmCounts, Window
+from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.testing.fake_prometheus import FakePrometheus
+from coalmine.testing.fake_source import FakeSource
+from coalmine.testing.source_contract import Happened
+
+ARMS = Arms(baseline=Arm(version="1.41.0", backend="shop-v41"), canary=Arm(version="1.42.0", backend="shop-v42"))
+RATIO = Metric(name="errors", kind="ratio", template="http")
+LATENCY = Metric(name="latency", kind="latency", template="http")
+BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+NAMES: tuple[ArmName, ...] = ("baseline", "canary")
+
+
+class FakeWorld:
+    """The contract over FakeSource."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+        self.parts: list[tuple[Window, Mapping[ArmName, Happened]]] = []
+        self.fake = FakeSource(self._script, bounds=[0.1, 0.25], clock=lambda: self.now)
+        self.adapter = self.fake
+        self.source = Source(url="http://fake")
+        self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
+
+    async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
+        window = Window(start=self.now, end=self.now + timedelta(seconds=10))
+        self.now = window.end
+        self.parts.append((window, arms))
+        return window
+
+    async def go_down(self) -> None:
+        self.fake.fail(self.now, self.now + timedelta(hours=1))
+
+    def _script(self, arm: ArmName, metric: Metric, window: Window) -> ArmCounts | str:
+        if self.fake.requests[-1].arms != ARMS and arm == "canary":
+            return "empty"
+        inside = [arms[arm] for part, arms in self.parts if window.start < part.end <= window.end]
+        if metric.kind == "ratio":
+            return ArmCounts(total=sum(h.total for h in inside), events=sum(h.events for h in inside))
+        buckets = [sum(h.buckets[index] for h in inside) for index in range(3)]
+        return ArmCounts(total=sum(buckets), buckets=buckets)
+
+
+class Counters:
+    """What a service in two versions would expose, in the names of the template ``http``."""
+
+    def __init__(self) -> None:
+        self.total = dict.fromkeys(NAMES, 0)
+        self.events = dict.fromkeys(NAMES, 0)
+        self.buckets = {name: [0, 0, 0] for name in NAMES}
+
+    def add(self, arms: Mapping[ArmName, Happened]) -> None:
+        for name, happened in arms.items():
+            self.total[name] += happened.total
+            self.events[name] += happened.events
+            self.buckets[name] = [a + b for a, b in zip(self.buckets[name], happened.buckets, strict=True)]
+
+    def series(self) -> Iterator[tuple[str, dict[str, str], int]]:
+        for name in NAMES:
+            version = getattr(ARMS, name).version
+            yield "http_requests_total", {"version": version, "code": "200"}, self.total[name] - self.events[name]
+            # As client libraries do: a status is only exposed from its first request on.
+            if self.events[name]:
+                yield "http_requests_total", {"version": version, "code": "503"}, self.events[name]
+            cumulative = 0
+            for bound, count in zip(("0.1", "0.25", "+Inf"), self.buckets[name], strict=True):
+                cumulative += count
+                yield "http_request_duration_seconds_bucket", {"version": version, "le": bound}, cumulative
+            yield "http_request_duration_seconds_count", {"version": version}, cumulative
+
+
+class SampleWorld:
+    """The contract over PrometheusSource and exact samples, scraped every second of an invented time."""
+
+    def __init__(self, server: FakePrometheus, adapter: PrometheusSource) -> None:
+        self.server = server
+        self.now = BEGIN
+        self.counters = Counters()
+        self.adapter = adapter
+        self.source = Source(url=server.url, scrape=timedelta(seconds=1), flush=timedelta(0))
+        self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
+        self._scrape(5)
+
+    async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
+        start = self.now
+        self.counters.add(arms)
+        self._scrape(10)
+        return Window(start=start, end=self.now)
+
+    async def go_down(self) -> None:
+        self.server.stop()
+
+    def _scrape(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.now += timedelta(seconds=1)
+            at = round(self.now.timestamp() * 1000)
+            up = [("up", dict[str, str](), 1)]
+            for name, labels, value in [*up, *self.counters.series()]:
+                full = {"job": "shop", "instance": "10.0.0.1:80", **labels}
+                known = [s for s in self.server.series if s.labels == {"__name__": name, **full}]
+                if known:
+                    known[0].samples.append((at, str(value)))
+                else:
+                    self.server.add(name, full, [(at, value)])
+
+
+class Exporter:
+    """An HTTP server that exposes ``text`` and counts its scrapes."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        exporter = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = exporter.text.encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        self.target = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def show(self, counters: Counters) -> None:
+        lines = [
+            name + "{" + ",".join(f'{label}="{text}"' for label, text in labels.items()) + f"}} {value}"
+            for name, labels, value in counters.series()
+        ]
+        self.text = "\n".join(lines) + "\n"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class RealWorld:
+    """The contract over PrometheusSource and a real Prometheus that scrapes a real exporter."""
+
+    scrape = 0.2
+
+    def __init__(self, server: PrometheusServer, exporter: Exporter, adapter: PrometheusSource) -> None:
+        self.server = server
+        self.exporter = exporter
+        self.counters = Counters()
+        self.adapter = adapter
+        self.source = Source(url=server.url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
+        self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
+        self.end: datetime | None = None
+
+    async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
+        if self.end is None:
+            self.exporter.show(self.counters)
+            self.end = await self._settle()
+        self.counters.add(arms)
+        self.exporter.show(self.counters)
+        start, self.end = self.end, await self._settle()
+        return Window(start=start, end=self.end)
+
+    async def go_down(self) -> None:
+        await self.server.stop()
+
+    async def _settle(self) -> datetime:
+        """A moment by which what is exposed now has been scraped, and that is itself covered by a later scrape."""
+        exposed = await self._scraped_after(datetime.now(UTC))
+        await self._scraped_after(exposed)
+        return exposed
+
+    async def _scraped_after(self, moment: datetime) -> datetime:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                params = {"query": "timestamp(up)"}
+                async with session.get(f"{self.server.url}/api/v1/query", params=params) as response:
+                    result = (await response.json())["data"]["result"]
+                if result and float(result[0]["value"][1]) > moment.timestamp():
+                    return datetime.fromtimestamp(float(result[0]["value"][1]), UTC)
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def prometheus_source() -> Iterator[PrometheusSource]:
+    source = PrometheusSource()
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def server() -> Iterator[FakePrometheus]:
+    server = FakePrometheus()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fake_world() -> FakeWorld:
+    return FakeWorld()
+
+
+@pytest.fixture
+def sample_world(server: FakePrometheus, prometheus_source: PrometheusSource) -> SampleWorld:
+    return SampleWorld(server, prometheus_source)
+
+
+@pytest.fixture
+async def real_world(tmp_path: Path, prometheus_source: PrometheusSource) -> AsyncIterator[RealWorld]:
+    exporter = Exporter()
+    jobs = [ScrapeJob("shop", [exporter.target])]
+    try:
+        async with PrometheusServer(tmp_path / "prometheus", jobs, scrape=RealWorld.scrape) as running:
+            yield RealWorld(running, exporter, prometheus_source)
+    finally:
+        exporter.stop()
