@@ -1,0 +1,147 @@
+"""What every test may use: a home of its own, a Temporal dev server, and servers whose time skips.
+
+Nothing is downloaded, and nothing is written outside pytest's temporary folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+
+from coalmine.connection import SEARCH_ATTRIBUTES
+
+T = TypeVar("T")
+NAMESPACE = "coalmine"
+FOLDERS = {
+    "HOME": "home",
+    "XDG_CONFIG_HOME": "home/.config",
+    "XDG_CACHE_HOME": "home/.cache",
+    "XDG_DATA_HOME": "home/.local/share",
+    "XDG_STATE_HOME": "home/.local/state",
+    "XDG_RUNTIME_DIR": "run",
+    "TMPDIR": "tmp",
+}
+FOREIGN = ("TEMPORAL_", "COALMINE_")
+PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point HOME, XDG and TMPDIR into pytest's folder, and forget settings of the person who runs the tests."""
+    room = tmp_path_factory.mktemp("own")
+    patch = pytest.MonkeyPatch()
+    for variable in list(os.environ):
+        if variable.startswith(FOREIGN) or variable.lower() in PROXIES:
+            patch.delenv(variable)
+    for variable, folder in FOLDERS.items():
+        path = room / folder
+        path.mkdir(parents=True, exist_ok=True)
+        patch.setenv(variable, str(path))
+    patch.setattr(tempfile, "tempdir", None)
+    yield
+    patch.undo()
+
+
+@dataclass(frozen=True)
+class TemporalServer:
+    """A running dev server: where it is, and the namespace that has our search attributes."""
+
+    address: str
+    namespace: str
+
+    def variables(self) -> dict[str, str]:
+        """The environment that points a process of ours here."""
+        return {"TEMPORAL_ADDRESS": self.address, "TEMPORAL_NAMESPACE": self.namespace}
+
+    async def connect(self, **options: Any) -> Client:
+        """A client with our data converter."""
+        return await Client.connect(
+            self.address, namespace=self.namespace, data_converter=pydantic_data_converter, **options
+        )
+
+
+def binary(name: str) -> str:
+    """The path of an executable the environment of the tests brings."""
+    path = Path(sys.executable).with_name(name)
+    assert path.exists(), f"{path} is missing: run make setup"
+    return str(path)
+
+
+def _in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own, whatever loop this thread has."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, work).result()
+
+
+async def _start_dev_server(namespace: str, *, with_attributes: bool) -> WorkflowEnvironment:
+    attributes: list[SearchAttributeKey[Any]] = [
+        SearchAttributeKey.for_int(name) if kind == "Int" else SearchAttributeKey.for_keyword(name)
+        for name, kind in SEARCH_ATTRIBUTES.items()
+    ]
+    return await WorkflowEnvironment.start_local(
+        namespace=namespace,
+        data_converter=pydantic_data_converter,
+        search_attributes=attributes if with_attributes else [],
+        dev_server_existing_path=binary("temporal"),
+        dev_server_log_level="error",
+        dev_server_extra_args=["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"],
+    )
+
+
+@pytest.fixture(scope="session")
+def temporal_env(_own_home: None) -> Iterator[TemporalServer]:
+    """One dev server for all tests of this process, with namespace and search attributes; shared, so use own ids."""
+    environment = _in_thread(_start_dev_server(NAMESPACE, with_attributes=True))
+    yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
+    _in_thread(environment.shutdown())
+
+
+@pytest.fixture
+async def temporal_client(temporal_env: TemporalServer) -> AsyncIterator[Client]:
+    """A client of the shared dev server; workflows the test leaves open are terminated after it."""
+    client = await temporal_env.connect()
+    yield client
+    async for left in client.list_workflows("ExecutionStatus = 'Running'"):
+        try:
+            await client.get_workflow_handle(left.id, run_id=left.run_id).terminate("the test is over")
+        except RPCError:
+            continue  # It ended by itself meanwhile.
+
+
+@pytest.fixture
+async def bare_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
+    """A fresh dev server of this test's own, whose namespace lacks our search attributes."""
+    environment = await _start_dev_server(NAMESPACE, with_attributes=False)
+    yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
+    await environment.shutdown()
+
+
+@pytest.fixture
+async def time_skipping_env(_own_home: None) -> AsyncIterator[Callable[[], Awaitable[WorkflowEnvironment]]]:
+    """A factory of servers whose time skips; one per workflow, since their clock jumps years between two."""
+    started: list[WorkflowEnvironment] = []
+
+    async def start() -> WorkflowEnvironment:
+        environment = await WorkflowEnvironment.start_time_skipping(
+            data_converter=pydantic_data_converter, test_server_existing_path=binary("temporal-test-server")
+        )
+        started.append(environment)
+        return environment
+
+    yield start
+    for environment in started:
+        await environment.shutdown()
