@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from activities.sources.prometheus import PrometheusSource
 from coalmine.local.prometheus import PrometheusServer, ScrapeJob
@@ -125,6 +126,7 @@ class Exporter:
 
     def __init__(self) -> None:
         self.text = ""
+        self.counters = Counters()
         exporter = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -145,10 +147,10 @@ class Exporter:
         self._thread.start()
         self.target = f"127.0.0.1:{self._server.server_address[1]}"
 
-    def show(self, counters: Counters) -> None:
+    def show(self) -> None:
         lines = [
             name + "{" + ",".join(f'{label}="{text}"' for label, text in labels.items()) + f"}} {value}"
-            for name, labels, value in counters.series()
+            for name, labels, value in self.counters.series()
         ]
         self.text = "\n".join(lines) + "\n"
 
@@ -163,26 +165,28 @@ class RealWorld:
 
     scrape = 0.2
 
-    def __init__(self, server: PrometheusServer, exporter: Exporter, adapter: PrometheusSource) -> None:
-        self.server = server
+    def __init__(self, url: str, exporter: Exporter, adapter: PrometheusSource) -> None:
+        self.url = url
         self.exporter = exporter
-        self.counters = Counters()
+        self.counters = exporter.counters
         self.adapter = adapter
-        self.source = Source(url=server.url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
+        self.source = Source(url=url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
         self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
         self.end: datetime | None = None
 
     async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
         if self.end is None:
-            self.exporter.show(self.counters)
+            self.exporter.show()
             self.end = await self._settle()
         self.counters.add(arms)
-        self.exporter.show(self.counters)
+        self.exporter.show()
         start, self.end = self.end, await self._settle()
         return Window(start=start, end=self.end)
 
     async def go_down(self) -> None:
-        await self.server.stop()
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        self.source = self.source.model_copy(update={"url": f"http://127.0.0.1:{port}"})
 
     async def _settle(self) -> datetime:
         """A moment by which what is exposed now has been scraped, and that is itself covered by a later scrape."""
@@ -194,7 +198,7 @@ class RealWorld:
         async with aiohttp.ClientSession() as session:
             while True:
                 params = {"query": "timestamp(up)"}
-                async with session.get(f"{self.server.url}/api/v1/query", params=params) as response:
+                async with session.get(f"{self.url}/api/v1/query", params=params) as response:
                     result = (await response.json())["data"]["result"]
                 if result and float(result[0]["value"][1]) > moment.timestamp():
                     return datetime.fromtimestamp(float(result[0]["value"][1]), UTC)
@@ -226,12 +230,18 @@ def sample_world(server: FakePrometheus, prometheus_source: PrometheusSource) ->
     return SampleWorld(server, prometheus_source)
 
 
-@pytest.fixture
-async def real_world(tmp_path: Path, prometheus_source: PrometheusSource) -> AsyncIterator[RealWorld]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, Exporter]]:
+    """A real Prometheus and what it scrapes; shared, because its first scrape comes 5 s after its start."""
     exporter = Exporter()
     jobs = [ScrapeJob("shop", [exporter.target])]
     try:
-        async with PrometheusServer(tmp_path / "prometheus", jobs, scrape=RealWorld.scrape) as running:
-            yield RealWorld(running, exporter, prometheus_source)
+        async with PrometheusServer(tmp_path_factory.mktemp("prometheus"), jobs, scrape=RealWorld.scrape) as running:
+            yield running.url, exporter
     finally:
         exporter.stop()
+
+
+@pytest.fixture
+def real_world(scraped: tuple[str, Exporter], prometheus_source: PrometheusSource) -> RealWorld:
+    return RealWorld(*scraped, prometheus_source)
