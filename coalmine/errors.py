@@ -18,6 +18,7 @@ CoalmineError
 │   ├── QueryRejected         the metric store refused the query: asking again will not help
 │   └── SourceUnreachable     the metric store did not answer in time
 ├── LedgerError               the ledger could not be written or read
+│   └── LedgerCorrupt         a line of the ledger is no entry: a human has to mend it
 └── HookError
     ├── HookRefused           the hook answered 4xx: a definite no
     └── HookUnreachable       the hook did not answer, or answered 5xx
@@ -139,6 +140,12 @@ class LedgerError(CoalmineError):
     """Raised when the ledger cannot be written or read."""
 
     retryable = True
+
+
+class LedgerCorrupt(LedgerError):
+    """Raised when a line of the ledger cannot be read as an entry; the message names file and line."""
+
+    retryable = False
 
 
 class HookError(CoalmineError):

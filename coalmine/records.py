@@ -106,6 +106,18 @@ def rollout_id(environment: str, service: str, region: str | None, version: str,
     return "/".join(part for part in (environment, service, region, version, str(number)) if part)
 
 
+class RolloutContext(Record):
+    """Which rollout an activity works for: bound to every log line it writes. ``step`` counts from 0."""
+
+    rollout_id: str = ""
+    service: str = ""
+    environment: str = ""
+    region: str | None = None
+    version: str = ""
+    step: int | None = None
+    look: int | None = None
+
+
 # ------------------------------------------------------------------------------------------------ traffic
 
 
@@ -160,6 +172,7 @@ class RouteRequest(Record):
     """Name the route to read."""
 
     route: Route
+    context: RolloutContext | None = None
 
 
 class RouteCheckRequest(Record):
@@ -168,6 +181,7 @@ class RouteCheckRequest(Record):
     route: Route
     arms: Arms
     weights: list[float]
+    context: RolloutContext | None = None
 
 
 class RouteChecks(Record):
@@ -183,6 +197,7 @@ class ShiftRequest(Record):
     generation: int
     route: Route
     confirm_within: Duration = timedelta(seconds=5)
+    context: RolloutContext | None = None
 
 
 # ------------------------------------------------------------------------------------------------ metrics
@@ -228,6 +243,7 @@ class CollectRequest(Record):
     compare: bool = True
     rollout_id: str = ""
     look: int = 0
+    context: RolloutContext | None = None
 
 
 class Collected(Record):
@@ -267,6 +283,7 @@ class HistoryRequest(Record):
     metrics: list[Metric]
     ledger: Ledger
     now: datetime
+    context: RolloutContext | None = None
 
 
 class Judge(Record):
@@ -300,6 +317,7 @@ class EvaluateRequest(Record):
     new_step: bool = False
     extension: bool = False
     evidence: Evidence | None = None
+    context: RolloutContext | None = None
 
 
 class MetricVerdict(Record):
@@ -432,6 +450,7 @@ class LedgerWrite(Record):
     service: str
     environment: str
     region: str | None = None
+    context: RolloutContext | None = None
 
 
 class Written(Record):
@@ -459,6 +478,7 @@ class NotifyRequest(Record):
 
     notification: Notification
     channels: list[Notifier]
+    context: RolloutContext | None = None
 
 
 class Done(Record):
@@ -480,6 +500,7 @@ class HookRequest(Record):
     version: str = ""
     baseline_version: str = ""
     reason: str = ""
+    context: RolloutContext | None = None
 
 
 # ----------------------------------------------------------------------------------- what a rollout shows
@@ -638,6 +659,7 @@ class FleetRequest(Record):
     automated: bool = False
     reason: str = ""
     rollout_id: str = ""
+    context: RolloutContext | None = None
 
 
 class FleetAnswer(Record):
@@ -671,6 +693,8 @@ class LoadRequest(Record):
     duration: Duration
     headers: dict[str, str] = {}
     timeout: Duration = timedelta(seconds=10)
+    arrivals: Literal["uniform", "poisson"] = "uniform"
+    """``uniform``: evenly spaced; ``poisson``: independent, by ``seed``."""
     seed: int = 0
 
 
