@@ -53,7 +53,7 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
         else:
             tallies[arm] = outcome
             checks.append(Check(ok=True, name=label, reason=_describe(metric, outcome, window)))
-    if tallies:
+    if not all(isinstance(outcome, SourceError) for outcome in outcomes):
         checks.append(await _check_scrape(http, metric, arms, now, scrape))
     if metric.kind == "latency" and tallies:
         checks += _check_bounds(metric, tallies)
@@ -85,12 +85,15 @@ async def _check_scrape(http: PrometheusHttp, metric: Metric, arms: Arms, now: d
     until = round(now.timestamp() * 1000)
     part = PARTS[metric.kind][0]
     gaps: list[int] = []
-    for arm in _ARM_NAMES:
-        selectors, _ = part_selectors(metric, part, getattr(arms, arm))
-        # Five minutes hold enough scrapes to measure intervals that are far longer than the one that was set.
-        read = await read_samples(http, selectors, until - max(300_000, 20 * scrape), until, scrape)
-        for samples in read.series.values():
-            gaps += [later[0] - earlier[0] for earlier, later in pairwise(samples)]
+    # Five minutes hold enough scrapes to measure intervals that are far longer than the one that was set.
+    since = until - max(300_000, 20 * scrape)
+    try:
+        selectors = [selector for arm in _ARM_NAMES for selector in part_selectors(metric, part, getattr(arms, arm))[0]]
+        read = await read_samples(http, selectors, since, until, scrape)
+    except SourceError as error:
+        return Check(ok=False, name=name, reason=str(error))
+    for samples in read.series.values():
+        gaps += [later[0] - earlier[0] for earlier, later in pairwise(samples)]
     if not gaps:
         return Check(ok=False, name=name, reason="fewer than two samples in five minutes: is the target scraped?")
     measured = timedelta(milliseconds=median(gaps))

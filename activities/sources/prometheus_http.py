@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import threading
 import time
@@ -65,7 +66,9 @@ class PrometheusHttp:
         elif source.username is not None:
             if source.password_env is None:
                 raise QueryRejected(f"{self._key('password_env')} is missing: name the variable with the password")
-            auth = (source.username, self._secret("password_env", source.password_env))
+            password = self._secret("password_env", source.password_env)
+            auth = (source.username, password)
+            self._secrets.append(base64.b64encode(f"{source.username}:{password}".encode()).decode())
         self._secrets += source.headers.values()
         for field, path in (
             ("ca_file", source.ca_file),
@@ -84,7 +87,9 @@ class PrometheusHttp:
         if source.proxy is not None:
             session.proxies = {"http": source.proxy, "https": source.proxy}
         session.hooks["response"].append(self._keep)
-        retry = Retry(total=1, connect=1, read=0, redirect=None, status=0, backoff_factor=0.1, raise_on_status=False)
+        retry = Retry(
+            total=1, connect=1, read=False, redirect=None, status=0, backoff_factor=0.1, raise_on_status=False
+        )
         self._connect = PrometheusConnect(
             url=source.url.rstrip("/"),
             headers=headers,
