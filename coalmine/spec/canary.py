@@ -335,7 +335,7 @@ class CanarySpec(SpecModel):
     steps: list[Step] = Field(min_length=1, description="The way up, in order.")
     metrics: list[Metric] = Field(min_length=1, description="What is judged. At least one guardrail.")
     policy: Policy = Field(default=Policy(), description="How strict the judge is, and what follows.")
-    promotion: Promotion = Field(default=Promotion(), description="What happens at 100 %.")
+    promotion: Promotion = Field(default=Promotion(), description="The bake and the way back.")
     people: dict[str, list[str]] = Field(
         default={}, description="Groups of people, by name.", examples=[{"sre": ["ana@example.org", "bo@example.org"]}]
     )

@@ -1,0 +1,81 @@
+"""The tables of docs/spec.md, made from the models: ``python -m coalmine.spec.reference < docs/spec.md`` fills them in.
+
+A table stands between ``<!-- keys: Step -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from coalmine.spec import canary
+from coalmine.spec.routes import ROUTE_OPTIONS
+
+_BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_KINDS = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false", "timedelta": "duration"}
+
+
+def models() -> dict[str, type[BaseModel]]:
+    """Every model a spec is made of, by name."""
+    found = [
+        value for value in vars(canary).values() if isinstance(value, type) and issubclass(value, canary.SpecModel)
+    ]
+    return {model.__name__: model for model in (*found, *ROUTE_OPTIONS.values()) if model is not canary.SpecModel}
+
+
+def fill(text: str) -> str:
+    """The page with every table made anew.
+
+    Raises:
+        KeyError: a table of a model that is not there.
+    """
+    known = models()
+    return _BLOCK.sub(lambda block: f"{block[1]}{table(known[block[2]])}{block[3]}", text)
+
+
+def table(model: type[BaseModel]) -> str:
+    """One line per key: what it is, its default, what it means."""
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    defaults = model.model_construct().model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
+    for name, info in model.model_fields.items():
+        key = info.alias or name
+        default = "**required**" if info.is_required() else _default(defaults.get(key), info)
+        lines.append(
+            f"| `{key}` | {_kind(info.annotation)} | {default} | {(info.description or '').replace('|', '/')} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: Any, info: FieldInfo) -> str:
+    if isinstance(info.default, BaseModel):
+        return "see below"
+    if value is None or value in ({}, []):
+        return "none"
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+
+
+def _kind(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0])
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(part) for part in inner if part is not type(None))
+    if origin is list:
+        return f"list of {_kind(inner[0])}"
+    if origin is dict:
+        return f"name: {_kind(inner[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    return _KINDS[annotation.__name__]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(fill(sys.stdin.read()))

@@ -1,0 +1,81 @@
+"""The JSON Schema accepts what is right, catches what a schema can, and says what every key is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from ruamel.yaml import YAML
+
+from coalmine.spec import json_schema
+from coalmine.spec.later import LATER_VALUES
+
+ROOT = Path(__file__).parents[2]
+VALIDATOR = Draft202012Validator(json_schema())
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+BEYOND_A_SCHEMA = {
+    "05", "09", "13", "18", "19", "25", "26", "30", "32", "33", "36", "42", "46", "47", "48",
+    "55", "56", "57", "58", "59", "60", "61", "62", "63", "64", "66", "67", "68", "70", "77",
+    "82", "83", "84", "85", "86", "88", "89", "90", "91", "92", "94", "95", "96", "97",
+}  # fmt: skip
+"""Wrong specs that are well-formed data (or no YAML at all): only ``parse_spec`` can tell."""
+WRONG = [path for path in sorted((ROOT / "tests/spec/wrong").glob("*.yaml")) if path.stem[:2] not in BEYOND_A_SCHEMA]
+
+
+def load(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path)
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_valid(path: Path) -> None:
+    VALIDATOR.validate(load(path))
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
+def test_wrong_specs_are_not(path: Path) -> None:
+    assert not VALIDATOR.is_valid(load(path))
+
+
+def properties(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(schema, dict):
+        for name, value in schema.get("properties", {}).items():
+            yield f"{path}.{name}", value
+        for name, value in schema.items():
+            yield from properties(value, f"{path}/{name}")
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from properties(value, f"{path}/{index}")
+
+
+def test_every_key_says_what_it_is_for() -> None:
+    silent = [
+        path
+        for path, value in properties(json_schema())
+        if "/allOf" not in path and not (value.get("description") and value.get("title"))
+    ]
+    assert silent == []
+
+
+def values(schema: Any) -> Iterator[Any]:
+    if isinstance(schema, dict):
+        yield from schema.get("enum", [])
+        yield schema.get("const")
+        for inner in schema.values():
+            yield from values(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from values(inner)
+
+
+def test_what_is_not_built_is_not_in_it() -> None:
+    names = {path.rpartition(".")[2] for path, _ in properties(json_schema())}
+    assert names.isdisjoint({"holdback", "burn_rate", "mirror", "direction", "waves"})
+    later = {value for group in LATER_VALUES.values() for value in group}
+    assert later.isdisjoint(values(json_schema()))
