@@ -1,0 +1,234 @@
+"""A rollout on a server whose time skips, in a scripted world, driven by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import RawValue, WorkflowIDConflictPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from coalmine.connection import SEARCH_ATTRIBUTES
+from coalmine.records import (
+    SIDE_TASK_QUEUE,
+    TASK_QUEUE,
+    CanaryInput,
+    CommandReceipt,
+    DecisionLog,
+    Phase,
+    Receipt,
+    RolloutReport,
+    RolloutStatus,
+    Submission,
+    canary_id,
+)
+from tests.workflows.world import World, make_submission
+from workflows.canary import Canary
+from workflows.fleet import Fleet
+from workflows.messages import OneInput
+
+PATIENCE = 400
+"""Polls before a condition that never comes true is an error; each lets some seconds of the server's time pass."""
+
+
+@dataclass
+class Rollout:
+    """One canary on the test server, and the hands to move it."""
+
+    client: Client
+    world: World
+    sleep: Callable[[float], Awaitable[None]]
+    """Let this many seconds of the server's time pass."""
+    id: str = "canary/test/checkout"
+    handle: WorkflowHandle[Any, RolloutReport] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.handle = self.client.get_workflow_handle(self.id, result_type=RolloutReport)
+
+    async def start(self, submission: Submission | None = None, **changes: Any) -> None:
+        """Start with a submission in the input, as the Temporal UI would."""
+        submission = submission or make_submission(**changes)
+        spec = submission.spec
+        self.id = canary_id(spec.environment, spec.service, spec.region)
+        await self.client.start_workflow(
+            "Canary",
+            CanaryInput(service=spec.service, environment=spec.environment, region=spec.region, submission=submission),
+            id=self.id,
+            task_queue=TASK_QUEUE,
+        )
+        self.handle = self.client.get_workflow_handle(self.id, result_type=RolloutReport)
+
+    async def submit(self, submission: Submission | None = None, **changes: Any) -> Receipt:
+        """Update-with-start, as ``coalmine start`` does."""
+        submission = submission or make_submission(**changes)
+        spec = submission.spec
+        operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            "Canary",
+            CanaryInput(service=spec.service, environment=spec.environment, region=spec.region),
+            id=canary_id(spec.environment, spec.service, spec.region),
+            task_queue=TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        return await self.client.execute_update_with_start_workflow(
+            "submit", submission, start_workflow_operation=operation, result_type=Receipt
+        )
+
+    async def status(self) -> RolloutStatus:
+        """The query ``status``."""
+        return await self.handle.query("status", result_type=RolloutStatus)
+
+    async def decisions(self) -> DecisionLog:
+        """The query ``decisions``."""
+        return await self.handle.query("decisions", result_type=DecisionLog)
+
+    async def send(self, verb: str, **given: Any) -> None:
+        """A signal with a JSON object, by ana unless told."""
+        await self.handle.signal(verb, {"by": "ana", **given})
+
+    async def send_raw(self, verb: str, *payloads: RawValue) -> None:
+        """A signal with whatever payloads."""
+        await self.handle.signal(verb, args=list(payloads))
+
+    async def say(self, verb: str, **given: Any) -> CommandReceipt:
+        """An update; a refusal raises ``WorkflowUpdateFailedError``."""
+        return await self.handle.execute_update(verb, {"by": "ana", **given}, result_type=CommandReceipt)
+
+    async def refused(self, verb: str, **given: Any) -> str:
+        """An update that must be refused: its reason."""
+        with pytest.raises(WorkflowUpdateFailedError) as failure:
+            await self.say(verb, **given)
+        return str(failure.value.cause)
+
+    async def until(self, met: Callable[[RolloutStatus], bool], step: float = 2) -> RolloutStatus:
+        """Let time pass until the status is as wanted."""
+        status = await self.status()
+        for _ in range(PATIENCE):
+            if met(status):
+                return status
+            await self.sleep(step)
+            status = await self.status()
+        raise AssertionError(f"never came: {status.model_dump_json(exclude_defaults=True)}")
+
+    async def reach(self, phase: Phase, step: float = 2) -> RolloutStatus:
+        """Let time pass until the rollout is in a phase."""
+        return await self.until(lambda status: status.phase is phase, step)
+
+    async def happens(self, met: Callable[[], bool]) -> None:
+        """Wait, without letting time pass, until the world has seen something."""
+        for _ in range(PATIENCE):
+            if met():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("never happened")
+
+    async def soon(self, met: Callable[[RolloutStatus], bool]) -> RolloutStatus:
+        """Wait, without letting time pass, until the status is as wanted."""
+        for _ in range(PATIENCE):
+            status = await self.status()
+            if met(status):
+                return status
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"never came: {status.model_dump_json(exclude_defaults=True)}")
+
+    async def end(self, step: float = 30) -> None:
+        """Let time pass until the workflow has ended, in whatever way."""
+        for _ in range(PATIENCE):
+            if (await self.handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+                return
+            await self.sleep(step)
+        raise AssertionError(f"never ended: {(await self.status()).model_dump_json(exclude_defaults=True)}")
+
+    async def result(self, step: float = 30) -> RolloutReport:
+        """Let time pass until the end: the report."""
+        await self.end(step)
+        return await self.handle.result()
+
+    async def cancelled(self, step: float = 30) -> None:
+        """Let time pass until the end, which must be CANCELED."""
+        await self.end(step)
+        with pytest.raises(WorkflowFailureError) as failure:
+            await self.handle.result()
+        assert type(failure.value.cause).__name__ == "CancelledError", failure.value.cause
+
+    async def events(self) -> list[str]:
+        """Types of the history's events."""
+        history = await self.handle.fetch_history()
+        from temporalio.api.enums.v1 import EventType
+
+        return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
+
+
+async def add_search_attributes(client: Client) -> None:
+    """Register ours; the time-skipping server knows none."""
+    kinds = {
+        name: IndexedValueType.INDEXED_VALUE_TYPE_INT if kind == "Int" else IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+        for name, kind in SEARCH_ATTRIBUTES.items()
+    }
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds)
+    )
+
+
+def workers(client: Client, world: World, **options: Any) -> list[Worker]:
+    """Both queues, with the sandbox as in production."""
+    main = Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[Canary, Fleet],
+        activities=world.activities,
+        interceptors=[OneInput()],
+        **options,
+    )
+    side = Worker(client, task_queue=SIDE_TASK_QUEUE, activities=world.side_activities)
+    return [main, side]
+
+
+@pytest.fixture
+def world() -> World:
+    """A world where all goes well."""
+    return World()
+
+
+@pytest.fixture
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    """A server of this test's own: its clock jumps."""
+    path = Path(sys.executable).with_name("temporal-test-server")
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(path), data_converter=pydantic_data_converter
+    )
+    await add_search_attributes(environment.client)
+    yield environment
+    await environment.shutdown()
+
+
+@pytest.fixture
+async def rollout(env: WorkflowEnvironment, world: World) -> AsyncIterator[Rollout]:
+    """A worker in the scripted world; the test starts the release."""
+    world.client = env.client
+
+    async def sleep(seconds: float) -> None:
+        await env.sleep(timedelta(seconds=seconds))
+
+    async with AsyncExitStack() as stack:
+        for worker in workers(env.client, world):
+            await stack.enter_async_context(worker)
+        yield Rollout(env.client, world, sleep)
