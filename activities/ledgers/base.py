@@ -24,5 +24,21 @@ class LedgerStore(Protocol):
         ...
 
     async def read(self, book: str, since: datetime | None = None) -> list[LedgerEntry]:
-        """All entries of ``book`` at or after ``since``, in order of time; a torn last line is left out."""
+        """All entries of ``book`` at or after ``since``, in order of time; a torn last line is left out.
+
+        Raises:
+            LedgerError: the ledger cannot be read now.
+            LedgerCorrupt: a line that is not the last is no entry.
+        """
+        ...
+
+    async def promoted_looks(self, book: str, since: datetime, limit: int) -> list[LedgerEntry]:
+        """The looks at or after ``since`` of rollouts that closed as promoted, in order of time.
+
+        Whole rollouts, the newest first, until ``limit`` looks are reached: what is held in memory stays bounded
+        however long the ledger grows.
+
+        Raises:
+            LedgerError, LedgerCorrupt: as ``read``.
+        """
         ...

@@ -1,0 +1,105 @@
+"""Posting JSON to somebody else's endpoint: an idempotency key, a bound on everything, and a plain answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from coalmine.errors import HookRefused, HookUnreachable
+
+CONNECT_WITHIN = 5.0
+"""Seconds for name, connection and TLS."""
+LONGEST_ANSWER = 64 * 1024
+"""Bytes of an answer that are read."""
+LONGEST_PAUSE = timedelta(minutes=5)
+"""The longest ``Retry-After`` that is obeyed as it stands."""
+AGENT = "coalmine"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the endpoint said. ``retry_after`` is its own wish for when to come back."""
+
+    status: int
+    text: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    retry_after: timedelta | None = None
+
+    def data(self) -> dict[str, Any]:
+        """The body, when it is a JSON object; else nothing."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def said(self) -> str:
+        """The status and the first words of the body, for messages."""
+        reason = self.data().get("reason") or self.data().get("detail") or self.text
+        words = " ".join(str(reason).split())[:200]
+        return f"HTTP {self.status}: {words}" if words else f"HTTP {self.status}"
+
+
+async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> Answer:
+    """Post once. Redirects are not followed; proxies of the environment are used.
+
+    Args:
+        url: Absolute http(s) URL. Its path and query may be secret, so messages name the host only.
+        body: Sent as JSON.
+        key: Value of the header ``Idempotency-Key``: the same for every try.
+        within: Seconds for the whole exchange.
+
+    Raises:
+        HookRefused: the URL is none.
+        HookUnreachable: there was no answer.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HookRefused(f"{where(url)!r} is no http(s) URL: write it with scheme and host")
+    headers = {"User-Agent": AGENT, **({"Idempotency-Key": key} if key else {})}
+    timeout = aiohttp.ClientTimeout(total=within, connect=CONNECT_WITHIN)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.post(url, json=body, headers=headers, allow_redirects=False) as response,
+        ):
+            text = (await response.content.read(LONGEST_ANSWER)).decode(response.charset or "utf-8", "replace")
+            return Answer(response.status, text, dict(response.headers), _retry_after(response.headers))
+    except TimeoutError:
+        raise HookUnreachable(f"{where(url)} did not answer within {within:g} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # The error's own text may hold the whole URL.
+        what = getattr(error, "strerror", None) or type(error).__name__
+        raise HookUnreachable(f"{where(url)} did not answer ({what})") from None
+
+
+def where(url: str) -> str:
+    """Scheme, host and port of a URL: what may be shown."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if host else url.partition("?")[0]
+
+
+def come_back_later(answer: Answer) -> bool:
+    """Whether the status says that the same request may succeed later."""
+    return answer.status in (408, 425, 429) or answer.status >= 500
+
+
+def _retry_after(headers: Any) -> timedelta | None:
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        pause = timedelta(seconds=int(value))
+    except (ValueError, OverflowError):
+        try:
+            pause = parsedate_to_datetime(value) - datetime.now(UTC)
+        except (TypeError, ValueError):
+            return None
+    return min(max(pause, timedelta(seconds=1)), LONGEST_PAUSE)
