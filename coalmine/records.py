@@ -26,7 +26,9 @@ SIDE_TASK_QUEUE = "coalmine-side"
 class Record(BaseModel):
     """Base of all records: unknown fields of newer versions are let through, never an error."""
 
-    model_config = ConfigDict(extra="ignore", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="ignore", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="strings"
+    )
 
 
 class Phase(StrEnum):
@@ -169,9 +171,10 @@ class Check(Record):
 
 
 class RouteRequest(Record):
-    """Name the route to read."""
+    """Name the route to read. ``backends`` are those whose weights are asked for, when it has more."""
 
     route: Route
+    backends: list[str] = []
     context: RolloutContext | None = None
 
 

@@ -17,11 +17,21 @@ class Router(Protocol):
         ...
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
-        """Everything that would make a step fail later: unknown backends, no healthy endpoint, too fine a weight."""
+        """Everything that would make a step fail later: unknown backends, no healthy endpoint, too fine a weight.
+
+        Args:
+            route: the route.
+            backends: what the router calls the arms.
+            weights: percent the canary will get, by step.
+        """
         ...
 
-    async def read(self, route: Route) -> RouteState:
+    async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
         """The route as every proxy shows it now.
+
+        Args:
+            route: the route.
+            backends: those whose weights are asked for; without them the route must leave no choice.
 
         Raises:
             RouterUnreachable: a proxy did not answer.
@@ -33,15 +43,20 @@ class Router(Protocol):
         """Write absolute weights under ``generation`` and say what was written.
 
         The same generation with the same weights does nothing. Weights are validated before anything is written;
-        after a refusal of the data plane the last good state is put back.
+        after a refusal of the data plane the last good weights are put back, under the refused generation.
+        A proxy that does not answer stops nothing: ``confirm`` names it.
 
         Raises:
             StaleGeneration: the route carries a newer generation, or the same one with other weights.
             RouteRejected: validation or the data plane refused the weights.
+            RouteUnconfirmed: only a part could be written; trying again writes the rest.
             RouterUnreachable: nothing is known to have been written.
         """
         ...
 
-    async def confirm(self, route: Route, generation: int) -> Confirmation:
-        """Whether every proxy shows ``generation`` (or a newer one is there: ``no``, with that reason)."""
+    async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
+        """Whether every proxy shows ``generation`` (or a newer one is there: ``no``, with that reason).
+
+        ``proxies`` says of each proxy what it shows, ``ok`` when it shows the generation; ``backends`` as in ``read``.
+        """
         ...

@@ -1,0 +1,119 @@
+"""What one Envoy shows on its admin interface: the route it uses, refused updates, clusters and their endpoints.
+
+Source: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from activities.routers.envoy_document import Version
+from activities.routers.envoy_routes import Split, splits
+from coalmine.errors import RouteRejected
+
+TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
+"""Seconds an admin interface may take. It is local or in the same network, and answers in milliseconds."""
+_UNFILTERED = 100
+"""Above this many names a filter would make the address too long, so all clusters are asked for."""
+_FAILED = ("failed_active_health_check", "failed_outlier_check", "excluded_via_immediate_hc_fail")
+_OUT = ("UNHEALTHY", "DRAINING", "TIMEOUT")
+
+
+class Silent(Exception):
+    """Raised when a proxy did not answer, or not as an Envoy does; the message names it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The route a proxy uses. ``version`` is None when it has no such route."""
+
+    version: Version | None
+    splits: tuple[Split, ...] = ()
+
+    @property
+    def generation(self) -> int:
+        """The fence it shows."""
+        return self.version.generation if self.version else 0
+
+
+class EnvoyAdmin:
+    """The admin interfaces of one call; the connections end with it."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def shown(self, admin: str, name: str) -> Shown:
+        """The dynamic route configuration ``name`` as the proxy has it.
+
+        Raises:
+            Silent: no answer.
+        """
+        dump = await self._get(
+            admin, "config_dump", {"resource": "dynamic_route_configs", "name_regex": f"^{re.escape(name)}$"}
+        )
+        for config in dump.get("configs", []):
+            configuration = config.get("route_config", {})
+            if configuration.get("name") == name:
+                try:
+                    found = tuple(splits(configuration))
+                except RouteRejected as error:
+                    raise Silent(f"{admin}: {error}") from error
+                return Shown(Version(config.get("version_info", "")), found)
+        return Shown(None)
+
+    async def refused(self, admin: str, name: str) -> int:
+        """How many updates of the route the proxy has refused since it started.
+
+        Raises:
+            Silent: no answer.
+        """
+        # Colons in a name become underscores in Envoy's statistics.
+        pattern = rf"^http\..+\.rds\.{re.escape(name.replace(':', '_'))}\.update_rejected$"
+        stats = await self._get(admin, "stats", {"format": "json", "filter": pattern})
+        return sum(int(stat.get("value", 0)) for stat in stats.get("stats", []))
+
+    async def healthy_endpoints(self, admin: str, clusters: Collection[str]) -> Mapping[str, int]:
+        """The clusters among these that the proxy knows, and how many endpoints of each may get traffic.
+
+        Raises:
+            Silent: no answer.
+        """
+        query = {"format": "json"}
+        if len(clusters) <= _UNFILTERED:
+            query["filter"] = f"^({'|'.join(re.escape(cluster) for cluster in sorted(clusters))})$"
+        answer = await self._get(admin, "clusters", query)
+        return {
+            status["name"]: sum(_healthy(host.get("health_status", {})) for host in status.get("host_statuses", []))
+            for status in answer.get("cluster_statuses", [])
+            if status.get("name") in clusters
+        }
+
+    async def _get(self, admin: str, page: str, query: Mapping[str, str]) -> dict[str, Any]:
+        try:
+            async with self._session.get(f"{admin.rstrip('/')}/{page}", params=query) as response:
+                if response.status != 200:
+                    raise Silent(f"{admin}: /{page} answered {response.status}: is this Envoy's admin interface?")
+                answer = await response.json(content_type=None)
+        except TimeoutError as error:
+            raise Silent(f"{admin}: no answer within {TIMEOUT.total:g} s") from error
+        except aiohttp.ClientError as error:
+            raise Silent(f"{admin}: {error}") from error
+        except ValueError as error:
+            raise Silent(f"{admin}: /{page} is not JSON: is this Envoy's admin interface?") from error
+        if not isinstance(answer, dict):
+            raise Silent(f"{admin}: /{page} is not an object: is this Envoy's admin interface?")
+        return answer
+
+
+def admin_session() -> aiohttp.ClientSession:
+    """A session for one call. Proxies of the environment are not used: an admin interface is near."""
+    return aiohttp.ClientSession(timeout=TIMEOUT, trust_env=False)
+
+
+def _healthy(status: Mapping[str, Any]) -> bool:
+    return not any(status.get(flag) for flag in _FAILED) and status.get("eds_health_status") not in _OUT

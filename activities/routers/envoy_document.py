@@ -1,0 +1,170 @@
+"""The file Envoy reads a route from: a DiscoveryResponse with one RouteConfiguration, in JSON or YAML by its name.
+
+``version_info`` is ``<generation>:<hash of the route configuration>:coalmine``. Envoy does not order versions, so the
+generation is the fence: it is compared under a lock on the host right before the file is replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from activities.routers.envoy_routes import (
+    RouteConfiguration,
+    Split,
+    clusters_named,
+    field,
+    put,
+    set_weights,
+    splits,
+)
+from coalmine.errors import RouteRejected
+
+OURS = "coalmine"
+_LISTS_INDENTED = re.compile(r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*#[^\n]*\n)*\1[ ]+- ", re.MULTILINE)
+_FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A ``version_info``; one that is not ours has generation 0."""
+
+    text: str
+
+    @property
+    def generation(self) -> int:
+        """The fence in it."""
+        generation, _, rest = self.text.partition(":")
+        ours = rest.endswith(f":{OURS}") and generation.isascii() and generation.isdigit()
+        return int(generation) if ours else 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a route file says, without the text around it."""
+
+    path: str
+    version: Version
+    splits: tuple[Split, ...]
+    clusters: frozenset[str]
+
+
+class RouteDocument:
+    """A route file that was read: its weights can be changed, everything else stays as it was written."""
+
+    def __init__(self, path: str, text: str, name: str) -> None:
+        """Understand ``text`` as the route ``name``.
+
+        Raises:
+            RouteRejected: it is not JSON or YAML, or holds no such RouteConfiguration.
+        """
+        self._path = path
+        self._name = name
+        self._format = file_format(path)
+        self._text = text
+        self._response = self._parse(text)
+        self._configuration = self._find()
+
+    def reading(self) -> Reading:
+        """What it says now.
+
+        Raises:
+            RouteRejected: an entry cannot be understood.
+        """
+        try:
+            return Reading(
+                path=self._path,
+                version=Version(str(field(self._response, "version_info") or "")),
+                splits=tuple(splits(self._configuration)),
+                clusters=frozenset(clusters_named(self._configuration)),
+            )
+        except RouteRejected as error:
+            raise RouteRejected(f"{self._path}: {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise RouteRejected(f"{self._path}: is not a RouteConfiguration Envoy would take ({error!r})") from error
+
+    def set_weights(self, units: Mapping[str, int]) -> int:
+        """Change the weights of the entries that name these clusters; returns how many there are.
+
+        Envoy is told to refuse a cluster it does not know: otherwise it would answer 503 for that share.
+        """
+        put(self._configuration, "validate_clusters", True)
+        return set_weights(self._configuration, units)
+
+    def stamp(self, generation: int) -> Version:
+        """Write the version for this generation, and return it."""
+        content = json.dumps(self._configuration, sort_keys=True, default=str)
+        version = f"{generation}:{hashlib.sha256(content.encode()).hexdigest()[:12]}:{OURS}"
+        put(self._response, "version_info", version)
+        return Version(version)
+
+    def render(self) -> str:
+        """The text of the file."""
+        if self._format == "json":
+            return json.dumps(self._response, indent=_json_indent(self._text), ensure_ascii=False) + "\n"
+        stream = io.StringIO()
+        yaml = _yaml()
+        if _LISTS_INDENTED.search(self._text):
+            yaml.indent(mapping=2, sequence=4, offset=2)
+        yaml.dump(self._response, stream)
+        return stream.getvalue()
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return json.loads(text) if self._format == "json" else _yaml().load(text)
+        except (ValueError, YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise RouteRejected(f"{self._path}: is not valid {self._format.upper()}: {reason}") from error
+
+    def _find(self) -> RouteConfiguration:
+        if not isinstance(self._response, dict) or not isinstance(self._response.get("resources"), list):
+            raise RouteRejected(
+                f"{self._path}: is not a DiscoveryResponse: write version_info and resources: [the RouteConfiguration]"
+            )
+        names = []
+        for resource in self._response["resources"]:
+            # A resource may be wrapped in envoy.service.discovery.v3.Resource.
+            inner = resource.get("resource", resource) if isinstance(resource, dict) else None
+            if isinstance(inner, dict) and "RouteConfiguration" in str(inner.get("@type")):
+                names.append(str(inner.get("name", "")))
+                if names[-1] == self._name:
+                    return inner
+        found = f"it has {', '.join(map(repr, names))}" if names else "it has none"
+        raise RouteRejected(
+            f"{self._path}: holds no RouteConfiguration named {self._name!r} ({found}): route.name is the "
+            "route_config_name of Envoy's rds"
+        )
+
+
+def file_format(path: str) -> str:
+    """``json`` or ``yaml``: Envoy goes by the name, so we do.
+
+    Raises:
+        RouteRejected: the name ends in something else.
+    """
+    suffix = PurePath(path).suffix
+    if suffix not in _FORMATS:
+        raise RouteRejected(f"{path}: the name must end in {', '.join(_FORMATS)}, because Envoy reads it by its name")
+    return _FORMATS[suffix]
+
+
+def _json_indent(text: str) -> int | None:
+    """The indentation a JSON text has, None when it is on one line."""
+    _, newline, second = text.strip().partition("\n")
+    return (len(second) - len(second.lstrip(" ")) or 2) if newline else None
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml

@@ -1,0 +1,175 @@
+"""The route files of one route: read, and written under the fence. Everything here blocks; call it in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from activities.routers.envoy_document import Reading, RouteDocument, Version
+from activities.routers.envoy_routes import managed, no_entry
+from activities.routers.locked_files import locked, replace
+from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
+
+_CACHED = 256
+"""Readings kept: confirming reads the same file again and again, and parsing YAML takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One file that was replaced: what it holds now and what it held before."""
+
+    path: str
+    version: Version
+    before: str
+
+
+@dataclass
+class WriteResult:
+    """What a write did to each file. ``kept`` carried the same generation and weights already."""
+
+    written: list[Written] = field(default_factory=list)
+    kept: list[Reading] = field(default_factory=list)
+    failed: dict[str, RouterError] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> frozenset[Version]:
+        """The versions a proxy may show now."""
+        return frozenset([*(one.version for one in self.written), *(one.version for one in self.kept)])
+
+
+class RouteFiles:
+    """Reads and writes route files. One instance serves all routes, from any thread."""
+
+    def __init__(self) -> None:
+        self._readings: dict[tuple[str, str], tuple[str, Reading]] = {}
+
+    def read(self, path: str, name: str) -> Reading:
+        """What the file says of route ``name``.
+
+        Raises:
+            RouterUnreachable: it could not be read.
+            RouteRejected: it does not exist, or cannot be understood.
+        """
+        text = _text(path)
+        known = self._readings.get((path, name))
+        if known is not None and known[0] == text:
+            return known[1]
+        return self._remember(name, text, RouteDocument(path, text, name).reading())
+
+    def read_all(self, paths: Sequence[str], name: str) -> tuple[dict[str, Reading], dict[str, RouterError]]:
+        """The readings of those that could be read, and why the others could not."""
+        readings: dict[str, Reading] = {}
+        failed: dict[str, RouterError] = {}
+        for path in paths:
+            try:
+                readings[path] = self.read(path, name)
+            except RouterError as error:
+                failed[path] = error
+        return readings, failed
+
+    def write(self, paths: Sequence[str], name: str, units: Mapping[str, int], generation: int) -> WriteResult:
+        """Write the weights under the generation into every file, or into none when one is newer.
+
+        A file that cannot be read or written does not keep the others from being written.
+
+        Raises:
+            StaleGeneration: a file carries a newer generation, or the same one with other weights.
+            RouterUnreachable: another writer held a lock for too long.
+        """
+        result = WriteResult()
+        with locked([Path(path) for path in paths]):
+            texts: dict[str, str] = {}
+            for path in paths:
+                try:
+                    reading = self.read(path, name)
+                    if is_written(reading, units, generation):
+                        result.kept.append(reading)
+                    else:
+                        texts[path] = _text(path)
+                except StaleGeneration:
+                    raise
+                except RouterError as error:
+                    result.failed[path] = error
+            for path, before in texts.items():
+                try:
+                    result.written.append(self._change(path, name, before, units, generation))
+                except RouterError as error:
+                    result.failed[path] = error
+        return result
+
+    def put_back(self, written: Sequence[Written], name: str, generation: int) -> frozenset[Version]:
+        """Put back what the files held, under ``generation``: the fence never goes down.
+
+        A file that somebody has written since is theirs and stays. Returns the versions put back.
+
+        Raises:
+            RouterError: a file could not be read or written.
+        """
+        versions: set[Version] = set()
+        with locked([Path(one.path) for one in written]):
+            for one in written:
+                if self.read(one.path, name).version == one.version:
+                    document = RouteDocument(one.path, one.before, name)
+                    versions.add(document.stamp(generation))
+                    self._replace(one.path, name, document)
+        return frozenset(versions)
+
+    def _change(self, path: str, name: str, before: str, units: Mapping[str, int], generation: int) -> Written:
+        document = RouteDocument(path, before, name)
+        if not document.set_weights(units):
+            raise RouteRejected(f"{path}: {no_entry(name, list(units))}")
+        version = document.stamp(generation)
+        self._replace(path, name, document)
+        return Written(path, version, before)
+
+    def _replace(self, path: str, name: str, document: RouteDocument) -> None:
+        text = document.render()
+        try:
+            replace(Path(path), text)
+        except OSError as error:
+            raise RouterUnreachable(f"{path}: could not be written ({error.strerror}){_mend(error)}") from error
+        self._remember(name, text, document.reading())
+
+    def _remember(self, name: str, text: str, reading: Reading) -> Reading:
+        if len(self._readings) >= _CACHED:
+            self._readings.clear()
+        self._readings[reading.path, name] = (text, reading)
+        return reading
+
+
+def is_written(reading: Reading, units: Mapping[str, int], generation: int) -> bool:
+    """Whether the file carries this generation with these weights already.
+
+    Raises:
+        StaleGeneration: it carries a newer generation, or the same one with other weights.
+    """
+    there = reading.version.generation
+    if there > generation:
+        raise StaleGeneration(f"{reading.path}: carries generation {there}, newer than {generation}")
+    if there < generation:
+        return False
+    wanted = {cluster: weight for cluster, weight in units.items() if weight}
+    ours = managed(reading.splits, list(units))
+    if any({cluster: weight for cluster, weight in split.shares if weight} != wanted for split in ours):
+        raise StaleGeneration(f"{reading.path}: carries generation {generation} with other weights")
+    return True
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RouteRejected(f"{path}: is not there: route.files names the files Envoy's rds watches") from error
+    except UnicodeDecodeError as error:
+        raise RouteRejected(f"{path}: is not UTF-8") from error
+    except OSError as error:
+        raise RouterUnreachable(f"{path}: could not be read ({error.strerror})") from error
+
+
+def _mend(error: OSError) -> str:
+    if error.errno in (16, 18):
+        return ": it is mounted by itself; mount its folder, so that it can be replaced whole"
+    if error.errno in (1, 13, 30):
+        return ": the worker needs to write into its folder"
+    return ""

@@ -1,0 +1,166 @@
+"""What is looked at before a write: refused updates so far, clusters, endpoints; and what would make it fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent
+from activities.routers.envoy_document import Reading
+from activities.routers.envoy_routes import agreed_weights, managed
+from activities.routers.weights import weight_units
+from coalmine.errors import RouteRejected, RouterError
+from coalmine.records import Check
+
+PATIENCE = 0.5
+"""Seconds a proxy may take to answer before a write: one that hangs must not hold up the others' rollback."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """One proxy before a write: updates refused so far, and healthy endpoints by cluster; or why it is ``silent``."""
+
+    refused: int = 0
+    healthy: Mapping[str, int] = field(default_factory=dict)
+    silent: str = ""
+
+
+async def look_first(
+    admin: EnvoyAdmin, proxies: Sequence[str], name: str, clusters: Collection[str]
+) -> dict[str, Preflight]:
+    """Ask all proxies at once. The counter of refused updates means something only when it was read before a write."""
+
+    async def look(proxy: str) -> Preflight:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                refused, healthy = await asyncio.gather(
+                    admin.refused(proxy, name), admin.healthy_endpoints(proxy, clusters)
+                )
+        except Silent as error:
+            return Preflight(silent=str(error))
+        except TimeoutError:
+            return Preflight(silent=f"{proxy}: no answer within {PATIENCE:g} s")
+        return Preflight(refused, healthy)
+
+    looks = await asyncio.gather(*(look(proxy) for proxy in proxies))
+    return dict(zip(proxies, looks, strict=True))
+
+
+def named(readings: Mapping[str, Reading], backends: Collection[str]) -> set[str]:
+    """All clusters the files name, and the backends."""
+    return set(backends).union(*(reading.clusters for reading in readings.values()))
+
+
+def refusals(readings: Mapping[str, Reading], looks: Mapping[str, Preflight], units: Mapping[str, int]) -> list[str]:
+    """Why these units must not be written; empty when they may. A silent proxy says nothing against it.
+
+    With ``validate_clusters`` Envoy refuses a whole route for one unknown cluster, so the other entries count too;
+    of several files only what all of them name, since a proxy reads just one.
+    """
+    live = [backend for backend, unit in units.items() if unit]
+    others = [_others(reading, units) for reading in readings.values()]
+    needed = set(live).union(frozenset.intersection(*others) if others else ())
+    rising = [backend for backend in live if any(not _has_traffic(reading, backend) for reading in readings.values())]
+    return [
+        problem
+        for proxy, look in looks.items()
+        if not look.silent
+        for problem in _problems(proxy, look, sorted(needed), rising)
+    ]
+
+
+def route_checks(
+    name: str,
+    backends: Sequence[str],
+    weights: Sequence[float],
+    readings: Mapping[str, Reading],
+    failed: Mapping[str, RouterError],
+    looks: Mapping[str, Preflight],
+    shown: Mapping[str, Shown],
+) -> list[Check]:
+    """One check for the weights, one a file, one a proxy."""
+    checks = [_weights_check(weights)]
+    for error in failed.values():
+        checks.append(Check(ok=False, name="route file", reason=str(error)))
+    for path, reading in readings.items():
+        problems = _file_problems(name, reading, backends)
+        checks.append(_check("route file", problems, f"{path}: holds route {name!r}"))
+    versions = {reading.version for reading in readings.values()}
+    even = dict.fromkeys(backends, 1)
+    for proxy, look in looks.items():
+        problems = [look.silent] if look.silent else refusals(readings, {proxy: look}, even)
+        if not look.silent:
+            problems += _healthy(proxy, look, backends)
+            problems += _route_problems(proxy, name, shown.get(proxy), versions)
+        checks.append(_check("proxy", list(dict.fromkeys(problems)), f"{proxy}: serves route {name!r}"))
+    return checks
+
+
+def _check(name: str, problems: Sequence[str], fine: str) -> Check:
+    return Check(ok=not problems, name=name, reason="; ".join(problems) or fine)
+
+
+def _weights_check(weights: Sequence[float]) -> Check:
+    try:
+        for weight in weights:
+            weight_units({"canary": weight, "baseline": 100 - weight})
+    except RouteRejected as error:
+        return Check(ok=False, name="weights", reason=str(error))
+    return Check(ok=True, name="weights", reason="every step can be written")
+
+
+def _file_problems(name: str, reading: Reading, backends: Sequence[str]) -> list[str]:
+    try:
+        weights = agreed_weights(reading.splits, backends, name)
+    except RouteRejected as error:
+        return [f"{reading.path}: {error}"]
+    strangers = [f"{cluster} {weight:g} %" for cluster, weight in weights.items() if weight and cluster not in backends]
+    problems = []
+    if strangers:
+        problems.append(
+            f"{reading.path}: other clusters have traffic ({', '.join(strangers)}): give it to the baseline"
+        )
+    for split in managed(reading.splits, backends):
+        if split.runtime_key:
+            problems.append(
+                f"{reading.path}: {split.where}: runtime_key_prefix {split.runtime_key!r} lets Envoy's runtime "
+                "override the weights: remove it"
+            )
+    return problems
+
+
+def _route_problems(proxy: str, name: str, shown: Shown | None, versions: Collection[object]) -> list[str]:
+    if shown is None:
+        return []
+    if shown.version is None:
+        return [f"{proxy}: has no dynamic route {name!r}: its rds must name it and watch the route file"]
+    if shown.version not in versions:
+        return [
+            f"{proxy}: uses version {shown.version.text!r} of the route, which is in no route file: it watches another "
+            "file, or refused the last change (its log says why)"
+        ]
+    return []
+
+
+def _problems(proxy: str, look: Preflight, needed: Sequence[str], rising: Sequence[str]) -> list[str]:
+    unknown = [cluster for cluster in needed if cluster not in look.healthy]
+    problems = [f"{proxy}: does not know cluster {cluster!r}: define it there first" for cluster in unknown]
+    return problems + _healthy(proxy, look, [backend for backend in rising if backend not in unknown])
+
+
+def _healthy(proxy: str, look: Preflight, backends: Sequence[str]) -> list[str]:
+    return [
+        f"{proxy}: cluster {backend!r} has no healthy endpoint: start it before it gets traffic"
+        for backend in backends
+        if look.healthy.get(backend) == 0
+    ]
+
+
+def _others(reading: Reading, units: Mapping[str, int]) -> frozenset[str]:
+    ours: frozenset[str] = frozenset()
+    return reading.clusters - ours.union(*(split.clusters for split in managed(reading.splits, list(units))))
+
+
+def _has_traffic(reading: Reading, backend: str) -> bool:
+    return any(name == backend and unit for split in reading.splits for name, unit in split.shares)

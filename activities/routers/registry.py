@@ -1,0 +1,64 @@
+"""Routers by name: those of this package, and those of other distributions by the entry point ``coalmine.routers``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+
+from activities.routers.base import Router
+from activities.routers.envoy import EnvoyRouter
+from coalmine.errors import InputError, UnknownAdapter
+
+GROUP = "coalmine.routers"
+RouterFactory = Callable[[], Router]
+
+BUILT_IN: dict[str, RouterFactory] = {"envoy": EnvoyRouter}
+
+
+class Routers:
+    """Every router this worker has; each is made when it is first asked for, and kept."""
+
+    def __init__(self, factories: dict[str, RouterFactory] | None = None) -> None:
+        """``factories`` instead of those that are installed: for tests, and for workers that serve a few."""
+        self._factories = installed() if factories is None else dict(factories)
+        self._made: dict[str, Router] = {}
+
+    def __getitem__(self, name: str) -> Router:
+        """The router ``name``.
+
+        Raises:
+            UnknownAdapter: nobody registered it; lists those that are.
+        """
+        if name not in self._made:
+            if name not in self._factories:
+                known = ", ".join(sorted(self._factories))
+                raise UnknownAdapter(f"route.router: {name!r} is not a known router (known: {known})")
+            self._made[name] = self._factories[name]()
+        return self._made[name]
+
+    @property
+    def names(self) -> list[str]:
+        """All that are known."""
+        return sorted(self._factories)
+
+
+def installed() -> dict[str, RouterFactory]:
+    """The built-in routers and those of entry points; the latter are imported when they are made.
+
+    Raises:
+        InputError: two routers have one name.
+    """
+    factories = dict(BUILT_IN)
+    for entry in entry_points(group=GROUP):
+        if entry.name in factories:
+            raise InputError(f"two routers are called {entry.name!r}: uninstall one, such as {entry.value}")
+        factories[entry.name] = _maker(entry)
+    return factories
+
+
+def _maker(entry: EntryPoint) -> RouterFactory:
+    def make() -> Router:
+        router: Router = entry.load()()
+        return router
+
+    return make

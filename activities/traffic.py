@@ -1,0 +1,133 @@
+"""The activities that touch the route: read it, check what it can do, shift its weights."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from temporalio import activity
+
+from activities.failures import translate_errors
+from activities.routers.base import Router
+from coalmine.errors import RouteUnconfirmed, StaleGeneration
+from coalmine.records import (
+    CHECK_ROUTE,
+    READ_ROUTE,
+    SHIFT,
+    Confirmation,
+    RouteCheckRequest,
+    RouteChecks,
+    RouteRequest,
+    RouteState,
+    ShiftRequest,
+)
+
+BEAT = 0.4
+"""Seconds between heartbeats: the workflow's heartbeat timeout is 2 s."""
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.2
+
+
+class RoutersByName(Protocol):
+    """Where routers come from: ``activities.routers.registry.Routers``, or a plain mapping."""
+
+    def __getitem__(self, name: str, /) -> Router:
+        """The router of that name."""
+        ...
+
+
+class TrafficActivities:
+    """Reading and shifting, over the routers of this worker."""
+
+    def __init__(self, routers: RoutersByName) -> None:
+        self._routers = routers
+
+    @activity.defn(name=READ_ROUTE.name)
+    async def read_route(self, request: RouteRequest) -> RouteState:
+        """The route as every proxy shows it.
+
+        Raises:
+            ApplicationError: ``RouterUnreachable`` (retryable), ``RouteRejected``, ``UnknownAdapter``.
+        """
+        with translate_errors():
+            return await self._routers[request.route.router].read(request.route, request.backends)
+
+    @activity.defn(name=CHECK_ROUTE.name)
+    async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
+        """Everything that would make a step fail later; what is wrong is an answer, not an error.
+
+        Raises:
+            ApplicationError: ``RouterUnreachable`` (retryable), ``RouteRejected``, ``UnknownAdapter``.
+        """
+        arms = request.arms
+        with translate_errors():
+            router = self._routers[request.route.router]
+            backends = [arms.baseline.backend, arms.canary.backend]
+            return RouteChecks(checks=await router.check(request.route, backends, request.weights))
+
+    @activity.defn(name=SHIFT.name)
+    async def shift(self, request: ShiftRequest) -> RouteState:
+        """Write the weights under the generation, wait until every proxy shows them, and say what they show.
+
+        Doing it again is doing it once. Ends at once when it is cancelled; a write on its way then is whole or not
+        there, and the next generation overrides it.
+
+        Raises:
+            ApplicationError: ``StaleGeneration``, ``RouteRejected``, ``UnknownAdapter``; retryable:
+                ``RouteUnconfirmed``, ``RouterUnreachable``.
+        """
+        with translate_errors():
+            router = self._routers[request.route.router]
+            progress: dict[str, Any] = {"weights": request.weights, "confirmed": "not written"}
+            async with _beating(progress):
+                await router.apply(request.route, request.weights, request.generation)
+                progress["confirmed"] = "written"
+                return await _confirmed(router, request, progress)
+
+
+async def _confirmed(router: Router, request: ShiftRequest, progress: dict[str, Any]) -> RouteState:
+    """Ask until every proxy shows the generation.
+
+    Raises:
+        RouteUnconfirmed: not within ``confirm_within``; names the proxies that do not.
+        StaleGeneration: somebody has written a newer generation meanwhile.
+    """
+    deadline = time.monotonic() + request.confirm_within.total_seconds()
+    pause = _FIRST_PAUSE
+    while True:
+        answer = await router.confirm(request.route, request.generation, list(request.weights))
+        right = sum(proxy.ok for proxy in answer.proxies)
+        progress["confirmed"] = f"{right}/{len(answer.proxies)}"
+        if answer.answer != "no":
+            return _state(request, answer)
+        newest = max((proxy.generation for proxy in answer.proxies), default=0)
+        if newest > request.generation:
+            raise StaleGeneration(f"generation {request.generation} was overtaken: {answer.reason}")
+        if time.monotonic() + pause > deadline:
+            within = request.confirm_within.total_seconds()
+            raise RouteUnconfirmed(f"{progress['confirmed']} proxies show it after {within:g} s: {answer.reason}")
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _state(request: ShiftRequest, answer: Confirmation) -> RouteState:
+    return RouteState(weights=request.weights, generation=request.generation, proxies=answer.proxies)
+
+
+@asynccontextmanager
+async def _beating(progress: dict[str, Any]) -> AsyncIterator[None]:
+    """Heartbeat the progress while the block runs: a hung proxy must not look like a dead worker."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat(dict(progress))
+            await asyncio.sleep(BEAT)
+
+    beats = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beats.cancel()

