@@ -1,0 +1,411 @@
+"""The one way in for every interface: start, ask, say, watch. Workflows are named by string only.
+
+coalmine = await Coalmine.connect()
+receipt = await coalmine.start(spec, by="ana@example.org")
+ref = await coalmine.find("checkout", environment="production")
+status = await coalmine.status(ref)
+await coalmine.send(ref, Verb.APPROVE, by="ana@example.org", reason="looks fine")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from coalmine import searching, starting
+from coalmine.closed import status_of_closed, status_of_report
+from coalmine.connection import Settings, asking, connect_client, meaning, no_worker, settings
+from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.fleet_client import ask_fleet
+from coalmine.pollers import Poller, pollers
+from coalmine.records import (
+    SIDE_TASK_QUEUE,
+    TASK_QUEUE,
+    Ban,
+    CommandInput,
+    CommandReceipt,
+    DecisionLog,
+    FleetRequest,
+    FleetState,
+    Phase,
+    Receipt,
+    Record,
+    RolloutReport,
+    RolloutStatus,
+    Submission,
+    Verb,
+    fleet_id,
+)
+from coalmine.rollout_names import parse_name
+from coalmine.searching import RolloutRef, RolloutRow
+from coalmine.spec.canary import CanarySpec
+from coalmine.timeline import TimelineEntry, timeline
+
+__all__ = ["Coalmine", "RolloutRef", "RolloutRow", "TimelineEntry", "is_over"]
+
+START_WITHIN = timedelta(seconds=30)
+"""How long a start waits for a worker, for its taking the submission, and for admission."""
+CALL_WITHIN = timedelta(seconds=10)
+"""How long one question or command waits for the worker."""
+Answer = TypeVar("Answer", bound=Record)
+LOOK_EVERY = 1.0
+"""Seconds between two looks of a watcher."""
+
+
+def is_over(status: RolloutStatus) -> bool:
+    """What watchers wait for: an outcome, or the end. A promoted rollout still keeps its rollback window open."""
+    return status.outcome is not None or status.phase is Phase.CLOSED
+
+
+class Coalmine:
+    """A connection to the rollouts of one Temporal namespace."""
+
+    def __init__(self, temporal: Client, found: Settings | None = None) -> None:
+        """Wrap a client whose data converter is ``pydantic_data_converter``; ``found`` tells links where the UI is."""
+        self.temporal = temporal
+        self.settings = found
+
+    @classmethod
+    async def connect(cls, profile: str | None = None) -> Coalmine:
+        """Connect by the settings of the ``temporal`` CLI, else to the local stack that is up.
+
+        Raises:
+            InputError: the profile cannot be read.
+            TemporalUnavailable: no server is set, or it does not answer.
+        """
+        found = settings(profile)
+        return cls(await connect_client(found), found)
+
+    # ---------------------------------------------------------------------------------------- starting
+
+    async def start(
+        self,
+        spec: CanarySpec,
+        *,
+        by: str,
+        automated: bool = False,
+        reason: str = "",
+        advise: bool = False,
+        within: timedelta = START_WITHIN,
+    ) -> Receipt:
+        """Start a release, attach to it when it runs already, or hear that it was promoted or may not start.
+
+        Raises:
+            RefusedError: the workflow refused the submission.
+            TemporalUnavailable: no worker or no server within ``within``; nothing was started.
+        """
+        submission = Submission(spec=spec, by=by, automated=automated, reason=reason, advise=advise)
+        return await starting.start(self.temporal, submission, within)
+
+    # ------------------------------------------------------------------------------------------ asking
+
+    async def find(self, name: str, environment: str | None = None, region: str | None = None) -> RolloutRef:
+        """The rollout a person means: by service, workflow id or rollout id (``coalmine.rollout_names``).
+
+        Raises:
+            InputError: the name is none of the forms, or means several.
+            RolloutNotFound: there is none; names the nearest.
+        """
+        wanted = parse_name(name, environment, region)
+        workflow_id = await searching.locate(self.temporal, wanted)
+        rollout_id = wanted.rollout_id()
+        if rollout_id is None:
+            await self._describe(RolloutRef(workflow_id))
+            return RolloutRef(workflow_id)
+        rows = await searching.list_rollouts(
+            self.temporal, service=wanted.service, environment=wanted.environment, version=wanted.version
+        )
+        for row in rows:
+            ref = RolloutRef(row.workflow_id, row.run_id)
+            if row.workflow_id == workflow_id and (await self.status(ref)).rollout_id == rollout_id:
+                return RolloutRef(workflow_id) if row.open else ref
+        raise await searching.not_found(self.temporal, workflow_id)
+
+    async def rollouts(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        region: str | None = None,
+        running: bool | None = None,
+        limit: int = 50,
+    ) -> list[RolloutRow]:
+        """Rollouts, open ones first, then the latest closed; needs no worker."""
+        return await searching.list_rollouts(
+            self.temporal, service=service, environment=environment, region=region, running=running, limit=limit
+        )
+
+    async def status(self, ref: RolloutRef) -> RolloutStatus:
+        """Everything about a rollout now. A closed one answers from its report, without a worker.
+
+        Raises:
+            RolloutNotFound: there is none.
+            TemporalUnavailable: it is open, and no worker answers for it.
+        """
+        described = await self._describe(ref)
+        if described.status is WorkflowExecutionStatus.COMPLETED:
+            report = await self._result(described)
+            if report is not None:
+                return status_of_report(report, described)
+        pinned = RolloutRef(described.id, described.run_id)
+        if described.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW):
+            return await self._query(pinned, "status", RolloutStatus)
+        try:
+            return await self._query(pinned, "status", RolloutStatus)
+        except (TemporalUnavailable, RefusedError):
+            return status_of_closed(described)
+
+    async def report(self, ref: RolloutRef) -> RolloutReport | None:
+        """The final report; None while the rollout is open, or when its workflow ended without one.
+
+        Raises:
+            RolloutNotFound: there is none.
+        """
+        return await self._result(await self._describe(ref))
+
+    async def decisions(self, ref: RolloutRef) -> DecisionLog:
+        """Every decision with its numbers, and every refused input; newest last.
+
+        Raises:
+            RolloutNotFound: there is none.
+            TemporalUnavailable: it is open, and no worker answers for it.
+        """
+        described = await self._describe(ref)
+        if described.status is WorkflowExecutionStatus.COMPLETED:
+            report = await self._result(described)
+            if report is not None:
+                first = report.decisions[0].sequence if report.decisions else 1
+                return DecisionLog(entries=report.decisions, dropped=max(first - 1, 0))
+        return await self._query(RolloutRef(described.id, described.run_id), "decisions", DecisionLog)
+
+    async def history(self, ref: RolloutRef, everything: bool = False) -> list[TimelineEntry]:
+        """The workflow's history as a timeline in words, over all its runs; needs no worker.
+
+        ``everything`` adds timers, ledger writes and messages to people.
+
+        Raises:
+            RolloutNotFound: there is none.
+        """
+        described = await self._describe(ref)
+        async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
+            return await timeline(self.temporal, described.id, described.run_id, everything)
+
+    # ------------------------------------------------------------------------------------------ saying
+
+    async def send(
+        self,
+        ref: RolloutRef,
+        verb: Verb,
+        *,
+        by: str,
+        reason: str = "",
+        gate: str | None = None,
+        attempt: int | None = None,
+        longer: timedelta | None = None,
+    ) -> CommandReceipt:
+        """Say something to a rollout and hear whether it was taken. A rollback is never lost: see below.
+
+        When no worker answers, ``rollback`` is left as a signal, which the next worker finds.
+
+        Raises:
+            RefusedError: it means nothing now; says why.
+            RolloutNotFound: there is none.
+            TemporalUnavailable: no worker answers.
+        """
+        command = CommandInput.model_validate(
+            {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer}
+        )
+        handle = self._handle(ref)
+        try:
+            return CommandReceipt.model_validate(
+                await handle.execute_update(str(verb), command, result_type=CommandReceipt, rpc_timeout=CALL_WITHIN)
+            )
+        except WorkflowUpdateFailedError as error:
+            raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            if verb is not Verb.ROLLBACK:
+                raise TemporalUnavailable(f"{verb} was not taken. {no_worker(ref.workflow_id)}") from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise await self._cannot_hear(ref) from None
+            raise meaning(error, f"{verb} to {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
+        return await self._leave_signal(ref, verb, command)
+
+    async def _leave_signal(self, ref: RolloutRef, verb: Verb, command: CommandInput) -> CommandReceipt:
+        async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
+            await self._handle(ref).signal(str(verb), command, rpc_timeout=CALL_WITHIN)
+        message = (
+            f"no worker answered within {CALL_WITHIN.total_seconds():g} s: {verb} is recorded and will be carried out "
+            "by the next worker; start one with: coalmine worker"
+        )
+        rows = await searching.list_rollouts(self.temporal, limit=500, running=True)
+        phases = [row.phase for row in rows if row.workflow_id == ref.workflow_id and row.phase]
+        return CommandReceipt(message=message, phase=Phase(phases[0]) if phases else Phase.ADMITTING)
+
+    async def _cannot_hear(self, ref: RolloutRef) -> Exception:
+        """The error for a command to a workflow that is closed, or never was."""
+        status = await self.status(ref)
+        ended = status.outcome or "ended"
+        return RefusedError(f"{status.rollout_id or ref.workflow_id} is closed ({ended}): nothing can be sent to it")
+
+    # ---------------------------------------------------------------------------------------- watching
+
+    async def follow(
+        self, ref: RolloutRef, every: float = LOOK_EVERY
+    ) -> AsyncIterator[RolloutStatus | TemporalUnavailable]:
+        """One rollout's status again and again, until it is over; the next rollout of the service is not followed.
+
+        While nobody answers, the reason is yielded instead: the rollout itself is not harmed by that.
+
+        Raises:
+            RolloutNotFound: there is none.
+        """
+        last: RolloutStatus | None = None
+        while True:
+            try:
+                status = await self.status(ref)
+            except TemporalUnavailable as error:
+                yield error
+                await asyncio.sleep(every)
+                continue
+            if last is not None and last.rollout_id and status.rollout_id != last.rollout_id:
+                status = await self.status(RolloutRef(ref.workflow_id, last.run_id))
+            last = status
+            yield status
+            if is_over(status):
+                return
+            await asyncio.sleep(every)
+
+    async def wait(self, ref: RolloutRef, timeout: timedelta | None = None) -> RolloutStatus:
+        """Wait until a rollout has its outcome, or until ``timeout``: that is the watcher's, the rollout goes on.
+
+        Returns:
+            The latest status; ``is_over`` tells which of the two it was.
+
+        Raises:
+            RolloutNotFound: there is none.
+            TemporalUnavailable: nobody answered at all until the time-out.
+        """
+        latest: RolloutStatus | TemporalUnavailable = TemporalUnavailable(no_worker(ref.workflow_id))
+        try:
+            async with asyncio.timeout(timeout.total_seconds() if timeout else None):
+                async for seen in self.follow(ref):
+                    if isinstance(seen, RolloutStatus) or isinstance(latest, TemporalUnavailable):
+                        latest = seen
+        except TimeoutError:
+            pass
+        if isinstance(latest, TemporalUnavailable):
+            raise latest
+        return latest
+
+    # ------------------------------------------------------------------------------------------- fleet
+
+    async def ban(
+        self, environment: str, service: str, version: str, *, by: str, reason: str = "", region: str | None = None
+    ) -> Ban:
+        """Keep automation from starting this version.
+
+        Raises:
+            RefusedError: something is missing.
+            TemporalUnavailable: no worker answers.
+        """
+        return await ask_fleet(
+            self.temporal,
+            FleetRequest(
+                verb="ban", environment=environment, service=service, version=version, region=region, by=by,
+                reason=reason,
+            )
+        )  # fmt: skip
+
+    async def unban(
+        self, environment: str, service: str, version: str, *, by: str, reason: str = "", region: str | None = None
+    ) -> Ban:
+        """Lift a ban; answers with the ban that was.
+
+        Raises:
+            RefusedError: that version is not banned; lists those that are.
+            TemporalUnavailable: no worker answers.
+        """
+        return await ask_fleet(
+            self.temporal,
+            FleetRequest(
+                verb="unban", environment=environment, service=service, version=version, region=region, by=by,
+                reason=reason,
+            )
+        )  # fmt: skip
+
+    async def bans(self, environment: str) -> FleetState:
+        """The bans of an environment, and how many rollouts each version had.
+
+        Raises:
+            TemporalUnavailable: no worker answers.
+        """
+        try:
+            return await self._query(RolloutRef(fleet_id(environment)), "bans", FleetState)
+        except RolloutNotFound:
+            return FleetState(environment=environment)
+
+    # ------------------------------------------------------------------------------------- surroundings
+
+    async def workers(self) -> list[Poller]:
+        """Who polls the two task queues now."""
+        wanted = ((TASK_QUEUE, "workflows"), (TASK_QUEUE, "activities"), (SIDE_TASK_QUEUE, "activities"))
+        found = await asyncio.gather(*(pollers(self.temporal, queue, kind) for queue, kind in wanted))
+        return [poller for group in found for poller in group]
+
+    def ui_link(self, workflow_id: str, run_id: str | None = None) -> str | None:
+        """Where the Temporal UI shows a rollout; None when nobody said where the UI is (``COALMINE_UI_URL``)."""
+        if self.settings is None or not self.settings.ui:
+            return None
+        page = f"{self.settings.ui.rstrip('/')}/namespaces/{quote(self.temporal.namespace, safe='')}"
+        page += f"/workflows/{quote(workflow_id, safe='')}"
+        return f"{page}/{quote(run_id, safe='')}/timeline" if run_id else page
+
+    # ---------------------------------------------------------------------------------------- in common
+
+    def _handle(self, ref: RolloutRef) -> WorkflowHandle[Any, Any]:
+        return self.temporal.get_workflow_handle(ref.workflow_id, run_id=ref.run_id)
+
+    async def _describe(self, ref: RolloutRef) -> WorkflowExecutionDescription:
+        try:
+            return await self._handle(ref).describe(rpc_timeout=CALL_WITHIN)
+        except RPCError as error:
+            if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT) and "amespace" not in str(
+                error
+            ):
+                raise await searching.not_found(self.temporal, ref.workflow_id) from None
+            raise meaning(error, f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
+
+    async def _query(self, ref: RolloutRef, name: str, answer: type[Answer]) -> Answer:
+        try:
+            async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
+                answered: Answer = await self._handle(ref).query(name, result_type=answer, rpc_timeout=CALL_WITHIN)
+                return answered
+        except WorkflowQueryFailedError as error:
+            raise RefusedError(f"{ref.workflow_id}: {error}") from None
+
+    async def _result(self, described: WorkflowExecutionDescription) -> RolloutReport | None:
+        if described.status is not WorkflowExecutionStatus.COMPLETED:
+            return None
+        handle = self.temporal.get_workflow_handle(described.id, run_id=described.run_id, result_type=RolloutReport)
+        try:
+            async with asking(f"workflow {described.id}", self.temporal.namespace, CALL_WITHIN):
+                report: RolloutReport = await handle.result(follow_runs=False, rpc_timeout=CALL_WITHIN)
+                return report
+        except WorkflowFailureError:
+            return None

@@ -1,0 +1,86 @@
+"""The status of a rollout whose workflow is closed: from its report, or from what the server still knows."""
+
+from __future__ import annotations
+
+from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey
+
+from coalmine.records import Cause, Outcome, Phase, RolloutReport, RolloutStatus
+
+_VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
+_SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
+_OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
+_ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
+_WITHOUT_REPORT = {
+    WorkflowExecutionStatus.CANCELED: (
+        Outcome.ROLLED_BACK, Cause.HUMAN, 4, "the workflow was cancelled: the route was restored before it ended",
+    ),
+    WorkflowExecutionStatus.TERMINATED: (
+        Outcome.FAILED, Cause.ERROR, 1,
+        "the workflow was terminated: nothing was restored, and traffic may still be split; look at the route",
+    ),
+    WorkflowExecutionStatus.TIMED_OUT: (
+        Outcome.FAILED, Cause.ERROR, 1, "the workflow timed out: nothing was restored; look at the route",
+    ),
+    WorkflowExecutionStatus.FAILED: (
+        Outcome.FAILED, Cause.ERROR, 1, "the workflow failed: coalmine history tells where",
+    ),
+}  # fmt: skip
+
+
+def status_of_report(report: RolloutReport, execution: WorkflowExecution) -> RolloutStatus:
+    """What the report of a closed rollout says, in the form of a status; steps and gates are over."""
+    backend_share = max(report.weights.values(), default=0.0)
+    return RolloutStatus(
+        phase=Phase.CLOSED,
+        outcome=report.outcome,
+        cause=report.cause,
+        exit=report.exit,
+        reason=report.reason,
+        service=report.service,
+        environment=report.environment,
+        region=report.region,
+        version=report.version,
+        baseline_version=report.baseline_version,
+        rollout_id=report.rollout_id,
+        workflow_id=execution.id,
+        run_id=execution.run_id,
+        by=report.by,
+        advise=report.advice is not None,
+        weights=report.weights,
+        canary_weight=backend_share if report.outcome is Outcome.PROMOTED else 0.0,
+        looks=report.looks,
+        verdicts=report.verdicts,
+        canary_requests=report.canary_requests,
+        restored=True if report.seconds_to_restore is not None else None,
+        started_at=report.started_at,
+        closed_at=report.closed_at or execution.close_time,
+    )
+
+
+def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:
+    """What can be said of a workflow that ended without a report when no worker answers for it."""
+    attributes = execution.typed_search_attributes
+    parts = execution.id.split("/")
+    status = execution.status or WorkflowExecutionStatus.FAILED
+    outcome, cause, code, reason = _WITHOUT_REPORT.get(status, _WITHOUT_REPORT[WorkflowExecutionStatus.FAILED])
+    promoted = attributes.get(_OUTCOME) == Outcome.PROMOTED
+    if promoted:
+        outcome, code = Outcome.PROMOTED, 0
+        reason = f"promoted; the workflow was {status.name.lower()} during its rollback window"
+    return RolloutStatus(
+        phase=Phase.CLOSED,
+        outcome=outcome,
+        cause=None if promoted else cause,
+        exit=code,
+        reason=reason,
+        service=attributes.get(_SERVICE) or (parts[2] if len(parts) > 2 else execution.id),
+        environment=attributes.get(_ENVIRONMENT) or (parts[1] if len(parts) > 2 else ""),
+        region=parts[3] if len(parts) > 3 else None,
+        version=attributes.get(_VERSION) or "",
+        workflow_id=execution.id,
+        run_id=execution.run_id,
+        restored=True if status is WorkflowExecutionStatus.CANCELED and not promoted else None,
+        started_at=execution.start_time,
+        closed_at=execution.close_time,
+    )

@@ -1,0 +1,55 @@
+"""Asking an environment's fleet to ban a version or to lift a ban; the fleet is started when there is none yet."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
+
+from coalmine.connection import meaning, no_worker
+from coalmine.errors import RefusedError, TemporalUnavailable
+from coalmine.pollers import await_worker
+from coalmine.records import TASK_QUEUE, Ban, FleetRequest, FleetState, fleet_id
+
+WITHIN = timedelta(seconds=10)
+"""How long a request waits for a worker."""
+
+
+async def ask_fleet(client: Client, request: FleetRequest) -> Ban:
+    """Send ``ban`` or ``unban`` and return what is, or was, banned.
+
+    Raises:
+        RefusedError: something is missing, or the version is not banned.
+        TemporalUnavailable: no worker answers.
+    """
+    workflow_id = fleet_id(request.environment)
+    await await_worker(client, f"the fleet of {request.environment} cannot answer", WITHIN)
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        "Fleet",
+        FleetState(environment=request.environment),
+        id=workflow_id,
+        task_queue=TASK_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"fleet of {request.environment}",
+    )
+    try:
+        async with asyncio.timeout(WITHIN.total_seconds()):
+            answer = await client.execute_update_with_start_workflow(
+                request.verb, request, start_workflow_operation=operation, result_type=Ban
+            )
+            return Ban.model_validate(answer)
+    except WorkflowUpdateFailedError as error:
+        raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        raise TemporalUnavailable(no_worker(f"{workflow_id} does not answer")) from None
+    except RPCError as error:
+        raise meaning(error, f"fleet {workflow_id}", client.namespace, WITHIN) from error

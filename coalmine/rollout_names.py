@@ -1,0 +1,69 @@
+"""How people name a rollout: a service, a workflow id, or a rollout id. Pure.
+
+``checkout`` · ``production/checkout`` · ``production/checkout/eu`` · ``canary/production/checkout`` ·
+``production/checkout/1.42.0/3`` (one certain rollout).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from coalmine.errors import InputError
+from coalmine.records import canary_id
+from coalmine.spec.canary import IDENTIFIER
+
+FORMS = "a service (checkout -e production), canary/<environment>/<service>[/<region>], or a rollout id"
+
+
+@dataclass(frozen=True)
+class RolloutName:
+    """What a name says; ``version`` and ``number`` only a rollout id does."""
+
+    service: str
+    environment: str | None = None
+    region: str | None = None
+    version: str | None = None
+    number: int | None = None
+
+    @property
+    def workflow_id(self) -> str | None:
+        """The workflow's id, once the environment is known."""
+        return canary_id(self.environment, self.service, self.region) if self.environment else None
+
+    def rollout_id(self) -> str | None:
+        """The rollout's id, when the name is one."""
+        if self.version is None:
+            return None
+        parts = (self.environment, self.service, self.region, self.version, str(self.number))
+        return "/".join(part for part in parts if part)
+
+
+def parse_name(text: str, environment: str | None = None, region: str | None = None) -> RolloutName:
+    """Read a name; ``environment`` and ``region`` come from options and must not contradict it.
+
+    Raises:
+        InputError: it is none of the forms.
+    """
+    parts = text.strip().strip("/").split("/")
+    if parts[0] == "canary" and len(parts) > 1:
+        parts = parts[1:]
+        if len(parts) not in (2, 3):
+            raise InputError(f"{text!r} is not a workflow id: canary/<environment>/<service>[/<region>]")
+        name = RolloutName(parts[1], parts[0], parts[2] if len(parts) == 3 else None)
+    elif len(parts) in (4, 5) and parts[-1].isdigit():
+        of_region = parts[2] if len(parts) == 5 else None
+        name = RolloutName(parts[1], parts[0], of_region, parts[-2], int(parts[-1]))
+    elif len(parts) in (2, 3):
+        name = RolloutName(parts[1], parts[0], parts[2] if len(parts) == 3 else None)
+    elif len(parts) == 1:
+        name = RolloutName(parts[0])
+    else:
+        raise InputError(f"{text!r} names no rollout: write {FORMS}")
+    for part in (name.service, name.environment, name.region):
+        if part is not None and not re.fullmatch(IDENTIFIER, part):
+            raise InputError(f"{text!r} names no rollout ({part!r} cannot be a name): write {FORMS}")
+    for option, given, said in (("--environment", environment, name.environment), ("--region", region, name.region)):
+        if given and said and given != said:
+            raise InputError(f"{text!r} says {said}, but {option} says {given}: leave one out")
+    return RolloutName(name.service, name.environment or environment, name.region or region, name.version, name.number)

@@ -1,0 +1,164 @@
+"""Finding rollouts by search attributes: lists, names, and the nearest name to a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey
+
+from coalmine.connection import asking
+from coalmine.errors import InputError, RolloutNotFound
+from coalmine.records import Record
+from coalmine.rollout_names import RolloutName
+
+_CALL = timedelta(seconds=10)
+_KEYWORDS = {
+    name: SearchAttributeKey.for_keyword(f"Coalmine{name}")
+    for name in ("Service", "Environment", "Version", "Phase", "Outcome")
+}
+_WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
+_NAMES_LOOKED_AT = 300
+
+
+class RolloutRow(Record):
+    """One rollout in a list, as its search attributes show it (no worker is asked)."""
+
+    service: str
+    environment: str
+    region: str | None = None
+    version: str = ""
+    phase: str = ""
+    outcome: str | None = None
+    """Also ``cancelled``, ``terminated`` and ``failed`` for a workflow that ended without a report."""
+    canary_weight: float = 0.0
+    open: bool = True
+    """The workflow runs; one that is promoted stays open during its rollback window."""
+    started_at: datetime | None = None
+    closed_at: datetime | None = None
+    workflow_id: str = ""
+    run_id: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutRef:
+    """One rollout: the workflow, and its run when a certain one is meant (None: the latest)."""
+
+    workflow_id: str
+    run_id: str | None = None
+
+
+async def list_rollouts(
+    client: Client,
+    *,
+    service: str | None = None,
+    environment: str | None = None,
+    region: str | None = None,
+    version: str | None = None,
+    running: bool | None = None,
+    limit: int = 50,
+) -> list[RolloutRow]:
+    """Rollouts, open ones first, then the latest closed.
+
+    Raises:
+        TemporalUnavailable: the server does not answer, or lacks the search attributes.
+    """
+    clauses = ["WorkflowType = 'Canary'"]
+    pairs = (("CoalmineService", service), ("CoalmineEnvironment", environment), ("CoalmineVersion", version))
+    clauses += [f"{name} = '{_plain(value)}'" for name, value in pairs if value]
+    if running is not None:
+        clauses.append(f"ExecutionStatus {'=' if running else '!='} 'Running'")
+    rows: list[RolloutRow] = []
+    followers: dict[str, RolloutRow] = {}
+    async with asking("list of rollouts", client.namespace, _CALL):
+        async for execution in client.list_workflows(" AND ".join(clauses), page_size=200, rpc_timeout=_CALL):
+            row = _row(execution)
+            if region is not None and row.region != region:
+                continue
+            # A run that continued as new is the same rollout, unless the next release took over from it.
+            follower = followers.get(row.workflow_id)
+            followers[row.workflow_id] = row
+            continued = execution.status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+            if continued and (row.outcome is None or (follower is not None and follower.version == row.version)):
+                continue
+            rows.append(row)
+            if len(rows) >= limit:
+                break
+    return sorted(rows, key=lambda row: (not row.open, -_stamp(row)))
+
+
+async def locate(client: Client, name: RolloutName) -> str:
+    """The workflow id a name without an environment means.
+
+    Raises:
+        InputError: the service is in several environments or regions.
+        RolloutNotFound: no rollout of that service is known; names the nearest.
+    """
+    if name.workflow_id is not None:
+        return name.workflow_id
+    rows = await list_rollouts(client, service=name.service, region=name.region)
+    found = sorted({row.workflow_id for row in rows})
+    if len(found) > 1:
+        listed = ", ".join(found)
+        raise InputError(f"'{name.service}' is in several places ({listed}): add --environment, or name one of these")
+    if not found:
+        raise await not_found(client, name.service)
+    return found[0]
+
+
+async def not_found(client: Client, wanted: str) -> RolloutNotFound:
+    """The error for a name nobody has, with the nearest ones."""
+    rows = await list_rollouts(client, limit=_NAMES_LOOKED_AT)
+    known = {row.workflow_id for row in rows} if "/" in wanted else {row.service for row in rows}
+    near = get_close_matches(wanted, sorted(known), n=3, cutoff=0.5)
+    if near:
+        return RolloutNotFound(f"there is no rollout '{wanted}'; did you mean {_either(near)}?")
+    hint = "coalmine list shows those that are" if rows else "there are none at all in this namespace"
+    return RolloutNotFound(f"there is no rollout '{wanted}'; {hint}")
+
+
+def _either(names: Sequence[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" or {quoted[-1]}"
+
+
+def _plain(value: str) -> str:
+    if "'" in value or "\\" in value:
+        raise InputError(f"{value!r}: a name has no quotes")
+    return value
+
+
+def _stamp(row: RolloutRow) -> float:
+    moment = row.closed_at or row.started_at
+    return moment.timestamp() if moment else 0.0
+
+
+def _row(execution: WorkflowExecution) -> RolloutRow:
+    attributes = execution.typed_search_attributes
+    said = {name: attributes.get(key) for name, key in _KEYWORDS.items()}
+    parts = execution.id.split("/")
+    is_open = execution.status is WorkflowExecutionStatus.RUNNING
+    ended = {
+        WorkflowExecutionStatus.CANCELED: "cancelled",
+        WorkflowExecutionStatus.TERMINATED: "terminated",
+        WorkflowExecutionStatus.FAILED: "failed",
+        WorkflowExecutionStatus.TIMED_OUT: "failed",
+    }
+    fallback = ended.get(execution.status) if execution.status is not None else None
+    return RolloutRow(
+        service=said["Service"] or (parts[2] if len(parts) > 2 else execution.id),
+        environment=said["Environment"] or (parts[1] if len(parts) > 2 else ""),
+        region=parts[3] if len(parts) > 3 else None,
+        version=said["Version"] or "",
+        phase=(said["Phase"] or "") if is_open else "closed",
+        outcome=said["Outcome"] or fallback,
+        canary_weight=float(attributes.get(_WEIGHT) or 0),
+        open=is_open,
+        started_at=execution.start_time,
+        closed_at=execution.close_time,
+        workflow_id=execution.id,
+        run_id=execution.run_id,
+    )

@@ -1,0 +1,229 @@
+"""Starting a rollout: one call that starts its workflow or finds it, and returns what it says to the submission."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from coalmine.connection import asking, no_worker
+from coalmine.errors import RefusedError, TemporalUnavailable
+from coalmine.pollers import await_worker
+from coalmine.records import (
+    TASK_QUEUE,
+    CanaryInput,
+    Outcome,
+    Phase,
+    Receipt,
+    RolloutReport,
+    Submission,
+    canary_id,
+)
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.durations import format_duration
+
+TASK_TIMEOUT = timedelta(seconds=2)
+"""How long the server waits for a worker that took a workflow task before it gives the task to another."""
+SUMMARY_LIMIT = 200
+DETAILS_LIMIT = 20_000
+_CALL = timedelta(seconds=10)
+_SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
+_ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
+_VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
+_PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
+_WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
+
+
+async def start(client: Client, submission: Submission, within: timedelta) -> Receipt:
+    """Submit, and wait at most ``within`` for each of: a worker, its taking the submission, and admission.
+
+    Raises:
+        RefusedError: the workflow refused the submission.
+        TemporalUnavailable: no worker, or no server; nothing was started.
+    """
+    spec = submission.spec
+    workflow_id = canary_id(spec.environment, spec.service, spec.region)
+    promoted = await _promoted_before(client, workflow_id, spec.arms.canary.version)
+    if promoted is not None:
+        return promoted
+    await await_worker(client, f"{spec.service} cannot start", within)
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        "Canary",
+        CanaryInput(service=spec.service, environment=spec.environment, region=spec.region),
+        id=workflow_id,
+        task_queue=TASK_QUEUE,
+        result_type=RolloutReport,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        task_timeout=TASK_TIMEOUT,
+        search_attributes=_attributes(spec),
+        static_summary=summary(spec),
+        static_details=details(submission),
+    )
+    try:
+        async with (
+            asyncio.timeout(within.total_seconds()),
+            asking(f"the start of {workflow_id}", client.namespace, within),
+        ):
+            update: WorkflowUpdateHandle[Receipt] = await client.start_update_with_start_workflow(
+                "submit",
+                submission,
+                start_workflow_operation=operation,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                result_type=Receipt,
+            )
+    except WorkflowUpdateFailedError as error:
+        raise RefusedError(str(error.cause)) from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        raise await _untaken(client, workflow_id, within) from None
+    return await _admission(client, update, submission, within)
+
+
+async def _admission(
+    client: Client, update: WorkflowUpdateHandle[Receipt], submission: Submission, within: timedelta
+) -> Receipt:
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            return await update.result()
+    except WorkflowUpdateFailedError as error:
+        raise RefusedError(str(error.cause)) from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        # Taken, but a hook or the fleet keeps it: that is a rollout on its way, not a failure.
+        return Receipt(
+            disposition="started",
+            workflow_id=update.workflow_id,
+            run_id=update.workflow_run_id or "",
+            version=submission.spec.arms.canary.version,
+            phase=Phase.ADMITTING,
+            reason=f"still being admitted after {within.total_seconds():g} s; it goes on",
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise TemporalUnavailable(f"the start of {update.workflow_id}: {error}") from error
+        # A rollout that is refused at once closes before its answer is fetched; its result says the same.
+        report = await _report(client.get_workflow_handle(update.workflow_id, run_id=update.workflow_run_id))
+        if report is None:
+            raise TemporalUnavailable(f"{update.workflow_id} closed without an answer: see its history") from error
+        return _receipt(report, update.workflow_id, update.workflow_run_id or "")
+
+
+def _receipt(report: RolloutReport, workflow_id: str, run_id: str) -> Receipt:
+    promoted = report.outcome is Outcome.PROMOTED
+    return Receipt(
+        disposition="promoted" if promoted else "blocked" if report.outcome is Outcome.BLOCKED else "started",
+        workflow_id=workflow_id,
+        run_id=run_id,
+        rollout_id=report.rollout_id,
+        version=report.version,
+        phase=Phase.CLOSED,
+        checks=report.checks,
+        reason=report.reason,
+    )
+
+
+async def _promoted_before(client: Client, workflow_id: str, version: str) -> Receipt | None:
+    """The outcome of the latest rollout, when it promoted this very version: a retry in CI starts nothing anew."""
+    handle = client.get_workflow_handle(workflow_id)
+    try:
+        latest = await handle.describe(rpc_timeout=_CALL)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND and "amespace" not in str(error):
+            return None
+        async with asking(f"workflow {workflow_id}", client.namespace, _CALL):
+            raise
+    if latest.status is not WorkflowExecutionStatus.COMPLETED:
+        return None
+    report = await _report(client.get_workflow_handle(workflow_id, run_id=latest.run_id))
+    if report is None or report.outcome is not Outcome.PROMOTED or report.version != version:
+        return None
+    receipt = _receipt(report, workflow_id, latest.run_id)
+    return receipt.model_copy(update={"reason": f"{version} was promoted already: {report.reason}"})
+
+
+async def _report(handle: WorkflowHandle[object, object]) -> RolloutReport | None:
+    try:
+        result = await handle.result(follow_runs=False, rpc_timeout=_CALL)
+        return RolloutReport.model_validate(result)
+    except Exception:
+        return None
+
+
+async def _untaken(client: Client, workflow_id: str, within: timedelta) -> TemporalUnavailable:
+    """No worker took the submission: end what was started for it, so that it does not come to life later."""
+    seconds = f"{within.total_seconds():g} s"
+    handle = client.get_workflow_handle(workflow_id)
+    try:
+        latest = await handle.describe(rpc_timeout=_CALL)
+        started_by_us = latest.status is WorkflowExecutionStatus.RUNNING and latest.history_length <= 2
+        if started_by_us:
+            pinned = client.get_workflow_handle(workflow_id, run_id=latest.run_id)
+            await pinned.terminate(f"no worker took it within {seconds}", rpc_timeout=_CALL)
+    except RPCError:
+        return TemporalUnavailable(f"{workflow_id}: no answer within {seconds}; look at it with: coalmine status")
+    if started_by_us:
+        return TemporalUnavailable(f"{no_worker(workflow_id)} (waited {seconds}; nothing was started)")
+    return TemporalUnavailable(
+        f"{workflow_id} did not answer within {seconds}; it may still take the submission: look with coalmine status"
+    )
+
+
+def _attributes(spec: CanarySpec) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(_SERVICE, spec.service),
+            SearchAttributePair(_ENVIRONMENT, spec.environment),
+            SearchAttributePair(_VERSION, spec.arms.canary.version),
+            SearchAttributePair(_PHASE, str(Phase.ADMITTING)),
+            SearchAttributePair(_WEIGHT, 0),
+        ]
+    )
+
+
+def summary(spec: CanarySpec) -> str:
+    """One line for lists: ``checkout 1.41.0 → 1.42.0``."""
+    return f"{spec.service} {spec.arms.baseline.version} → {spec.arms.canary.version}"[:SUMMARY_LIMIT]
+
+
+def details(submission: Submission) -> str:
+    """The plan as Markdown, for the Temporal UI."""
+    spec = submission.spec
+    who = f"{submission.by}{' (automated)' if submission.automated else ''}"
+    where = f"{spec.environment}{f' / {spec.region}' if spec.region else ''}"
+    lines = [
+        f"**{summary(spec)}** in {where}, started by {who}" + (f": {submission.reason}" if submission.reason else ""),
+        "*advice only: no traffic is shifted*" if submission.advise else "",
+        "| step | canary | at least | requests | gate |\n|---:|---:|---:|---:|---|",
+    ]
+    for number, step in enumerate(spec.steps, 1):
+        approval = step.gate.approval if step.gate else None
+        gate = f"{approval.count} of {', '.join(approval.by) or 'anyone'}" if approval else ""
+        lines[-1] += (
+            f"\n| {number} | {step.weight:g} % | {format_duration(step.for_)} | {step.min_requests:,} | {gate} |"
+        )
+    promotion = spec.promotion
+    lines.append(
+        f"then 100 %, watched for {format_duration(promotion.bake)}; the way back stays open for "
+        f"{format_duration(promotion.rollback_window)}"
+    )
+    lines.append("Metrics: " + ", ".join(f"{metric.name} ({metric.kind}, {metric.role})" for metric in spec.metrics))
+    text = "\n\n".join(line for line in lines if line)
+    return text if len(text) <= DETAILS_LIMIT else text[: DETAILS_LIMIT - 2] + " …"
