@@ -127,7 +127,10 @@ class Step(SpecModel):
         default=timedelta(minutes=5), description="How long the step lasts at least. At least one look."
     )
     min_requests: int = Field(
-        default=0, ge=0, description="How many requests the canary must have served in this step at least."
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="How many requests the canary must have served in this step at least.",
     )
     gate: Gate | None = Field(default=None, description="What must be true before the step begins.")
 
@@ -267,7 +270,10 @@ class Hooks(SpecModel):
     """URLs that are posted to, each with an idempotency key (docs/hooks.md)."""
 
     prepare: str | None = Field(default=None, description="Before the first write: deploy the canary's backend.")
-    verify: str | None = Field(default=None, description="After the canary's first step is live: a test of your own.")
+    verify: str | None = Field(
+        default=None,
+        description="After `prepare`, before any traffic: test the canary's backend. A 4xx answer ends the rollout.",
+    )
     retire: str | None = Field(default=None, description="After the rollback window: take the old version down.")
     rolled_back: str | None = Field(default=None, description="After a rollback: take the canary down.")
 
@@ -332,8 +338,8 @@ class CanarySpec(SpecModel):
     )
     arms: Arms = Field(description="The version that is live and the one to release.")
     route: Route = Field(description="The route whose weights move.")
-    steps: list[Step] = Field(min_length=1, description="The way up, in order.")
-    metrics: list[Metric] = Field(min_length=1, description="What is judged. At least one guardrail.")
+    steps: list[Step] = Field(min_length=1, max_length=100, description="The way up, in order.")
+    metrics: list[Metric] = Field(min_length=1, max_length=50, description="What is judged. At least one guardrail.")
     policy: Policy = Field(default=Policy(), description="How strict the judge is, and what follows.")
     promotion: Promotion = Field(default=Promotion(), description="The bake and the way back.")
     people: dict[str, list[str]] = Field(

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from coalmine.errors import Problem, SpecError
 from coalmine.spec.canary import CanarySpec
-from coalmine.spec.faults import Fault, Path, did_you_mean, field_name, listed, nearest
+from coalmine.spec.faults import Fault, Path, as_problem, did_you_mean, listed, nearest
 from coalmine.spec.later import is_later_key, is_later_value
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.rules import broken_rules, router_faults
@@ -42,7 +42,7 @@ def check_spec(data: Mapping[str, Any], routers: Collection[str] = (), file: str
     """
     spec, faults = examine(data, routers)
     if spec is None:
-        raise SpecError([Problem(field_name(fault.path), fault.message, file) for fault in faults])
+        raise SpecError([as_problem(fault, file) for fault in faults])
     return spec
 
 
@@ -51,9 +51,9 @@ def recheck(spec: CanarySpec, routers: Collection[str] | None = None) -> list[Pr
 
     ``routers`` as in ``check_spec``; None leaves the router's name to whoever knows the adapters.
     """
-    data = spec.model_dump(mode="json", by_alias=True)
+    data = spec.model_dump(mode="json", by_alias=True, warnings=False)
     known = (spec.route.router,) if routers is None else routers
-    return [Problem(field_name(fault.path), fault.message) for fault in examine(data, known)[1]]
+    return [as_problem(fault) for fault in examine(data, known)[1]]
 
 
 def examine(

@@ -16,7 +16,7 @@ from ruamel.yaml.reader import ReaderError
 from coalmine.errors import Problem, SpecError
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.check import examine
-from coalmine.spec.faults import Fault, Path, field_name
+from coalmine.spec.faults import Fault, Path, as_problem
 from coalmine.spec.nodes import DEEPEST, NodeReader, Place, Spot, place_of_mark
 
 LARGEST_TEXT = 256 * 1024
@@ -50,7 +50,7 @@ def parse_spec(text: str, file: str = "<text>", routers: Collection[str] = ()) -
 
 def _problems(wrong: Iterable[tuple[Place, Fault]], file: str) -> list[Problem]:
     ordered = sorted(wrong, key=lambda item: item[0])
-    return [Problem(field_name(fault.path), fault.message, file, place.line, place.column) for place, fault in ordered]
+    return [as_problem(fault, file, place.line, place.column) for place, fault in ordered]
 
 
 def _read(text: str) -> tuple[Spot | None, list[tuple[Place, Fault]]]:

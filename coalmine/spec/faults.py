@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from coalmine.errors import Problem
+
 Path = tuple[str | int, ...]
 """Keys and indexes from the top of the spec, such as ``("steps", 1, "weight")``."""
 
@@ -26,6 +28,11 @@ class Fault:
     message: str
     on_key: bool = False
     near: Path = ()
+
+
+def as_problem(fault: Fault, file: str = "", line: int = 0, column: int = 0) -> Problem:
+    """The fault as people see it: on one line, whatever is quoted in it."""
+    return Problem(field_name(fault.path), " ".join(fault.message.split()), file, line, column)
 
 
 def field_name(path: Path) -> str:

@@ -45,11 +45,11 @@ def _missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
         return
     if len(missing) < len(PARTS[metric.kind]):
         message = (
-            f"'{metric.name}' has no selector for {missing[0]}: write it, or name a template ({listed(TEMPLATES)})"
+            f"{metric.name!r} has no selector for {missing[0]}: write it, or name a template ({listed(TEMPLATES)})"
         )
     else:
         parts = " and ".join(reversed(PARTS[metric.kind]))
-        message = f"'{metric.name}' reads nothing: name a template ({listed(TEMPLATES)}), or write {parts}"
+        message = f"{metric.name!r} reads nothing: name a template ({listed(TEMPLATES)}), or write {parts}"
     yield Fault(("metrics", index), message)
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from coalmine.spec.canary import CanarySpec, Metric
 from coalmine.spec.durations import format_duration
-from coalmine.spec.faults import Fault, did_you_mean, listed, shown
+from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.metric_rules import metric_faults
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
@@ -63,6 +63,20 @@ def _arms(spec: CanarySpec) -> Iterator[Fault]:
     if spec.arms.baseline.version == spec.arms.canary.version:
         version = shown(spec.arms.canary.version)
         yield Fault(("arms", "canary", "version"), f"both arms have the version {version}: nothing would be released")
+
+
+@_reads("metrics", "steps", "people", "sources", "route")
+def _names(spec: CanarySpec) -> Iterator[Fault]:
+    """Names stand in tables, messages and commands: one visible word or a few."""
+    names: list[tuple[Path, str]] = [(("metrics", at, "name"), metric.name) for at, metric in enumerate(spec.metrics)]
+    names += [(("steps", at, "gate", "name"), step.gate.name or "-") for at, step in enumerate(spec.steps) if step.gate]
+    names += [(("people", group), group) for group in spec.people]
+    names += [(("sources", name), name) for name in spec.sources]
+    names.append((("route", "name"), spec.route.name))
+    for path, name in names:
+        if not name.strip() or not name.isprintable():
+            on_key = path[0] in ("people", "sources")
+            yield Fault(path, f"{shown(name)} cannot be a name: it is blank or holds invisible characters", on_key)
 
 
 @_reads("steps")

@@ -49,6 +49,9 @@ def _say_kinds(metric: dict[str, Any]) -> None:
     """Limits belong to a kind, and a metric reads something."""
     metric["properties"]["source"].pop("default", None)
     metric["properties"]["template"]["anyOf"] = [{"enum": sorted(TEMPLATES)}, {"type": "null"}]
+    for key in ("events", "total", "buckets"):
+        for form in metric["properties"][key]["anyOf"]:
+            form.update({"minItems": 1} if form["type"] == "array" else {})
     absent = {"type": "null"}
     template = {"required": ["template"], "properties": {"template": {"type": "string"}}}
     metric["allOf"] = [

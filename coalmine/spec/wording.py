@@ -39,13 +39,13 @@ def worded(error: ErrorDetails, path: Path, spelled: Spelling) -> str:
         case "finite_number":
             return f"{shown(value)} is not a finite number"
         case "greater_than":
-            return f"{shown(value)} is too small: it must be more than {context.get('gt'):g}"
+            return f"{shown(value)} is too small: it must be more than {_bound(context.get('gt'))}"
         case "greater_than_equal":
-            return f"{shown(value)} is too small: it must be at least {context.get('ge'):g}"
+            return f"{shown(value)} is too small: it must be at least {_bound(context.get('ge'))}"
         case "less_than":
-            return f"{shown(value)} is too large: it must be less than {context.get('lt'):g}"
+            return f"{shown(value)} is too large: it must be less than {_bound(context.get('lt'))}"
         case "less_than_equal":
-            return f"{shown(value)} is too large: it must be at most {context.get('le'):g}"
+            return f"{shown(value)} is too large: it must be at most {_bound(context.get('le'))}"
         case "string_too_short":
             return "is empty: write its value"
         case "string_too_long":
@@ -54,6 +54,8 @@ def worded(error: ErrorDetails, path: Path, spelled: Spelling) -> str:
             return f"{shown(value)} may hold letters, digits, '.', '_' and '-' only, and begins with a letter or digit"
         case "too_short":
             return "the list is empty: it needs at least one entry"
+        case "too_long":
+            return f"the list has {context.get('actual_length')} entries: at most {context.get('max_length')}"
         case "list_type":
             return f"{shown(value)} is not a list: write its entries as - ... or [...]"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -62,6 +64,10 @@ def worded(error: ErrorDetails, path: Path, spelled: Spelling) -> str:
             return str(context.get("error", error["msg"]))
         case _:
             return f"{shown(value)}: {error['msg']}"
+
+
+def _bound(bound: object) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 def _literal(path: Path, value: object, known: list[str]) -> str:
