@@ -11,16 +11,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coalmine.decisions import INCONCLUSIVE, guardrail_failures
+from coalmine.decisions import GATE, INCONCLUSIVE, guardrail_failures
 from coalmine.records import CommandInput, Finding, Phase, Verb
 from coalmine.rollout import Approval, GateState, Order, RolloutState, approval_of, approvers
 from coalmine.spec.durations import format_duration
 
 DEFAULT_EXTENSION = timedelta(minutes=30)
+LONGEST_TEXT = 2_000
+"""Characters of a reason; it goes into the state, the history, the ledger and every page."""
+LONGEST_NAME = 200
 ACKNOWLEDGED = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
 """Findings a resume takes note of, so that they do not hold again; clocks start anew instead."""
 _BEFORE_FULL = {Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD}
-_ENDED = {Phase.ROLLING_BACK, Phase.CLOSED}
 
 
 def decode(verb: Verb, data: Any) -> CommandInput:
@@ -40,10 +42,12 @@ def decode(verb: Verb, data: Any) -> CommandInput:
         if first["type"] == "missing":
             raise ValueError(f"'{field}' is missing; {hint}") from None
         if first["type"] == "extra_forbidden":
-            raise ValueError(f"'{field}' is not known here (known: {', '.join(_KNOWN)}); {hint}") from None
+            raise ValueError(f"{_short(field)} is not known here (known: {', '.join(_KNOWN)}); {hint}") from None
         raise ValueError(f"'{field}' is {_short(first.get('input'))}: {first['msg']}; {hint}") from None
-    if not command.by.strip():
+    command.by = command.by.strip()
+    if not command.by:
         raise ValueError(f"'by' is empty: say who you are; {hint}")
+    _check_lengths(command)
     if command.for_ is not None and command.for_ <= timedelta(0):
         raise ValueError(f"'for' is {_short(data.get('for'))}: it must be longer than zero, such as 30m")
     if command.for_ is not None and verb is not Verb.EXTEND:
@@ -54,6 +58,13 @@ def decode(verb: Verb, data: Any) -> CommandInput:
 
 
 _KNOWN = ("by", "reason", "gate", "attempt", "for")
+
+
+def _check_lengths(command: CommandInput) -> None:
+    for field, limit in (("by", LONGEST_NAME), ("gate", LONGEST_NAME), ("reason", LONGEST_TEXT)):
+        length = len(getattr(command, field) or "")
+        if length > limit:
+            raise ValueError(f"'{field}' has {length:,} characters: the most is {limit:,}")
 
 
 def _short(value: Any) -> str:
@@ -99,8 +110,6 @@ def _refuse_approve(state: RolloutState, command: CommandInput) -> str | None:
     gate, reason = _gate_or_reason(state, command)
     if gate is None:
         return reason
-    if state.gate_open(gate):
-        return None
     allowed = approvers(state.spec, approval_of(state.spec, gate.step))
     if allowed is not None and command.by not in allowed:
         return f"{command.by} may not approve gate '{gate.name}': it asks for one of {', '.join(sorted(allowed))}"
@@ -141,7 +150,9 @@ def _refuse_pause(state: RolloutState) -> str | None:
 
 
 def _refuse_extend(state: RolloutState) -> str | None:
-    if state.phase in (Phase.STEPPING, Phase.HELD, Phase.BAKING, Phase.WINDOW):
+    if state.phase is Phase.STEPPING:
+        return None if state.step >= 0 else "no step has begun yet"
+    if state.phase in (Phase.HELD, Phase.BAKING, Phase.WINDOW):
         return None
     if state.phase is Phase.GATED:
         return None if state.deadline() else "no gate is waiting with a deadline"
@@ -198,6 +209,9 @@ def _approve(state: RolloutState, command: CommandInput, now: datetime) -> str:
         return f"{command.by} approved gate '{gate.name}' already"
     gate.approvals.append(Approval(by=command.by, attempt=gate.attempt, at=now, reason=command.reason))
     if state.gate_open(gate):
+        if state.held is not None and state.held.finding == GATE:
+            _resume(state, now)
+            return f"gate '{gate.name}' is open, and the hold is over"
         return f"gate '{gate.name}' is open"
     wanted = approval_of(state.spec, gate.step).count
     given = len({yes.by for yes in gate.approvals if yes.attempt == gate.attempt})
@@ -211,15 +225,22 @@ def _resume(state: RolloutState, now: datetime) -> str:
         if held.finding in ACKNOWLEDGED and held.finding not in state.acknowledged:
             state.acknowledged.append(held.finding)
         for gate in state.gates:
-            if gate.step == state.step + 1 and gate.deadline is not None and gate.deadline <= now:
+            late = gate.deadline is not None and gate.deadline <= now
+            if gate.step == state.step + 1 and late and not state.gate_open(gate):
                 gate.attempt, gate.waiting_since, gate.deadline = gate.attempt + 1, None, None
         if held.finding == INCONCLUSIVE:
-            state.step_extra += state.spec.policy.max_extension.total_seconds()
+            _extend_evidence_from(state, now)
         state.no_data_since = None
         _end_pause(state, now)
         return f"resumed: '{held.reason}' is taken note of; looks go on at {state.canary_share():g} %"
     _end_pause(state, now)
     return "resumed"
+
+
+def _extend_evidence_from(state: RolloutState, now: datetime) -> None:
+    """Give the step its whole extension once more, counted from now: looks may have been held for hours."""
+    if state.step_ends is not None and state.step_ends < now:
+        state.step_extra += (now - state.step_ends).total_seconds()
 
 
 def _end_pause(state: RolloutState, now: datetime) -> None:
@@ -253,4 +274,5 @@ def can_send(state: RolloutState) -> list[Verb]:
         return []
     someone = CommandInput(by="*")
     verbs = [verb for verb in Verb if verb is not Verb.APPROVE and refusal(state, verb, someone) is None]
-    return ([Verb.APPROVE] if state.waiting_gate() is not None and state.phase is not Phase.CLOSED else []) + verbs
+    approvable = state.waiting_gate() is not None and state.order is None and state.phase is not Phase.CLOSED
+    return ([Verb.APPROVE] if approvable else []) + verbs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from coalmine.records import Action, Cause, Finding, MetricVerdict
 from coalmine.rollout import RolloutState
@@ -16,6 +16,8 @@ from coalmine.spec.durations import format_duration
 
 INCONCLUSIVE = "inconclusive"
 NO_DATA = "no_data"
+GATE = "gate"
+"""What a hold is for when a gate was not approved in time."""
 HARM_FINDINGS = frozenset({Finding.CRASH, Finding.HARM})
 
 
@@ -93,7 +95,7 @@ def unmet_conditions(state: RolloutState, now: datetime) -> list[str]:
 
 
 def evidence_unmet(state: RolloutState, now: datetime) -> list[str]:
-    """Clock, requests, data and ledger: everything but people."""
+    """Clock, requests and data: everything but people."""
     unmet: list[str] = []
     step = state.current_step
     ends = state.bake_ends if state.stage_is_bake else state.step_ends
@@ -102,10 +104,7 @@ def evidence_unmet(state: RolloutState, now: datetime) -> list[str]:
         unmet.append(f"{what} lasts until {ends:%H:%M:%S} UTC")
     if step is not None and not state.stage_is_bake and state.step_requests < step.min_requests:
         unmet.append(f"{state.step_requests:,} of {step.min_requests:,} canary requests in this step")
-    unmet += _data_unmet(state)
-    if state.urgent and state.backlog:
-        unmet.append("the ledger has not taken the record yet")
-    return unmet
+    return unmet + _data_unmet(state)
 
 
 def _data_unmet(state: RolloutState) -> list[str]:
@@ -138,7 +137,7 @@ def _inconclusive(state: RolloutState, now: datetime) -> Decision | None:
     ends = state.step_ends
     if state.stage_is_bake or ends is None or state.paused or INCONCLUSIVE in state.acknowledged:
         return None
-    missing = [condition for condition in evidence_unmet(state, now) if "ledger" not in condition]
+    missing = evidence_unmet(state, now)
     if not missing or now < ends + state.spec.policy.max_extension:
         return None
     reason = f"inconclusive after {format_duration(state.spec.policy.max_extension)} of extension: {'; '.join(missing)}"

@@ -9,7 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from coalmine import console
-    from coalmine.decisions import evidence_unmet, guardrail_failures
+    from coalmine.decisions import GATE, evidence_unmet, guardrail_failures
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
     from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
     from coalmine.spec.durations import format_duration
@@ -163,7 +163,7 @@ class Turns:
         approval = approval_of(state.spec, gate.step)
         reason = f"gate '{gate.name}' was not approved within {format_duration(approval.timeout)}"
         if approval.on_timeout == "hold":
-            self.hold("gate", reason)
+            self.hold(GATE, reason)
         else:
             self.give_back(Outcome.ROLLED_BACK, Cause.DEADLINE, reason)
 
