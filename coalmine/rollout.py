@@ -114,6 +114,11 @@ class RolloutState(Record):
     restored: bool | None = None
     restore_began: datetime | None = None
     restore_seconds: float | None = None
+    restore_tries: int = 0
+    restore_failure: str = ""
+    """Why the last try failed."""
+    restore_told: int = 0
+    """How often people were told that it takes long."""
 
     step: int = -1
     """Index of the current step; -1 before the first."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.records import ActivitySignature, Record
@@ -37,7 +39,7 @@ ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbe
 RESTORE = Budget(timedelta(seconds=10), heartbeat=timedelta(seconds=2), longest_pause=timedelta(seconds=5))
 JUDGE = Budget(timedelta(seconds=5), total=timedelta(minutes=2))
 HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60))
-LEDGER = Budget(timedelta(seconds=10), longest_pause=timedelta(seconds=15))
+LEDGER = Budget(timedelta(seconds=10), total=timedelta(minutes=5), longest_pause=timedelta(seconds=15))
 FLEET = Budget(timedelta(seconds=10), longest_pause=timedelta(seconds=15))
 FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2))
 NOTICE = Budget(timedelta(seconds=20), total=timedelta(minutes=5), heartbeat=timedelta(seconds=10))
@@ -54,21 +56,27 @@ async def call(signature: ActivitySignature[In, Out], request: In, budget: Budge
     """Run one activity.
 
     Raises:
-        ActivityError: it failed for good (its cause says how) or was cancelled.
+        ActivityError: it failed for good; its cause says how.
+        CancelledError: it was cancelled. As an ``ActivityError`` it would pass for a failure one can live with.
     """
-    result: Out = await workflow.execute_activity(
-        signature.name,
-        request,
-        result_type=signature.output,
-        task_queue=signature.task_queue,
-        summary=summary[:SUMMARY_LIMIT],
-        start_to_close_timeout=budget.attempt,
-        schedule_to_close_timeout=budget.total,
-        heartbeat_timeout=budget.heartbeat,
-        retry_policy=RetryPolicy(
-            initial_interval=budget.first_pause,
-            maximum_interval=budget.longest_pause,
-            maximum_attempts=budget.attempts,
-        ),
-    )
+    try:
+        result: Out = await workflow.execute_activity(
+            signature.name,
+            request,
+            result_type=signature.output,
+            task_queue=signature.task_queue,
+            summary=summary[:SUMMARY_LIMIT],
+            start_to_close_timeout=budget.attempt,
+            schedule_to_close_timeout=budget.total,
+            heartbeat_timeout=budget.heartbeat,
+            retry_policy=RetryPolicy(
+                initial_interval=budget.first_pause,
+                maximum_interval=budget.longest_pause,
+                maximum_attempts=budget.attempts,
+            ),
+        )
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise asyncio.CancelledError(str(error)) from error
+        raise
     return result

@@ -36,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.admission import Admission
 from workflows.calls import FLEET_AFTER, call
-from workflows.interruption import Interrupted, failure_reason
+from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.looks import Looks
 from workflows.messages import NOTHING, decoded
@@ -66,7 +66,11 @@ class Canary(Reception):
         except (ValueError, ValidationError) as error:
             self._bad_input = f"the input of a Canary must be a CanaryInput: {problems(error)}"
             return
-        if start.carried is not None:
+        if start.carried is not None and workflow.info().continued_run_id is None:
+            self._bad_input = (
+                "the input of a Canary has 'carried', which is for continue-as-new only: pass 'submission'"
+            )
+        elif start.carried is not None:
             self._open(RolloutState.model_validate(start.carried))
         elif start.submission is not None:
             self._begin(start.submission)
@@ -237,12 +241,17 @@ class Canary(Reception):
             self._turn.hold(decision.finding, decision.reason)
         elif decision.action in (Action.ADVANCE, Action.PROMOTE):
             if await self._ledger_has_it():
-                await self._advance(decision)
+                await self._advance_if_still(decision)
         else:
             self._turn.wait_for_people_if_due()
 
-    async def _advance(self, decision: Decision) -> None:
+    async def _advance_if_still(self, decision: Decision) -> None:
+        """Advance, unless what people said while the ledger was waited for stands in the way now."""
         state = self._rollout
+        now_due = decide(state, workflow.now())
+        if now_due.action is not decision.action:
+            state.unmet = list(now_due.unmet)
+            return
         if state.stage_is_bake:
             self._turn.promoted(decision.reason)
         elif state.is_last_step:
@@ -306,7 +315,9 @@ class Canary(Reception):
         retire = state.spec.hooks.retire
         if retire is not None:
             try:
-                await self._admission.run_hook("retire", retire)
+                await unless(self._is_ordered, self._admission.run_hook("retire", retire))
+            except Interrupted:
+                return
             except ActivityError as error:
                 self._diary.note("hook", f"retire: {failure_reason(error)}", hook="retire")
                 self._diary.tell("Hook retire failed", f"{state.rollout_id}: {failure_reason(error)}", "warning")
@@ -314,7 +325,8 @@ class Canary(Reception):
 
     async def _roll_back(self) -> None:
         state = self._rollout
-        await self._traffic.restore()
+        if not await self._traffic.restore():
+            return
         if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and not state.advise:
             await self._ban()
         hook = state.spec.hooks.rolled_back
@@ -350,7 +362,8 @@ class Canary(Reception):
 
     async def _close(self) -> None:
         """Hand the rest of the record over, and be done."""
-        if not await self._diary.flush():
+        complete = await self._diary.flush()
+        if not complete:
             backlog = len(self._rollout.backlog)
             self._diary.tell(
                 "The ledger lacks entries",
@@ -359,6 +372,9 @@ class Canary(Reception):
                 key="ledger-backlog",
             )
         await self._diary.deliver()
+        if complete:
+            # A message that could not be delivered is on the record too.
+            await self._diary.flush()
         self._done = True
 
     # ------------------------------------------------------------------------------------------ waiting

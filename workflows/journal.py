@@ -22,13 +22,15 @@ with workflow.unsafe.imports_passed_through():
         LedgerWrite,
         Notification,
         NotifyRequest,
-        Phase,
         Refusal,
     )
     from coalmine.rollout import KEPT_DECISIONS, KEPT_REFUSALS, RolloutState
 
 from workflows.calls import LEDGER, NOTICE, call
+from workflows.interruption import failure_reason
 
+ENTRIES_PER_WRITE = 200
+"""Entries of one write: a payload has its limit, and after an outage there are many."""
 LOOKS_PER_WRITE = 20
 """Looks that may wait before the ledger is written anyway."""
 FLUSH_AT_END = timedelta(minutes=1)
@@ -160,7 +162,7 @@ class Journal:
         state = self._state
         while True:
             await workflow.wait_condition(self._ledger_due)
-            batch = list(state.backlog)
+            batch = state.backlog[:ENTRIES_PER_WRITE]
             await self._write(batch)
             written = {entry.sequence for entry in batch}
             state.backlog = [entry for entry in state.backlog if entry.sequence not in written]
@@ -189,12 +191,11 @@ class Journal:
                 await call(WRITE_LEDGER, request, LEDGER, f"ledger: {len(batch)} entries up to #{batch[-1].sequence}")
                 return
             except ActivityError as error:
-                if self._state.phase is Phase.CLOSED:
-                    raise
                 if not told:
-                    self.tell("The ledger refuses entries", str(error.cause), "critical", key="ledger")
+                    reason = f"{named}: {failure_reason(error)}; advancing waits for it, a rollback does not."
+                    self.tell("The ledger takes no entries", reason, "critical", key=f"ledger-{batch[0].sequence}")
                     told = True
-                await workflow.sleep(30, summary="the ledger refused: try again")
+                await workflow.sleep(30, summary="the ledger took nothing: try again")
 
     async def _send_messages(self) -> None:
         state = self._state

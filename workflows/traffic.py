@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -12,13 +13,19 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from coalmine.records import READ_ROUTE, SHIFT, RouteRequest, RouteState, ShiftRequest, Weights
     from coalmine.rollout import RolloutState
+    from coalmine.spec.durations import format_duration
 
-from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, call
+from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, call
 from workflows.interruption import failure_reason, failure_type, unless
 from workflows.journal import Journal
 
+T = TypeVar("T")
+
 TELL_AFTER = timedelta(minutes=1)
 """A restore that takes longer than this is told to people, and again ten times as late."""
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=30)
+"""Between two tries of a restore that was refused."""
 
 
 class Traffic:
@@ -50,60 +57,86 @@ class Traffic:
             except ActivityError as error:
                 if failure_type(error) != "StaleGeneration":
                     raise
-                await self._overtake(failure_reason(error))
+                await unless(self._ordered, self._overtake(failure_reason(error)))
                 continue
             self._shifted(shown, generation, summary)
             return
 
-    async def restore(self) -> None:
-        """Put the snapshot back; retries for ever, and returns only when the router reads back right."""
+    async def restore(self) -> bool:
+        """Try to put the snapshot back: call it until it is, for as long as it takes.
+
+        Returns:
+            Whether the router reads back right; only then the rollback is done.
+        """
         state = self._state
-        if state.snapshot is None or not state.written:
+        if state.snapshot is None or not state.written or state.restored:
             state.restored = True
-            return
+            return True
         state.restored = False
         state.restore_began = state.restore_began or workflow.now()
-        target = state.snapshot.weights
-        while True:
-            generation = self._take_generation()
-            request = ShiftRequest(weights=target, generation=generation, route=state.spec.route)
-            summary = f"restore {_weights(target)}"
-            attempt = asyncio.ensure_future(call(SHIFT, request, RESTORE, summary))
-            await self._patiently(attempt)
-            try:
-                shown = attempt.result()
-            except ActivityError as error:
-                reason = failure_reason(error)
-                self._journal.note("restore_failed", reason, generation=generation)
-                if failure_type(error) == "StaleGeneration":
-                    await self._overtake(reason)
-                else:
-                    await workflow.sleep(1, summary="restore refused: try again")
-                continue
-            if _same(shown.weights, target) and all(_same(proxy.weights, target) for proxy in shown.proxies):
-                break
-            self._journal.note("restore_failed", f"read back {_weights(shown.weights)}", generation=generation)
-            await workflow.sleep(1, summary="read back wrong: restore again")
+        target, generation = state.snapshot.weights, self._take_generation()
+        request = ShiftRequest(weights=target, generation=generation, route=state.spec.route)
+        try:
+            shown = await self._patiently(call(SHIFT, request, RESTORE, f"restore {_weights(target)}"))
+        except ActivityError as error:
+            await self._not_restored(failure_reason(error), stale=failure_type(error) == "StaleGeneration")
+            return False
+        if not all(_same(weights, target) for weights in (shown.weights, *(proxy.weights for proxy in shown.proxies))):
+            await self._not_restored(f"read back {_weights(shown.weights)}", stale=False)
+            return False
         state.restored = True
         state.restore_seconds = (workflow.now() - state.restore_began).total_seconds()
         self._shifted(shown, generation, f"restored {_weights(target)}")
+        return True
 
-    async def _patiently(self, attempt: asyncio.Future[RouteState]) -> None:
-        """Wait for a restore, and tell people when it is not done within a minute."""
-        patience = TELL_AFTER
-        while not attempt.done():
-            try:
-                await workflow.wait_condition(
-                    attempt.done, timeout=patience, timeout_summary="restore not confirmed yet: tell people"
-                )
-            except TimeoutError:
-                self._journal.tell(
-                    "Rollback is not confirmed yet",
-                    f"{self._state.rollout_id}: the route has not read back right for {patience}; still trying.",
-                    "critical",
-                )
-                self._journal.note("restore_slow", "the rollback is not confirmed yet; people were told")
-                patience *= 10
+    async def _not_restored(self, reason: str, stale: bool) -> None:
+        """Write down why (once), and wait a little longer each time before the next try."""
+        state = self._state
+        if reason != state.restore_failure:
+            self._journal.note("restore_failed", reason, generation=state.generation)
+        state.restore_failure, state.restore_tries = reason, state.restore_tries + 1
+        if stale:
+            await self._overtake(reason)
+        pause = min(FIRST_PAUSE * 2 ** min(state.restore_tries - 1, 10), LONGEST_PAUSE)
+        await self._patiently(workflow.sleep(pause, summary=f"not restored ({reason}): try again"[:SUMMARY_LIMIT]))
+
+    async def _patiently(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a piece of the restore, and tell people when the whole is not done within a minute."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                try:
+                    await workflow.wait_condition(
+                        task.done,
+                        timeout=max(self._next_telling() - workflow.now(), timedelta(0)),
+                        timeout_summary="restore not confirmed yet: tell people",
+                    )
+                except TimeoutError:
+                    self._tell_of_slow_restore()
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        return task.result()
+
+    def _next_telling(self) -> datetime:
+        began = self._state.restore_began or workflow.now()
+        return began + self._patience()
+
+    def _patience(self) -> timedelta:
+        patience: timedelta = TELL_AFTER * 10**self._state.restore_told
+        return patience
+
+    def _tell_of_slow_restore(self) -> None:
+        state = self._state
+        tried = format_duration(self._patience())
+        why = f" ({state.restore_failure})" if state.restore_failure else ""
+        state.restore_told += 1
+        self._journal.tell(
+            "Rollback is not confirmed yet",
+            f"{state.rollout_id}: the route has not read back right for {tried}{why}; still trying.",
+            "critical",
+        )
+        self._journal.note("restore_slow", f"the rollback is not confirmed after {tried}; people were told")
 
     async def _overtake(self, reason: str) -> None:
         """Somebody wrote a newer generation while we own the route: read it, and go above it."""
