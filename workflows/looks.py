@@ -112,8 +112,8 @@ class Looks:
         self, label: str, counts: list[MetricCounts], windows: dict[tuple[datetime, datetime], list[Metric]], bake: bool
     ) -> Evaluation:
         state = self._state
-        began = min(start for start, _ in windows)
-        steady = state.share_from is not None and state.share_from <= began
+        began = _began(windows, counts)
+        steady = state.share_from is not None and began is not None and state.share_from <= began
         request = EvaluateRequest(
             judge=state.judge(),
             counts=counts,
@@ -143,8 +143,8 @@ class Looks:
         state.verdicts = evaluation.verdicts
         state.finding, state.finding_reason = evaluation.finding, evaluation.reason
         state.canary_requests += evaluation.canary_requests
-        began = min(start for start, _ in windows)
-        if state.step_started is not None and began >= state.step_started:
+        began = _began(windows, counts)
+        if state.step_started is not None and began is not None and began >= state.step_started:
             # A window that straddles the shift also counted the step before: it is left out, never guessed at.
             state.step_requests += evaluation.canary_requests
         if bake:
@@ -200,6 +200,14 @@ class Looks:
             numbers["verdicts"] = [verdict.model_dump(mode="json", exclude_defaults=True) for verdict in state.verdicts]
         plain = [metric.model_dump(mode="json", exclude_defaults=True) for metric in counts]
         self._journal.note_look(decision.reason, numbers, plain, urgent=decision.action is not Action.CONTINUE)
+
+
+def _began(windows: dict[tuple[datetime, datetime], list[Metric]], counts: list[MetricCounts]) -> datetime | None:
+    """Where the earliest window begins that has something to say: a silent metric's long one says nothing yet."""
+    counted = {metric.metric for metric in counts if metric.status == "ok"}
+    return min(
+        (start for (start, _), metrics in windows.items() if any(m.name in counted for m in metrics)), default=None
+    )
 
 
 def _silence(evaluation: Evaluation) -> str:
