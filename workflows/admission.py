@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         Outcome,
         RouteCheckRequest,
         RouteState,
+        canary_id,
         rollout_id,
     )
     from coalmine.rollout import RolloutState
@@ -36,6 +37,8 @@ from workflows.traffic import Traffic
 
 HISTORY_LOOKS = 60
 """Looks below which a service counts as having no history (EVALUATION.md section 2)."""
+ASK_AGAIN = timedelta(seconds=30)
+ASK_AGAIN_AT_MOST = timedelta(minutes=10)
 
 
 class Admission:
@@ -65,6 +68,7 @@ class Admission:
         state = self._state
         problems = recheck(state.spec)
         self._add("spec", not problems, "; ".join(str(problem) for problem in problems) or "valid")
+        self._check_lock()
         await self._ask_fleet()
         if self._blocked():
             return self._block()
@@ -124,16 +128,18 @@ class Admission:
             by=state.submission.by,
             automated=state.submission.automated,
         )
+        patience = ASK_AGAIN
         while self._answer is None:
             # A start waits for the fleet, for as long as it takes: it alone knows what is banned.
             await unless(self._ordered, call(ASK_FLEET, request, FLEET, "ask the fleet: number and bans"))
             try:
                 await workflow.wait_condition(
                     lambda: self._answer is not None or self._ordered(),
-                    timeout=timedelta(seconds=30),
+                    timeout=patience,
                     timeout_summary="no answer from the fleet yet: ask again",
                 )
             except TimeoutError:
+                patience = min(patience * 2, ASK_AGAIN_AT_MOST)
                 continue
             if self._answer is None:
                 raise Interrupted
@@ -156,6 +162,13 @@ class Admission:
         except ActivityError as error:
             self._add("route", False, f"cannot be read: {failure_reason(error)}")
             return None
+
+    def _check_lock(self) -> None:
+        """The workflow's id is the lock of service, environment and region: another one locks nothing (I6)."""
+        spec = self._state.spec
+        lock = canary_id(spec.environment, spec.service, spec.region)
+        if self._state.workflow_id != lock:
+            self._add("lock", False, f"the workflow id is '{self._state.workflow_id}', but must be '{lock}'")
 
     def _check_owner(self, route: RouteState) -> None:
         baseline = self._state.spec.arms.baseline

@@ -227,8 +227,12 @@ def _text(given: Any) -> str:
     return str(data[:200].decode("utf-8", "replace"))
 
 
+_BETWEEN_WORKFLOWS = frozenset({"fleet_answer", "admit", "ban", "unban"})
+"""Signals that workflows send to each other, always with one input."""
+
+
 class OneInput(Interceptor):
-    """Keeps a signal with two inputs from wedging the workflow: the SDK would call its handler with both."""
+    """Keeps a signal with two inputs, or none, from wedging the workflow: the SDK would call its handler so."""
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
@@ -240,6 +244,9 @@ class OneInput(Interceptor):
 class _OneInputInbound(WorkflowInboundInterceptor):
     async def handle_signal(self, input: HandleSignalInput) -> None:
         instance = workflow.instance()
+        if input.signal in _BETWEEN_WORKFLOWS and len(input.args) != 1:
+            workflow.logger.warning("signal dropped", extra={"signal": input.signal, "inputs": len(input.args)})
+            return
         if isinstance(instance, Messages) and input.signal in set(Verb) and len(input.args) > 1:
             instance.refuse_surplus(input.signal, len(input.args))
             return

@@ -44,10 +44,12 @@ class Reception(Messages):
         running = state.spec.arms.canary.version
         if version != running:
             return self._other_version(submission)
+        if state.phase is Phase.CLOSED:
+            return self._closing()
         self._submitted += 1
         first = self._submitted == 1 and state.phase is Phase.ADMITTING
         await workflow.wait_condition(lambda: state.phase is not Phase.ADMITTING or self._done)
-        if state.outcome is Outcome.BLOCKED:
+        if Outcome.BLOCKED in (state.outcome, state.ending):
             return self._receipt("blocked", state.reason)
         if first:
             return self._receipt("started", state.history_note)
@@ -56,7 +58,10 @@ class Reception(Messages):
 
     @submit.validator
     def _check_submit(self, given: RawValue) -> None:
-        spec = self._submission(given).spec
+        submission = self._submission(given)
+        spec = submission.spec
+        if not submission.by.strip():
+            raise ApplicationError("'by' is empty: say who submits", type="Refused", non_retryable=True)
         if self._state is not None:
             ours = self._state.spec
             if (spec.service, spec.environment, spec.region) != (ours.service, ours.environment, ours.region):
@@ -71,7 +76,14 @@ class Reception(Messages):
             self._pokes += 1
             receipt = self._receipt("started", f"the rollback window of {running} closes; {wanted} starts now")
             return receipt.model_copy(update={"version": wanted, "rollout_id": "", "phase": Phase.ADMITTING})
+        if state.phase is Phase.CLOSED:
+            return self._closing()
         return self._receipt("rejected", f"{running} is {state.phase}: one rollout at a time (when_busy: reject)")
+
+    def _closing(self) -> Receipt:
+        """It ended, and only hands its record over: nothing can be attached to it, and nothing starts in it."""
+        ended = self._rollout.outcome or "ended"
+        return self._receipt("rejected", f"the rollout before has just {ended} and is closing: try again in a moment")
 
     def _submission(self, given: RawValue) -> Submission:
         try:
