@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from activities.sources.prometheus_arms import ArmTally, tally_arm
 from activities.sources.prometheus_check import check_metric
@@ -19,15 +18,12 @@ from coalmine.errors import QueryRejected
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts
 from coalmine.spec.canary import ArmName, Arms, Metric, Source
 
-_THREADS = 8
-
 
 class PrometheusSource:
     """Prometheus, and what speaks its query API (Thanos, Mimir, VictoriaMetrics)."""
 
     def __init__(self) -> None:
         self._clients: dict[str, PrometheusHttp] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
 
     async def collect(self, source: Source, metric: Metric, request: CollectRequest) -> MetricCounts:
         """Exact counts of the window for the arms, or ``no_data`` with its reason.
@@ -74,7 +70,7 @@ class PrometheusSource:
         """
         key = f"{name}\n{source.model_dump_json()}"
         if key not in self._clients:
-            self._clients[key] = PrometheusHttp(name, source, self._threads)
+            self._clients[key] = PrometheusHttp(name, source)
         return self._clients[key]
 
     def close(self) -> None:
@@ -82,7 +78,6 @@ class PrometheusSource:
         for http in self._clients.values():
             http.close()
         self._clients.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _counts(metric: Metric, arms: Mapping[ArmName, ArmTally]) -> MetricCounts:

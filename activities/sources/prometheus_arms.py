@@ -91,7 +91,7 @@ async def tally_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, w
     )
     _refuse_partial([warning for read in reads.values() for warning in read.warnings])
     group = histogram_groups if metric.kind == "latency" else plain_groups
-    groups = {part: group(reads[part].series, end) for part in parts}
+    groups = {part: await http.run(group, reads[part].series, end) for part in parts}
     leading = parts[0]
     if not reads[leading].series:
         selectors = ", ".join(map(str, asked[leading][0]))
@@ -120,7 +120,7 @@ async def tally_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, w
         )
         _refuse_partial([*old.warnings, *targets.warnings])
         before.update(old.series)
-    tallies = {part: tally(groups[part], (start, end), before, targets, everything) for part in parts}
+    tallies = {part: await http.run(tally, groups[part], (start, end), before, targets, everything) for part in parts}
     queries = [f"{selector}[{until - since}ms] @ {until / 1000:.3f}" for part in parts for selector in asked[part][0]]
     return ArmTally(tallies, asked[leading][1], queries)
 

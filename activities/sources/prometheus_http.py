@@ -7,10 +7,11 @@ import base64
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -25,6 +26,10 @@ CONNECT_TIMEOUT = 2.0
 """Seconds: a metric store that does not take a connection by then is down for this look."""
 _ANNOTATIONS = ("PromQL info:", "PromQL warning:")
 _LONGEST_ERROR = 300
+_LONG_ENOUGH_TO_HIDE = 8
+_THREADS = 8
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TooManySamples(QueryRejected):
@@ -44,7 +49,7 @@ class Answer:
 class PrometheusHttp:
     """One configured connection pool. Its threads are its own, so that a hung store holds up nobody else's files."""
 
-    def __init__(self, name: str, source: Source, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, name: str, source: Source) -> None:
         """Read the secrets and set up the session.
 
         Raises:
@@ -54,7 +59,7 @@ class PrometheusHttp:
         self.source = source
         self.timeout = source.timeout.total_seconds()
         self.shown_url = _without_userinfo(source.url)
-        self._executor = executor
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"prometheus-{name}")
         self._seen = threading.local()
         self._secrets: list[str] = []
         headers = dict(source.headers)
@@ -69,7 +74,8 @@ class PrometheusHttp:
             password = self._secret("password_env", source.password_env)
             auth = (source.username, password)
             self._secrets.append(base64.b64encode(f"{source.username}:{password}".encode()).decode())
-        self._secrets += source.headers.values()
+        # Headers should hold no secret, but may; short values (a tenant "1") would only make errors unreadable.
+        self._secrets += [value for value in source.headers.values() if len(value) >= _LONG_ENOUGH_TO_HIDE]
         for field, path in (
             ("ca_file", source.ca_file),
             ("cert_file", source.cert_file),
@@ -106,16 +112,19 @@ class PrometheusHttp:
             SourceUnreachable: no answer in time, or a 5xx.
             QueryRejected: the store refused; says how to mend it.
         """
-        loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._executor, self._query, text, at)
         try:
-            return await asyncio.wait_for(asked, self.timeout + CONNECT_TIMEOUT + 0.5)
+            return await asyncio.wait_for(self.run(self._query, text, at), self.timeout + CONNECT_TIMEOUT + 0.5)
         except TimeoutError:
             raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
 
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work on answers in one of this store's threads: a catch-up may bring a million samples."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close connections and threads; a query that is under way ends by its own time-out."""
         self._connect.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _query(self, text: str, at: int | None) -> Answer:
         params = {"timeout": f"{max(1, round(self.timeout * 1000))}ms"}

@@ -61,15 +61,7 @@ async def read_samples(
     pieces = _pieces(since, until, LONGEST_PIECE * scrape)
     wanted = [(selector, low, high) for selector in selectors for low, high in pieces]
     answers = await asyncio.gather(*(_piece(http, selector, low, high, scrape) for selector, low, high in wanted))
-    samples: dict[Labels, dict[int, str]] = {}
-    warnings: dict[str, None] = {}
-    for answer in (answer for group in answers for answer in group):
-        warnings.update(dict.fromkeys(answer.warnings))
-        for item in answer.result:
-            into = samples.setdefault(_labels(item), {})
-            for at, value in item["values"]:
-                into[round(at * 1000)] = value
-    return Read({labels: sorted(found.items()) for labels, found in samples.items()}, tuple(warnings))
+    return await http.run(_merge, [answer for group in answers for answer in group])
 
 
 async def read_values_before(http: PrometheusHttp, selectors: Iterable[Selector], at: int) -> Read:
@@ -133,6 +125,18 @@ async def _piece(http: PrometheusHttp, selector: Selector, low: int, high: int, 
             raise
         middle = (low + high) // 2
         return [*await _piece(http, selector, low, middle, scrape), *await _piece(http, selector, middle, high, scrape)]
+
+
+def _merge(answers: Sequence[Answer]) -> Read:
+    samples: dict[Labels, dict[int, str]] = {}
+    warnings: dict[str, None] = {}
+    for answer in answers:
+        warnings.update(dict.fromkeys(answer.warnings))
+        for item in answer.result:
+            into = samples.setdefault(_labels(item), {})
+            for at, value in item["values"]:
+                into[round(at * 1000)] = value
+    return Read({labels: sorted(found.items()) for labels, found in samples.items()}, tuple(warnings))
 
 
 def _labels(item: Any) -> Labels:

@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,18 +27,16 @@ Make = Callable[..., PrometheusHttp]
 
 @pytest.fixture
 async def make(server: FakePrometheus) -> AsyncIterator[Make]:
-    executor = ThreadPoolExecutor(2)
     made: list[PrometheusHttp] = []
 
     def build(**fields: Any) -> PrometheusHttp:
-        http = PrometheusHttp("prometheus", Source(**{"url": server.url, **fields}), executor)
+        http = PrometheusHttp("prometheus", Source(**{"url": server.url, **fields}))
         made.append(http)
         return http
 
     yield build
     for http in made:
         http.close()
-    executor.shutdown()
 
 
 def demand(header: str, value: str) -> Callable[[str, Mapping[str, str]], FakeAnswer | None]:
