@@ -22,6 +22,8 @@ def parse_duration(value: Any) -> timedelta:
         ValueError: not a duration; says what one looks like.
     """
     if isinstance(value, timedelta):
+        if value < timedelta(0):
+            raise ValueError(f"{value!r} is negative: a duration is zero or more")
         return value
     text = value.strip() if isinstance(value, str) else ""
     if text.startswith("-") and re.fullmatch(PATTERN, text[1:].strip()):

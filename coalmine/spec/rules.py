@@ -197,18 +197,9 @@ def _policy(spec: CanarySpec) -> Iterator[Fault]:
         limit = format_duration(policy.no_data_limit)
         message = f"{limit} is shorter than one look ({look}): data could not be missed that soon"
         yield Fault(("policy", "no_data_limit"), message)
-    if policy.max_extension < timedelta(0):
-        yield Fault(("policy", "max_extension"), "is negative: 0s means no extension")
     if policy.held.timeout <= timedelta(0):
         message = "must be longer than zero, or nobody could answer in time; to act at once choose roll_back above hold"
         yield Fault(("policy", "held", "timeout"), message)
-
-
-@_reads("promotion")
-def _promotion(spec: CanarySpec) -> Iterator[Fault]:
-    for key, value in (("bake", spec.promotion.bake), ("rollback_window", spec.promotion.rollback_window)):
-        if value < timedelta(0):
-            yield Fault(("promotion", key), "is negative: 0s means none")
 
 
 @_reads("policy", "sources", "metrics")

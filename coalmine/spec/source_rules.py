@@ -26,8 +26,6 @@ def source_faults(name: str, source: Source) -> Iterator[Fault]:
     for key, duration in (("scrape", source.scrape), ("timeout", source.timeout)):
         if duration <= timedelta(0):
             yield Fault((*path, key), "must be longer than zero")
-    if source.flush < timedelta(0):
-        yield Fault((*path, "flush"), "is negative: 0s means at once")
     yield from _credential_faults(path, source)
     yield from _tls_faults(path, source)
     for header, value in source.headers.items():

@@ -157,3 +157,27 @@ def test_models_that_were_put_together_wrongly_are_found(small: dict[str, Any]) 
     spec = check_spec(small)
     spec.steps[0].weight = 500
     assert [problem.field for problem in recheck(spec)] == ["steps[0].weight"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"service": "x" * 101}, "service", "at most 100 characters"),
+        ({"service": ["checkout"]}, "service", "is not a text"),
+        ({"region": ""}, "region", "letters, digits"),
+        ({"policy": "strict"}, "policy", "is not a mapping"),
+        ({"people": ["ana@example.org"]}, "people", "is not a mapping"),
+        ({"steps": [{"weight": 0.01 * count} for count in range(1, 102)]}, "steps", "has 101 entries: at most 100"),
+        ({"kind": True}, "kind", "true is not one of Canary"),
+        ({"ledger": {"path": ""}}, "ledger.path", "is empty"),
+        ({"notify": [{"kind": ["log"]}]}, "notify[0].kind", "(known: log, webhook)"),
+        ({"kind": "Experiment", "arms": 3, "goal": "more"}, "kind", "'Experiment' is not built yet"),
+    ],
+)
+def test_wrong_kinds_of_value_are_told_in_plain_words(
+    small: dict[str, Any], change: dict[str, Any], field: str, said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        check_spec({**small, **change})
+    assert [problem.field for problem in caught.value.problems] == [field]
+    assert said in str(caught.value)

@@ -75,6 +75,22 @@ def test_nothing_is_refused(text: str) -> None:
     assert len(problems(text)) == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("? [a, b]\n: c", (2, 3, "")),
+        ("<<: 3", (2, 5, "")),
+        ("service: !!int checkout", (2, 10, "service")),
+        ("service: !!binary Y2hlY2tvdXQ=", (2, 10, "service")),
+        ("service: 'check\aout'", (2, 16, "")),
+        ("service: [checkout", (3, 5, "")),
+        ("%YAML 1.1", (3, 1, "")),
+    ],
+)
+def test_yaml_that_is_no_plain_data_is_refused(line: str, place: tuple[int, int, str]) -> None:
+    assert problems(f"# a spec\n{line}\narms:\n") == [place]
+
+
 def test_too_much_is_refused() -> None:
     assert problems("a" * (LARGEST_TEXT + 1)) == [(1, 1, "")]
     assert problems("[" * 5_000) == [(1, 1, "")]

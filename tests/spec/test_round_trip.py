@@ -156,3 +156,8 @@ def test_durations_are_exact(text: str, milliseconds: int) -> None:
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
+
+
+def test_a_negative_timedelta_is_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        parse_duration(timedelta(seconds=-1))
