@@ -24,8 +24,8 @@ LOOKBACK = 5
 """Scrapes before the window that are read with it: a series seen there was alive when the window began."""
 STALE = 3
 """Scrapes without a sample after which a series has ended."""
-COVERED = 1.5
-"""Scrapes that the newest sample may be older than the window's end, when none after the end tells more."""
+COVERED = 1.1
+"""Scrapes (and a jitter) the newest sample may be older than the window's end while none after the end tells more."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
