@@ -1,6 +1,6 @@
 """From the rollback signal until 0 % is confirmed on three Envoys, with a look in flight.
 
-Each try is a rollout of its own: shift 10 %, wait until its look asks the metric store (which does not answer), send the
+Each try is a rollout of its own: shift 10 %, wait until its look asks the metric store (which never answers), send the
 signal, and read the three proxies' admin interfaces until all show the canary at 0 %. Tries in which the signal comes
 during a shift are reported apart.
 """
