@@ -1,0 +1,69 @@
+"""Where things go: stdout is data in the form that was asked for, stderr is for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class Output:
+    """One verb's two streams."""
+
+    def __init__(self, form: str = "table") -> None:
+        self.form = form
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a program reads stdout."""
+        return self.form != "table"
+
+    def data(self, value: Any, text: str) -> None:
+        """Print ``value`` as JSON, or ``text`` for the table form."""
+        self._print(_json(value, indent=None if self.form == "jsonl" else 2) if self.is_json else text)
+
+    def line(self, value: Any, text: str) -> None:
+        """Print one of many: a JSON object on one line, or one line of text."""
+        self._print(_json(value, indent=None) if self.is_json else text)
+
+    def say(self, text: str) -> None:
+        """Tell people."""
+        print(text, file=sys.stderr, flush=True)
+
+    def _print(self, text: str) -> None:
+        if text:
+            print(text, flush=True)
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """A model as JSON has it."""
+    data: dict[str, Any] = model.model_dump(mode="json", by_alias=True)
+    return data
+
+
+def _json(value: Any, indent: int | None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
+    """A table of plain text, columns two spaces apart; ``right`` names columns of numbers."""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
+    lines = []
+    for row in cells:
+        padded = [cell.rjust(width) if at in right else cell.ljust(width)
+                  for at, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def pairs(facts: Mapping[str, str]) -> str:
+    """``name  fact`` on lines of their own; empty facts are left out, further lines are indented."""
+    shown = {name: fact for name, fact in facts.items() if fact}
+    width = max((len(name) for name in shown), default=0)
+    indent = "\n" + " " * (width + 2)
+    return "\n".join(f"{name.ljust(width)}  {fact.replace(chr(10), indent)}" for name, fact in shown.items())

@@ -1,0 +1,49 @@
+"""Reading spec files for verbs that take one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coalmine.errors import InputError
+
+if TYPE_CHECKING:
+    from coalmine.spec.canary import CanarySpec
+
+ROUTERS = "coalmine.routers"
+"""Entry points by which other distributions bring routers."""
+
+
+def read_spec(file: str) -> CanarySpec:
+    """The spec in a file; ``-`` reads stdin.
+
+    Raises:
+        InputError: the file cannot be read.
+        SpecError: every problem found, at its file:line:column.
+    """
+    from coalmine.spec.document import parse_spec
+
+    return parse_spec(_text(file), "<stdin>" if file == "-" else file, foreign_routers())
+
+
+def foreign_routers() -> Collection[str]:
+    """Names of routers that other distributions bring."""
+    return sorted({entry.name for entry in entry_points(group=ROUTERS)})
+
+
+def _text(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read()
+        return Path(file).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{file}: there is no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{file} is a folder: name the spec file in it") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from None

@@ -1,0 +1,59 @@
+"""Every verb: where it lives and what it does, in one line. The modules are imported when a verb is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb; its module has ``options(parser, verb)`` and ``run(args, out)``."""
+
+    name: str
+    module: str
+    line: str
+    group: str
+
+
+_GROUPS: dict[str, list[tuple[str, str, str]]] = {
+    "Write a spec": [
+        ("validate", "validate", "check specs; with --connect ask the router and the metric sources too"),
+        ("plan", "plan", "show what a spec will do and when, before anything is done"),
+        ("schema", "schema", "print the JSON Schema of a spec, for editors"),
+    ],
+    "Release": [
+        ("start", "start", "start a rollout, or attach to it when it runs already"),
+        ("watch", "watch", "follow a rollout live; Ctrl-C detaches, the rollout goes on"),
+        ("status", "status", "show where a rollout stands, and why"),
+        ("list", "list", "list rollouts: open ones, then the latest closed"),
+        ("decisions", "decisions", "list every decision with its reason, and every refused input"),
+        ("history", "history", "tell what happened, from Temporal's own history"),
+    ],
+    "Say something to a rollout": [
+        ("approve", "commands", "open the gate that waits, or a named one"),
+        ("reject", "commands", "say no at a gate: the release goes back"),
+        ("pause", "commands", "stop advancing; looks go on, and harm still rolls back"),
+        ("resume", "commands", "go on after a pause or a hold"),
+        ("extend", "commands", "lengthen the step, the bake or a deadline"),
+        ("promote", "commands", "go to 100 % now, past steps, gates and the proof of no harm"),
+        ("rollback", "commands", "restore the route as it was, and wait until it reads back right"),
+    ],
+    "Versions that may not start": [
+        ("ban", "fleet", "keep automation from starting a version; --list shows the bans"),
+        ("unban", "fleet", "lift a ban"),
+    ],
+    "Run it": [
+        ("worker", "worker", "run a worker in the foreground"),
+        ("doctor", "doctor", "check Temporal, workers, clock, local programs, and a spec's sources"),
+        ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),
+        ("down", "stack", "stop the local stack and leave nothing behind"),
+        ("demo", "demo", "run a good and two bad releases on the local stack"),
+        ("load", "load", "send requests at a fixed rate and report latencies"),
+    ],
+}
+
+VERBS: dict[str, Verb] = {
+    name: Verb(name, f"coalmine.cli.{module}", line, group)
+    for group, verbs in _GROUPS.items()
+    for name, module, line in verbs
+}

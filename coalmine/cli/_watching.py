@@ -1,0 +1,126 @@
+"""Following one rollout: a live page on a terminal, a line per change elsewhere, and the exit code at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coalmine.cli import _errors, _words
+from coalmine.cli._output import Output, plain
+from coalmine.cli._parser import Args
+from coalmine.client import Coalmine, RolloutRef, is_over
+from coalmine.errors import TemporalUnavailable
+from coalmine.records import Outcome, Phase, RolloutStatus
+
+View = Callable[[RolloutStatus], None]
+
+
+class Watcher:
+    """Watches one rollout; ``last`` is what it saw last, also after Ctrl-C."""
+
+    def __init__(self, out: Output, args: Args) -> None:
+        self.last: RolloutStatus | None = None
+        self.link: str | None = None
+        self._out = out
+        self._timeout: timedelta | None = args.timeout
+        self._live = sys.stdout.isatty() and not out.is_json
+        self._leave_when_held = (not sys.stdout.isatty()) if args.leave_when_held is None else args.leave_when_held
+        self._seen: object = None
+        self._silent = False
+
+    async def watch(self, coalmine: Coalmine, ref: RolloutRef) -> int:
+        """Watch until the outcome, the time-out, or a hold; returns the exit code."""
+        self.link = coalmine.ui_link(ref.workflow_id, ref.run_id)
+        stopped = "timeout"
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds() if self._timeout else None):
+                if self._live:
+                    stopped = await self._watch_live(coalmine, ref)
+                else:
+                    stopped = await self._follow(coalmine, ref, self._print_change)
+        except TimeoutError:
+            pass
+        return self.finish(stopped)
+
+    async def _watch_live(self, coalmine: Coalmine, ref: RolloutRef) -> str:
+        from coalmine.cli._page import live_page
+
+        with live_page(self.link) as show:
+            return await self._follow(coalmine, ref, show)
+
+    async def _follow(self, coalmine: Coalmine, ref: RolloutRef, show: View) -> str:
+        async for seen in coalmine.follow(ref):
+            if isinstance(seen, TemporalUnavailable):
+                self._tell_silence(seen)
+                continue
+            self._silent = False
+            self.last = seen
+            show(seen)
+            if is_over(seen):
+                break
+            if seen.phase is Phase.HELD and self._leave_when_held:
+                return "held"
+        return "over"
+
+    def _tell_silence(self, error: TemporalUnavailable) -> None:
+        if not self._silent:
+            self._out.say(f"no answer: {error} (still watching)")
+        self._silent = True
+
+    def _print_change(self, status: RolloutStatus) -> None:
+        key = (
+            status.phase, status.step, status.canary_weight, status.paused, status.held_reason, status.outcome,
+            tuple((verdict.metric, verdict.verdict) for verdict in status.verdicts),
+            status.gate and (status.gate.name, tuple(status.gate.approvals)), len(status.refused),
+        )  # fmt: skip
+        if key == self._seen:
+            return
+        self._seen = key
+        text = f"{datetime.now(UTC):%H:%M:%S}Z  {_words.versions(status)}: {_words.change_line(status)}"
+        if self._out.form == "json":
+            self._out.say(text)
+        else:
+            self._out.line(plain(status), text)
+
+    def finish(self, stopped: str) -> int:
+        """Say how the watching ended, print the data, and return the exit code."""
+        status, code = self.last, watch_exit(self.last, stopped)
+        if stopped in ("timeout", "held", "detached"):
+            self._say_goes_on(stopped)
+        data: dict[str, Any] = plain(status) if status is not None else {"outcome": None, "cause": None}
+        data.update(stopped=stopped, url=self.link, exit=code)
+        if self._out.is_json:
+            self._out.data(data, "")
+        elif status is not None and stopped == "over" and not self._live:
+            self._out.data(data, "\n" + _words.page(status, datetime.now(UTC), self.link))
+        return code
+
+    def _say_goes_on(self, stopped: str) -> None:
+        status = self.last
+        named = status.workflow_id if status else "the rollout"
+        why = {
+            "timeout": "stopped watching: the time of --timeout is over",
+            "held": "stopped watching: it is held and needs a human",
+            "detached": "detached",
+        }[stopped]
+        if stopped == "held" and status is not None:
+            why += f" ({status.held_reason})"
+        self._out.say(
+            f"{why}. The rollout goes on. Watch again: coalmine watch {named} · take it back: coalmine rollback {named}"
+        )
+
+
+def watch_exit(status: RolloutStatus | None, stopped: str) -> int:
+    """The exit code of a watcher (docs/cli.md)."""
+    if stopped == "detached":
+        return _errors.DETACHED
+    if status is None:
+        return _errors.GOES_ON
+    if is_over(status):
+        return status.exit if status.exit is not None else (
+            _errors.DONE if status.outcome in (Outcome.PROMOTED, None) else _errors.INTERNAL
+        )  # fmt: skip
+    return _errors.UNCONFIRMED if status.phase is Phase.ROLLING_BACK else _errors.GOES_ON

@@ -1,0 +1,107 @@
+"""``coalmine start``: submit a spec, and watch what becomes of it when asked to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from coalmine.cli import _errors
+from coalmine.cli._output import Output, pairs
+from coalmine.cli._parser import FORMS, Args, Parser, duration
+from coalmine.cli._watch_options import watch_options
+
+
+def options(parser: Parser, verb: str) -> None:
+    """What it takes."""
+    parser.add_argument("file", metavar="FILE", help="the spec; - reads stdin")
+    parser.add_argument("--advise", action="store_true", help="judge and report, but never shift traffic")
+    parser.add_argument("--watch", action="store_true", help="stay until the outcome; the exit code tells it")
+    watch_options(parser)
+    parser.add_speaker()
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--automated",
+        action="store_true",
+        default=None,
+        help="automation starts it: banned versions are refused (default: when CI is set)",
+    )
+    who.add_argument("--no-automated", dest="automated", action="store_false", help="a person starts it")
+    parser.add_argument(
+        "--start-within",
+        metavar="TIME",
+        type=duration,
+        default=timedelta(seconds=30),
+        help="how long to wait for a worker, and for admission (default: 30s)",
+    )
+    parser.add_connection()
+    parser.add_output((*FORMS, "jsonl"))
+    parser.epilog = (
+        "Starting the same version again attaches to it, or tells that it was promoted. Exit codes: docs/cli.md."
+    )
+
+
+def run(args: Args, out: Output) -> int:
+    """Start, and maybe watch."""
+    from coalmine.cli._session import on_connection
+    from coalmine.cli._specs import read_spec
+    from coalmine.cli._watching import Watcher
+    from coalmine.cli._who import automated, speaker
+    from coalmine.client import Coalmine, RolloutRef
+    from coalmine.errors import InputError
+    from coalmine.records import Receipt
+
+    if not args.watch and (args.timeout is not None or args.leave_when_held is not None):
+        raise InputError("--timeout, --leave-when-held and --stay-when-held are for watching: add --watch")
+    spec = read_spec(args.file)
+    by, by_machine = speaker(args.by), automated(args.automated)
+    watcher = Watcher(out, args)
+
+    async def started(coalmine: Coalmine) -> int:
+        receipt: Receipt = await coalmine.start(
+            spec, by=by, automated=by_machine, reason=args.reason, advise=args.advise, within=args.start_within
+        )
+        link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
+        on_its_way = receipt.disposition in ("started", "attached")
+        if not (args.watch and on_its_way):
+            return _tell(receipt, link, out)
+        out.say(_text(receipt, link))
+        return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id))
+
+    try:
+        return on_connection(args, started)
+    except KeyboardInterrupt:
+        if watcher.last is None:
+            raise
+        return watcher.finish("detached")
+
+
+def _tell(receipt: Any, link: str | None, out: Output) -> int:
+    from coalmine.cli._output import plain
+
+    outcome = {"promoted": "promoted", "blocked": "blocked", "rejected": "blocked"}.get(receipt.disposition)
+    code = _errors.BLOCKED if outcome == "blocked" else _errors.DONE
+    # Only a decided outcome has a code: a rollout on its way is neither promoted nor not.
+    data = {**plain(receipt), "outcome": outcome, "cause": None, "exit": code if outcome else None, "url": link}
+    out.data(data, _text(receipt, link))
+    if not outcome:
+        out.say(f"follow it with: coalmine watch {receipt.workflow_id}")
+    return code
+
+
+def _text(receipt: Any, link: str | None) -> str:
+    head = {
+        "started": "started",
+        "attached": "it runs already: attached",
+        "promoted": "promoted already",
+        "blocked": "blocked, nothing was touched",
+        "rejected": "not started: another rollout is running",
+    }[receipt.disposition]
+    failed = [check for check in receipt.checks if not check.ok]
+    facts = {
+        "rollout": receipt.rollout_id,
+        "workflow": receipt.workflow_id,
+        "reason": receipt.reason if not failed else "",
+        "refused": "\n".join(f"{check.name}: {check.reason}" for check in failed),
+        "page": link or "",
+    }
+    return f"{receipt.workflow_id.removeprefix('canary/')} {receipt.version}: {head}\n{pairs(facts)}"

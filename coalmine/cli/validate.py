@@ -1,0 +1,70 @@
+"""``coalmine validate``: check specs, and with ``--connect`` the world they name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from coalmine.cli import _errors
+from coalmine.cli._output import Output
+from coalmine.cli._parser import Args, Parser
+
+if TYPE_CHECKING:
+    from coalmine.records import Check
+
+
+def options(parser: Parser, verb: str) -> None:
+    """What it takes."""
+    parser.add_argument("files", metavar="FILE", nargs="+", help="specs; - reads stdin")
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="ask the router and the metric sources from here: both arms answer, bounds are equal, weights can be set",
+    )
+    parser.add_output()
+    parser.epilog = "Prints a line per problem, file:line:column: key: what is wrong. Exits 0 or 2."
+
+
+def run(args: Args, out: Output) -> int:
+    """Check every file, and go on after a bad one."""
+    results = [_examine(file, args.connect) for file in args.files]
+    lines: list[str] = []
+    for result in results:
+        lines += result.pop("lines")
+    wrong = sum(not result["valid"] for result in results)
+    out.data({"valid": not wrong, "files": results, "exit": _errors.USAGE if wrong else 0}, "\n".join(lines))
+    if wrong:
+        problems = sum(len(result["problems"]) for result in results)
+        checks = sum(not check["ok"] for result in results for check in result["checks"])
+        counted = [f"{problems} problem{'s' * (problems != 1)}"] if problems or not checks else []
+        counted += [f"{checks} failed check{'s' * (checks != 1)}"] if checks else []
+        out.say(f"{' and '.join(counted)} in {wrong} of {len(results)} file{'s' * (len(results) != 1)}")
+    return _errors.USAGE if wrong else _errors.DONE
+
+
+def _examine(file: str, connect: bool) -> dict[str, Any]:
+    from coalmine.cli._specs import read_spec
+    from coalmine.errors import InputError, Problem, SpecError
+
+    result: dict[str, Any] = {"file": file, "valid": False, "problems": [], "checks": [], "lines": []}
+    try:
+        spec = read_spec(file)
+    except SpecError as error:
+        result["problems"] = [asdict(problem) for problem in error.problems]
+        result["lines"] = [str(problem) for problem in error.problems]
+        return result
+    except InputError as error:
+        result["problems"] = [asdict(Problem("", str(error), file))]
+        result["lines"] = [str(error)]
+        return result
+    checks: list[Check] = []
+    if connect:
+        from coalmine.cli._connect import check_world
+
+        checks = check_world(spec)
+    result["valid"] = all(check.ok for check in checks)
+    result["checks"] = [check.model_dump(mode="json") for check in checks]
+    what = f"{spec.service} {spec.arms.baseline.version} → {spec.arms.canary.version}, {len(spec.steps)} steps"
+    result["lines"] = [f"{file}: {'valid' if result['valid'] else 'the spec is valid, its world is not'} ({what})"]
+    result["lines"] += [f"  {'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.reason}" for check in checks]
+    return result
