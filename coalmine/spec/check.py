@@ -74,7 +74,7 @@ def examine(
         spec, _ = _validated(CanarySpec, _mended(data, shape))
     if spec is not None:
         _name_the_only_source(spec)
-        shape.faults += [fault for fault in broken_rules(spec, broken) if not shape.explains(fault)]
+        shape.faults += [fault for fault in broken_rules(spec, broken) if not shape.explains(fault, data)]
     return (None, shape.faults) if shape.faults else (spec, [])
 
 
@@ -85,6 +85,7 @@ class _Shape:
         self.faults: list[Fault] = []
         self.unknown: list[Path] = []
         self._meant: set[Path] = set()
+        self._absent: set[Path] = set()
         self._router = router
         self._spelled = spelled
 
@@ -102,9 +103,11 @@ class _Shape:
             if error["type"] in ("extra_forbidden", "invalid_key"):
                 self._unknown_key(path)
         for error, path in located:
-            if error["type"] in ("extra_forbidden", "invalid_key") or path in self._meant:
+            if error["type"] in ("extra_forbidden", "invalid_key"):
                 continue
-            if error["loc"] and error["loc"][-1] == "[key]":
+            if error["type"] == "missing" and path in self._meant:
+                self._absent.add(path)
+            elif error["loc"] and error["loc"][-1] == "[key]":
                 self._wrong_name(path)
             else:
                 self.faults.append(Fault(path, worded(error, path, self._spelled)))
@@ -132,12 +135,22 @@ class _Shape:
         """The top-level keys that cannot be read as they are; an unknown key alone breaks none."""
         unknown = set(self.unknown)
         wrong = [fault.path for fault in self.faults if fault.path not in unknown]
-        return {str(path[0]) for path in (*wrong, *self._meant) if path}
+        return {str(path[0]) for path in (*wrong, *self._absent) if path}
 
-    def explains(self, fault: Fault) -> bool:
-        """Whether an unknown key in the same mapping is what ``fault`` comes from."""
+    def explains(self, fault: Fault, data: Any) -> bool:
+        """Whether ``fault`` tells of something missing where an unknown key stands: that is what was meant."""
         parents = [path[:-1] for path in self.unknown if len(path) > 1]
-        return any(fault.path[: len(parent)] == parent for parent in parents)
+        beside = any(fault.path[: len(parent)] == parent for parent in parents)
+        return beside and (fault.path in parents or not _is_written(data, fault.path))
+
+
+def _is_written(data: Any, path: Path) -> bool:
+    for part in path:
+        inside = data if isinstance(data, Mapping) else dict(enumerate(data)) if isinstance(data, list) else {}
+        if part not in inside:
+            return False
+        data = inside[part]
+    return True
 
 
 def _is_later(error: ErrorDetails, path: Path) -> bool:

@@ -50,6 +50,18 @@ def test_what_follows_from_a_misspelt_key_is_not_told_too(
     assert fields({**small, section: data}) == [field]
 
 
+def test_what_does_not_follow_from_a_misspelt_key_is_told_too(small: dict[str, Any]) -> None:
+    small["steps"][1] = {"weight": 0.5, "fro": "10m", "wieght": 1}
+    small["metrics"][0] = {"nmae": "errors", "kind": "ratio", "template": "envoy", "max": 2}
+    assert sorted(fields(small)) == [
+        "metrics[0].max",
+        "metrics[0].nmae",
+        "steps[1].fro",
+        "steps[1].weight",
+        "steps[1].wieght",
+    ]
+
+
 def test_a_metric_without_a_source_means_the_only_one(small: dict[str, Any]) -> None:
     small["sources"] = {"west": {"url": "http://127.0.0.1:9090"}}
     assert check_spec(small).metrics[0].source == "west"
