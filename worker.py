@@ -1,0 +1,275 @@
+"""The worker, the only process that is needed: connects, checks the namespace, serves two queues, drains on SIGTERM.
+
+Where Temporal is, is said as to the ``temporal`` CLI (``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, profiles, TLS, API
+key). What else can be set is in ``coalmine.worker_settings`` (docs/worker.md). Exit codes: 0 drained, 1 it could not serve,
+2 wrong settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import structlog
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
+from temporalio.worker import Worker, WorkerDeploymentConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.fleet import FleetActivities
+from activities.hooks import run_hook
+from activities.ledger import LedgerActivities
+from activities.load import generate_load
+from activities.log_lines import RolloutLogging, configure_logging, core_logger
+from activities.metrics import MetricsActivities
+from activities.notification import NotificationActivities
+from activities.notifiers.registry import make_notifier, notifier_kinds
+from activities.routers.registry import Routers
+from activities.sources.registry import make_source, source_kinds
+from activities.traffic import TrafficActivities
+from coalmine import connection
+from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
+from coalmine.preflight import complaint, create_missing, find_lacks
+from coalmine.records import SIDE_TASK_QUEUE, TASK_QUEUE
+from coalmine.worker_settings import WorkerSettings
+from workflows.canary import Canary
+from workflows.fleet import Fleet
+
+STICKY = timedelta(seconds=1)
+"""How long a workflow waits for a worker that died before another one takes it over."""
+BEAT_AT_MOST = timedelta(milliseconds=500)
+"""How long the SDK may hold a heartbeat back: cancellations and retries are as late as this."""
+ACTIVITY_SLOTS = 500
+"""Activities at once per queue: looks that wait for slow metric stores must leave room for a rollback."""
+
+log = structlog.stdlib.get_logger("coalmine.worker")
+Activity = Callable[..., Any]
+
+
+async def connect(settings: WorkerSettings, environ: Mapping[str, str] | None = None) -> Client:
+    """A client with our data converter, whose native core logs and measures through this process.
+
+    Raises:
+        InputError: the profile, or the metrics address, cannot be used.
+        TemporalUnavailable: nobody answers, or no server is set.
+    """
+    found = connection.settings(environ=environ)
+    log.info("connecting", address=found.address, namespace=found.namespace, origin=found.origin)
+    return await connection.connect_client(
+        replace(found, options={**found.options, "runtime": _runtime(settings), "lazy": False})
+    )
+
+
+def _runtime(settings: WorkerSettings) -> Runtime:
+    metrics = settings.metrics_address and PrometheusConfig(
+        bind_address=settings.metrics_address, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+    )
+    forwarding = LogForwardingConfig(
+        logger=core_logger(), append_target_to_name=False, append_log_fields_to_message=False
+    )
+    core_logs = LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
+    try:
+        return Runtime(telemetry=TelemetryConfig(logging=core_logs, metrics=metrics or None))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"COALMINE_METRICS_ADDRESS: {settings.metrics_address} cannot be served: {error}") from None
+
+
+async def preflight(client: Client, *, create: bool = False) -> None:
+    """Make sure of the namespace and the search attributes, before a rollout finds out in its middle.
+
+    Args:
+        client: Its namespace is looked at.
+        create: Create what is missing, as the local stack does.
+
+    Raises:
+        TemporalUnavailable: something is missing or of another type; says the exact commands.
+    """
+    if create:
+        for created in await create_missing(client):
+            log.info("created", what=created)
+    lacks = await find_lacks(client)
+    if lacks:
+        raise TemporalUnavailable(complaint(lacks))
+
+
+def main_activities(client: Client) -> list[Activity]:
+    """What serves routes and looks, over every adapter that is installed."""
+    from activities.evaluation import evaluate
+
+    traffic = TrafficActivities(Routers())
+    metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()})
+    ledger, fleet = LedgerActivities(), FleetActivities(client)
+    return [
+        traffic.read_route,
+        traffic.check_route,
+        traffic.shift,
+        metrics.collect,
+        evaluate,
+        ledger.write_ledger,
+        ledger.read_history,
+        fleet.ask_fleet,
+    ]
+
+
+def side_activities() -> list[Activity]:
+    """What may hang without delaying a rollback."""
+    channels = {kind: make_notifier(kind) for kind in notifier_kinds()}
+    return [NotificationActivities(channels).notify, run_hook, generate_load]
+
+
+def build_workers(
+    client: Client,
+    settings: WorkerSettings,
+    *,
+    main: Sequence[Activity] | None = None,
+    side: Sequence[Activity] | None = None,
+    workflows: Sequence[type] = (Canary, Fleet),
+) -> list[Worker]:
+    """The two workers of this process, not yet running.
+
+    Args:
+        client: From ``connect``, or a test's own with our data converter.
+        settings: Draining and versioning.
+        main: Activities of the main queue instead of ``main_activities``.
+        side: Activities of the side queue instead of ``side_activities``.
+        workflows: Served on the main queue.
+    """
+    passed = SandboxRestrictions.default.with_passthrough_modules("coalmine")
+    versioning: dict[str, Any] = {}
+    if settings.deployment is not None:
+        versioning["deployment_config"] = WorkerDeploymentConfig(
+            version=settings.deployment,
+            use_worker_versioning=True,
+            default_versioning_behavior=VersioningBehavior.PINNED,
+        )
+
+    def build(queue: str, activities: Sequence[Activity], workflows: Sequence[type]) -> Worker:
+        return Worker(
+            client,
+            task_queue=queue,
+            workflows=workflows,
+            activities=activities,
+            workflow_runner=SandboxedWorkflowRunner(restrictions=passed),
+            interceptors=[RolloutLogging()],
+            max_concurrent_activities=ACTIVITY_SLOTS,
+            sticky_queue_schedule_to_start_timeout=STICKY,
+            max_heartbeat_throttle_interval=BEAT_AT_MOST,
+            default_heartbeat_throttle_interval=BEAT_AT_MOST,
+            graceful_shutdown_timeout=settings.drain,
+            **versioning,
+        )
+
+    return [
+        build(TASK_QUEUE, main_activities(client) if main is None else main, workflows),
+        build(SIDE_TASK_QUEUE, side_activities() if side is None else side, ()),
+    ]
+
+
+async def serve(workers: Sequence[Worker], stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set, then drain: take nothing new, let running activities finish.
+
+    Raises:
+        Exception: a worker failed for good; the others were drained.
+    """
+    runs = [asyncio.create_task(worker.run()) for worker in workers]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([*runs, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            log.info("draining")
+        await asyncio.gather(*(worker.shutdown() for worker in workers if worker.is_running))
+        await asyncio.gather(*runs)
+    finally:
+        stopping.cancel()
+
+
+async def run(settings: WorkerSettings, *, create: bool = False) -> None:
+    """Everything from connecting to the end of draining.
+
+    Raises:
+        CoalmineError: it could not begin to serve.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await connect(settings)
+    await preflight(client, create=create)
+    workers = build_workers(client, settings)
+    began = time.monotonic()
+    await warm_up()
+    log.info(
+        "serving",
+        queues=[TASK_QUEUE, SIDE_TASK_QUEUE],
+        namespace=client.namespace,
+        metrics=settings.metrics_address,
+        build=settings.deployment and settings.deployment.to_canonical_string(),
+        warm_up_seconds=round(time.monotonic() - began, 2),
+    )
+    await serve(workers, stop)
+    log.info("drained")
+
+
+async def warm_up() -> None:
+    """Judge once before the first rollout asks: imports and first calls of the numerics take a second or more."""
+    from activities.evaluation import warm
+
+    await asyncio.to_thread(warm)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the worker.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(prog="worker.py", description="Serve rollouts until SIGTERM.")
+    parser.add_argument("--create-missing", action="store_true", help="create the namespace and the search attributes")
+    options = parser.parse_args(arguments)
+    configure_logging()
+    try:
+        settings = WorkerSettings.of(os.environ)
+        configure_logging(settings.log_level, settings.log_format)
+        asyncio.run(run(settings, create=options.create_missing))
+    except InputError as error:
+        log.error("the worker cannot start", reason=str(error))
+        return 2
+    except CoalmineError as error:
+        for line in str(error).splitlines():
+            log.error("the worker cannot start", reason=line)
+        return 1
+    except Exception:
+        log.exception("the worker failed")
+        return 1
+    return 0
+
+
+def entry() -> NoReturn:
+    """Run the worker and end this process with its exit code."""
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # Not sys.exit: native threads of the SDK that outlive the loop can crash the interpreter's own ending, and a
+    # drained worker would look like a crashed one.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    entry()

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,6 +99,7 @@ async def _start_dev_server(namespace: str, *, with_attributes: bool) -> Workflo
         search_attributes=attributes if with_attributes else [],
         dev_server_existing_path=binary("temporal"),
         dev_server_log_level="error",
+        dev_server_startup_timeout=timedelta(seconds=30),
         dev_server_extra_args=["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"],
     )
 
@@ -107,7 +109,13 @@ def temporal_env(_own_home: None) -> Iterator[TemporalServer]:
     """One dev server for all tests of this process, with namespace and search attributes; shared, so use own ids."""
     environment = _in_thread(_start_dev_server(NAMESPACE, with_attributes=True))
     yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
-    _in_thread(environment.shutdown())
+    _in_thread(_end(environment))
+
+
+async def _end(environment: WorkflowEnvironment) -> None:
+    await environment.shutdown()
+    # The SDK's native threads crash an interpreter that ends while they still let go of the server.
+    await asyncio.sleep(0.2)
 
 
 @pytest.fixture
@@ -137,7 +145,9 @@ async def time_skipping_env(_own_home: None) -> AsyncIterator[Callable[[], Await
 
     async def start() -> WorkflowEnvironment:
         environment = await WorkflowEnvironment.start_time_skipping(
-            data_converter=pydantic_data_converter, test_server_existing_path=binary("temporal-test-server")
+            data_converter=pydantic_data_converter,
+            test_server_existing_path=binary("temporal-test-server"),
+            test_server_startup_timeout=timedelta(seconds=30),
         )
         started.append(environment)
         return environment
