@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent, admin_session
-from activities.routers.envoy_document import Reading, Version
+from activities.routers.envoy_document import Reading
 from activities.routers.envoy_files import RouteFiles, WriteResult, is_written
 from activities.routers.envoy_preflight import Preflight, look_first, named, refusals, route_checks
-from activities.routers.envoy_routes import Split, agreed_weights
+from activities.routers.envoy_routes import agreed_weights
 from activities.routers.envoy_watch import Took, Watched, watch
 from activities.routers.weights import weight_units
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed
@@ -88,8 +88,8 @@ class EnvoyRouter:
             if problems:
                 raise RouteRejected("; ".join(problems))
             result = await asyncio.to_thread(self._files.write, options.files, route.name, units, generation)
-            watched = await self._watch(admin, route.name, result, generation, looks)
-        if result.failed and not result.versions:
+            watched = await self._watch(admin, route.name, result, generation, looks) if result.readings else []
+        if result.failed and not result.readings:
             raise _one_of(result.failed)
         if result.failed:
             reasons = "; ".join(str(error) for error in result.failed.values())
@@ -134,18 +134,18 @@ class EnvoyRouter:
         Raises:
             RouteRejected: one refused it; the files are as they were, under the refused generation.
         """
-        before = {proxy: look.refused for proxy, look in looks.items() if not look.silent}
-        watched = await watch(admin, name, result.versions, generation, before)
+        before = {proxy: look.updates for proxy, look in looks.items() if not look.silent}
+        watched = await watch(admin, name, result.readings, before)
         refused = "; ".join(one.detail for one in watched if one.took is Took.REFUSED)
         if not refused:
             return watched
         try:
-            versions = await asyncio.to_thread(self._files.put_back, result.written, name, generation)
+            back = await asyncio.to_thread(self._files.put_back, result.written, name, generation)
         except RouterError as error:
             raise RouteRejected(f"{refused}. The last good file could not be put back: {error}") from error
-        if not versions:
+        if not back:
             raise RouteRejected(f"{refused}. Somebody has written the file since: it stays as it is")
-        after = await watch(admin, name, versions, generation, {one.proxy: one.refused for one in watched})
+        after = await watch(admin, name, back, {one.proxy: one.updates for one in watched})
         missing = [one.proxy for one in after if one.took is not Took.SHOWN]
         mend = f", which {', '.join(missing)} did not take either: mend the file by hand" if missing else ""
         raise RouteRejected(f"{refused}. The route is as it was before, under generation {generation}{mend}")
@@ -182,8 +182,7 @@ async def _shown(admin: EnvoyAdmin, proxies: Sequence[str], name: str) -> tuple[
 def _proxy_state(
     proxy: str, shown: Shown, readings: Mapping[str, Reading], generation: int, backends: Sequence[str], name: str
 ) -> ProxyState:
-    """What one proxy shows; ``ok`` when that is ``generation``, with the weights of the file it comes from."""
-    by_version: dict[Version, tuple[Split, ...]] = {one.version: one.splits for one in readings.values()}
+    """What one proxy shows; ``ok`` when that is ``generation``, with the weights of a file."""
     detail = ""
     weights: Weights = {}
     if shown.version is None:
@@ -197,8 +196,8 @@ def _proxy_state(
             detail = f"{proxy}: shows the newer generation {shown.generation}"
         elif shown.generation < generation:
             detail = f"{proxy}: shows generation {shown.generation}, not {generation}"
-        elif by_version.get(shown.version) != shown.splits:
-            detail = f"{proxy}: shows generation {generation} with other weights than the file"
+        elif not any(one.version == shown.version and one.splits == shown.splits for one in readings.values()):
+            detail = f"{proxy}: shows generation {generation} with other weights than its file"
     return ProxyState(proxy=proxy, ok=not detail, generation=shown.generation, weights=weights, detail=detail)
 
 

@@ -5,6 +5,7 @@ Source: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,17 @@ _OUT = ("UNHEALTHY", "DRAINING", "TIMEOUT")
 
 class Silent(Exception):
     """Raised when a proxy did not answer, or not as an Envoy does; the message names it."""
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What became of a route's updates: the last version that was taken, and how many were refused since the start.
+
+    ``version`` is None when the proxy has no such route, or keeps these statistics from its admin interface.
+    """
+
+    version: Version | None = None
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,11 @@ class EnvoyAdmin:
         Raises:
             Silent: no answer.
         """
-        dump = await self._get(
-            admin, "config_dump", {"resource": "dynamic_route_configs", "name_regex": f"^{re.escape(name)}$"}
+        updates, dump = await asyncio.gather(
+            self.updates(admin, name),
+            self._get(
+                admin, "config_dump", {"resource": "dynamic_route_configs", "name_regex": f"^{re.escape(name)}$"}
+            ),
         )
         for config in dump.get("configs", []):
             configuration = config.get("route_config", {})
@@ -63,19 +78,28 @@ class EnvoyAdmin:
                     found = tuple(splits(configuration))
                 except RouteRejected as error:
                     raise Silent(f"{admin}: {error}") from error
-                return Shown(Version(config.get("version_info", "")), found)
+                # A route equal to the one it has is taken, but the dump keeps the old version's text.
+                return Shown(updates.version or Version(config.get("version_info", "")), found)
         return Shown(None)
 
-    async def refused(self, admin: str, name: str) -> int:
-        """How many updates of the route the proxy has refused since it started.
+    async def updates(self, admin: str, name: str) -> Updates:
+        """What became of the route's updates; the version and the counter are of one moment.
 
         Raises:
             Silent: no answer.
         """
         # Colons in a name become underscores in Envoy's statistics.
-        pattern = rf"^http\..+\.rds\.{re.escape(name.replace(':', '_'))}\.update_rejected$"
+        pattern = rf"^http\..+\.rds\.{re.escape(name.replace(':', '_'))}\.(update_rejected|version_text)$"
         stats = await self._get(admin, "stats", {"format": "json", "filter": pattern})
-        return sum(int(stat.get("value", 0)) for stat in stats.get("stats", []))
+        versions: list[Version] = []
+        refused = 0
+        for stat in stats.get("stats", []):
+            if str(stat.get("name", "")).endswith(".version_text"):
+                versions.append(Version(str(stat.get("value", ""))))
+            else:
+                refused += int(stat.get("value", 0))
+        # Two listeners may each watch the route: what both have is what counts.
+        return Updates(min(versions, key=lambda version: version.generation, default=None), refused)
 
     async def healthy_endpoints(self, admin: str, clusters: Collection[str]) -> Mapping[str, int]:
         """The clusters among these that the proxy knows, and how many endpoints of each may get traffic.

@@ -100,12 +100,11 @@ class RouteDocument:
         put(self._configuration, "validate_clusters", True)
         return set_weights(self._configuration, units)
 
-    def stamp(self, generation: int) -> Version:
-        """Write the version for this generation, and return it."""
+    def stamp(self, generation: int) -> None:
+        """Write the version for this generation."""
         content = json.dumps(self._configuration, sort_keys=True, default=str)
-        version = f"{generation}:{hashlib.sha256(content.encode()).hexdigest()[:12]}:{OURS}"
-        put(self._response, "version_info", version)
-        return Version(version)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+        put(self._response, "version_info", f"{generation}:{digest}:{OURS}")
 
     def render(self) -> str:
         """The text of the file."""

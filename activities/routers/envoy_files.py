@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from activities.routers.envoy_document import Reading, RouteDocument, Version
+from activities.routers.envoy_document import Reading, RouteDocument
 from activities.routers.envoy_routes import managed, no_entry
 from activities.routers.locked_files import locked, replace
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
@@ -19,9 +19,13 @@ _CACHED = 256
 class Written:
     """One file that was replaced: what it holds now and what it held before."""
 
-    path: str
-    version: Version
+    reading: Reading
     before: str
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self.reading.path
 
 
 @dataclass
@@ -33,9 +37,9 @@ class WriteResult:
     failed: dict[str, RouterError] = field(default_factory=dict)
 
     @property
-    def versions(self) -> frozenset[Version]:
-        """The versions a proxy may show now."""
-        return frozenset([*(one.version for one in self.written), *(one.version for one in self.kept)])
+    def readings(self) -> list[Reading]:
+        """What the files say now that carry the generation."""
+        return [*(one.reading for one in self.written), *self.kept]
 
 
 class RouteFiles:
@@ -98,38 +102,37 @@ class RouteFiles:
                     result.failed[path] = error
         return result
 
-    def put_back(self, written: Sequence[Written], name: str, generation: int) -> frozenset[Version]:
+    def put_back(self, written: Sequence[Written], name: str, generation: int) -> list[Reading]:
         """Put back what the files held, under ``generation``: the fence never goes down.
 
-        A file that somebody has written since is theirs and stays. Returns the versions put back.
+        A file that somebody has written since is theirs and stays. Returns those put back.
 
         Raises:
             RouterError: a file could not be read or written.
         """
-        versions: set[Version] = set()
+        back: list[Reading] = []
         with locked([Path(one.path) for one in written]):
             for one in written:
-                if self.read(one.path, name).version == one.version:
+                if self.read(one.path, name).version == one.reading.version:
                     document = RouteDocument(one.path, one.before, name)
-                    versions.add(document.stamp(generation))
-                    self._replace(one.path, name, document)
-        return frozenset(versions)
+                    document.stamp(generation)
+                    back.append(self._replace(one.path, name, document))
+        return back
 
     def _change(self, path: str, name: str, before: str, units: Mapping[str, int], generation: int) -> Written:
         document = RouteDocument(path, before, name)
         if not document.set_weights(units):
             raise RouteRejected(f"{path}: {no_entry(name, list(units))}")
-        version = document.stamp(generation)
-        self._replace(path, name, document)
-        return Written(path, version, before)
+        document.stamp(generation)
+        return Written(self._replace(path, name, document), before)
 
-    def _replace(self, path: str, name: str, document: RouteDocument) -> None:
+    def _replace(self, path: str, name: str, document: RouteDocument) -> Reading:
         text = document.render()
         try:
             replace(Path(path), text)
         except OSError as error:
             raise RouterUnreachable(f"{path}: could not be written ({error.strerror}){_mend(error)}") from error
-        self._remember(name, text, document.reading())
+        return self._remember(name, text, document.reading())
 
     def _remember(self, name: str, text: str, reading: Reading) -> Reading:
         if len(self._readings) >= _CACHED:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent
-from activities.routers.envoy_document import Reading
+from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent, Updates
+from activities.routers.envoy_document import Reading, Version
 from activities.routers.envoy_routes import agreed_weights, managed
 from activities.routers.weights import weight_units
 from coalmine.errors import RouteRejected, RouterError
@@ -19,9 +19,9 @@ PATIENCE = 0.5
 
 @dataclass(frozen=True)
 class Preflight:
-    """One proxy before a write: updates refused so far, and healthy endpoints by cluster; or why it is ``silent``."""
+    """One proxy before a write: its updates so far, and healthy endpoints by cluster; or why it is ``silent``."""
 
-    refused: int = 0
+    updates: Updates = field(default_factory=Updates)
     healthy: Mapping[str, int] = field(default_factory=dict)
     silent: str = ""
 
@@ -29,19 +29,19 @@ class Preflight:
 async def look_first(
     admin: EnvoyAdmin, proxies: Sequence[str], name: str, clusters: Collection[str]
 ) -> dict[str, Preflight]:
-    """Ask all proxies at once. The counter of refused updates means something only when it was read before a write."""
+    """Ask all proxies at once. The count of refused updates means something only when it was read before a write."""
 
     async def look(proxy: str) -> Preflight:
         try:
             async with asyncio.timeout(PATIENCE):
-                refused, healthy = await asyncio.gather(
-                    admin.refused(proxy, name), admin.healthy_endpoints(proxy, clusters)
+                updates, healthy = await asyncio.gather(
+                    admin.updates(proxy, name), admin.healthy_endpoints(proxy, clusters)
                 )
         except Silent as error:
             return Preflight(silent=str(error))
         except TimeoutError:
             return Preflight(silent=f"{proxy}: no answer within {PATIENCE:g} s")
-        return Preflight(refused, healthy)
+        return Preflight(updates, healthy)
 
     looks = await asyncio.gather(*(look(proxy) for proxy in proxies))
     return dict(zip(proxies, looks, strict=True))
@@ -92,7 +92,7 @@ def route_checks(
         problems = [look.silent] if look.silent else refusals(readings, {proxy: look}, even)
         if not look.silent:
             problems += _healthy(proxy, look, backends)
-            problems += _route_problems(proxy, name, shown.get(proxy), versions)
+            problems += _route_problems(proxy, name, shown.get(proxy), look.updates, versions)
         checks.append(_check("proxy", list(dict.fromkeys(problems)), f"{proxy}: serves route {name!r}"))
     return checks
 
@@ -130,11 +130,18 @@ def _file_problems(name: str, reading: Reading, backends: Sequence[str]) -> list
     return problems
 
 
-def _route_problems(proxy: str, name: str, shown: Shown | None, versions: Collection[object]) -> list[str]:
+def _route_problems(
+    proxy: str, name: str, shown: Shown | None, updates: Updates, versions: Collection[Version]
+) -> list[str]:
     if shown is None:
         return []
     if shown.version is None:
         return [f"{proxy}: has no dynamic route {name!r}: its rds must name it and watch the route file"]
+    if updates.version is None:
+        return [
+            f"{proxy}: its stats_matcher leaves out http.*.rds.{name}.*, so a refused update could not be seen: "
+            "let them in"
+        ]
     if shown.version not in versions:
         return [
             f"{proxy}: uses version {shown.version.text!r} of the route, which is in no route file: it watches another "

@@ -1,18 +1,18 @@
 """Watching proxies take a route that was just written, or refuse it.
 
-Envoy says neither on its own: a taken route shows as the version in the config dump, a refused one only as a counter
-that moved while the version did not.
+Envoy says neither on its own: a taken route shows as a version in its statistics, a refused one only as a counter that
+moved while the version did not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent
-from activities.routers.envoy_document import Version
+from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent, Updates
+from activities.routers.envoy_document import Reading
 
 PATIENCE = 1.0
 """Seconds; a proxy takes a file within milliseconds. One that lags is left to ``confirm``."""
@@ -37,37 +37,32 @@ class Watched:
     took: Took
     detail: str = ""
     shown: Shown | None = None
-    refused: int = 0
-    """Updates it has refused so far."""
+    updates: Updates = field(default_factory=Updates)
+    """Its updates so far."""
 
 
 async def watch(
-    admin: EnvoyAdmin, name: str, versions: Collection[Version], generation: int, refused: Mapping[str, int]
+    admin: EnvoyAdmin, name: str, written: Collection[Reading], before: Mapping[str, Updates]
 ) -> list[Watched]:
     """Watch all proxies at once.
 
     Args:
         admin: the admin interfaces.
         name: the route.
-        versions: what a proxy may show, one for each file.
-        generation: their generation.
-        refused: by proxy, the updates it had refused before the write.
+        written: the files as they were written; a proxy reads one of them.
+        before: by proxy, what had become of its updates before the write.
     """
-    return list(
-        await asyncio.gather(*(_watch(admin, proxy, name, versions, generation, refused[proxy]) for proxy in refused))
-    )
+    return list(await asyncio.gather(*(_watch(admin, proxy, name, written, before[proxy]) for proxy in before)))
 
 
-async def _watch(
-    admin: EnvoyAdmin, proxy: str, name: str, versions: Collection[Version], generation: int, refused: int
-) -> Watched:
+async def _watch(admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Reading], before: Updates) -> Watched:
     last = Watched(proxy, Took.WAITING, f"{proxy}: no answer within {PATIENCE:g} s")
     pause = _FIRST_PAUSE
     try:
         async with asyncio.timeout(PATIENCE):
             while last.took is Took.WAITING:
                 try:
-                    last = await _look(admin, proxy, name, versions, generation, refused)
+                    last = await _look(admin, proxy, name, written, before)
                 except Silent as error:
                     last = Watched(proxy, Took.WAITING, str(error))
                 if last.took is Took.WAITING:
@@ -78,20 +73,20 @@ async def _watch(
     return last
 
 
-async def _look(
-    admin: EnvoyAdmin, proxy: str, name: str, versions: Collection[Version], generation: int, refused: int
-) -> Watched:
-    shown = await admin.shown(proxy, name)
-    if shown.version in versions:
-        return Watched(proxy, Took.SHOWN, shown=shown, refused=refused)
-    if shown.generation > generation:
-        return Watched(proxy, Took.OVERTAKEN, f"{proxy}: shows generation {shown.generation}", shown)
-    now = await admin.refused(proxy, name)
-    if now > refused:
-        # The counter may have moved for an earlier write while ours was being taken: look again.
+async def _look(admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Reading], before: Updates) -> Watched:
+    versions = {reading.version for reading in written}
+    generation = max(version.generation for version in versions)
+    now = await admin.updates(proxy, name)
+    # Statistics that are kept back leave the dump, which tells of every route but one equal to the last.
+    if now.version in versions or now.version is None:
         shown = await admin.shown(proxy, name)
         if shown.version in versions:
-            return Watched(proxy, Took.SHOWN, shown=shown, refused=refused)
-        reason = f"{proxy}: Envoy refused the route (update_rejected {refused} -> {now}); its log says why"
-        return Watched(proxy, Took.REFUSED, reason, shown, now)
-    return Watched(proxy, Took.WAITING, f"{proxy}: does not show generation {generation} yet", shown)
+            return Watched(proxy, Took.SHOWN, shown=shown, updates=now)
+    if now.version is not None and now.version.generation > generation:
+        return Watched(proxy, Took.OVERTAKEN, f"{proxy}: shows generation {now.version.generation}", updates=now)
+    if now.refused > before.refused:
+        counted = f"update_rejected {before.refused} -> {now.refused}"
+        return Watched(
+            proxy, Took.REFUSED, f"{proxy}: Envoy refused the route ({counted}); its log says why", updates=now
+        )
+    return Watched(proxy, Took.WAITING, f"{proxy}: does not show generation {generation} yet", updates=now)

@@ -1,0 +1,46 @@
+"""Data planes for the router tests; every process is ended with its test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from coalmine.testing.fake_router import FakeRouter
+from coalmine.testing.router_contract import CANARY, DEAD, STABLE
+from tests.routers.worlds import EnvoyWorld, FakeWorld, envoy_route, start_envoys, stop_envoys, write_routes
+
+
+@pytest.fixture
+def fake_world() -> FakeWorld:
+    router = FakeRouter({STABLE: 100, CANARY: 0, DEAD: 0})
+    router.end_endpoints(DEAD)
+    return FakeWorld(router)
+
+
+@pytest.fixture
+async def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EnvoyWorld]:
+    """Three Envoys that watch one JSON file."""
+    async with envoy_world(tmp_path, monkeypatch, ["route.json"]) as world:
+        yield world
+
+
+@pytest.fixture
+async def three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EnvoyWorld]:
+    """Three Envoys with a file each, two of them YAML."""
+    async with envoy_world(tmp_path, monkeypatch, ["a.yaml", "b.json", "c.yaml"]) as world:
+        yield world
+
+
+@asynccontextmanager
+async def envoy_world(
+    folder: Path, patch: pytest.MonkeyPatch, names: Sequence[str], proxies: int = 3
+) -> AsyncIterator[EnvoyWorld]:
+    files = write_routes(folder, names)
+    envoys = await start_envoys(folder, files, proxies)
+    try:
+        yield EnvoyWorld(envoy_route(files, list(envoys)), files, envoys, patch)
+    finally:
+        await stop_envoys(list(envoys.values()))

@@ -1,0 +1,26 @@
+"""One contract, kept by every router: the fake, Envoys on one file, and Envoys with a file each."""
+
+from __future__ import annotations
+
+import pytest
+
+from coalmine.testing.router_contract import RouterContract
+from tests.routers.worlds import EnvoyWorld, FakeWorld
+
+
+class TestFakeRouter(RouterContract):
+    @pytest.fixture
+    def world(self, fake_world: FakeWorld) -> FakeWorld:
+        return fake_world
+
+
+class TestEnvoyOnOneFile(RouterContract):
+    @pytest.fixture
+    def world(self, one_file: EnvoyWorld) -> EnvoyWorld:
+        return one_file
+
+
+class TestEnvoyOnThreeFiles(RouterContract):
+    @pytest.fixture
+    def world(self, three_files: EnvoyWorld) -> EnvoyWorld:
+        return three_files
