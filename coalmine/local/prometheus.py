@@ -59,6 +59,8 @@ class PrometheusServer:
         self._scrape = scrape
         self._retention = retention
         self._web_config = web_config
+        self._skip = 0
+        """Bytes of the log that an earlier run wrote."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -74,17 +76,18 @@ class PrometheusServer:
         """The process id while it runs."""
         return self._process.pid if self._process is not None else None
 
-    async def start(self) -> None:
-        """Start it and wait until it answers.
+    def prepare(self) -> list[str]:
+        """Write the configuration, and return the command that runs it in the foreground.
 
         Raises:
-            PrometheusUnavailable: not installed, or it ended or stayed silent.
+            PrometheusUnavailable: not installed.
         """
         program = shutil.which("prometheus")
         if program is None:
             raise PrometheusUnavailable("prometheus is not installed: apt-get install prometheus (make setup does it)")
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "prometheus.yml").write_text(json.dumps(self._config(), indent=2))
+        self._skip = self.log.stat().st_size if self.log.exists() else 0
         arguments = [
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
@@ -94,15 +97,23 @@ class PrometheusServer:
         ]
         if self._web_config is not None:
             arguments.append(f"--web.config.file={self._web_config}")
-        skip = self.log.stat().st_size if self.log.exists() else 0
+        return [program, *arguments]
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            PrometheusUnavailable: not installed, or it ended or stayed silent.
+        """
+        command = self.prepare()
         with self.log.open("ab") as log:
             # Its own session: a Ctrl-C in the terminal reaches whoever started us first, who then stops us in order.
             self._process = await asyncio.create_subprocess_exec(
-                program, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         try:
             async with asyncio.timeout(_START_TIMEOUT):
-                await self._await_ready(skip)
+                await self.await_ready()
         except TimeoutError:
             await self.stop()
             raise PrometheusUnavailable(f"prometheus did not come up in {_START_TIMEOUT:g} s: see {self.log}") from None
@@ -124,6 +135,27 @@ class PrometheusServer:
         ):
             if response.status != 200:
                 raise PrometheusUnavailable(f"prometheus refused its configuration: {(await response.text()).strip()}")
+
+    async def await_ready(self) -> None:
+        """Wait until it answers; its port is known then. Also for a process somebody else started.
+
+        Raises:
+            PrometheusUnavailable: the process this object started has ended.
+        """
+        while True:
+            text = self.log.read_bytes()[self._skip :].decode(errors="replace") if self.log.exists() else ""
+            if self._process is not None and self._process.returncode is not None:
+                raise PrometheusUnavailable(
+                    f"prometheus ended at once: {text.strip().splitlines()[-1:]} (see {self.log})"
+                )
+            # The kernel chose the port, so only the log knows it; "ready" comes after the data is open.
+            listening = [line for line in text.splitlines() if "TLS is" in line or "Listening on" in line]
+            if "Server is ready to receive web requests" in text and listening:
+                found = [match[1] for line in listening if (match := _LISTENING.search(line)) and match[1] != "0"]
+                if found:
+                    self.port = int(found[-1])
+                    return
+            await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End the process; done twice is done once."""
@@ -161,20 +193,3 @@ class PrometheusServer:
                 for job in self._jobs
             ],
         }
-
-    async def _await_ready(self, skip: int) -> None:
-        assert self._process is not None
-        while True:
-            text = self.log.read_bytes()[skip:].decode(errors="replace")
-            if self._process.returncode is not None:
-                raise PrometheusUnavailable(
-                    f"prometheus ended at once: {text.strip().splitlines()[-1:]} (see {self.log})"
-                )
-            # The kernel chose the port, so only the log knows it; "ready" comes after the data is open.
-            listening = [line for line in text.splitlines() if "TLS is" in line or "Listening on" in line]
-            if "Server is ready to receive web requests" in text and listening:
-                found = [match[1] for line in listening if (match := _LISTENING.search(line)) and match[1] != "0"]
-                if found:
-                    self.port = int(found[-1])
-                    return
-            await asyncio.sleep(0.02)

@@ -1,0 +1,156 @@
+"""Child processes that outlive the command that started them: logs, pid files, and an end that leaves nothing behind.
+
+A pid file names the process and when it began, so that a recycled pid is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from coalmine.errors import CoalmineError
+
+_POLL = 0.02
+_ADOPTED: dict[int, subprocess.Popen[bytes]] = {}
+"""Children of this very process: they must be waited for, or they stay as zombies."""
+
+
+class LocalStackError(CoalmineError):
+    """Raised when a part of the local stack is missing, does not come up, or ends early; says where its log is."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process by its pid file ``<folder>/<name>.pid``; its log is ``<folder>/<name>.log``."""
+
+    name: str
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where its pid and its beginning stand."""
+        return self.folder / f"{self.name}.pid"
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start it in a session of its own: a Ctrl-C in the terminal does not reach it.
+
+        Raises:
+            LocalStackError: it runs already, or the program is not there.
+        """
+        if self.pid() is not None:
+            raise LocalStackError(f"{self.name} runs already (pid {self.pid()}): run coalmine down first")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            try:
+                child = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=None if environment is None else dict(environment),
+                    cwd=self.folder,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise LocalStackError(f"{self.name} cannot be started: {command[0]}: {error.strerror}") from None
+        _ADOPTED[child.pid] = child
+        self.pid_file.write_text(json.dumps({"pid": child.pid, "began": _began(child.pid)}))
+
+    def pid(self) -> int | None:
+        """Its pid while it runs, None once it ended."""
+        try:
+            noted = json.loads(self.pid_file.read_text())
+            pid, began = int(noted["pid"]), noted["began"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if pid in _ADOPTED:
+            _ADOPTED[pid].poll()
+        return pid if began is not None and _began(pid) == began else None
+
+    def check(self) -> None:
+        """Make sure it still runs.
+
+        Raises:
+            LocalStackError: it ended; says what it printed last.
+        """
+        if self.pid() is None:
+            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+            raise LocalStackError(f"{self.name} ended: {''.join(last) or 'it said nothing'} (see {self.log})")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        pid = self.pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def stop(self, within: float = 10.0) -> None:
+        """End it, by force when it does not end in time; done twice is done once."""
+        self.signal(signal.SIGTERM)
+        if not self._ended(within):
+            self.signal(signal.SIGKILL)
+            self._ended(within)
+        self.pid_file.unlink(missing_ok=True)
+
+    def _ended(self, within: float) -> bool:
+        deadline = time.monotonic() + within
+        while self.pid() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody uses now, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+async def await_port(process: Process, port: int, within: float = 20.0) -> None:
+    """Wait until something listens on a port.
+
+    Raises:
+        LocalStackError: the process ended, or took too long.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        process.check()
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            return
+        if time.monotonic() > deadline:
+            raise LocalStackError(
+                f"{process.name} does not listen on port {port} after {within:g} s: see {process.log}"
+            )
+        await asyncio.sleep(_POLL)
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]

@@ -1,0 +1,77 @@
+"""A Temporal dev server with its UI, on disk, as a child process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from coalmine.connection import Settings, connect_client
+from coalmine.errors import MissingExtra
+from coalmine.local.processes import Process, await_port, free_ports
+from coalmine.preflight import create_missing
+
+NAMESPACE = "coalmine"
+"""Not ``default``, which keeps closed workflows for a day only."""
+
+
+@dataclass(frozen=True)
+class TemporalServer:
+    """A dev server that was started; ``ui`` is its web page."""
+
+    process: Process
+    port: int
+    ui_port: int
+
+    @property
+    def address(self) -> str:
+        """Where clients connect."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def ui(self) -> str:
+        """The address of the UI."""
+        return f"http://127.0.0.1:{self.ui_port}"
+
+
+def temporal_program() -> str:
+    """The ``temporal`` binary of the extra ``local``, or one on the PATH.
+
+    Raises:
+        MissingExtra: there is none.
+    """
+    beside = Path(sys.executable).with_name("temporal")
+    found = str(beside) if beside.exists() else shutil.which("temporal")
+    if found is None:
+        raise MissingExtra("local", "the local stack's Temporal server")
+    return found
+
+
+async def start_temporal(folder: Path) -> TemporalServer:
+    """Start it and create the namespace (30 days' retention) and the search attributes.
+
+    Raises:
+        LocalStackError: it did not come up.
+        MissingExtra: it is not installed.
+        TemporalUnavailable: it did not take the namespace.
+    """
+    port, ui_port = free_ports(2)
+    process = Process("temporal", folder)
+    process.start(
+        [
+            *(temporal_program(), "server", "start-dev"),
+            *("--ip", "127.0.0.1", "--ui-ip", "127.0.0.1"),
+            *("--port", str(port), "--ui-port", str(ui_port)),
+            *("--db-filename", str(folder / "temporal.db")),
+            *("--log-level", "error"),
+            # The search attributes are made a moment before the first rollout uses them.
+            *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"),
+        ]
+    )
+    await await_port(process, port)
+    server = TemporalServer(process, port, ui_port)
+    client = await connect_client(Settings(server.address, NAMESPACE, "the local stack", server.ui, {}))
+    await create_missing(client)
+    await await_port(process, ui_port)
+    return server
