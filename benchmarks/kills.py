@@ -188,7 +188,7 @@ class Experiment:
                 rollout.wrong.append(f"I1: {envoy.admin_url} shows {shown:g} %, {result.outcome} wants {wanted:g} %")
         if rollout.kind == "bad" and max(rollout.shares, default=0.0) > 50:
             rollout.wrong.append(f"I2: the bad canary got {max(rollout.shares):g} %")
-        if unknown := {share for share in rollout.shares} - {0.0, 10.0, 50.0, 100.0}:
+        if unknown := set(rollout.shares) - {0.0, 10.0, 50.0, 100.0}:
             rollout.wrong.append(f"I2: weights no step allows: {sorted(unknown)}")
         if rollout.generations != sorted(rollout.generations):
             rollout.wrong.append("I3: a file went back to an older generation")

@@ -33,7 +33,7 @@ class RouteTraffic:
 
 
 class SimulatedMetrics:
-    """``async with SimulatedMetrics(ground, seed=1) as metrics: metrics.url; metrics.routes["shop"].canary_errors = .2``"""
+    """``async with SimulatedMetrics(ground, seed=1) as metrics: metrics.routes["shop"].canary_errors = 0.2``."""
 
     def __init__(self, ground: Ground, seed: int) -> None:
         self.routes = {name: RouteTraffic() for name in ground.routes}

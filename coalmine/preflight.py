@@ -79,6 +79,7 @@ async def create_missing(client: Client) -> list[str]:
                 timeout=_CALL,
             )
             created.append(f"namespace {namespace}")
+            await _until_visible(client)
         listed = await client.operator_service.list_search_attributes(
             ListSearchAttributesRequest(namespace=namespace), timeout=_CALL
         )
@@ -101,6 +102,21 @@ async def create_missing(client: Client) -> list[str]:
 def complaint(lacks: Sequence[Lack]) -> str:
     """All that is missing, with the commands, a line each."""
     return "\n".join(str(lack) for lack in lacks)
+
+
+async def _until_visible(client: Client) -> None:
+    """Wait until the server's caches know a namespace that was just registered."""
+    deadline = time.monotonic() + VISIBLE_WITHIN
+    while True:
+        try:
+            await client.operator_service.list_search_attributes(
+                ListSearchAttributesRequest(namespace=client.namespace), timeout=_CALL
+            )
+            return
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.2)
 
 
 async def _namespace_exists(client: Client) -> bool:

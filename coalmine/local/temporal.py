@@ -7,10 +7,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
+
 from coalmine.connection import Settings, connect_client
 from coalmine.errors import MissingExtra
 from coalmine.local.processes import Process, await_port, free_ports
-from coalmine.preflight import create_missing
+from coalmine.preflight import RETENTION, create_missing
 
 NAMESPACE = "coalmine"
 """Not ``default``, which keeps closed workflows for a day only."""
@@ -64,7 +68,7 @@ async def start_temporal(folder: Path) -> TemporalServer:
             *("--ip", "127.0.0.1", "--ui-ip", "127.0.0.1"),
             *("--port", str(port), "--ui-port", str(ui_port)),
             *("--db-filename", str(folder / "temporal.db")),
-            *("--log-level", "error"),
+            *("--namespace", NAMESPACE, "--log-level", "error"),
             # The search attributes are made a moment before the first rollout uses them.
             *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"),
         ]
@@ -72,6 +76,13 @@ async def start_temporal(folder: Path) -> TemporalServer:
     await await_port(process, port)
     server = TemporalServer(process, port, ui_port)
     client = await connect_client(Settings(server.address, NAMESPACE, "the local stack", server.ui, {}))
+    # A namespace made at start is visible at once, but keeps closed workflows for a day only.
+    await client.workflow_service.update_namespace(
+        UpdateNamespaceRequest(
+            namespace=NAMESPACE,
+            config=NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=int(RETENTION.total_seconds()))),
+        )
+    )
     await create_missing(client)
     await await_port(process, ui_port)
     return server
