@@ -1,0 +1,34 @@
+"""The activity that judges one look: counts in, evidence and finding out."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.failures import translate_errors
+from coalmine.analysis import evaluate as judge_look
+from coalmine.records import EVALUATE, ArmCounts, EvaluateRequest, Evaluation, Judge, MetricCounts
+from coalmine.spec.canary import Metric, Policy
+
+
+@activity.defn(name=EVALUATE.name)
+async def evaluate(request: EvaluateRequest) -> Evaluation:
+    """Fold one look into the evidence. Pure: a retry with the same input gives the same output, byte for byte.
+
+    It computes for a few milliseconds and waits for nothing, so it runs on the loop: a thread would cost more.
+
+    Raises:
+        ApplicationError: counts or evidence that cannot be (``InputError``, not retryable).
+    """
+    with translate_errors():
+        return judge_look(request)
+
+
+def warm() -> None:
+    """Judge two looks of nothing, so that the first real one does not pay for imports and first calls."""
+    metrics = [Metric(name="errors", kind="ratio"), Metric(name="latency", kind="latency")]
+    judge = Judge(metrics=metrics, policy=Policy(), planned_looks=1)
+    arms = {"baseline": ArmCounts(total=4, events=1), "canary": ArmCounts(total=4, events=1)}
+    buckets = {name: ArmCounts(total=4, buckets=[3, 1]) for name in arms}
+    counts = [MetricCounts(metric="errors", **arms), MetricCounts(metric="latency", bounds=[0.1], **buckets)]
+    first = judge_look(EvaluateRequest(judge=judge, counts=counts, share=0.5))
+    judge_look(EvaluateRequest(judge=judge, counts=counts, share=0.5, evidence=first.evidence))

@@ -1,0 +1,226 @@
+"""Channels of one kind: events per request against the other arm (errors, or requests slower than a bound).
+
+Arrays have the shape [..., C]: leading batch axes, then the channels of one metric, which share its margin and floor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from coalmine.analysis import grids, interval, mixture
+from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.grids import Array, Mask
+from coalmine.analysis.increments import curve, one_sample
+from coalmine.analysis.trees import Capital, Count, Sum
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Events and requests of both arms in one window, each [..., C]; whole numbers, events never above requests."""
+
+    canary: Array
+    canary_events: Array
+    baseline: Array
+    baseline_events: Array
+
+    def where(self, present: Mask) -> Counts:
+        """Zero where a look is missing: no bet."""
+        return Counts(
+            *(np.where(present, v, 0.0) for v in (self.canary, self.canary_events, self.baseline, self.baseline_events))
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one look invests and at most believes; the same for all channels of a judge."""
+
+    weight: float
+    unspent: float
+    cap: float
+    block: int
+    """Looks per minute, at least 1."""
+
+    @property
+    def log_weight(self) -> float:
+        return float(np.log(self.weight)) if self.weight > 0 else -np.inf
+
+
+@dataclass(frozen=True)
+class Shares:
+    """State of ratio channels, [..., C] and for capitals [..., C, P, K]."""
+
+    canary: Count
+    canary_events: Count
+    baseline: Count
+    baseline_events: Count
+    expected: Sum
+    """Canary events if the odds ratio were the margin, summed over the looks."""
+    curve: Sum
+    """Log-likelihood on ``CURVE_RATIOS``, its maximum set to 0."""
+    relative: Capital
+    floor: Capital
+    noise: Dispersion
+
+    @staticmethod
+    def start(shape: tuple[int, ...]) -> Shares:
+        """Nothing seen."""
+        return Shares(
+            canary=np.zeros(shape),
+            canary_events=np.zeros(shape),
+            baseline=np.zeros(shape),
+            baseline_events=np.zeros(shape),
+            expected=np.zeros(shape),
+            curve=np.zeros((*shape, grids.CURVE_RATIOS.size)),
+            relative=mixture.empty(shape, grids.HARM_RATIOS.size),
+            floor=mixture.empty(shape, grids.FLOOR_RATIOS.size),
+            noise=Dispersion.start(shape),
+        )
+
+    def level(self) -> Array:
+        """Variance of one request's event at the baseline's pooled rate: scales the prior's information."""
+        rate = (self.baseline_events + 0.5) / (self.baseline + 1.0)
+        result: Array = rate * (1.0 - rate)
+        return result
+
+    def scale(self) -> Array:
+        """True over assumed variance of the residuals: they are taken about the margin, not about the truth."""
+        events = self.canary_events + self.baseline_events
+        seen = (self.canary_events + 0.5) / (events + 1.0)
+        assumed = self.expected / np.maximum(events, 1.0)
+        result: Array = np.clip(seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9), 0.05, 20.0)
+        return result
+
+    def phi(self, prior: Prior) -> Array:
+        """The dispersion to judge by now."""
+        return self.noise.lagged(prior, self.level())
+
+    def estimate(self) -> Array:
+        """Odds ratio, stratified by look; nan while nothing is known."""
+        return interval.estimate(self.curve)
+
+    def bounds(self, prior: Prior, alpha: float) -> tuple[Array, Array]:
+        """Anytime-valid interval of the odds ratio."""
+        return interval.interval(self.curve, self.phi(prior), alpha)
+
+
+@dataclass(frozen=True)
+class NoHarm:
+    """State of the evidence that channels are within the no-harm margin, or below the level that matters."""
+
+    relative: Capital
+    absolute: Capital
+
+    @staticmethod
+    def start(shape: tuple[int, ...]) -> NoHarm:
+        """Nothing seen."""
+        return NoHarm(mixture.empty(shape, grids.NO_HARM_RATIOS.size), mixture.empty(shape, grids.NO_HARM_RATIOS.size))
+
+    def fold(self, counts: Counts, likelihood: Array, pace: Pace) -> NoHarm:
+        """Fold one look in; ``likelihood`` [..., C, 15] is the curve at the no-harm ratios and, last, at the margin."""
+        against = likelihood[..., :-1] - likelihood[..., -1:]
+        below = one_sample(counts.canary_events, counts.canary, grids.NO_HARM_SHARE, grids.NO_HARM_RATIOS)
+        return NoHarm(
+            mixture.fold(self.relative, pace.log_weight, against, pace.cap),
+            mixture.fold(self.absolute, pace.log_weight, below, pace.cap),
+        )
+
+    def log_evidence(self, phi: Array, unspent: float) -> Array:
+        """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C]."""
+        prior = grids.NO_HARM_LOG_PRIOR
+        both = [tempered(capital, prior, phi, unspent) for capital in (self.relative, self.absolute)]
+        result: Array = np.logaddexp(*both) - np.log(2.0)
+        return result
+
+
+@dataclass(frozen=True)
+class ShareRule:
+    """What ratio channels are judged by: margin and floor of their metric, and the further ratios others need."""
+
+    margin: float
+    floor: float
+    no_harm: float
+    further: tuple[float, ...] = ()
+
+    @property
+    def ratios(self) -> Array:
+        """All odds ratios a look's likelihood is needed at, in the order ``update`` returns them."""
+        return np.concatenate(
+            [
+                self.margin * grids.HARM_RATIOS,
+                [self.margin],
+                grids.CURVE_RATIOS,
+                self.no_harm * grids.NO_HARM_RATIOS,
+                [self.no_harm],
+                self.further,
+            ]
+        )
+
+    def update(
+        self, state: Shares, counts: Counts, present: Mask, prior: Prior, pace: Pace
+    ) -> tuple[Shares, Array, Array]:
+        """Fold one look in.
+
+        Args:
+            state: before the look.
+            counts: of the window, [..., C]; zero where the look is missing.
+            present: which channels have this look.
+            prior: what is known of their noise.
+            pace: what the look invests.
+
+        Returns:
+            The state after it; the likelihood at the no-harm ratios [..., C, 15]; that at the further ratios.
+        """
+        likelihood = curve(counts.canary_events, counts.canary, counts.baseline_events, counts.baseline, self.ratios)
+        harm, at_margin, whole, no_harm, further = np.split(likelihood, _SPLIT, axis=-1)
+        relative = mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.cap)
+        floor = state.floor
+        if self.floor > 0:
+            above = one_sample(counts.canary_events, counts.canary, self.floor, grids.FLOOR_RATIOS)
+            floor = mixture.fold(floor, pace.log_weight, above, pace.cap)
+        summed = state.curve + whole
+        events = counts.canary_events + counts.baseline_events
+        requests = counts.canary + counts.baseline
+        odds = self.margin * counts.canary
+        share = odds / np.maximum(odds + counts.baseline, 1.0)
+        share = np.where(counts.baseline > 0, share, np.where(counts.canary > 0, 1.0, 0.0))
+        spare = np.maximum(1.0 - events / np.maximum(requests, 1.0), 0.02)
+        after = replace(
+            state,
+            canary=state.canary + counts.canary,
+            canary_events=state.canary_events + counts.canary_events,
+            baseline=state.baseline + counts.baseline,
+            baseline_events=state.baseline_events + counts.baseline_events,
+            expected=state.expected + share * events,
+            curve=summed - summed.max(axis=-1, keepdims=True),
+            relative=relative,
+            floor=floor,
+        )
+        noise = state.noise.add(
+            t=counts.canary_events - share * events,
+            v=events * share * (1.0 - share) * spare,
+            unit=requests * share * (1.0 - share),
+            block=pace.block,
+            present=present,
+        )
+        noise = noise.remember(noise.phi(prior, after.level(), after.scale()), present)
+        return replace(after, noise=noise), no_harm, further
+
+    def log_evidence(self, state: Shares, prior: Prior, unspent: float) -> Array:
+        """``ln E`` against "at most the margin, or at most the floor", [..., C]; never above 0 on fewer than 5 events."""
+        phi = state.phi(prior)
+        evidence = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
+        if self.floor > 0:
+            evidence = np.minimum(evidence, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
+        return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))
+
+
+_SPLIT = np.cumsum([grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size + 1])
+
+
+def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Array:
+    """``ln E`` at this dispersion: the ladder's next rung, and beyond its top tempered further."""
+    evidence = mixture.log_evidence(capital, log_prior, mixture.rung_of(phi), unspent)
+    excess = np.maximum(phi / grids.PHI_LADDER[-1], 1.0)
+    return np.where(evidence > 0, evidence / excess, evidence)

@@ -1,0 +1,214 @@
+"""The batched core: all metrics of a judge, both arms running, over a batch of runs [S].
+
+One rollout (S = 1) and a benchmark of a thousand traces run this same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from coalmine.analysis import mixture
+from coalmine.analysis.channels import Pace
+from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.grids import MIN_HISTORY_LOOKS, Array
+from coalmine.analysis.latency import OBJECTIVE_SLOT, QUANTILE_SLOTS
+from coalmine.analysis.metrics import (
+    HistogramCounts,
+    LatencyMetric,
+    LatencyState,
+    RatioCounts,
+    RatioMetric,
+    RatioState,
+    Weighed,
+)
+from coalmine.records import ChannelHistory, Judge, ServiceHistory
+from coalmine.spec.canary import Metric
+
+KIND_WEIGHTS = {"ratio": 0.48, "latency": 0.48}
+CRASH_WEIGHT = 0.04
+KNOWN_CAP = 2.5
+"""With history one window may add this many times ln(1/alpha); without, once."""
+MARGIN, NOISY_MARGIN = 1.1, 1.2
+AUTOCORRELATED = 0.2
+"""A service whose noise is more autocorrelated than this gets the wider default margin."""
+
+EVENTS, NORMAL, SAVAGE = "events", "normal", "savage"
+"""Channels of a history; with those of the slots of ``coalmine.analysis.latency``."""
+
+
+def known_history(judge: Judge) -> ServiceHistory | None:
+    """The history when it says enough to be used: at least 60 looks."""
+    history = judge.history
+    return history if history is not None and history.looks >= MIN_HISTORY_LOOKS else None
+
+
+def channel_names(metric: Metric) -> tuple[str, ...]:
+    """The channels of a metric, in the order of their arrays."""
+    if metric.kind == "ratio":
+        return (EVENTS,)
+    slots = tuple(QUANTILE_SLOTS)
+    return (NORMAL, SAVAGE, *((OBJECTIVE_SLOT,) if metric.objective is not None else ()), *slots)
+
+
+def channels_of(judge: Judge, metric: Metric) -> Mapping[str, ChannelHistory]:
+    """What the history says of a metric, empty when it says nothing; an unseen objective is as noisy as p97."""
+    history = known_history(judge)
+    channels = dict(history.channels.get(metric.name, {})) if history is not None else {}
+    first = next(iter(QUANTILE_SLOTS))
+    if OBJECTIVE_SLOT not in channels and first in channels:
+        channels[OBJECTIVE_SLOT] = channels[first]
+    return channels if all(name in channels for name in channel_names(metric)) else {}
+
+
+def margin_of(judge: Judge, metric: Metric) -> float:
+    """The metric's margin, or the default: 1.1, wider without history or when the noise is autocorrelated."""
+    if metric.margin is not None:
+        return metric.margin
+    channels = channels_of(judge, metric)
+    noisy = not channels or any(channel.rho > AUTOCORRELATED for channel in channels.values())
+    return NOISY_MARGIN if noisy else MARGIN
+
+
+def prior_of(judge: Judge, metric: Metric, names: Sequence[str]) -> Prior:
+    """What is known of these channels' noise."""
+    channels = channels_of(judge, metric)
+    return Prior(
+        tau2=np.array([channels[name].tau2 if channels else 0.0 for name in names]),
+        known=np.full(len(names), bool(channels)),
+    )
+
+
+def looks_per_minute(judge: Judge) -> int:
+    """Looks in a block of a minute, at least 1."""
+    return max(1, round(timedelta(minutes=1) / judge.policy.look))
+
+
+def weights(metrics: Sequence[Metric], guards: Sequence[Metric]) -> tuple[dict[str, float], dict[str, float]]:
+    """Weight of each guardrail and of each crash guard, by name: they sum to 1 over the kinds present."""
+    guardrails = [metric for metric in metrics if metric.role == "guardrail"]
+    kinds = {kind: sum(metric.kind == kind for metric in guardrails) for kind in KIND_WEIGHTS}
+    total = sum(KIND_WEIGHTS[kind] for kind, number in kinds.items() if number) + (CRASH_WEIGHT if guards else 0.0)
+    if not total:
+        return {}, {}
+    harm = {metric.name: KIND_WEIGHTS[metric.kind] / total / kinds[metric.kind] for metric in guardrails}
+    crash = {metric.name: CRASH_WEIGHT / total / len(guards) for metric in guards}
+    return harm, crash
+
+
+@dataclass(frozen=True)
+class ComparisonState:
+    """The evidence of a batch. The cash spent and the looks are the same for all its runs."""
+
+    looks: int
+    spent: float
+    metrics: tuple[RatioState | LatencyState, ...]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """``ln E`` over the batch [S]: all guardrails together, the crash guards alone, and each metric by name."""
+
+    harm: Array
+    crash: Array
+    signals: Array
+    metrics: Mapping[str, Weighed]
+
+
+class Comparison:
+    """Both arms, all metrics: folds looks into evidence and weighs it."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.names = tuple(metric.name for metric in judge.metrics)
+        self._judges = tuple(_judge_of(judge, metric) for metric in judge.metrics)
+        guards = [metric for metric in judge.metrics if metric.role == "guardrail" and metric.kind == "ratio"]
+        self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
+        self._block = looks_per_minute(judge)
+
+    def metric(self, index: int) -> RatioMetric | LatencyMetric:
+        """The judge of metric ``index``."""
+        return self._judges[index]
+
+    def start(self, size: int, bounds: Mapping[str, tuple[float, ...]]) -> ComparisonState:
+        """Nothing seen, for ``size`` runs; ``bounds`` of each latency metric by name (absent: none known yet)."""
+        return ComparisonState(
+            looks=0,
+            spent=0.0,
+            metrics=tuple(
+                one.start(size) if isinstance(one, RatioMetric) else one.start(size, bounds.get(name, ()))
+                for name, one in zip(self.names, self._judges, strict=True)
+            ),
+        )
+
+    def update(
+        self,
+        state: ComparisonState,
+        counts: Sequence[RatioCounts | HistogramCounts],
+        *,
+        new_step: bool = False,
+        extension: bool = False,
+    ) -> ComparisonState:
+        """Fold one look in: one window per metric, in the judge's order."""
+        look = state.looks + 1
+        weight = mixture.invest(state.spent, look, self.judge.planned_looks, new_step=new_step, extension=extension)
+        spent = min(1.0, state.spent + weight)
+        updated: list[RatioState | LatencyState] = []
+        for metric, one, before, window in zip(self.judge.metrics, self._judges, state.metrics, counts, strict=True):
+            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block)
+            if isinstance(one, RatioMetric) and isinstance(before, RatioState) and isinstance(window, RatioCounts):
+                updated.append(one.update(before, window, pace))
+            elif isinstance(one, LatencyMetric) and isinstance(before, LatencyState):
+                assert isinstance(window, HistogramCounts), f"{metric.name} is latency: give it HistogramCounts"
+                updated.append(one.update(before, window, pace))
+            else:
+                raise TypeError(f"{metric.name} is {metric.kind}: state or counts are of another kind")
+        return replace(state, looks=look, spent=spent, metrics=tuple(updated))
+
+    def weigh(self, state: ComparisonState) -> Verdicts:
+        """The evidence so far."""
+        unspent = 1.0 - state.spent
+        weighed: dict[str, Weighed] = {}
+        for name, one, part in zip(self.names, self._judges, state.metrics, strict=True):
+            if isinstance(one, RatioMetric) and isinstance(part, RatioState):
+                evidence = one.weigh(part, unspent)
+            else:
+                assert isinstance(one, LatencyMetric), name
+                assert isinstance(part, LatencyState), name
+                evidence = one.weigh(part, unspent)
+            weighed[name] = evidence
+        harm = [weighed[name].harm + np.log(weight) for name, weight in self.harm_weights.items()]
+        crash = [
+            guard + np.log(weight)
+            for name, weight in self.crash_weights.items()
+            if (guard := weighed[name].crash) is not None
+        ]
+        signals = [weighed[m.name].harm for m in self.judge.metrics if m.role == "signal"]
+        none = np.full(next(iter(weighed.values())).harm.shape, -np.inf)
+        return Verdicts(
+            harm=mixture.log_sum(np.stack([*harm, *crash, none], axis=-1)),
+            crash=mixture.log_sum(np.stack([*crash, none], axis=-1)),
+            signals=mixture.log_sum(np.stack([*signals, none], axis=-1)) - np.log(max(len(signals), 1)),
+            metrics=weighed,
+        )
+
+    def _cap(self, metric: Metric) -> float:
+        one_look = float(np.log(1.0 / self.judge.policy.alpha))
+        return KNOWN_CAP * one_look if channels_of(self.judge, metric) else one_look
+
+
+def _judge_of(judge: Judge, metric: Metric) -> RatioMetric | LatencyMetric:
+    margin, names = margin_of(judge, metric), channel_names(metric)
+    if metric.kind == "ratio":
+        return RatioMetric(margin, metric.floor, metric.no_harm, prior_of(judge, metric, names))
+    return LatencyMetric(
+        margin,
+        metric.floor,
+        metric.no_harm,
+        prior_of(judge, metric, names[:2]),
+        prior_of(judge, metric, names[2:]),
+        metric.objective.under.total_seconds() if metric.objective is not None else None,
+    )

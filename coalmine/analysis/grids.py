@@ -1,0 +1,49 @@
+"""The grids the mixtures run on, and the constants of the method. EVALUATION in numbers; nothing here depends on data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Numeric = NDArray[Any]
+
+PHI_LADDER: Array = np.array([1.0, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0])
+"""Long-run dispersions a process is kept for; an estimate is rounded up to the next."""
+
+HARM_RATIOS: Array = np.geomspace(1.15, 400.0, 22)
+"""Odds ratios bet on, as multiples of the margin."""
+HARM_LOG_PRIOR: Array = -0.5 * np.log(HARM_RATIOS) - np.log(np.sum(HARM_RATIOS**-0.5))
+
+FLOOR_RATIOS: Array = np.geomspace(1.5, 30.0, 6)
+"""Odds of the canary's level bet on, as multiples of the odds of the floor."""
+FLOOR_LOG_PRIOR: Array = np.full(6, -np.log(6.0))
+
+NO_HARM_RATIOS: Array = 1.0 / np.geomspace(1.1, 8.0, 14)
+"""Odds ratios bet on for no harm, as multiples of the no-harm margin."""
+NO_HARM_LOG_PRIOR: Array = np.full(14, -np.log(14.0))
+NO_HARM_SHARE = 0.005
+"""A level below this share is no harm whatever the baseline."""
+
+TILTS: Array = np.geomspace(0.03, 3.0, 14)
+"""Exponential tilts bet on by the rank scores."""
+TILT_LOG_PRIOR: Array = np.full(14, -np.log(14.0))
+
+CURVE_RATIOS: Array = np.geomspace(1.0 / 30.0, 400.0, 41)
+"""Odds ratios at which the log-likelihood is kept, for estimate and interval."""
+
+CRASH_SHARE = 0.5
+CRASH_RATIO = 2.0
+CRASH_LEVELS: Array = np.array([0.75, 0.95])
+CRASH_LEVEL_LOG_PRIOR: Array = np.full(2, -np.log(2.0))
+
+MIN_EVENTS = 5
+"""Harm never rests on fewer canary events than this; the crash guard is exempt."""
+MIN_HISTORY_LOOKS = 60
+"""A history of fewer looks says nothing."""
+LAG = 3
+"""Looks by which the dispersion lags behind, so that a fresh fault does not excuse itself."""

@@ -1,0 +1,115 @@
+"""Log-likelihood ratios of one window: Fisher's noncentral hypergeometric for two arms, the binomial for one.
+
+Given a window's totals (canary requests, baseline requests, events of both), the canary's events depend on the odds ratio
+alone: the baseline's rate, and every shock both arms share, cancel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from coalmine.analysis.grids import Array, Numeric
+
+EXACT_SUPPORT = 64
+"""Up to this many points the normaliser is summed exactly; beyond, by saddlepoint."""
+
+
+def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, baseline: Numeric, ratios: Array) -> Array:
+    """Conditional log-likelihood of each odds ratio, up to a constant that does not depend on the ratio.
+
+    ``curve(..)[.., i] - curve(..)[.., j]`` is the log-likelihood ratio of ``ratios[i]`` against ``ratios[j]``. It is the
+    same (zero) everywhere when the window says nothing: no events, nothing but events, or an empty arm.
+
+    Args:
+        canary_events, canary, baseline_events, baseline: counts of any one shape [...].
+        ratios: odds ratios, [K].
+
+    Returns:
+        [..., K], in nats.
+    """
+    events = np.asarray(canary_events, float) + np.asarray(baseline_events, float)
+    canary, baseline = np.asarray(canary, float), np.asarray(baseline, float)
+    normaliser = log_normaliser(canary, baseline, events, ratios)
+    informative = (events > 0) & (events < canary + baseline) & (canary > 0) & (baseline > 0)
+    taken = np.where(informative, np.asarray(canary_events, float), 0.0)
+    result: Array = taken[..., None] * np.log(ratios) - normaliser
+    return result
+
+
+def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array) -> Array:
+    """``ln sum_x C(canary, x) C(baseline, events - x) ratio^x`` up to a constant free of the ratio; 0 where it has one point.
+
+    Args:
+        canary, baseline, events: whole numbers of one shape [...].
+        ratios: [K].
+
+    Returns:
+        [..., K].
+    """
+    shape = np.broadcast_shapes(canary.shape, baseline.shape, events.shape)
+    n_c, n_b, e = (np.broadcast_to(values, shape).reshape(-1) for values in (canary, baseline, events))
+    low, high = np.maximum(0.0, e - n_b), np.minimum(n_c, e)
+    open_ = (e > 0) & (e < n_c + n_b) & (n_c > 0) & (n_b > 0)
+    exact = open_ & (high - low < EXACT_SUPPORT)
+    result = np.zeros((n_c.size, ratios.size))
+    if exact.any():
+        result[exact] = _exact(n_c[exact], n_b[exact], e[exact], low[exact], high[exact], ratios)
+    rest = open_ & ~exact
+    if rest.any():
+        result[rest] = _saddlepoint(n_c[rest, None], n_b[rest, None], e[rest, None], ratios)
+    return result.reshape(*shape, ratios.size)
+
+
+def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: Array) -> Array:
+    points = np.arange(np.max(high - low) + 1)
+    x = np.minimum(low[:, None] + points, high[:, None])
+    weight = -(
+        gammaln(x + 1)
+        + gammaln(n_c[:, None] - x + 1)
+        + gammaln(e[:, None] - x + 1)
+        + gammaln(n_b[:, None] - e[:, None] + x + 1)
+    )
+    weight -= weight.max(axis=1, keepdims=True)
+    within = low[:, None] + points <= high[:, None]
+    # Ratios stay below 1e4 and points below 64, so the powers stay within a double; each sum holds a term >= ratio^63.
+    powers = np.exp(points[:, None] * np.log(ratios))
+    total: Array = np.log(np.where(within, np.exp(weight), 0.0) @ powers) + low[:, None] * np.log(ratios)
+    return total
+
+
+def _saddlepoint(n_c: Array, n_b: Array, e: Array, ratio: Array) -> Array:
+    """Coefficient of s^e in (1 + ratio s)^n_c (1 + s)^n_b, by saddlepoint with its second-order term."""
+    # The saddle solves n_c rs/(1+rs) + n_b s/(1+s) = e, a quadratic in s; the root is taken without cancellation.
+    a = ratio * (n_c + n_b - e)
+    b = ratio * n_c + n_b - e * (1.0 + ratio)
+    root = np.sqrt(b * b + 4.0 * a * e)
+    s = np.where(b > 0, 2.0 * e / (b + root), (root - b) / (2.0 * a))
+    p, q = ratio * s / (1.0 + ratio * s), s / (1.0 + s)
+    second_c, second_b = n_c * p * (1.0 - p), n_b * q * (1.0 - q)
+    second = second_c + second_b
+    third = second_c * (1.0 - 2.0 * p) + second_b * (1.0 - 2.0 * q)
+    fourth = second_c * (1.0 - 6.0 * p * (1.0 - p)) + second_b * (1.0 - 6.0 * q * (1.0 - q))
+    correction = fourth / (8.0 * second**2) - 5.0 * third**2 / (24.0 * second**3)
+    first_order = n_c * np.log1p(ratio * s) + n_b * np.log1p(s) - e * np.log(s) - 0.5 * np.log(second)
+    result: Array = first_order + np.clip(correction, -0.2, 0.2)
+    return result
+
+
+def one_sample(events: Numeric, total: Numeric, null_share: float, odds_ratios: Array) -> Array:
+    """Log-likelihood ratio of a level whose odds are ``odds_ratios`` times those of ``null_share``, against ``null_share``.
+
+    With ratios above 1 it is evidence against "level <= null_share"; with ratios below 1 against "level >= null_share".
+
+    Args:
+        events, total: counts, [...].
+        null_share: strictly between 0 and 1.
+        odds_ratios: [K].
+
+    Returns:
+        [..., K], 0 where ``total`` is 0.
+    """
+    x, n = np.asarray(events, float)[..., None], np.asarray(total, float)[..., None]
+    odds = null_share / (1.0 - null_share) * odds_ratios
+    result: Array = x * np.log(odds_ratios) - n * (np.log1p(odds) + np.log1p(-null_share))
+    return result

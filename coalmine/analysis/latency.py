@@ -1,0 +1,109 @@
+"""Reading histograms: which bounds to watch, quantiles for display, and bounds that change under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from coalmine.analysis.grids import Array, Integers, Numeric
+from coalmine.errors import InputError
+
+QUANTILE_SLOTS = {"above_p97": 0.03, "above_p999": 0.001, "above_p90": 0.1}
+"""Bounds watched beside the objective's, by the share of requests above them; earlier ones come first."""
+OBJECTIVE_SLOT = "above_objective"
+SETTLED = 2000
+"""Pooled requests after which the bounds to watch stay fixed."""
+UNUSED = -1
+
+
+def above(counts: Numeric) -> Array:
+    """Requests above each bound, [..., B - 1], from counts per bucket [..., B] (the last is +Inf)."""
+    result: Array = np.cumsum(np.asarray(counts, float)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+    return result
+
+
+def objective_bound(bounds: Sequence[float], under: float) -> int:
+    """Index of the highest bound at or below ``under``; -1 when there is none."""
+    # Bounds come through text and unit conversion: 0.25 may arrive as 0.25000000000000006.
+    return int(np.searchsorted(np.asarray(bounds, float), under * (1.0 + 1e-9), side="right")) - 1
+
+
+def choose_bounds(pooled: Numeric, objective: int | None, *, distinct: bool = True) -> Integers:
+    """The bounds next to p97, p99.9 and p90 of the pooled requests, and before them the objective's.
+
+    Args:
+        pooled: counts per bucket of both arms, [..., B].
+        objective: index of the objective's bound; None without an objective.
+        distinct: leave out (-1) a bound that an earlier slot watches already.
+
+    Returns:
+        Bound index per slot, [..., C]; C is 3, or 4 with an objective; -1 = not watched.
+    """
+    total = np.asarray(pooled, float).sum(axis=-1, keepdims=True)
+    over = above(pooled)
+    share = (over + 0.5) / (total + 1.0)
+    usable = (over > 0) & (over < total)
+    logit = np.log(share / (1.0 - share))
+    slots: list[Integers] = []
+    if objective is not None:
+        slots.append(np.full(total.shape[:-1], objective, dtype=np.int64))
+    for wanted in QUANTILE_SLOTS.values():
+        if over.shape[-1] == 0:
+            slots.append(np.full(total.shape[:-1], UNUSED, dtype=np.int64))
+            continue
+        distance = np.where(usable, np.abs(logit - np.log(wanted / (1.0 - wanted))), np.inf)
+        slots.append(np.where(usable.any(axis=-1), distance.argmin(axis=-1), UNUSED).astype(np.int64))
+    if distinct:
+        for later in range(1, len(slots)):
+            for earlier in range(later):
+                slots[later] = np.where(slots[later] == slots[earlier], UNUSED, slots[later])
+    return np.stack(slots, axis=-1)
+
+
+def at_bounds(over: Array, slots: Integers) -> Array:
+    """``over`` [..., B - 1] at the watched bounds [..., C]; 0 where a slot watches none."""
+    if over.shape[-1] == 0:
+        return np.zeros(slots.shape)
+    taken = np.take_along_axis(over, np.maximum(slots, 0), axis=-1)
+    return np.where(slots >= 0, taken, 0.0)
+
+
+def quantile(counts: Sequence[int] | Numeric, bounds: Sequence[float], q: float) -> float | None:
+    """The ``q``-quantile in seconds, interpolated within its bucket; the highest bound when it lies above all.
+
+    None without requests or without bounds.
+    """
+    values = np.asarray(counts, float)
+    if not len(bounds) or values.sum() <= 0:
+        return None
+    target = q * values.sum()
+    cumulative = np.cumsum(values)
+    bucket = int(np.searchsorted(cumulative, target, side="left"))
+    if bucket >= len(bounds):
+        return float(bounds[-1])
+    lower = float(bounds[bucket - 1]) if bucket else min(0.0, float(bounds[0]))
+    before = float(cumulative[bucket - 1]) if bucket else 0.0
+    within = (target - before) / float(values[bucket])
+    return lower + (float(bounds[bucket]) - lower) * float(within)
+
+
+def common_bounds(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
+    """Bounds both histograms have: the finest grid both can be merged to."""
+    wanted = set(second)
+    return tuple(bound for bound in first if bound in wanted)
+
+
+def merge_buckets(counts: Numeric, bounds: Sequence[float], coarser: Sequence[float]) -> Array:
+    """Counts per bucket of the ``coarser`` bounds, which must be among ``bounds``.
+
+    Raises:
+        InputError: a coarser bound is not among the finer ones.
+    """
+    place = {bound: index for index, bound in enumerate(bounds)}
+    missing = [bound for bound in coarser if bound not in place]
+    if missing:
+        raise InputError(f"bounds: {missing[0]:g} s is not among the histogram's bounds: merge to bounds both have")
+    edges = [0, *(place[bound] + 1 for bound in coarser)]
+    result: Array = np.add.reduceat(np.asarray(counts, float), edges, axis=-1)
+    return result

@@ -1,0 +1,84 @@
+"""Start-time mixtures: one capital per alternative and dispersion, invested bit by bit so that late faults are seen too.
+
+``M_t(r) = (M_{t-1}(r) + w_t) exp(min(l_t(r) / phi, cap))`` and ``E_t = sum_j p_j M_t(r_j) + cash not yet invested``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coalmine.analysis.grids import PHI_LADDER, Array, Integers
+
+FIRST_SHARE = 0.75
+"""Cash the first look invests."""
+STEP_SHARE = 0.5
+"""Part of the cash left that the first look of a later step invests."""
+RESERVE = 0.25
+"""Looks beyond the plan for which cash is kept, as a part of the planned looks."""
+
+
+def invest(spent: float, look: int, planned: int, *, new_step: bool, extension: bool) -> float:
+    """Cash to invest at this look; the sum over all looks never exceeds 1.
+
+    Args:
+        spent: cash invested so far, 0-1.
+        look: number of this look, from 1.
+        planned: looks the plan has, at least 1.
+        new_step: this is the first look of a later step.
+        extension: this look is beyond the plan: it draws on what is left, evenly over another plan's length.
+    """
+    left = max(0.0, 1.0 - spent)
+    if look == 1:
+        return FIRST_SHARE * left
+    if new_step:
+        return STEP_SHARE * left
+    remaining = planned if extension else max(planned - look + 1, 1) + max(1.0, RESERVE * planned)
+    return left / (remaining + 1.0 if extension else remaining)
+
+
+def fold(log_capital: Array, log_weight: float, increments: Array, cap: float) -> Array:
+    """Invest, then multiply by the tempered and capped likelihood ratios.
+
+    Args:
+        log_capital: [..., P, K], P dispersions by K alternatives.
+        log_weight: ln of the cash invested at this look; -inf for none.
+        increments: [..., K].
+        cap: most nats one window may add.
+    """
+    tempered = increments[..., None, :] / PHI_LADDER[:, None]
+    result: Array = np.logaddexp(log_capital, log_weight) + np.minimum(tempered, cap)
+    return result
+
+
+def log_evidence(log_capital: Array, log_prior: Array, rung: Integers, unspent: float) -> Array:
+    """``ln E`` at one rung of the dispersion ladder.
+
+    Args:
+        log_capital: [..., P, K].
+        log_prior: [K].
+        rung: index into the ladder, [...].
+        unspent: cash not yet invested.
+    """
+    chosen = np.take_along_axis(log_capital, rung[..., None, None], axis=-2)[..., 0, :] + log_prior
+    result: Array = np.logaddexp(log_sum(chosen), np.log(max(unspent, 1e-300)))
+    return result
+
+
+def log_sum(values: Array) -> Array:
+    """``ln sum exp`` over the last axis; -inf stays -inf."""
+    top = values.max(axis=-1)
+    safe = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        result: Array = safe + np.log(np.exp(values - safe[..., None]).sum(axis=-1))
+    return result
+
+
+def empty(shape: tuple[int, ...], alternatives: int) -> Array:
+    """Capital before the first look: none, [..., P, K]."""
+    return np.full((*shape, PHI_LADDER.size, alternatives), -np.inf)
+
+
+def rung_of(phi: Array) -> Integers:
+    """The lowest rung of the ladder that is not below ``phi``; the highest one for more."""
+    # A hair of tolerance: a dispersion that is 1 but for rounding belongs to the first rung.
+    return np.minimum(np.searchsorted(PHI_LADDER, phi - 1e-9), PHI_LADDER.size - 1).astype(np.int64)

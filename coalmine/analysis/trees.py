@@ -1,0 +1,79 @@
+"""States are dataclasses of arrays; this walks them: to write them down, to select runs, to leave out a missing look."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from coalmine.analysis.grids import Array, Integers, Mask, Numeric
+
+Kind = Literal["capital", "sum", "count"]
+Capital = Annotated[Array, "capital"]
+"""Log capital: written down in coarse steps."""
+Sum = Annotated[Array, "sum"]
+"""A running sum: written down as a 32-bit float."""
+Count = Annotated[Array, "count"]
+"""Whole numbers: written down exactly."""
+Index = Annotated[Integers, "count"]
+"""Whole numbers used as an index."""
+
+State = TypeVar("State")
+
+
+@cache
+def _fields(state_type: Any) -> tuple[tuple[str, Kind | None], ...]:
+    hints = get_type_hints(state_type, include_extras=True)
+    return tuple(
+        (field.name, get_args(hint)[1] if get_origin(hint := hints[field.name]) is Annotated else None)
+        for field in dataclasses.fields(state_type)
+    )
+
+
+def leaves(state: Any) -> Iterator[tuple[Kind, Numeric]]:
+    """The arrays of a state with their kinds, in a fixed order."""
+    for name, kind in _fields(type(state)):
+        value = getattr(state, name)
+        if kind is not None:
+            yield kind, value
+        elif isinstance(value, tuple):
+            for part in value:
+                if dataclasses.is_dataclass(part):
+                    yield from leaves(part)
+        elif dataclasses.is_dataclass(value):
+            yield from leaves(value)
+
+
+def rebuild(function: Callable[..., Numeric], state: State, *others: State) -> State:
+    """The same state with ``function(array, *arrays of the others)`` for every array."""
+    changes: dict[str, Any] = {}
+    kind_of_state: Any = type(state)
+    for name, kind in _fields(kind_of_state):
+        values = [getattr(one, name) for one in (state, *others)]
+        if kind is not None:
+            changes[name] = function(*values)
+        elif isinstance(values[0], tuple):
+            changes[name] = tuple(
+                rebuild(function, *parts) if dataclasses.is_dataclass(parts[0]) else parts[0]
+                for parts in zip(*values, strict=True)
+            )
+        elif dataclasses.is_dataclass(values[0]):
+            changes[name] = rebuild(function, *values)
+    return dataclasses.replace(state, **changes)  # type: ignore[type-var]
+
+
+def choose(mask: Mask, new: State, old: State) -> State:
+    """``new`` where ``mask`` [...] holds, ``old`` elsewhere; the mask covers the leading axes of every array."""
+
+    def pick(after: Numeric, before: Numeric) -> Numeric:
+        return np.where(mask.reshape(mask.shape + (1,) * (after.ndim - mask.ndim)), after, before)
+
+    return rebuild(pick, new, old)
+
+
+def take(state: State, index: Any) -> State:
+    """The runs ``index`` of a batch."""
+    return rebuild(lambda values: values[index], state)
