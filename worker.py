@@ -1,7 +1,7 @@
 """The worker, the only process that is needed: connects, checks the namespace, serves two queues, drains on SIGTERM.
 
 Where Temporal is, is said as to the ``temporal`` CLI (``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, profiles, TLS, API
-key). What else can be set is in ``coalmine.worker_settings`` (docs/worker.md). Exit codes: 0 drained, 1 it could not serve,
+key). What else can be set: ``coalmine.worker_settings`` (docs/worker.md). Exit codes: 0 drained, 1 it could not serve,
 2 wrong settings.
 """
 
