@@ -9,11 +9,13 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from coalmine.records import Ban, FleetAnswer, FleetRequest, FleetState
 
+from workflows.versioning import when_versioned
+
 KEPT_ANSWERS = 500
 """Answers remembered, so that a repeated request gets the same number."""
 
 
-@workflow.defn(name="Fleet", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="Fleet", versioning_behavior=when_versioned(VersioningBehavior.AUTO_UPGRADE))
 class Fleet:
     """Takes requests as signals (only 10 updates may be in flight) and answers by the signal ``fleet_answer``."""
 
