@@ -25,7 +25,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("start", "start", "start a rollout, or attach to it when it runs already"),
         ("watch", "watch", "follow a rollout live; Ctrl-C detaches, the rollout goes on"),
         ("status", "status", "show where a rollout stands, and why"),
-        ("list", "list", "list rollouts: open ones, then the latest closed"),
+        ("list", "listing", "list rollouts: open ones, then the latest closed"),
         ("decisions", "decisions", "list every decision with its reason, and every refused input"),
         ("history", "history", "tell what happened, from Temporal's own history"),
     ],

@@ -155,7 +155,7 @@ def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict
         "closed": moment(status.closed_at),
         "reason": status.reason,
         "steps": steps(status),
-        "step": progress(status, now),
+        "time": progress(status, now),
         "traffic": ", ".join(f"{name} {weight:g} %" for name, weight in sorted(status.weights.items())),
         "looks": looks(status, now),
         "held": status.held_reason,

@@ -1,0 +1,116 @@
+"""The command line against a real Temporal dev server and the real workflows, in a scripted world."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from coalmine.cli import main
+from coalmine.client import Coalmine, RolloutRef
+from coalmine.connection import settings
+from coalmine.preflight import create_missing
+from coalmine.records import RolloutStatus
+from coalmine.spec.canary import CanarySpec
+from coalmine.worker_settings import WorkerSettings
+from tests.conftest import TemporalServer
+from tests.workflows.world import World, make_spec
+from worker import build_workers
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Stdout as JSON: all of it, so a stray word of a person's would fail here."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Desk:
+    """A namespace of its own, a folder for specs, and hands to type commands."""
+
+    client: Client
+    coalmine: Coalmine
+    world: World
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def type(self, *words: str) -> Ran:
+        """Run a command as the shell would, but in a thread of this process."""
+        self.capsys.readouterr()
+        code = await asyncio.to_thread(main, words)
+        printed = self.capsys.readouterr()
+        return Ran(code, printed.out, printed.err)
+
+    def write(self, spec: CanarySpec | None = None, name: str = "spec.yaml", **changes: Any) -> str:
+        """Write a spec (JSON is YAML) and return its path."""
+        path = self.folder / name
+        path.write_text((spec or make_spec(**changes)).model_dump_json(by_alias=True, exclude_none=True, indent=1))
+        return str(path)
+
+    async def serve(self) -> None:
+        """Start workers; they end with the test."""
+        serving = build_workers(
+            self.client, WorkerSettings(), main=self.world.activities, side=self.world.side_activities
+        )
+        for worker in serving:
+            await self._stack.enter_async_context(worker)
+
+    async def until(
+        self, met: Callable[[RolloutStatus], bool], workflow_id: str = "canary/test/checkout"
+    ) -> RolloutStatus:
+        """Wait for a status."""
+        async with asyncio.timeout(60):
+            while True:
+                status = await self.coalmine.status(RolloutRef(workflow_id))
+                if met(status):
+                    return status
+                await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        """End the workers and whatever rollouts are left."""
+        async for left in self.client.list_workflows("ExecutionStatus = 'Running'"):
+            await self.client.get_workflow_handle(left.id, run_id=left.run_id).terminate("the test is over")
+        await self._stack.aclose()
+
+
+@pytest.fixture
+async def empty_desk(
+    bare_temporal: TemporalServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> AsyncIterator[Desk]:
+    """A desk without a worker, on a server where nobody ever polled."""
+    client = await bare_temporal.connect()
+    await create_missing(client)
+    told = {"COALMINE_BY": "ana@example.org", "COALMINE_UI_URL": "http://ui.example"}
+    for name, value in {**bare_temporal.variables(), **told}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    desk = Desk(client, Coalmine(client, settings()), World(client=client), tmp_path, capsys)
+    yield desk
+    await desk.close()
+
+
+@pytest.fixture
+async def desk(empty_desk: Desk) -> Desk:
+    """A desk with a worker that serves the real workflows."""
+    await empty_desk.serve()
+    return empty_desk
