@@ -17,6 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from activities.routers.envoy_routes import (
     RouteConfiguration,
@@ -104,7 +105,7 @@ class RouteDocument:
         """Write the version for this generation."""
         content = json.dumps(self._configuration, sort_keys=True, default=str)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-        put(self._response, "version_info", f"{generation}:{digest}:{OURS}")
+        put(self._response, "version_info", DoubleQuotedScalarString(f"{generation}:{digest}:{OURS}"))
 
     def render(self) -> str:
         """The text of the file."""

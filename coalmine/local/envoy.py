@@ -70,7 +70,15 @@ def envoy_program() -> Path:
 def route_response(name: str, weights: Mapping[str, int], version: str = "0") -> dict[str, Any]:
     """A route file's content: all requests, shared between clusters by these weights (units of any total)."""
     clusters = [{"name": cluster, "weight": weight} for cluster, weight in weights.items()]
-    entry = {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": clusters}}}
+    return _response(name, version, {"route": {"weighted_clusters": {"clusters": clusters}}})
+
+
+def fixed_response(name: str, body: str) -> dict[str, Any]:
+    """A route file's content: the proxy itself answers every request with 200 and ``body``, a backend for tests."""
+    return _response(name, "0", {"direct_response": {"status": 200, "body": {"inline_string": body}}})
+
+
+def _response(name: str, version: str, action: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "version_info": version,
         "resources": [
@@ -78,7 +86,7 @@ def route_response(name: str, weights: Mapping[str, int], version: str = "0") ->
                 "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
                 "name": name,
                 "validate_clusters": True,
-                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": [entry]}],
+                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **action}]}],
             }
         ],
     }

@@ -33,10 +33,16 @@ class RouterWorld(Protocol):
     """A data plane of at least two proxies that a test can make things happen in."""
 
     route: Route
-    workers: Sequence[Router]
-    """Two routers as two workers have them; one may be the other where the state is in the data plane."""
-    proxies: Sequence[str]
-    """What the router calls them."""
+
+    @property
+    def workers(self) -> Sequence[Router]:
+        """Two routers as two workers have them; one may be the other where the state is in the data plane."""
+        ...
+
+    @property
+    def proxies(self) -> Sequence[str]:
+        """What the router calls them."""
+        ...
 
     async def stop(self, proxy: str) -> None:
         """End a proxy."""
