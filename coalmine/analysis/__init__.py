@@ -1,7 +1,7 @@
 """The statistics: counts in, evidence out. Pure: numpy and scipy, no clock, no chance, no I/O.
 
-``evaluate`` folds one look into the evidence of a rollout and says what it finds; ``summarise_history`` learns a service's
-noise from earlier looks; ``Comparison`` and ``Bake`` are the batched cores below them.
+``evaluate`` folds one look into the evidence of a rollout and says what it finds; ``summarise_history`` learns a
+service's noise from earlier looks; ``Comparison`` and ``Bake`` are the batched cores below them.
 """
 
 from __future__ import annotations

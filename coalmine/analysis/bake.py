@@ -1,8 +1,8 @@
 """The judge at 100 %: only the canary runs, so it is held to absolute limits, and to the crash guard's first half.
 
-The limits are another null than the comparison's, met at another time; they have ``alpha`` of their own, so a release without
-fault is rolled back with a chance of at most alpha in the steps and at most alpha in the bake. There is no direction "no
-harm" here: a bake ends well when its time is over and no limit was violated.
+The limits are another null than the comparison's, met at another time; they have ``alpha`` of their own, so a release
+without fault is rolled back with a chance of at most alpha in the steps and at most alpha in the bake. There is no
+direction "no harm" here: a bake ends well when its time is over and no limit was violated.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from coalmine.analysis import grids, interval, mixture
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.increments import curve, one_sample
-from coalmine.analysis.trees import Capital, Count, Sum
+from coalmine.analysis.trees import Capital, Count, Curve, Sum
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,44 @@ class Counts:
         return Counts(
             *(np.where(present, v, 0.0) for v in (self.canary, self.canary_events, self.baseline, self.baseline_events))
         )
+
+
+@dataclass(frozen=True)
+class Residual:
+    """How far one window is from the margin, for the dispersion; each [..., C]."""
+
+    expected: Array
+    """Canary events if the odds ratio were the margin."""
+    t: Array
+    v: Array
+    """Variance of ``t`` if it were pure counting."""
+    unit: Array
+    """Information at unit variance."""
+
+
+def residuals(counts: Counts, margin: float) -> Residual:
+    """Residual of one window about the margin."""
+    events, requests = counts.canary_events + counts.baseline_events, counts.canary + counts.baseline
+    odds = margin * counts.canary
+    share = odds / np.maximum(odds + counts.baseline, 1.0)
+    spread, spare = share * (1.0 - share), np.maximum(1.0 - events / np.maximum(requests, 1.0), 0.02)
+    return Residual(share * events, counts.canary_events - share * events, events * spread * spare, requests * spread)
+
+
+def level(totals: Counts) -> Array:
+    """Variance of one request's event at the baseline's pooled rate: scales a prior's information."""
+    rate = (totals.baseline_events + 0.5) / (totals.baseline + 1.0)
+    result: Array = rate * (1.0 - rate)
+    return result
+
+
+def scale(totals: Counts, expected: Array) -> Array:
+    """True over assumed variance of the residuals: they are taken about the margin, not about the truth."""
+    events = totals.canary_events + totals.baseline_events
+    seen = (totals.canary_events + 0.5) / (events + 1.0)
+    assumed = expected / np.maximum(events, 1.0)
+    result: Array = np.clip(seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9), 0.05, 20.0)
+    return result
 
 
 @dataclass(frozen=True)
@@ -57,7 +95,7 @@ class Shares:
     baseline_events: Count
     expected: Sum
     """Canary events if the odds ratio were the margin, summed over the looks."""
-    curve: Sum
+    curve: Curve
     """Log-likelihood on ``CURVE_RATIOS``, its maximum set to 0."""
     relative: Capital
     floor: Capital
@@ -78,23 +116,14 @@ class Shares:
             noise=Dispersion.start(shape),
         )
 
-    def level(self) -> Array:
-        """Variance of one request's event at the baseline's pooled rate: scales the prior's information."""
-        rate = (self.baseline_events + 0.5) / (self.baseline + 1.0)
-        result: Array = rate * (1.0 - rate)
-        return result
-
-    def scale(self) -> Array:
-        """True over assumed variance of the residuals: they are taken about the margin, not about the truth."""
-        events = self.canary_events + self.baseline_events
-        seen = (self.canary_events + 0.5) / (events + 1.0)
-        assumed = self.expected / np.maximum(events, 1.0)
-        result: Array = np.clip(seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9), 0.05, 20.0)
-        return result
+    @property
+    def totals(self) -> Counts:
+        """All windows so far as one."""
+        return Counts(self.canary, self.canary_events, self.baseline, self.baseline_events)
 
     def phi(self, prior: Prior) -> Array:
         """The dispersion to judge by now."""
-        return self.noise.lagged(prior, self.level())
+        return self.noise.lagged(prior, level(self.totals))
 
     def estimate(self) -> Array:
         """Odds ratio, stratified by look; nan while nothing is known."""
@@ -180,35 +209,25 @@ class ShareRule:
             above = one_sample(counts.canary_events, counts.canary, self.floor, grids.FLOOR_RATIOS)
             floor = mixture.fold(floor, pace.log_weight, above, pace.cap)
         summed = state.curve + whole
-        events = counts.canary_events + counts.baseline_events
-        requests = counts.canary + counts.baseline
-        odds = self.margin * counts.canary
-        share = odds / np.maximum(odds + counts.baseline, 1.0)
-        share = np.where(counts.baseline > 0, share, np.where(counts.canary > 0, 1.0, 0.0))
-        spare = np.maximum(1.0 - events / np.maximum(requests, 1.0), 0.02)
+        residual = residuals(counts, self.margin)
         after = replace(
             state,
             canary=state.canary + counts.canary,
             canary_events=state.canary_events + counts.canary_events,
             baseline=state.baseline + counts.baseline,
             baseline_events=state.baseline_events + counts.baseline_events,
-            expected=state.expected + share * events,
+            expected=state.expected + residual.expected,
             curve=summed - summed.max(axis=-1, keepdims=True),
             relative=relative,
             floor=floor,
         )
-        noise = state.noise.add(
-            t=counts.canary_events - share * events,
-            v=events * share * (1.0 - share) * spare,
-            unit=requests * share * (1.0 - share),
-            block=pace.block,
-            present=present,
-        )
-        noise = noise.remember(noise.phi(prior, after.level(), after.scale()), present)
+        noise = state.noise.add(residual.t, residual.v, residual.unit, pace.block, present)
+        phi = noise.phi(prior, level(after.totals), scale(after.totals, after.expected))
+        noise = noise.remember(phi, present)
         return replace(after, noise=noise), no_harm, further
 
     def log_evidence(self, state: Shares, prior: Prior, unspent: float) -> Array:
-        """``ln E`` against "at most the margin, or at most the floor", [..., C]; never above 0 on fewer than 5 events."""
+        """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
         phi = state.phi(prior)
         evidence = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
         if self.floor > 0:

@@ -73,9 +73,9 @@ def margin_of(judge: Judge, metric: Metric) -> float:
     return NOISY_MARGIN if noisy else MARGIN
 
 
-def prior_of(judge: Judge, metric: Metric, names: Sequence[str]) -> Prior:
-    """What is known of these channels' noise."""
-    channels = channels_of(judge, metric)
+def prior_of(judge: Judge, metric: Metric) -> Prior:
+    """What is known of the noise of a metric's channels."""
+    channels, names = channels_of(judge, metric), channel_names(metric)
     return Prior(
         tau2=np.array([channels[name].tau2 if channels else 0.0 for name in names]),
         known=np.full(len(names), bool(channels)),
@@ -121,10 +121,20 @@ class Verdicts:
 class Comparison:
     """Both arms, all metrics: folds looks into evidence and weighs it."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, tau2: Mapping[str, Array] | None = None) -> None:
+        """Args:
+        judge: metrics, policy, plan, and the history they share.
+        tau2: a history for every run instead, by metric: [S, C] in the order of ``channel_names``.
+        """
         self.judge = judge
         self.names = tuple(metric.name for metric in judge.metrics)
-        self._judges = tuple(_judge_of(judge, metric) for metric in judge.metrics)
+        self._priors = {
+            metric.name: prior_of(judge, metric)
+            if tau2 is None
+            else Prior(tau2[metric.name], np.ones(tau2[metric.name].shape[-1], bool))
+            for metric in judge.metrics
+        }
+        self._judges = tuple(_judge_of(judge, metric, self._priors[metric.name]) for metric in judge.metrics)
         guards = [metric for metric in judge.metrics if metric.role == "guardrail" and metric.kind == "ratio"]
         self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
         self._block = looks_per_minute(judge)
@@ -197,18 +207,18 @@ class Comparison:
 
     def _cap(self, metric: Metric) -> float:
         one_look = float(np.log(1.0 / self.judge.policy.alpha))
-        return KNOWN_CAP * one_look if channels_of(self.judge, metric) else one_look
+        return KNOWN_CAP * one_look if self._priors[metric.name].known.all() else one_look
 
 
-def _judge_of(judge: Judge, metric: Metric) -> RatioMetric | LatencyMetric:
-    margin, names = margin_of(judge, metric), channel_names(metric)
+def _judge_of(judge: Judge, metric: Metric, prior: Prior) -> RatioMetric | LatencyMetric:
+    margin = margin_of(judge, metric)
     if metric.kind == "ratio":
-        return RatioMetric(margin, metric.floor, metric.no_harm, prior_of(judge, metric, names))
+        return RatioMetric(margin, metric.floor, metric.no_harm, prior)
     return LatencyMetric(
         margin,
         metric.floor,
         metric.no_harm,
-        prior_of(judge, metric, names[:2]),
-        prior_of(judge, metric, names[2:]),
+        prior.part(slice(0, 2)),
+        prior.part(slice(2, None)),
         metric.objective.under.total_seconds() if metric.objective is not None else None,
     )

@@ -1,4 +1,4 @@
-"""The grids the mixtures run on, and the constants of the method. EVALUATION in numbers; nothing here depends on data."""
+"""The grids the mixtures run on, and the constants of the method; nothing here depends on data."""
 
 from __future__ import annotations
 

@@ -1,29 +1,27 @@
 """What earlier looks say of a service's noise: learnt once, at admission, and then fixed for the rollout.
 
-Fit for looks of releases that were promoted, or of the baseline against itself. The caller chooses them and leaves out those
-older than 30 days; fewer than 60 looks are counted here and then ignored by the judge.
+Fit for looks of releases that were promoted, or of the baseline against itself. The caller chooses them and leaves out
+those older than 30 days; fewer than 60 looks are counted here and then ignored by the judge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 
 from coalmine.analysis import grids, latency
-from coalmine.analysis.channels import Counts, Pace, ShareRule, Shares
+from coalmine.analysis.channels import Counts, level, residuals, scale
 from coalmine.analysis.comparison import EVENTS, NORMAL, SAVAGE
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import Dispersion
 from coalmine.analysis.grids import Array
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import ChannelHistory, MetricCounts, ServiceHistory
 from coalmine.spec.canary import Metric
 
-_NO_PRIOR = Prior(np.zeros(1), np.zeros(1, bool))
-_NO_BETS = Pace(weight=0.0, unspent=1.0, cap=np.inf, block=1)
+_EVER = np.ones((), bool)
 
 
 def summarise_history(
@@ -72,10 +70,48 @@ def summarise_history(
     )
 
 
+def ratio_noise(windows: Counts, block: int) -> tuple[Array, Array]:
+    """Noise of ratio channels.
+
+    Args:
+        windows: counts of all looks, each [T, ...].
+        block: looks per minute.
+
+    Returns:
+        tau2 and rho, [...].
+    """
+    noise, expected = Dispersion.start(windows.canary.shape[1:]), np.zeros(windows.canary.shape[1:])
+    for look in zip(windows.canary, windows.canary_events, windows.baseline, windows.baseline_events, strict=True):
+        residual = residuals(Counts(*look), margin=1.0)
+        noise = noise.add(residual.t, residual.v, residual.unit, block, _EVER)
+        expected += residual.expected
+    arms = (windows.canary, windows.canary_events, windows.baseline, windows.baseline_events)
+    totals = Counts(*(arm.sum(axis=0) for arm in arms))
+    return _noise(noise, level(totals), scale(totals, expected))
+
+
+def score_noise(canary: Array, baseline: Array, block: int) -> tuple[Array, Array]:
+    """Noise of the rank scores of histograms [T, ..., B]: tau2 and rho, [..., 2]."""
+    pooled = canary + baseline
+    _, t, v = tilt_increments(canary, pooled, bucket_scores(pooled.sum(axis=0)), grids.TILTS[:1])
+    noise = Dispersion.start(t.shape[1:])
+    for look_t, look_v in zip(t, v, strict=True):
+        noise = noise.add(look_t, look_v, look_v, block, _EVER)
+    return _noise(noise, np.ones(t.shape[1:]), np.ones(t.shape[1:]))
+
+
+def exceedances(canary: Array, baseline: Array, objective: int | None) -> Counts:
+    """Requests above every bound a comparison may watch, [T, ..., C], from histograms [T, ..., B]."""
+    slots = latency.choose_bounds((canary + baseline).sum(axis=0), objective, distinct=False)
+    slots = np.broadcast_to(slots, (*canary.shape[:-1], slots.shape[-1]))
+    over_c, over_b = (latency.at_bounds(latency.above(arm), slots) for arm in (canary, baseline))
+    n_c, n_b = (np.broadcast_to(arm.sum(axis=-1, keepdims=True), over_c.shape) for arm in (canary, baseline))
+    return Counts(n_c, over_c, n_b, over_b)
+
+
 def _ratio(windows: Sequence[MetricWindow], block: int) -> dict[str, ChannelHistory]:
     counts = np.array([[w.canary.total, w.canary.events, w.baseline.total, w.baseline.events] for w in windows], float)
-    shares = _shares(counts[:, :, None], block)
-    return _summary((EVENTS,), shares.noise, shares.level(), shares.scale())
+    return _summary((EVENTS,), *ratio_noise(Counts(*counts.T[:, :, None]), block))
 
 
 def _latency(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
@@ -87,44 +123,23 @@ def _latency(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dic
         np.array([latency.merge_buckets(np.array(getattr(w, arm).buckets), w.bounds, bounds) for w in fitting])
         for arm in ("canary", "baseline")
     )
-    pooled = (canary + baseline).sum(axis=0)
-
-    scores = Dispersion.start((2,))
-    _, t, v = tilt_increments(canary, canary + baseline, bucket_scores(pooled), grids.TILTS[:1])
-    for look_t, look_v in zip(t, v, strict=True):
-        scores = scores.add(look_t, look_v, look_v, block, np.ones(2, bool))
-    result = _summary((NORMAL, SAVAGE), scores, np.ones(2), np.ones(2))
-
-    objective = None
-    names = tuple(latency.QUANTILE_SLOTS)
+    objective, names = None, tuple(latency.QUANTILE_SLOTS)
     if metric.objective is not None:
         objective = latency.objective_bound(bounds, metric.objective.under.total_seconds())
         names = (latency.OBJECTIVE_SLOT, *names)
-    slots = latency.choose_bounds(pooled, objective, distinct=False)
-    over_c, over_b = (
-        latency.at_bounds(latency.above(arm), np.tile(slots, (len(fitting), 1))) for arm in (canary, baseline)
-    )
-    n_c, n_b = (np.broadcast_to(arm.sum(-1, keepdims=True), over_c.shape) for arm in (canary, baseline))
-    shares = _shares(np.stack([n_c, over_c, n_b, over_b], axis=1), block)
-    return result | _summary(names, shares.noise, shares.level(), shares.scale())
+    scores = _summary((NORMAL, SAVAGE), *score_noise(canary, baseline, block))
+    return scores | _summary(names, *ratio_noise(exceedances(canary, baseline, objective), block))
 
 
-def _shares(counts: Array, block: int) -> Shares:
-    """Run the channels [T, 4, C] through the very update the judge uses, without bets."""
-    rule, size = ShareRule(margin=1.0, floor=0.0, no_harm=1.5), counts.shape[-1]
-    state, pace = Shares.start((size,)), replace(_NO_BETS, block=block)
-    for look in counts:
-        state, _, _ = rule.update(state, Counts(*look), np.ones(size, bool), _NO_PRIOR, pace)
-    return state
-
-
-def _summary(names: Sequence[str], noise: Dispersion, level: Array, scale: Array) -> dict[str, ChannelHistory]:
+def _noise(noise: Dispersion, level: Array, scale: Array) -> tuple[Array, Array]:
     observed, _ = noise.observed(scale, noise=0.0)
+    _, rho = noise.observed(scale, noise=1.0)
     information = level * noise.information()
     excess = np.maximum(observed - 1.0, 0.0)
-    tau2 = np.where(information > 0, excess / np.where(information > 0, information, 1.0), 0.0)
-    _, certain = noise.observed(scale, noise=1.0)
+    return np.where(information > 0, excess / np.where(information > 0, information, 1.0), 0.0), rho
+
+
+def _summary(names: Sequence[str], tau2: Array, rho: Array) -> dict[str, ChannelHistory]:
     return {
-        name: ChannelHistory(tau2=float(f"{tau2[i]:.6g}"), rho=round(float(certain[i]), 4))
-        for i, name in enumerate(names)
+        name: ChannelHistory(tau2=float(f"{tau2[i]:.6g}"), rho=round(float(rho[i]), 4)) for i, name in enumerate(names)
     }

@@ -1,13 +1,12 @@
 """Log-likelihood ratios of one window: Fisher's noncentral hypergeometric for two arms, the binomial for one.
 
-Given a window's totals (canary requests, baseline requests, events of both), the canary's events depend on the odds ratio
-alone: the baseline's rate, and every shock both arms share, cancel.
+Given a window's totals (canary requests, baseline requests, events of both), the canary's events depend on the odds
+ratio alone: the baseline's rate, and every shock both arms share, cancel.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
 
 from coalmine.analysis.grids import Array, Numeric
 
@@ -18,8 +17,8 @@ EXACT_SUPPORT = 64
 def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, baseline: Numeric, ratios: Array) -> Array:
     """Conditional log-likelihood of each odds ratio, up to a constant that does not depend on the ratio.
 
-    ``curve(..)[.., i] - curve(..)[.., j]`` is the log-likelihood ratio of ``ratios[i]`` against ``ratios[j]``. It is the
-    same (zero) everywhere when the window says nothing: no events, nothing but events, or an empty arm.
+    ``curve(..)[.., i] - curve(..)[.., j]`` is the log-likelihood ratio of ``ratios[i]`` against ``ratios[j]``. It is
+    zero everywhere when the window says nothing: no events, nothing but events, or an empty arm.
 
     Args:
         canary_events, canary, baseline_events, baseline: counts of any one shape [...].
@@ -38,7 +37,9 @@ def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, bas
 
 
 def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array) -> Array:
-    """``ln sum_x C(canary, x) C(baseline, events - x) ratio^x`` up to a constant free of the ratio; 0 where it has one point.
+    """``ln sum_x C(canary, x) C(baseline, events - x) ratio^x``, up to a constant free of the ratio.
+
+    0 where nothing but the totals is possible.
 
     Args:
         canary, baseline, events: whole numbers of one shape [...].
@@ -63,13 +64,11 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
 
 def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: Array) -> Array:
     points = np.arange(np.max(high - low) + 1)
-    x = np.minimum(low[:, None] + points, high[:, None])
-    weight = -(
-        gammaln(x + 1)
-        + gammaln(n_c[:, None] - x + 1)
-        + gammaln(e[:, None] - x + 1)
-        + gammaln(n_b[:, None] - e[:, None] + x + 1)
-    )
+    x = np.minimum(low[:, None] + points, high[:, None])[:, :-1]
+    # Neighbouring terms C(n_c, x) C(n_b, e - x) differ by a factor that needs no factorials.
+    rise = (n_c[:, None] - x) * (e[:, None] - x) / ((x + 1.0) * (n_b[:, None] - e[:, None] + x + 1.0))
+    steps = np.log(np.where(rise > 0, rise, 1.0))
+    weight = np.concatenate([np.zeros((low.size, 1)), np.cumsum(steps, axis=1)], axis=1)
     weight -= weight.max(axis=1, keepdims=True)
     within = low[:, None] + points <= high[:, None]
     # Ratios stay below 1e4 and points below 64, so the powers stay within a double; each sum holds a term >= ratio^63.
@@ -97,7 +96,7 @@ def _saddlepoint(n_c: Array, n_b: Array, e: Array, ratio: Array) -> Array:
 
 
 def one_sample(events: Numeric, total: Numeric, null_share: float, odds_ratios: Array) -> Array:
-    """Log-likelihood ratio of a level whose odds are ``odds_ratios`` times those of ``null_share``, against ``null_share``.
+    """Log-likelihood ratio of a level with ``odds_ratios`` times the odds of ``null_share``, against ``null_share``.
 
     With ratios above 1 it is evidence against "level <= null_share"; with ratios below 1 against "level >= null_share".
 

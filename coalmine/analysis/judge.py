@@ -29,8 +29,8 @@ _VERSION = 1
 def evaluate(request: EvaluateRequest) -> Evaluation:
     """Fold one look into the evidence and say what was found (EVALUATION.md sections 1 to 5).
 
-    The same request always gives the same answer, byte for byte. ``request.stage`` chooses between comparing two arms and
-    holding the canary alone to absolute limits; each stage has evidence of its own.
+    The same request always gives the same answer, byte for byte. ``request.stage`` chooses between comparing two arms
+    and holding the canary alone to absolute limits; each stage has evidence of its own.
 
     Raises:
         InputError: counts or evidence that cannot be; names field, value and mend.

@@ -1,4 +1,4 @@
-"""Start-time mixtures: one capital per alternative and dispersion, invested bit by bit so that late faults are seen too.
+"""Start-time mixtures: capital per alternative and dispersion, invested bit by bit so that late faults are seen too.
 
 ``M_t(r) = (M_{t-1}(r) + w_t) exp(min(l_t(r) / phi, cap))`` and ``E_t = sum_j p_j M_t(r_j) + cash not yet invested``.
 """

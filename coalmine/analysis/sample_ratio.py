@@ -1,8 +1,8 @@
 """Does the canary get the share of the traffic it was given? If not, the comparison is invalid, whatever it says.
 
-A beta-binomial e-process of the canary's requests against its weight (Lindon and Malek, 2022), tempered by the dispersion of
-the split. Every change of the weight begins a process of its own; the k-th may err with alpha / (k (k + 1)), so that all of
-them together stay below alpha.
+A beta-binomial e-process of the canary's requests against its weight (Lindon and Malek, 2022), tempered by the
+dispersion of the split. Every change of the weight begins a process of its own; the k-th may err with
+alpha / (k (k + 1)), so that all of them together stay below alpha.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rank scores of a histogram: all buckets at once, so that a shift inside one percentile's bucket is still seen.
 
-Given the pooled bucket counts, the canary's are multivariate hypergeometric when the arms are alike. An exponential tilt
-by monotone scores bets that the canary's share of the slow buckets is larger.
+Given the pooled bucket counts, the canary's are multivariate hypergeometric when the arms are alike. An exponential
+tilt by monotone scores bets that the canary's share of the slow buckets is larger.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from scipy.special import expit, ndtri
 from coalmine.analysis.grids import Array, Numeric
 
 _NEWTON_STEPS = 7
+_CLOSE = 1e-7
 _HIGHEST_SAVAGE = 12.0
 
 
@@ -70,7 +71,10 @@ def tilt_increments(canary: Numeric, pooled: Numeric, scores: Array, tilts: Arra
         p = expit(tilted + shift[..., None])
         excess = (weight * p).sum(axis=-1) - requests
         slope = (weight * p * (1.0 - p)).sum(axis=-1)
-        shift -= np.clip(excess / np.maximum(slope, 1e-12), -2.0, 2.0)
+        move = np.clip(excess / np.maximum(slope, 1e-12), -2.0, 2.0)
+        shift -= move
+        if np.abs(move).max() < _CLOSE:
+            break
     saddle = tilted + shift[..., None]
     p = expit(saddle)
     slope = (weight * p * (1.0 - p)).sum(axis=-1)

@@ -1,7 +1,7 @@
 """An arm without requests: chance at low traffic, or a canary nobody reaches?
 
-A window without canary requests is plausible while few were due. The requests that were due add up over windows until one
-comes; once seven are overdue, chance is ruled out (e^-7 is below one in a thousand).
+A window without canary requests is plausible while few were due. The requests that were due add up over windows until
+one comes; once seven are overdue, chance is ruled out (e^-7 is below one in a thousand).
 """
 
 from __future__ import annotations

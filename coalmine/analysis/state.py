@@ -1,8 +1,8 @@
 """How evidence is written down: a few kilobytes of JSON, the same size after five looks as after five thousand.
 
-Log capitals become 16-bit steps of 1/64 nat, delta-coded and deflated; running sums 32-bit floats; counts stay whole numbers.
-Steps are rounded with an offset that walks through the golden ratio, so that evidence smaller than a step per look adds up
-to what it is instead of vanishing.
+Log capitals become 16-bit steps of 1/64 nat, likelihood curves of 1/32 nat, delta-coded and deflated; running sums
+become 32-bit floats; counts stay whole numbers. Steps are rounded with an offset that walks through the golden ratio,
+so that evidence smaller than a step per look adds up to what it is instead of vanishing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,25 +20,49 @@ from coalmine.analysis.trees import leaves, rebuild
 from coalmine.errors import InputError
 from coalmine.records import Evidence
 
-STEPS_PER_NAT = 64
-LOWEST = -30.0
-"""Capital below e^-30 is gone: what any later look invests outweighs it."""
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
-_NOTHING = 0
-_HIGHEST = 65535
+_KINDS = ("capital", "curve", "sum", "count")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """16-bit steps upwards from ``lowest``; what lies at or below it is written as step 0 and read as ``below``."""
+
+    per_nat: int
+    lowest: float
+    below: float
+
+    def write(self, values: Array, offset: float) -> Numeric:
+        """Round down after adding ``offset``, a part of a step."""
+        finite = np.where(np.isfinite(values), values, self.lowest)
+        steps = np.floor((finite - self.lowest) * self.per_nat + offset)
+        return np.clip(np.where(finite <= self.lowest, 0, steps), 0, 65535).astype("<u2")
+
+    def read(self, steps: Numeric) -> Array:
+        """The values, exact to a step."""
+        result: Array = np.where(steps == 0, self.below, self.lowest + steps.astype(float) / self.per_nat)
+        return result
+
+
+CAPITAL = Steps(per_nat=64, lowest=-30.0, below=-np.inf)
+"""Capital below e^-30 is gone: what any later look invests outweighs it."""
+CURVE = Steps(per_nat=32, lowest=-2047.0, below=-2047.0)
+"""Nothing near the interval lies this far below the best ratio."""
 
 State = TypeVar("State")
 
 
 def encode(state: Any, look: int) -> dict[str, Any]:
     """Write down the arrays of a state; ``look`` seeds the rounding, so that a retry writes the very same."""
-    parts: dict[str, list[Numeric]] = {"capital": [], "sum": [], "count": []}
+    parts: dict[str, list[Numeric]] = {kind: [] for kind in _KINDS}
     for kind, values in leaves(state):
         parts[kind].append(np.asarray(values, float).reshape(-1))
-    capital, sums, counts = (np.concatenate([*parts[kind], np.zeros(0)]) for kind in ("capital", "sum", "count"))
+    capital, curve, sums, counts = (np.concatenate([*parts[kind], np.zeros(0)]) for kind in _KINDS)
+    offset = (look * _GOLDEN) % 1.0
     return {
-        "capital": _pack(_quantise(capital, look)),
-        "sums": base64.b64encode(zlib.compress(sums.astype("<f4").tobytes(), 9)).decode(),
+        "capital": _pack(_delta(CAPITAL.write(capital, offset))),
+        "curve": _pack(_delta(CURVE.write(curve, offset))),
+        "sums": _pack(sums.astype("<f4")),
         "counts": [int(value) for value in counts],
     }
 
@@ -50,22 +75,23 @@ def decode(template: State, written: dict[str, Any]) -> State:
     """
     try:
         kept = {
-            "capital": _restore(_unpack(written["capital"])),
-            "sum": np.frombuffer(zlib.decompress(base64.b64decode(written["sums"])), "<f4").astype(float),
+            "capital": CAPITAL.read(np.cumsum(_unpack(written["capital"], "<u2"), dtype=np.uint16)),
+            "curve": CURVE.read(np.cumsum(_unpack(written["curve"], "<u2"), dtype=np.uint16)),
+            "sum": _unpack(written["sums"], "<f4").astype(float),
             "count": np.array(written["counts"], float),
         }
     except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
         raise InputError(
             f"evidence.state: cannot be read ({error}): pass on what the last evaluation returned"
         ) from None
-    wanted = {"capital": 0, "sum": 0, "count": 0}
+    wanted = dict.fromkeys(_KINDS, 0)
     kinds = []
     for kind, values in leaves(template):
         wanted[kind] += values.size
         kinds.append(kind)
     if any(kept[kind].size != number for kind, number in wanted.items()):
         raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
-    offsets, order = {"capital": 0, "sum": 0, "count": 0}, iter(kinds)
+    offsets, order = dict.fromkeys(_KINDS, 0), iter(kinds)
 
     def read(values: Numeric) -> Numeric:
         kind = next(order)
@@ -76,29 +102,19 @@ def decode(template: State, written: dict[str, Any]) -> State:
     return rebuild(read, template)
 
 
-def _quantise(capital: Array, look: int) -> Numeric:
-    offset = (look * _GOLDEN) % 1.0
-    with np.errstate(invalid="ignore"):
-        steps = np.floor((capital - LOWEST) * STEPS_PER_NAT + offset)
-    steps = np.where(np.isneginf(capital), _NOTHING, np.clip(steps, _NOTHING, _HIGHEST))
-    return steps.astype(np.uint16)
+def _delta(steps: Numeric) -> Numeric:
+    return np.diff(steps, prepend=np.zeros(1, "<u2"))
 
 
-def _restore(steps: Numeric) -> Array:
-    result: Array = np.where(steps == _NOTHING, -np.inf, LOWEST + steps.astype(float) / STEPS_PER_NAT)
-    return result
-
-
-def _pack(steps: Numeric) -> str:
-    delta = np.diff(steps, prepend=steps.dtype.type(0)).astype("<u2")
-    planes = delta.view(np.uint8).reshape(-1, 2).T
+def _pack(values: Numeric) -> str:
+    """Deflate byte by byte place: the high bytes of neighbours are alike."""
+    planes = values.view(np.uint8).reshape(-1, values.itemsize).T
     return base64.b64encode(zlib.compress(np.ascontiguousarray(planes).tobytes(), 9)).decode()
 
 
-def _unpack(text: str) -> Numeric:
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(2, -1)
-    delta = np.ascontiguousarray(planes.T).reshape(-1).view("<u2")
-    return np.cumsum(delta, dtype=np.uint16)
+def _unpack(text: str, kind: str) -> Numeric:
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return np.ascontiguousarray(planes.reshape(np.dtype(kind).itemsize, -1).T).reshape(-1).view(kind)
 
 
 def sealed(stage: str, version: int, looks: int, written: dict[str, Any]) -> Evidence:
@@ -121,6 +137,6 @@ def opened(evidence: Evidence | None, stage: str, version: int) -> dict[str, Any
         )
     if state.get("version") != version:
         raise InputError(
-            f"evidence: is of version {state.get('version')!r}, this judge reads {version}: use the worker that wrote it"
+            f"evidence: is of version {state.get('version')!r}, not {version}: use the worker that wrote it"
         )
     return state

@@ -1,4 +1,4 @@
-"""States are dataclasses of arrays; this walks them: to write them down, to select runs, to leave out a missing look."""
+"""States are dataclasses of arrays: walked to write them down, to select runs, to leave out a missing look."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 
-Kind = Literal["capital", "sum", "count"]
+Kind = Literal["capital", "curve", "sum", "count"]
 Capital = Annotated[Array, "capital"]
 """Log capital: written down in coarse steps."""
+Curve = Annotated[Array, "curve"]
+"""Log-likelihood, at most 0: written down in coarse steps."""
 Sum = Annotated[Array, "sum"]
 """A running sum: written down as a 32-bit float."""
 Count = Annotated[Array, "count"]
@@ -35,7 +37,8 @@ def _fields(state_type: Any) -> tuple[tuple[str, Kind | None], ...]:
 
 def leaves(state: Any) -> Iterator[tuple[Kind, Numeric]]:
     """The arrays of a state with their kinds, in a fixed order."""
-    for name, kind in _fields(type(state)):
+    state_type: Any = type(state)
+    for name, kind in _fields(state_type):
         value = getattr(state, name)
         if kind is not None:
             yield kind, value
@@ -50,8 +53,8 @@ def leaves(state: Any) -> Iterator[tuple[Kind, Numeric]]:
 def rebuild(function: Callable[..., Numeric], state: State, *others: State) -> State:
     """The same state with ``function(array, *arrays of the others)`` for every array."""
     changes: dict[str, Any] = {}
-    kind_of_state: Any = type(state)
-    for name, kind in _fields(kind_of_state):
+    state_type: Any = type(state)
+    for name, kind in _fields(state_type):
         values = [getattr(one, name) for one in (state, *others)]
         if kind is not None:
             changes[name] = function(*values)
