@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -208,6 +209,8 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # The default pool has a handful of threads: queries of slow metric stores would hold back the writes of a rollback.
+    loop.set_default_executor(ThreadPoolExecutor(ACTIVITY_SLOTS, thread_name_prefix="coalmine"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = await connect(settings)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import fmean, median
 
+from pydantic import TypeAdapter
 from temporalio import activity
 
 from activities.failures import translate_errors
 from activities.ledgers.base import LedgerStore
 from activities.ledgers.registry import open_ledger
+from coalmine.errors import LedgerCorrupt
 from coalmine.records import (
     READ_HISTORY,
     WRITE_LEDGER,
     HistoryRequest,
     LedgerEntry,
     LedgerWrite,
+    MetricCounts,
     ServiceHistory,
     Written,
 )
@@ -24,6 +31,8 @@ HISTORY_AGE = timedelta(days=30)
 """Older looks say little about how noisy a service is now."""
 HISTORY_LOOKS = 5_000
 """Looks that are read at most, the newest first."""
+CATCH_UP = 3.0
+"""Times the usual length from which on a look's window is one that caught up."""
 
 
 class LedgerActivities:
@@ -56,7 +65,7 @@ class LedgerActivities:
             book = _book(request.environment, request.service, request.region)
             since = request.now - HISTORY_AGE
             looks = await self._store(request.ledger).promoted_looks(book, since, HISTORY_LOOKS)
-        return await _summarise(looks, request)
+            return await asyncio.to_thread(_summarise, looks, request)
 
     def _store(self, ledger: Ledger) -> LedgerStore:
         key = ledger.model_dump_json()
@@ -69,5 +78,42 @@ def _book(environment: str, service: str, region: str | None) -> str:
     return "/".join(part for part in (environment, service, region) if part)
 
 
-async def _summarise(looks: list[LedgerEntry], request: HistoryRequest) -> ServiceHistory:
-    raise NotImplementedError
+def _summarise(looks: Sequence[LedgerEntry], request: HistoryRequest) -> ServiceHistory:
+    """Hand the counts of looks that compared two arms to the statistics."""
+    from coalmine.analysis import summarise_history
+
+    read = [_past_look(entry) for entry in looks if entry.data.get("stage", "compare") == "compare"]
+    if not read:
+        return ServiceHistory(looks=0)
+    usual = median(look.seconds for look in read)
+    # A window that caught up after an outage is no sample of the noise of a look.
+    read = [look for look in read if look.seconds <= CATCH_UP * usual]
+    return summarise_history(
+        [look.counts for look in read],
+        fmean(look.seconds for look in read),
+        request.metrics,
+        since=read[0].at,
+        until=read[-1].at,
+    )
+
+
+@dataclass(frozen=True)
+class _PastLook:
+    at: datetime
+    seconds: float
+    counts: list[MetricCounts]
+
+
+_COUNTS = TypeAdapter(list[MetricCounts])
+
+
+def _past_look(entry: LedgerEntry) -> _PastLook:
+    where = f"{entry.rollout_id} #{entry.sequence}"
+    try:
+        seconds = float(entry.data["seconds"])
+        counts = _COUNTS.validate_python(entry.data["counts"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerCorrupt(f"{where}: a look without readable counts and seconds ({error!r})") from None
+    if not seconds > 0:
+        raise LedgerCorrupt(f"{where}: data.seconds is {seconds:g}: a look lasts longer than nothing")
+    return _PastLook(entry.at, seconds, counts)
