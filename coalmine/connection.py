@@ -146,6 +146,10 @@ def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> C
     text = _first_line(error)
     if "no poller seen" in text:
         return TemporalUnavailable(no_worker(about))
+    if "Workflow Task in failed state" in text:
+        return TemporalUnavailable(
+            f"{about}: a worker takes its tasks but cannot carry them out: its log and coalmine history tell why"
+        )
     if error.status is RPCStatusCode.NOT_FOUND:
         if "amespace" in text:
             return TemporalUnavailable(

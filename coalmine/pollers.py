@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, WorkerVersioningMode
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
@@ -18,6 +18,7 @@ from coalmine.records import TASK_QUEUE
 FRESH = timedelta(seconds=90)
 """A poll waits up to a minute at the server; a poller not seen for longer than this is gone."""
 _CALL = timedelta(seconds=5)
+_VERSIONED = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
 _KINDS = {
     "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     "activities": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
@@ -52,7 +53,9 @@ async def pollers(client: Client, task_queue: str, kind: str) -> list[Poller]:
     for info in answer.pollers:
         seen = info.last_access_time.ToDatetime(tzinfo=UTC)
         if seen >= oldest:
-            build = info.deployment_options.build_id or info.worker_version_capabilities.build_id
+            # An unversioned worker sends a hash of its code as build id; it pins nothing.
+            versioned = info.deployment_options.worker_versioning_mode == _VERSIONED
+            build = info.deployment_options.build_id if versioned else ""
             found.append(Poller(task_queue=task_queue, kind=kind, identity=info.identity, seen_at=seen, build_id=build))
     return found
 
