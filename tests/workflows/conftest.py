@@ -1,4 +1,8 @@
-"""A rollout on a server whose time skips, in a scripted world, driven by the test."""
+"""A rollout in a scripted world, driven by the test: on a server whose time skips, or on a dev server in real time.
+
+The time-skipping server never ends a workflow task that cancels an activity which ends at the same moment; what races
+belongs on the dev server.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.enums.v1 import EventType, IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import (
     Client,
@@ -24,6 +28,7 @@ from temporalio.client import (
 )
 from temporalio.common import RawValue, WorkflowIDConflictPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -41,7 +46,8 @@ from coalmine.records import (
     Submission,
     canary_id,
 )
-from tests.workflows.world import World, make_submission
+from coalmine.spec.canary import CanarySpec
+from tests.workflows.world import World, make_spec, make_submission
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.messages import OneInput
@@ -58,7 +64,11 @@ class Rollout:
     world: World
     sleep: Callable[[float], Awaitable[None]]
     """Let this many seconds of the server's time pass."""
+    now: Callable[[], Awaitable[datetime]]
+    """The server's time."""
     id: str = "canary/test/checkout"
+    tick: float = 2
+    """Seconds of the server's time between two looks at the status."""
     handle: WorkflowHandle[Any, RolloutReport] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,10 +126,13 @@ class Rollout:
         """An update that must be refused: its reason."""
         with pytest.raises(WorkflowUpdateFailedError) as failure:
             await self.say(verb, **given)
-        return str(failure.value.cause)
+        cause = failure.value.cause
+        assert isinstance(cause, ApplicationError), cause
+        return cause.message
 
-    async def until(self, met: Callable[[RolloutStatus], bool], step: float = 2) -> RolloutStatus:
+    async def until(self, met: Callable[[RolloutStatus], bool], step: float | None = None) -> RolloutStatus:
         """Let time pass until the status is as wanted."""
+        step = step or self.tick
         status = await self.status()
         for _ in range(PATIENCE):
             if met(status):
@@ -128,7 +141,12 @@ class Rollout:
             status = await self.status()
         raise AssertionError(f"never came: {status.model_dump_json(exclude_defaults=True)}")
 
-    async def reach(self, phase: Phase, step: float = 2) -> RolloutStatus:
+    async def sleep_until(self, moment: datetime | None, before: float = 0) -> None:
+        """Let time pass up to a moment, or some seconds before it."""
+        assert moment is not None
+        await self.sleep(max((moment - await self.now()).total_seconds() - before, 0))
+
+    async def reach(self, phase: Phase, step: float | None = None) -> RolloutStatus:
         """Let time pass until the rollout is in a phase."""
         return await self.until(lambda status: status.phase is phase, step)
 
@@ -149,20 +167,21 @@ class Rollout:
             await asyncio.sleep(0.01)
         raise AssertionError(f"never came: {status.model_dump_json(exclude_defaults=True)}")
 
-    async def end(self, step: float = 30) -> None:
+    async def end(self, step: float | None = None) -> None:
         """Let time pass until the workflow has ended, in whatever way."""
+        step = step or self.tick * 15
         for _ in range(PATIENCE):
             if (await self.handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
                 return
             await self.sleep(step)
         raise AssertionError(f"never ended: {(await self.status()).model_dump_json(exclude_defaults=True)}")
 
-    async def result(self, step: float = 30) -> RolloutReport:
+    async def result(self, step: float | None = None) -> RolloutReport:
         """Let time pass until the end: the report."""
         await self.end(step)
         return await self.handle.result()
 
-    async def cancelled(self, step: float = 30) -> None:
+    async def cancelled(self, step: float | None = None) -> None:
         """Let time pass until the end, which must be CANCELED."""
         await self.end(step)
         with pytest.raises(WorkflowFailureError) as failure:
@@ -172,9 +191,21 @@ class Rollout:
     async def events(self) -> list[str]:
         """Types of the history's events."""
         history = await self.handle.fetch_history()
-        from temporalio.api.enums.v1 import EventType
-
         return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
+
+
+def quick(**changes: Any) -> CanarySpec:
+    """A spec for real time: looks every second, three seconds a step."""
+    policy = {"look": "1s", **changes.pop("policy", {})}
+    return make_spec(
+        **{
+            "steps": [{"weight": 10, "for": "3s"}, {"weight": 50, "for": "3s"}],
+            "policy": policy,
+            "promotion": {"bake": "2s", "rollback_window": "3s"},
+            "sources": {"prometheus": {"url": "http://127.0.0.1:9090", "scrape": "100ms", "flush": "100ms"}},
+            **changes,
+        }
+    )
 
 
 async def add_search_attributes(client: Client) -> None:
@@ -231,4 +262,18 @@ async def rollout(env: WorkflowEnvironment, world: World) -> AsyncIterator[Rollo
     async with AsyncExitStack() as stack:
         for worker in workers(env.client, world):
             await stack.enter_async_context(worker)
-        yield Rollout(env.client, world, sleep)
+        yield Rollout(env.client, world, sleep, env.get_current_time)
+
+
+@pytest.fixture
+async def live(temporal_client: Client, world: World) -> AsyncIterator[Rollout]:
+    """The same on the dev server: real time, and races as they are."""
+    world.client = temporal_client
+
+    async def now() -> datetime:
+        return datetime.now(UTC)
+
+    async with AsyncExitStack() as stack:
+        for worker in workers(temporal_client, world):
+            await stack.enter_async_context(worker)
+        yield Rollout(temporal_client, world, asyncio.sleep, now, tick=0.05)

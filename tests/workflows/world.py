@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from temporalio import activity
@@ -36,6 +37,7 @@ from coalmine.records import (
     MetricCounts,
     MetricVerdict,
     NotifyRequest,
+    ProxyState,
     RouteCheckRequest,
     RouteChecks,
     RouteRequest,
@@ -109,11 +111,34 @@ class World:
     """(look, stage) -> what the judge finds."""
     collect_gate: asyncio.Event | None = None
     """When set, collecting hangs until it is."""
+    collecting: int = 0
     shift_gate: asyncio.Event | None = None
+    shift_gate_above: float = -1
+    """Shifts of the canary above this weight hang until the gate is set."""
+    shifting: int = 0
+    read_gate: asyncio.Event | None = None
+    reading: int = 0
+    ban_gate: asyncio.Event | None = None
+    banning: int = 0
+    failing_verdict: bool = False
+    """Guardrails fail, though the judge is not sure of harm."""
     silent: bool = False
     """Collecting answers no_data."""
+    silent_metrics: set[str] = field(default_factory=set)
+    silence_is_a_finding: bool = True
+    """The judge answers no_data when a metric has none (not so for signals alone)."""
     collect_error: str = ""
     shift_errors: list[ApplicationError] = field(default_factory=list)
+    shift_failing: str = ""
+    """Every shift fails with an error of this type."""
+    shift_failing_final: bool = False
+    shown_wrong: int = 0
+    """So many shifts more read back wrong."""
+    stuck_proxies: int = 0
+    """So many proxies show the canary at 10 % for ever."""
+    evaluate_error: ApplicationError | None = None
+    notify_error: ApplicationError | None = None
+    hook_gate: asyncio.Event | None = None
     read_errors: list[ApplicationError] = field(default_factory=list)
     hook_errors: dict[str, list[ApplicationError]] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=lambda: [Check(ok=True, name="router", reason="capable")])
@@ -165,6 +190,9 @@ class World:
     @activity.defn(name="read_route")
     async def read_route(self, request: RouteRequest) -> RouteState:
         """The route."""
+        if self.read_gate is not None:
+            self.reading += 1
+            await until_set(self.read_gate)
         if self.read_errors:
             raise self.read_errors.pop(0)
         return self.state()
@@ -179,47 +207,55 @@ class World:
         """Apply with the fencing rules of the contract."""
         if self.shift_errors:
             raise self.shift_errors.pop(0)
-        if self.shift_gate is not None:
-            while not self.shift_gate.is_set():
-                activity.heartbeat()
-                await asyncio.sleep(0.02)
+        if self.shift_failing:
+            raise ApplicationError("no", type=self.shift_failing, non_retryable=self.shift_failing_final)
+        if self.shift_gate is not None and request.weights.get("checkout-v2", 0) > self.shift_gate_above:
+            self.shifting += 1
+            await until_set(self.shift_gate)
         same = request.generation == self.generation and request.weights == self.route
         if not same:
             if request.generation <= self.generation:
-                raise ApplicationError(
-                    f"the route is at {self.generation}", type="StaleGeneration", non_retryable=True
-                )
+                raise ApplicationError(f"the route is at {self.generation}", type="StaleGeneration", non_retryable=True)
             self.route, self.generation = dict(request.weights), request.generation
             self.writes.append(Write(dict(request.weights), request.generation))
-        return self.state()
+        shown = self.state()
+        if self.shown_wrong:
+            self.shown_wrong -= 1
+            shown.weights = {"checkout-v1": 90.0, "checkout-v2": 10.0}
+        stuck = {"checkout-v1": 90.0, "checkout-v2": 10.0}
+        shown.proxies = [ProxyState(proxy=f"p{n}", weights=stuck) for n in range(self.stuck_proxies)]
+        return shown
 
     @activity.defn(name="collect")
     async def collect(self, request: CollectRequest) -> Collected:
         """Counts of the window, and a note of which window it was."""
         if self.collect_gate is not None:
-            while not self.collect_gate.is_set():
-                activity.heartbeat()
-                await asyncio.sleep(0.02)
+            self.collecting += 1
+            await until_set(self.collect_gate)
         if self.collect_error:
             raise ApplicationError(self.collect_error, type="SourceUnreachable", non_retryable=True)
         if self.silent:
             counts = [MetricCounts(metric=m.name, status="no_data", reason="no series") for m in request.metrics]
             return Collected(metrics=counts, window=request.window)
-        for metric in request.metrics:
-            self.windows.setdefault(metric.name, []).append(request.window)
         arm = ArmCounts(total=self.rate, events=1)
-        both = [
-            MetricCounts(metric=m.name, canary=arm, baseline=arm if request.compare else None) for m in request.metrics
-        ]
+        both = []
+        for metric in request.metrics:
+            if metric.name in self.silent_metrics:
+                both.append(MetricCounts(metric=metric.name, status="no_data", reason="no series"))
+                continue
+            self.windows.setdefault(metric.name, []).append(request.window)
+            both.append(MetricCounts(metric=metric.name, canary=arm, baseline=arm if request.compare else None))
         return Collected(metrics=both, window=request.window)
 
     @activity.defn(name="evaluate")
     async def evaluate(self, request: EvaluateRequest) -> Evaluation:
         """What the script says; no data is always no data."""
+        if self.evaluate_error is not None:
+            raise self.evaluate_error
         self.evaluations.append(request)
         looks = (request.evidence.looks if request.evidence else 0) + 1
         finding, reason = self.judge(len(self.evaluations), request.stage)
-        silent = [counts for counts in request.counts if counts.status == "no_data"]
+        silent = [counts for counts in request.counts if counts.status == "no_data" and self.silence_is_a_finding]
         if silent and finding is not Finding.HARM:
             finding, reason = Finding.NO_DATA, silent[0].reason
         failing = finding in (Finding.HARM, Finding.CRASH)
@@ -230,7 +266,7 @@ class World:
                 verdict="no_data"
                 if finding is Finding.NO_DATA
                 else "fail"
-                if failing
+                if failing or self.failing_verdict
                 else "pass"
                 if finding is Finding.NO_HARM
                 else "inconclusive",
@@ -265,6 +301,9 @@ class World:
     async def ask_fleet(self, request: FleetRequest) -> Done:
         """Answer admission by signal, as the fleet does; keep bans."""
         if request.verb == "ban":
+            if self.ban_gate is not None:
+                self.banning += 1
+                await until_set(self.ban_gate)
             self.bans[request.version] = Ban(service=request.service, version=request.version, reason=request.reason)
         if request.verb == "admit" and not self.fleet_silent:
             assert self.client is not None
@@ -278,6 +317,8 @@ class World:
     @activity.defn(name="notify")
     async def notify(self, request: NotifyRequest) -> Done:
         """Hear it."""
+        if self.notify_error is not None:
+            raise self.notify_error
         self.notices.append(request)
         return Done()
 
@@ -285,10 +326,19 @@ class World:
     async def run_hook(self, request: HookRequest) -> Done:
         """Answer yes, or what the script says."""
         self.hooks.append(request)
+        if self.hook_gate is not None:
+            await until_set(self.hook_gate)
         errors = self.hook_errors.get(request.hook)
         if errors:
             raise errors.pop(0)
         return Done(detail="200")
+
+
+async def until_set(gate: asyncio.Event) -> None:
+    """Hang as an activity does that beats; a cancellation ends it with the next beat."""
+    while not gate.is_set():
+        activity.heartbeat()
+        await asyncio.sleep(0.02)
 
 
 def seconds(window: Window) -> float:
@@ -298,8 +348,7 @@ def seconds(window: Window) -> float:
 
 def tiles(windows: list[Window]) -> bool:
     """Whether each window starts where the one before it ended."""
-    pairs = zip(windows, windows[1:], strict=False)
-    return all(left.end == right.start for left, right in pairs)
+    return all(left.end == right.start for left, right in pairwise(windows))
 
 
 def epoch(moment: datetime) -> float:
