@@ -103,8 +103,8 @@ def fleet_id(environment: str) -> str:
     return f"fleet/{environment}"
 
 
-def rollout_id(environment: str, service: str, region: str | None, version: str, number: int) -> str:
-    """``<environment>/<service>[/<region>]/<version>/<n>``."""
+def rollout_id(environment: str, service: str, region: str | None, version: str, number: int | str) -> str:
+    """``<environment>/<service>[/<region>]/<version>/<n>``; of a rollout that got no number, ``n`` is its run's id."""
     return "/".join(part for part in (environment, service, region, version, str(number)) if part)
 
 

@@ -163,6 +163,13 @@ class Admission:
             self._add("route", False, f"cannot be read: {failure_reason(error)}")
             return None
 
+    def name_by_run(self) -> None:
+        """Name a rollout that ends before the fleet gave it a number: its record goes to the ledger all the same."""
+        state, spec = self._state, self._state.spec
+        state.rollout_id = rollout_id(
+            spec.environment, spec.service, spec.region, spec.arms.canary.version, state.run_id
+        )
+
     def _check_lock(self) -> None:
         """The workflow's id is the lock of service, environment and region: another one locks nothing (I6)."""
         spec = self._state.spec

@@ -43,12 +43,13 @@ from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
 from workflows.traffic import Traffic
 from workflows.turns import Turns
+from workflows.versioning import when_versioned
 
 SUBMISSION_LIMIT = timedelta(minutes=1)
 """How long a workflow that was started without a release waits for one to be submitted."""
 
 
-@workflow.defn(name="Canary", versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn(name="Canary", versioning_behavior=when_versioned(VersioningBehavior.PINNED))
 class Canary(Reception):
     """One rollout; its id is the lock of service, environment and region (I6)."""
 
@@ -362,6 +363,8 @@ class Canary(Reception):
 
     async def _close(self) -> None:
         """Hand the rest of the record over, and be done."""
+        if not self._rollout.rollout_id:
+            self._admission.name_by_run()
         complete = await self._diary.flush()
         if not complete:
             backlog = len(self._rollout.backlog)
@@ -398,6 +401,8 @@ class Canary(Reception):
         state = self._rollout
         if not state.urgent:
             return True
+        state.unmet = ["the ledger has not taken the record yet"]
+        self._diary.show()
         left = (state.next_look or workflow.now()) - workflow.now()
         try:
             await workflow.wait_condition(
@@ -406,7 +411,6 @@ class Canary(Reception):
                 timeout_summary="waiting for the ledger before advancing",
             )
         except TimeoutError:
-            state.unmet = ["the ledger has not taken the record yet"]
             return False
         return not self._is_ordered()
 
