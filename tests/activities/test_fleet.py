@@ -50,6 +50,6 @@ async def test_the_fleet_is_started_once_and_hears_every_request(temporal_client
 
 async def test_a_server_that_refuses_is_worth_a_retry(temporal_env: TemporalServer) -> None:
     elsewhere = await Client.connect(temporal_env.address, namespace="nowhere", data_converter=pydantic_data_converter)
-    with pytest.raises(ApplicationError, match="fleet/staging was not reached: .*nowhere") as caught:
+    with pytest.raises(ApplicationError, match=r"fleet/staging was not reached: .*nowhere") as caught:
         await ActivityEnvironment().run(FleetActivities(elsewhere).ask_fleet, ban("1.0", "staging"))
     assert (caught.value.type, caught.value.non_retryable) == ("TemporalUnavailable", False)
