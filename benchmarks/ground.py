@@ -146,6 +146,7 @@ class Ground:
             dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
             dev_server_log_level="error",
             dev_server_startup_timeout=timedelta(seconds=30),
+            dev_server_extra_args=["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"],
         )
         stack.push_async_callback(temporal.shutdown)
         self.client = temporal.client

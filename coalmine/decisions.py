@@ -51,14 +51,16 @@ def decide(state: RolloutState, now: datetime) -> Decision:
     The order is EVALUATION.md section 4: crash, sample ratio, harm, data, signals, then clock, gates and no harm.
     """
     alarm = _alarm(state, now)
-    if alarm is not None:
+    if alarm is not None and (alarm.action is Action.ROLL_BACK or state.held is None):
         return alarm
+    if state.held is not None:
+        return Decision(Action.CONTINUE, state.finding_reason or state.held.reason, unmet=("a human must resume it",))
     unmet = unmet_conditions(state, now)
     if not unmet:
         if state.stage_is_bake:
             return Decision(Action.PROMOTE, "the bake is over and no absolute limit was violated")
         if state.is_last_step:
-            return Decision(Action.PROMOTE, f"no harm is shown for every guardrail: {state.finding_reason}")
+            return Decision(Action.PROMOTE, state.finding_reason)
         return Decision(Action.ADVANCE, f"time and requests of step {state.step + 1} are met and no guardrail fails")
     overdue = _inconclusive(state, now)
     if overdue is not None:

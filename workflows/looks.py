@@ -62,7 +62,7 @@ class Looks:
         """
         state, now = self._state, workflow.now()
         state.next_look = now + state.spec.policy.look
-        windows = self._windows(now - state.settle(now))
+        windows = self._windows(now - state.settle())
         if not windows:
             return None
         bake = state.stage_is_bake
@@ -83,7 +83,8 @@ class Looks:
         windows: dict[tuple[datetime, datetime], list[Metric]] = defaultdict(list)
         for metric in self._state.spec.metrics:
             start = self._state.collected_until.get(metric.name, end)
-            if start < end:
+            # A window shorter than a scrape may hold no sample at all, which would look like silence.
+            if end - start >= self._state.spec.sources[metric.source].scrape:
                 windows[start, end].append(metric)
         return dict(windows)
 
@@ -113,7 +114,9 @@ class Looks:
     ) -> Evaluation:
         state = self._state
         began = _began(windows, counts)
-        steady = state.share_from is not None and began is not None and state.share_from <= began
+        # Up to a scrape and a flush before a window's start still counts into it.
+        settled = state.share_from + state.settle() if state.share_from is not None else None
+        steady = settled is not None and began is not None and settled <= began
         request = EvaluateRequest(
             judge=state.judge(),
             counts=counts,
@@ -144,7 +147,8 @@ class Looks:
         state.finding, state.finding_reason = evaluation.finding, evaluation.reason
         state.canary_requests += evaluation.canary_requests
         began = _began(windows, counts)
-        if state.step_started is not None and began is not None and began >= state.step_started:
+        settled = state.step_started + state.settle() if state.step_started is not None else None
+        if settled is not None and began is not None and began >= settled:
             # A window that straddles the shift also counted the step before: it is left out, never guessed at.
             state.step_requests += evaluation.canary_requests
         if bake:

@@ -38,7 +38,9 @@ class Traffic:
 
     async def read(self, summary: str) -> RouteState:
         """The route as every proxy shows it."""
-        return await call(READ_ROUTE, RouteRequest(route=self._state.spec.route), ROUTE_READ, summary)
+        spec = self._state.spec
+        backends = [spec.arms.baseline.backend, spec.arms.canary.backend]
+        return await call(READ_ROUTE, RouteRequest(route=spec.route, backends=backends), ROUTE_READ, summary)
 
     async def shift(self, weights: Weights, summary: str) -> None:
         """Write weights and wait until every proxy shows them.
