@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -34,6 +35,7 @@ KEPT_INDEXES = 64
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
 LONGEST_NAME = 120
+_NUMBER = re.compile(r"[0-9A-Za-z-]+")
 
 
 @dataclass
@@ -76,7 +78,7 @@ class FileLedger:
             LedgerError: the rollout is not of this book.
         """
         version, slash, number = rollout_id.removeprefix(f"{book}/").rpartition("/")
-        if not rollout_id.startswith(f"{book}/") or not slash or "/" in version or not number.isdigit():
+        if not rollout_id.startswith(f"{book}/") or not slash or "/" in version or not _NUMBER.fullmatch(number):
             raise LedgerError(f"rollout id {rollout_id!r} is not {book}/<version>/<n>: it has no place in this ledger")
         name = quote(version, safe="._+-~")
         if len(name) > LONGEST_NAME:

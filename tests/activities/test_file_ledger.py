@@ -100,10 +100,19 @@ async def test_any_version_finds_its_file_within_the_book(tmp_path: Path, versio
     assert numbers(await ledger.read(BOOK)) == [1]
 
 
-@pytest.mark.parametrize("rollout", ["", "production/other/1/1", f"{BOOK}/1", f"{BOOK}/1/x", f"{BOOK}/eu/1/1"])
+@pytest.mark.parametrize(
+    "rollout", ["", "production/other/1/1", f"{BOOK}/1", f"{BOOK}/1/", f"{BOOK}/1/.", f"{BOOK}/eu/1/1"]
+)
 async def test_a_rollout_of_another_book_is_refused(tmp_path: Path, rollout: str) -> None:
     with pytest.raises(LedgerError, match="is not production/checkout/<version>/<n>"):
         await FileLedger(tmp_path).append(BOOK, [entry(1, rollout)])
+
+
+async def test_a_rollout_that_got_no_number_has_a_file_too(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path)
+    rollout = f"{BOOK}/1.42.0/01a20632-94ea-7a2e-8f89-7b57fb332e89"
+    assert await ledger.append(BOOK, [entry(1, rollout)]) == 1
+    assert [found.rollout_id for found in await ledger.read(BOOK)] == [rollout]
 
 
 @pytest.mark.parametrize("book", ["../x", "a//b", "a/./b", ""])
