@@ -126,7 +126,7 @@ class _Comparing:
             extension=self._request.extension,
         )
         share = self._request.share
-        split = next((w for w in _by_traffic(self._windows) if not w.missing), None)
+        split = next((w for w in _by_traffic(self._windows) if w.metric.name not in self._missing), None)
         if share is not None and 0.0 < share < 1.0 and split is not None:
             block = looks_per_minute(self._judge)
             self._ratio = self._ratio.add(split.canary.total, split.baseline.total, share, block)

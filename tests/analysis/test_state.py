@@ -1,0 +1,109 @@
+"""Evidence on paper: small, faithful, and refused when damaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from coalmine.analysis.comparison import Comparison
+from coalmine.analysis.metrics import RatioCounts
+from coalmine.analysis.state import CAPITAL, CURVE, decode, encode
+from coalmine.errors import InputError
+from coalmine.records import Evidence
+from tests.analysis.looks import (
+    bare_size,
+    draw_latency,
+    draw_ratio,
+    errors,
+    fold,
+    histogram,
+    judge,
+    latency,
+    look,
+    objective,
+    ratio,
+)
+
+BOTH = (errors(), latency(objective=objective(0.5, 0.999)))
+
+
+def test_it_stays_below_four_kilobytes() -> None:
+    rng = np.random.default_rng(1)
+    noisy = [
+        [
+            draw_ratio(rng, 0.01 * rng.gamma(2, 0.5), 0.01 * rng.gamma(2, 0.5), 0.3),
+            draw_latency(rng, rng.uniform(0.8, 1.3), 0.3),
+        ]
+        for _ in range(80)
+    ]
+    sizes = [bare_size(one.evidence) for one in fold(judge(*BOTH), noisy, share=0.3)]
+    assert max(sizes) <= 4096
+    wild = []
+    for _ in range(80):
+        n_c, n_b = (int(10 ** rng.uniform(0, 9)) for _ in range(2))
+        buckets = [[int(10 ** rng.uniform(0, 8)) for _ in range(12)] for _ in range(2)]
+        wild.append([ratio(int(n_c * rng.random()), n_c, int(n_b * rng.random()), n_b), histogram(*buckets)])
+    sizes = [bare_size(one.evidence) for one in fold(judge(*BOTH), wild, share=0.3)]
+    assert max(sizes) <= 4096
+
+
+def test_five_thousand_looks_do_not_make_it_grow() -> None:
+    judge_ = judge(errors(), planned=5000)
+    evidence = None
+    rng = np.random.default_rng(2)
+    sizes = []
+    for number in range(1500):
+        evidence = look(judge_, [draw_ratio(rng, 0.01, 0.01)], evidence).evidence
+        if number in (99, 1499):
+            sizes.append(bare_size(evidence))
+    assert sizes[1] < sizes[0] + 100
+
+
+def test_the_future_is_the_same_through_json() -> None:
+    rng = np.random.default_rng(3)
+    judge_ = judge(*BOTH)
+    evidence = fold(judge_, [[draw_ratio(rng, 0.01, 0.008), draw_latency(rng, 1.05)] for _ in range(6)])[-1].evidence
+    through = Evidence.model_validate_json(evidence.model_dump_json())
+    counts = [draw_ratio(rng, 0.01, 0.008), draw_latency(rng, 1.05)]
+    assert look(judge_, counts, evidence) == look(judge_, counts, through)
+
+
+def test_writing_down_costs_hardly_any_evidence_over_many_small_looks() -> None:
+    """Each look says less than a step: without the walking offset all of it would be lost."""
+    core = Comparison(judge(errors(margin=1.0, floor=0.0), planned=600))
+    kept = written = core.start(1, {})
+    rng = np.random.default_rng(4)
+    for number in range(1, 601):
+        counts = [
+            RatioCounts(
+                np.array([20]), rng.binomial(20, 0.02, 1), np.array([180]), rng.binomial(180, 0.01, 1), np.ones(1, bool)
+            )
+        ]
+        kept, written = core.update(kept, counts), core.update(written, counts)
+        written = decode(written, encode(written, number))
+    exact, coarse = (float(core.weigh(state).metrics["errors"].harm[0]) for state in (kept, written))
+    assert coarse == pytest.approx(exact, abs=0.25)
+
+
+@pytest.mark.parametrize("steps", [CAPITAL, CURVE])
+def test_steps_round_trip(steps: object) -> None:
+    assert steps in (CAPITAL, CURVE)
+    values = np.array([-np.inf, -1e9, -29.0, -0.5, 0.0])
+    chosen = CAPITAL if steps is CAPITAL else CURVE
+    read = chosen.read(chosen.write(values, 0.5))
+    assert read[2:] == pytest.approx(values[2:], abs=1 / chosen.per_nat)
+    assert (read[:2] == chosen.below).all()
+
+
+def test_damaged_evidence_is_refused() -> None:
+    evidence = look(judge(), [ratio(1, 10, 1, 90)]).evidence
+    for field, value in (
+        ("capital", "not base64!"),
+        ("sums", "AAAA"),
+        ("counts", [1]),
+        ("counts", None),
+        ("version", 99),
+    ):
+        broken = evidence.model_copy(update={"state": evidence.state | {field: value}})
+        with pytest.raises(InputError, match="evidence"):
+            look(judge(), [ratio(1, 10, 1, 90)], broken)
