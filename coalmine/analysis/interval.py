@@ -17,8 +17,8 @@ def estimate(curve: Array) -> Array:
     Args:
         curve: [..., 41], log-likelihood up to a constant.
     """
-    at = np.clip(curve.argmax(axis=-1), 1, curve.shape[-1] - 2)
-    left, middle, right = (np.take_along_axis(curve, (at + d)[..., None], axis=-1)[..., 0] for d in (-1, 0, 1))
+    at = np.clip(curve.argmax(axis=-1), 1, curve.shape[-1] - 2).astype(np.int64)
+    left, middle, right = (_at(curve, at + step) for step in (-1, 0, 1))
     bend = left - 2.0 * middle + right
     move = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, -1.0), 0.0)
     informative = curve.max(axis=-1) > curve.min(axis=-1)
@@ -49,11 +49,17 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     return np.where(informative, np.exp(low), np.nan), np.where(informative, np.exp(high), np.nan)
 
 
+def _at(values: Array, index: Integers) -> Array:
+    """One value per row, [...], from values [..., K]."""
+    flat = values.reshape(-1, values.shape[-1])
+    result: Array = flat[np.arange(flat.shape[0]), index.reshape(-1)].reshape(index.shape)
+    return result
+
+
 def _crossing(slack: Array, index: Integers, side: int) -> Array:
     """Where ``slack`` falls to zero between grid point ``index`` and its neighbour on ``side``."""
-    neighbour = np.clip(index + side, 0, slack.shape[-1] - 1)
-    here = np.take_along_axis(slack, index[..., None], axis=-1)[..., 0]
-    there = np.take_along_axis(slack, neighbour[..., None], axis=-1)[..., 0]
+    neighbour = np.clip(index + side, 0, slack.shape[-1] - 1).astype(np.int64)
+    here, there = _at(slack, index), _at(slack, neighbour)
     part = np.where(neighbour == index, 0.0, np.clip(here / np.where(here > there, here - there, 1.0), 0.0, 1.0))
     result: Array = _LOG_RATIOS[index] + side * part * _STEP
     return result

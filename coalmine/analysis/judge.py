@@ -15,7 +15,7 @@ from coalmine.analysis.findings import Case, conclude, leading
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioMetric, RatioState
 from coalmine.analysis.readings import Reading, read_latency, read_ratio
 from coalmine.analysis.sample_ratio import SampleRatio
-from coalmine.analysis.sentences import number, percent, times
+from coalmine.analysis.sentences import times
 from coalmine.analysis.starvation import silence
 from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
@@ -49,7 +49,7 @@ class _Comparing:
         written = opened(request.evidence, "compare", _VERSION)
         self._due: dict[str, float] = dict(written.get("due", {}))
         self._state = self._restored(written)
-        self._ratio = _read_sample_ratio(written.get("split"), self._state.looks)
+        self._ratio = SampleRatio.read(written.get("split"))
         self._missing: dict[str, str] = {}
         self._fold()
 
@@ -83,7 +83,7 @@ class _Comparing:
             harmful=harmful,
             signals=signalling,
             unsure=self._unsure(harmful, readings, weighed),
-            sample_ratio=self._mismatch(),
+            sample_ratio=self._ratio.complaint(),
         )
         finding, reason = conclude(case)
         return Evaluation(
@@ -218,16 +218,6 @@ class _Comparing:
             )
         return f"the service's noise is not known yet and {why}: a human decides"
 
-    def _mismatch(self) -> str:
-        ratio = self._ratio
-        if not ratio.tests or not ratio.mismatch():
-            return ""
-        total = float((ratio.canary + ratio.baseline)[0])
-        return (
-            f"the sample ratio is off: the canary got {percent(ratio.seen)} of {number(total)} requests "
-            f"instead of {percent(ratio.share)}, so the comparison is invalid (alpha 0.1 %)"
-        )
-
     def _written(self) -> Evidence:
         state = self._state
         bounds = {
@@ -244,7 +234,7 @@ class _Comparing:
                 "spent": state.spent,
                 "bounds": bounds,
                 "due": self._due,
-                "split": _write_sample_ratio(self._ratio, state.looks),
+                "split": self._ratio.written(state.looks),
             },
         )
 
@@ -292,13 +282,3 @@ def _requests(windows: list[MetricWindow]) -> int:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
-
-
-def _write_sample_ratio(state: SampleRatio, look: int) -> dict[str, Any]:
-    return encode(state, look) | {"share": state.share, "tests": state.tests}
-
-
-def _read_sample_ratio(written: dict[str, Any] | None, looks: int) -> SampleRatio:
-    if not written or not looks:
-        return SampleRatio.start()
-    return decode(SampleRatio.start(float(written["share"]), int(written["tests"])), written)

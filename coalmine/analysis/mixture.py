@@ -59,7 +59,8 @@ def log_evidence(log_capital: Array, log_prior: Array, rung: Integers, unspent: 
         rung: index into the ladder, [...].
         unspent: cash not yet invested.
     """
-    chosen = np.take_along_axis(log_capital, rung[..., None, None], axis=-2)[..., 0, :] + log_prior
+    flat = log_capital.reshape(-1, *log_capital.shape[-2:])
+    chosen = flat[np.arange(flat.shape[0]), rung.reshape(-1)].reshape(*rung.shape, -1) + log_prior
     result: Array = np.logaddexp(log_sum(chosen), np.log(max(unspent, 1e-300)))
     return result
 

@@ -8,11 +8,14 @@ alpha / (k (k + 1)), so that all of them together stay below alpha.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import betaln
 
 from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.sentences import number, percent
+from coalmine.analysis.state import decode, encode
 from coalmine.analysis.trees import Count
 
 ALPHA = 0.001
@@ -46,6 +49,27 @@ class SampleRatio:
         noise = state.noise.add(t, v, v, block, np.ones(1, bool))
         noise = noise.remember(noise.phi(_COLD, np.ones(1), np.ones(1)), np.ones(1, bool))
         return replace(state, canary=state.canary + canary, baseline=state.baseline + baseline, noise=noise)
+
+    def written(self, look: int) -> dict[str, Any]:
+        """The state as JSON."""
+        return encode(self, look) | {"share": self.share, "tests": self.tests}
+
+    @staticmethod
+    def read(written: dict[str, Any] | None) -> SampleRatio:
+        """What ``written`` wrote; a fresh state for None."""
+        if not written:
+            return SampleRatio.start()
+        return decode(SampleRatio.start(float(written["share"]), int(written["tests"])), written)
+
+    def complaint(self) -> str:
+        """What is wrong with the sample ratio, in a sentence; empty when nothing is."""
+        if not self.tests or not self.mismatch():
+            return ""
+        total = float((self.canary + self.baseline)[0])
+        return (
+            f"the sample ratio is off: the canary got {percent(self.seen)} of {number(total)} requests "
+            f"instead of {percent(self.share)}, so the comparison is invalid (alpha {percent(ALPHA)})"
+        )
 
     @property
     def seen(self) -> float:

@@ -51,14 +51,13 @@ def test_releases_without_fault_are_left_alone(weight: float) -> None:
     noisy = [0.005 * rng.gamma(4, 0.25, (RUNS, LOOKS)) for _ in range(2)]
     shock = steady(0.005)
     shock[:, 40:60] = 0.7
-    for number, (canary, baseline, known) in enumerate(
-        [
-            (steady(0.005), steady(0.005), True),
-            (steady(0.005), steady(0.005), False),
-            (shock, shock, False),
-            (*noisy, False),
-        ]
-    ):
+    cases: list[tuple[NDArray[Any], NDArray[Any], bool]] = [
+        (steady(0.005), steady(0.005), True),
+        (steady(0.005), steady(0.005), False),
+        (shock, shock, False),
+        (noisy[0], noisy[1], False),
+    ]
+    for number, (canary, baseline, known) in enumerate(cases):
         harm, _ = run(canary, baseline, weight, known=known, seed=number)
         assert (harm < 10**6).sum() <= 6, number
 
@@ -90,12 +89,17 @@ def test_a_batch_is_the_same_as_its_runs_alone() -> None:
     rng = np.random.default_rng(9)
     core = Comparison(judge(errors()))
     n_c = rng.integers(0, 400, (3, 12))
-    x_c, x_b = rng.binomial(n_c, 0.02), rng.binomial(1800, 0.01, (3, 12))
+    n_b = np.full((3, 12), 1800)
+    x_c, x_b = rng.binomial(n_c, 0.02), rng.binomial(n_b, 0.01)
     present = rng.random((3, 12)) < 0.8
     batch = core.start(3, {})
     alone = [core.start(1, {}) for _ in range(3)]
     for number in range(12):
-        at = (n_c[:, number], x_c[:, number], np.full(3, 1800), x_b[:, number], present[:, number])
-        batch = core.update(batch, [RatioCounts(*at)])
-        alone = [core.update(one, [RatioCounts(*(v[i : i + 1] for v in at))]) for i, one in enumerate(alone)]
+
+        def at(runs: slice, number: int = number) -> RatioCounts:
+            arms = n_c[runs, number], x_c[runs, number], n_b[runs, number], x_b[runs, number]
+            return RatioCounts(*arms, present[runs, number])
+
+        batch = core.update(batch, [at(slice(None))])
+        alone = [core.update(one, [at(slice(i, i + 1))]) for i, one in enumerate(alone)]
     assert core.weigh(batch).harm == pytest.approx([core.weigh(one).harm[0] for one in alone], abs=1e-9)

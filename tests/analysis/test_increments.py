@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp
 from scipy.stats import nchypergeom_fisher
 
@@ -16,6 +16,12 @@ from coalmine.analysis.grids import CURVE_RATIOS, FLOOR_RATIOS, HARM_RATIOS, NO_
 from coalmine.analysis.increments import curve, one_sample
 
 RATIOS = np.array([1 / 30, 0.3, 1.0, 1.1, 1.5, 5.0, 40.0, 440.0])
+
+
+def of_one(
+    x_c: ArrayLike, n_c: ArrayLike, x_b: ArrayLike, n_b: ArrayLike, ratios: NDArray[Any] = RATIOS
+) -> NDArray[Any]:
+    return curve(np.array(x_c), np.array(n_c), np.array(x_b), np.array(n_b), ratios)
 
 
 def support(n_c: int, n_b: int, e: int) -> NDArray[Any]:
@@ -77,7 +83,7 @@ def test_the_saddlepoint_is_as_good_beyond_the_exact_sum(n_c: int, n_b: int, e: 
     [(0, 10, 0, 90), (10, 10, 90, 90), (3, 10, 0, 0), (0, 0, 5, 90), (0, 0, 0, 0)],
 )
 def test_a_window_that_says_nothing_is_no_bet(x_c: int, n_c: int, x_b: int, n_b: int) -> None:
-    at = curve(*(np.array(value) for value in (x_c, n_c, x_b, n_b)), RATIOS)
+    at = of_one(x_c, n_c, x_b, n_b)
     assert (at == 0.0).all()
 
 
@@ -85,16 +91,13 @@ def test_a_window_that_says_nothing_is_no_bet(x_c: int, n_c: int, x_b: int, n_b:
 @settings(max_examples=60, deadline=None)
 def test_swapping_the_arms_turns_the_ratio_round(x_c: int, x_b: int, more_c: int, more_b: int) -> None:
     n_c, n_b = x_c + more_c, x_b + more_b
-    ours = curve(*(np.array(value) for value in (x_c, n_c, x_b, n_b)), RATIOS)
-    swapped = curve(*(np.array(value) for value in (x_b, n_b, x_c, n_c)), 1.0 / RATIOS)
+    ours = of_one(x_c, n_c, x_b, n_b)
+    swapped = of_one(x_b, n_b, x_c, n_c, 1.0 / RATIOS)
     assert ours - ours[2] == pytest.approx(swapped - swapped[2], abs=1e-6, rel=1e-6)
 
 
 def test_windows_add_up_for_the_binomial_and_nearly_for_two_arms() -> None:
-    whole, half = (
-        curve(np.array(x), np.array(n), np.array(y), np.array(m), CURVE_RATIOS)
-        for x, n, y, m in ((40, 4000, 44, 8000), (20, 2000, 22, 4000))
-    )
+    whole, half = (of_one(x, n, y, m, CURVE_RATIOS) for x, n, y, m in ((40, 4000, 44, 8000), (20, 2000, 22, 4000)))
     centred = [values - values.max() for values in (whole, 2 * half)]
     near = centred[0] > -20
     # Splitting a window conditions on one total more: a little information is lost, never gained.
@@ -118,7 +121,7 @@ def test_one_sample_e_values_average_to_one_at_the_null_and_less_below() -> None
 def test_huge_counts_stay_finite() -> None:
     big = 10**9
     for x_c, x_b in ((5, 5), (10**8, 10**8), (big - 1, big), (big, 0), (0, big), (3, big)):
-        at = curve(np.array(x_c), np.array(big), np.array(x_b), np.array(big), np.append(RATIOS, 4000.0))
+        at = of_one(x_c, big, x_b, big, np.append(RATIOS, 4000.0))
         assert np.isfinite(at).all(), (x_c, x_b)
 
 
@@ -128,5 +131,5 @@ def test_leading_axes_are_a_batch() -> None:
     x_c, x_b = rng.binomial(n_c, 0.02), rng.binomial(n_b, 0.02)
     batch = curve(x_c, n_c, x_b, n_b, RATIOS)
     for place in np.ndindex(4, 3):
-        alone = curve(*(np.array(values[place]) for values in (x_c, n_c, x_b, n_b)), RATIOS)
+        alone = of_one(x_c[place], n_c[place], x_b[place], n_b[place])
         assert batch[place] == pytest.approx(alone, abs=1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -257,7 +258,8 @@ def test_the_sample_ratio_begins_anew_with_each_weight() -> None:
 
 
 def test_a_late_fault_is_found_in_a_new_step_in_the_plan_and_beyond_it() -> None:
-    for options in ({}, {"new_step": True}, {"extension": True}):
+    every: list[dict[str, Any]] = [{}, {"new_step": True}, {"extension": True}]
+    for options in every:
         rng = np.random.default_rng(14)
         plan = judge(history=history())
         evaluations = fold(plan, [[draw_ratio(rng, 0.005, 0.005)] for _ in range(50)])

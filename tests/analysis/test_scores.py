@@ -48,7 +48,9 @@ def test_e_values_average_to_one_when_the_arms_are_alike(canary: int) -> None:
     [([0, 0, 0], [5, 3, 1]), ([5, 3, 1], [5, 3, 1]), ([0, 0, 0], [0, 0, 0]), ([4, 0, 0], [9, 0, 0])],
 )
 def test_nothing_to_compare_is_no_bet(canary: list[int], pooled: list[int]) -> None:
-    increments, score, variance = tilt_increments(np.array(canary), np.array(pooled), bucket_scores(pooled), TILTS)
+    increments, score, variance = tilt_increments(
+        np.array(canary), np.array(pooled), bucket_scores(np.array(pooled)), TILTS
+    )
     assert increments == pytest.approx(0.0, abs=1e-6)
     assert score == pytest.approx(0.0, abs=1e-6)
     assert variance == pytest.approx(0.0, abs=1e-3)
@@ -56,7 +58,7 @@ def test_nothing_to_compare_is_no_bet(canary: list[int], pooled: list[int]) -> N
 
 def test_one_bucket_and_huge_counts_stay_finite() -> None:
     for canary, pooled in (([7], [20]), ([10**9, 10**9, 1], [2 * 10**9, 2 * 10**9, 10**9])):
-        for values in tilt_increments(np.array(canary), np.array(pooled), bucket_scores(pooled), TILTS):
+        for values in tilt_increments(np.array(canary), np.array(pooled), bucket_scores(np.array(pooled)), TILTS):
             assert np.isfinite(values).all()
 
 
