@@ -32,7 +32,7 @@ SERVICE = "checkout"
 SLOTS = ("checkout-blue", "checkout-green")
 """The backends: a release goes into the slot that has no traffic."""
 FIRST_VERSION = "1.0.0"
-NAMES = ("worker", *SLOTS, "prometheus", "envoy", "temporal")
+NAMES = ("load", "worker", *SLOTS, "prometheus", "envoy", "temporal")
 """In the order they are stopped: what asks before what answers."""
 SCRAPE = 1.0
 _COME_UP = 30.0
