@@ -97,8 +97,6 @@ class Bake:
         limited = [metric for metric in judge.metrics if metric.name in self.limits]
         guards = [metric for metric in judge.metrics if metric.role == "guardrail" and metric.kind == "ratio"]
         self.harm_weights, self.crash_weights = weights(limited, guards)
-        if not self.harm_weights and self.crash_weights:
-            self.crash_weights = {name: 1.0 / len(guards) for name in self.crash_weights}
         self._looks_to_spread = max(2.0, _SPREAD / judge.policy.look)
 
     def start(self, size: int) -> BakeState:

@@ -10,13 +10,13 @@ import numpy as np
 
 from coalmine.analysis import latency
 from coalmine.analysis.bake_judge import evaluate_bake
-from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, known_history, looks_per_minute
+from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, channels_of, looks_per_minute
 from coalmine.analysis.findings import Case, conclude, leading
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioMetric, RatioState
 from coalmine.analysis.readings import Reading, read_latency, read_ratio
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.sentences import times
-from coalmine.analysis.starvation import silence
+from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence, MetricVerdict, VerdictName
@@ -47,7 +47,7 @@ class _Comparing:
         self._core = Comparison(request.judge)
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
         written = opened(request.evidence, "compare", _VERSION)
-        self._due: dict[str, float] = dict(written.get("due", {}))
+        self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
         self._state = self._restored(written)
         self._ratio = SampleRatio.read(written.get("split"))
         self._missing: dict[str, str] = {}
@@ -137,9 +137,10 @@ class _Comparing:
         else:
             seen = (float(state.canary.sum()), float(state.baseline.sum()))
         name = window.metric.name
-        reason, due = silence(window, self._due.pop(name, 0.0), self._request.share, seen)
-        if due:
-            self._due[name] = round(due, 3)
+        due = self._due.pop(name, (0.0, 0.0))
+        reason, due = silence(window, due, self._request.share, self._state.looks, seen)
+        if any(due):
+            self._due[name] = (round(due[0], 3), round(due[1], 3))
         return reason
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -198,7 +199,9 @@ class _Comparing:
         return leading({name: float(weighed.metrics[name].harm[0]) - log(len(names)) for name in names}, total)
 
     def _unsure(self, harmful: list[str], readings: list[Reading], weighed: Verdicts) -> str:
-        if known_history(self._judge) is not None or self._judge.policy.no_history == "roll_back":
+        if self._judge.policy.no_history == "roll_back":
+            return ""
+        if any(channels_of(self._judge, metric) for metric in self._judge.metrics if metric.name in harmful):
             return ""
         found = [reading for name, reading in zip(self._core.names, readings, strict=True) if name in harmful]
         lowest = max((reading.lowest for reading in found), default=0.0)
@@ -233,7 +236,7 @@ class _Comparing:
             | {
                 "spent": state.spent,
                 "bounds": bounds,
-                "due": self._due,
+                "due": {name: list(due) for name, due in self._due.items()},
                 "split": self._ratio.written(state.looks),
             },
         )

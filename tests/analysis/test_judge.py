@@ -226,10 +226,24 @@ def test_a_canary_nobody_reaches_is_told_from_low_traffic() -> None:
     assert back.finding is Finding.UNDECIDED
 
 
-def test_a_silent_baseline_is_no_data() -> None:
-    found = look(judge(), [ratio(9, 900, 0, 0)])
+def test_a_silent_baseline_or_no_traffic_at_all_is_no_data() -> None:
+    found = look(judge(), [ratio(9, 900, 0, 0)], share=0.5)
     assert found.finding is Finding.NO_DATA
     assert "the baseline gets no requests" in found.reason
+    assert "no requests in either arm" in look(judge(), [ratio(0, 0, 0, 0)], share=0.5).reason
+    busy = look(judge(), [ratio(0, 90, 0, 90)], share=0.5)
+    assert "no requests in either arm" in look(judge(), [ratio(0, 0, 0, 0)], busy.evidence, share=0.5).reason
+    quiet = look(judge(), [ratio(0, 2, 0, 2)], share=0.5)
+    assert look(judge(), [ratio(0, 0, 0, 0)], quiet.evidence, share=0.5).finding is Finding.UNDECIDED
+
+
+def test_a_metric_the_history_does_not_know_asks_first() -> None:
+    rng = np.random.default_rng(17)
+    both = judge(errors(), latency(margin=1.0), history=history(errors()))
+    looks = [[draw_ratio(rng, 0.005, 0.005, 0.5), draw_latency(rng, slower=1.12, weight=0.5)] for _ in range(12)]
+    evaluations = fold(both, looks)
+    assert first(evaluations, Finding.HARM_UNSURE) is not None
+    assert first(evaluations, Finding.HARM) is None
 
 
 def test_a_wrong_sample_ratio_comes_before_harm_and_a_right_one_never() -> None:
