@@ -21,6 +21,7 @@ from coalmine.records import (
     Phase,
     Record,
     Refusal,
+    RolloutContext,
     RouteState,
     ServiceHistory,
     Submission,
@@ -246,8 +247,16 @@ class RolloutState(Record):
         return next((gate for gate in self.gates if gate.step == index), None)
 
     def waiting_gate(self) -> GateState | None:
-        """The gate that waits for people now."""
-        return next((gate for gate in self.gates if gate.waiting_since is not None and not self.gate_open(gate)), None)
+        """The gate that waits for people now; none once the rollout went past it, by ``promote`` too."""
+        if self.past_gates:
+            return None
+        ahead = (gate for gate in self.gates if gate.step > self.step and gate.waiting_since is not None)
+        return next((gate for gate in ahead if not self.gate_open(gate)), None)
+
+    @property
+    def past_gates(self) -> bool:
+        """All traffic is on the canary, or on its way there."""
+        return self.stage_is_bake or self.phase in (Phase.PROMOTING, Phase.WINDOW)
 
     def gate_open(self, gate: GateState) -> bool:
         """Enough distinct people approved this attempt."""
@@ -258,6 +267,19 @@ class RolloutState(Record):
         """Nothing bars the way to the next step."""
         gate = self.gate_before(self.step + 1)
         return gate is None or self.gate_open(gate)
+
+    def context(self) -> RolloutContext:
+        """Which rollout this is, for the log lines of whatever works for it."""
+        arms = self.spec.arms
+        return RolloutContext(
+            rollout_id=self.rollout_id,
+            service=self.spec.service,
+            environment=self.spec.environment,
+            region=self.spec.region,
+            version=arms.canary.version,
+            step=self.step if self.step >= 0 else None,
+            look=self.looks + 1 if self.next_look is not None else None,
+        )
 
     def judge(self) -> Judge:
         """What the judge needs besides counts."""

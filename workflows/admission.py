@@ -117,6 +117,7 @@ class Admission:
     async def _ask_fleet(self) -> None:
         state, spec = self._state, self._state.spec
         request = FleetRequest(
+            context=state.context(),
             verb="admit",
             environment=spec.environment,
             service=spec.service,
@@ -194,7 +195,10 @@ class Admission:
     async def _check_router(self) -> None:
         spec = self._state.spec
         request = RouteCheckRequest(
-            route=spec.route, arms=spec.arms, weights=[*(step.weight for step in spec.steps), 100.0]
+            context=self._state.context(),
+            route=spec.route,
+            arms=spec.arms,
+            weights=[*(step.weight for step in spec.steps), 100.0],
         )
         try:
             checks = await unless(self._ordered, call(CHECK_ROUTE, request, ROUTE_READ, "check what the router can do"))
@@ -233,6 +237,7 @@ class Admission:
         """
         state, arms = self._state, self._state.spec.arms
         request = HookRequest(
+            context=state.context(),
             url=url,
             hook=name,
             key=f"{state.rollout_id}:{name}",
@@ -251,6 +256,7 @@ class Admission:
         """Read the service's noise once; it is fixed for the whole rollout, so that every look is judged alike."""
         state, spec = self._state, self._state.spec
         request = HistoryRequest(
+            context=state.context(),
             service=spec.service,
             environment=spec.environment,
             region=spec.region,

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         FleetRequest,
         Outcome,
         Phase,
+        RolloutContext,
         RolloutReport,
         RolloutStatus,
         Submission,
@@ -90,6 +91,10 @@ class Canary(Reception):
         if self._journal is None:
             raise AssertionError("no rollout was opened")
         return self._journal
+
+    def log_fields(self) -> RolloutContext:
+        """What the worker's log lines about this workflow say of it."""
+        return self._state.context() if self._state is not None else RolloutContext()
 
     def _is_ordered(self) -> bool:
         return self._rollout.order is not None
@@ -343,6 +348,7 @@ class Canary(Reception):
         """Keep automation from starting this version again; the route is restored already, so this may fail."""
         state, spec = self._rollout, self._rollout.spec
         request = FleetRequest(
+            context=state.context(),
             verb="ban",
             environment=spec.environment,
             service=spec.service,

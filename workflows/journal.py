@@ -179,6 +179,7 @@ class Journal:
         # Entries made before the fleet gave the rollout its number carry it from here on.
         entries = [entry if entry.rollout_id else entry.model_copy(update={"rollout_id": named}) for entry in batch]
         request = LedgerWrite(
+            context=self._state.context(),
             entries=entries,
             ledger=spec.ledger,
             service=spec.service,
@@ -205,7 +206,7 @@ class Journal:
             try:
                 await call(
                     NOTIFY,
-                    NotifyRequest(notification=message, channels=state.spec.notify),
+                    NotifyRequest(notification=message, channels=state.spec.notify, context=state.context()),
                     NOTICE,
                     f"tell: {message.title}",
                 )

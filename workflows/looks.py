@@ -93,6 +93,7 @@ class Looks:
     ) -> list[MetricCounts]:
         spec = self._state.spec
         request = CollectRequest(
+            context=self._state.context(),
             window=window,
             metrics=metrics,
             arms=spec.arms,
@@ -118,6 +119,7 @@ class Looks:
         settled = state.share_from + state.settle() if state.share_from is not None else None
         steady = settled is not None and began is not None and settled <= began
         request = EvaluateRequest(
+            context=state.context(),
             judge=state.judge(),
             counts=counts,
             stage="bake" if bake else "compare",

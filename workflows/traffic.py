@@ -40,7 +40,12 @@ class Traffic:
         """The route as every proxy shows it."""
         spec = self._state.spec
         backends = [spec.arms.baseline.backend, spec.arms.canary.backend]
-        return await call(READ_ROUTE, RouteRequest(route=spec.route, backends=backends), ROUTE_READ, summary)
+        return await call(
+            READ_ROUTE,
+            RouteRequest(route=spec.route, backends=backends, context=self._state.context()),
+            ROUTE_READ,
+            summary,
+        )
 
     async def shift(self, weights: Weights, summary: str) -> None:
         """Write weights and wait until every proxy shows them.
@@ -53,7 +58,9 @@ class Traffic:
         state.written = True
         while True:
             generation = self._take_generation()
-            request = ShiftRequest(weights=weights, generation=generation, route=state.spec.route)
+            request = ShiftRequest(
+                weights=weights, generation=generation, route=state.spec.route, context=state.context()
+            )
             try:
                 shown = await unless(self._ordered, call(SHIFT, request, ROUTE_WRITE, summary))
             except ActivityError as error:
@@ -77,7 +84,7 @@ class Traffic:
         state.restored = False
         state.restore_began = state.restore_began or workflow.now()
         target, generation = state.snapshot.weights, self._take_generation()
-        request = ShiftRequest(weights=target, generation=generation, route=state.spec.route)
+        request = ShiftRequest(weights=target, generation=generation, route=state.spec.route, context=state.context())
         try:
             shown = await self._patiently(call(SHIFT, request, RESTORE, f"restore {_weights(target)}"))
         except ActivityError as error:
