@@ -131,6 +131,8 @@ def _gate_or_reason(state: RolloutState, command: CommandInput) -> tuple[GateSta
                 f"; the gates are {names}" if names else " in this rollout"
             )
         gate = named
+    if state.past_gates:
+        return None, f"gate '{gate.name}' was passed already: the rollout is {state.phase}"
     if gate.step <= state.step:
         return None, f"gate '{gate.name}' was passed already: the rollout is at step {state.step + 1}"
     if command.attempt is not None and command.attempt != gate.attempt:
