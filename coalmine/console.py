@@ -20,6 +20,8 @@ from coalmine.rollout import GateState, RolloutState, approval_of
 PAGE_LIMIT = 3_500
 """Characters of the page: the UI sends it URL-encoded, and a reverse proxy may allow 8 KB."""
 _LOOKS_SHOWN = 6
+_TEXT = 200
+"""Characters of one free text on the page; all of it is in ``status`` and ``decisions``."""
 
 
 def status(state: RolloutState) -> RolloutStatus:
@@ -139,40 +141,54 @@ def headline(state: RolloutState) -> str:
 
 
 def page(state: RolloutState) -> str:
-    """The current details: state, steps, verdicts, looks, unmet conditions, and what can be sent."""
-    parts = [f"## {headline(state)}", _facts(state), _steps(state), _verdicts(state), _looks(state)]
-    if state.unmet and state.phase is not Phase.CLOSED:
-        parts.append("**Not yet:** " + "; ".join(state.unmet))
-    verbs = can_send(state)
-    if verbs:
-        parts.append(
-            "**You can send:** " + " ".join(f"`{verb}`" for verb in verbs) + ' with `{"by": "you", "reason": ""}`'
-        )
-    if state.refused:
-        last = state.refused[-3:]
-        parts.append(
-            "**Refused:**\n" + "\n".join(f"- {r.at:%H:%M:%S} `{r.verb}` {r.by}: {_cell(r.reason, 160)}" for r in last)
-        )
-    text = "\n\n".join(part for part in parts if part)
-    return text if len(text) <= PAGE_LIMIT else text[: PAGE_LIMIT - 2] + " …"
+    """The current details: state, steps, verdicts, looks, unmet conditions, and what can be sent.
+
+    Where all of it is too long, looks and verdicts give way: what can be sent is always there.
+    """
+    top = [f"## {_cell(headline(state), _TEXT)}", _facts(state), _cell(_steps(state), 2 * _TEXT)]
+    bottom = [_unmet(state), _sendable(state), _refused(state)]
+    for looks, verdicts in ((_LOOKS_SHOWN, 20), (3, 20), (1, 10), (0, 5), (0, 0)):
+        text = "\n\n".join(part for part in [*top, _verdicts(state, verdicts), _looks(state, looks), *bottom] if part)
+        if len(text) <= PAGE_LIMIT:
+            return text
+    return text[: PAGE_LIMIT - 2] + " …"
+
+
+def _unmet(state: RolloutState) -> str:
+    if not state.unmet or state.phase is Phase.CLOSED:
+        return ""
+    return "**Not yet:** " + _cell("; ".join(state.unmet), 2 * _TEXT)
+
+
+def _sendable(state: RolloutState) -> str:
+    verbs = " ".join(f"`{verb}`" for verb in can_send(state))
+    return f'**You can send:** {verbs} with `{{"by": "you", "reason": ""}}`' if verbs else ""
+
+
+def _refused(state: RolloutState) -> str:
+    rows = [
+        f"- {refused.at:%H:%M:%S} `{_cell(refused.verb, 40)}` {_cell(refused.by, 40)}: {_cell(refused.reason, 160)}"
+        for refused in state.refused[-3:]
+    ]
+    return "**Refused:**\n" + "\n".join(rows) if rows else ""
 
 
 def _facts(state: RolloutState) -> str:
-    facts = [f"`{state.rollout_id}`" if state.rollout_id else "", f"started by {state.submission.by}"]
+    facts = [f"`{state.rollout_id}`" if state.rollout_id else "", f"started by {_cell(state.submission.by, 80)}"]
     if state.advise:
         facts.append("**advice only: no traffic is shifted**")
     if state.held is not None:
         action = state.spec.policy.held.action.replace("_", " ")
-        facts.append(f"**held**: {state.held.reason}; {action} at {_clock(state.held.deadline)}")
+        facts.append(f"**held**: {_cell(state.held.reason, _TEXT)}; {action} at {_clock(state.held.deadline)}")
     gate = state.waiting_gate()
     if gate is not None:
         wanted = approval_of(state.spec, gate.step)
-        who = ", ".join(wanted.by) or "anyone"
+        who = _cell(", ".join(wanted.by), _TEXT) or "anyone"
         facts.append(f"**gate `{gate.name}` waits** for {wanted.count} of {who} until {_clock(gate.deadline)}")
     if state.reason:
-        facts.append(state.reason)
+        facts.append(_cell(state.reason, _TEXT))
     if state.history_note:
-        facts.append(state.history_note)
+        facts.append(_cell(state.history_note, _TEXT))
     return " · ".join(fact for fact in facts if fact)
 
 
@@ -182,22 +198,24 @@ def _steps(state: RolloutState) -> str:
     return "`" + "  ".join([*shown, ("●" if state.canary_share() >= 100 else "○") + " 100 %"]) + "`"
 
 
-def _verdicts(state: RolloutState) -> str:
-    if not state.verdicts:
+def _verdicts(state: RolloutState, most: int) -> str:
+    if not state.verdicts or not most:
         return ""
     rows = ["| metric | verdict | effect | interval | margin |", "|---|---|---:|---|---:|"]
-    for verdict in state.verdicts:
+    for verdict in state.verdicts[:most]:
         effect = f"×{verdict.effect:.2f}" if verdict.effect is not None else "–"
         interval = f"×{verdict.interval[0]:.2f} … ×{verdict.interval[1]:.2f}" if verdict.interval else "–"
         margin = f"×{verdict.margin:g}" if verdict.margin else "–"
         name = verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)"
         rows.append(f"| {name} | {verdict.verdict} | {effect} | {interval} | {margin} |")
-    return "\n".join(rows) + ("\n\n" + state.finding_reason if state.finding_reason else "")
+    if len(state.verdicts) > most:
+        rows.append(f"| … and {len(state.verdicts) - most} more | | | | |")
+    return "\n".join(rows) + ("\n\n" + _cell(state.finding_reason, _TEXT) if state.finding_reason else "")
 
 
-def _looks(state: RolloutState) -> str:
-    looks = [entry for entry in state.log if entry.kind == "look"][-_LOOKS_SHOWN:]
-    if not looks:
+def _looks(state: RolloutState, most: int) -> str:
+    looks = [entry for entry in state.log if entry.kind == "look"][-most:]
+    if not looks or not most:
         return ""
     rows = ["| look | at | weight | canary requests | decision | why |", "|---:|---|---:|---:|---|---|"]
     rows += [_look_row(entry) for entry in looks]
