@@ -98,17 +98,20 @@ class Rollout:
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
-        return await self.client.execute_update_with_start_workflow(
+        receipt: Receipt = await self.client.execute_update_with_start_workflow(
             "submit", submission, start_workflow_operation=operation, result_type=Receipt
         )
+        return receipt
 
     async def status(self) -> RolloutStatus:
         """The query ``status``."""
-        return await self.handle.query("status", result_type=RolloutStatus)
+        status: RolloutStatus = await self.handle.query("status", result_type=RolloutStatus)
+        return status
 
     async def decisions(self) -> DecisionLog:
         """The query ``decisions``."""
-        return await self.handle.query("decisions", result_type=DecisionLog)
+        log: DecisionLog = await self.handle.query("decisions", result_type=DecisionLog)
+        return log
 
     async def send(self, verb: str, **given: Any) -> None:
         """A signal with a JSON object, by ana unless told."""
@@ -120,7 +123,10 @@ class Rollout:
 
     async def say(self, verb: str, **given: Any) -> CommandReceipt:
         """An update; a refusal raises ``WorkflowUpdateFailedError``."""
-        return await self.handle.execute_update(verb, {"by": "ana", **given}, result_type=CommandReceipt)
+        receipt: CommandReceipt = await self.handle.execute_update(
+            verb, {"by": "ana", **given}, result_type=CommandReceipt
+        )
+        return receipt
 
     async def refused(self, verb: str, **given: Any) -> str:
         """An update that must be refused: its reason."""

@@ -11,7 +11,7 @@ from coalmine.records import Cause, Outcome, Phase
 from tests.workflows.conftest import Rollout
 from tests.workflows.world import HARM, SILENT, UNDECIDED, World, make_spec, make_submission, seconds, tiles
 
-TWO = [
+TWO: list[dict[str, Any]] = [
     {"name": "errors", "kind": "ratio", "source": "prometheus", "template": "envoy", "max": 0.05},
     {"name": "latency", "kind": "latency", "source": "prometheus", "template": "envoy"},
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
@@ -70,7 +71,7 @@ async def test_a_rollback_does_not_wait_for_a_hook(live: Rollout, world: World, 
 
 
 async def test_a_rollback_before_the_first_step(live: Rollout, world: World) -> None:
-    gate = {"approval": {}}
+    gate: dict[str, Any] = {"approval": {}}
     await live.start(make_submission(quick(steps=[{"weight": 10, "for": "3s", "gate": gate}])))
     await live.reach(Phase.GATED)
     await live.send("rollback")
