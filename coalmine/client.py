@@ -28,7 +28,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine import searching, starting
-from coalmine.closed import status_of_closed, status_of_report
+from coalmine.closed import ended, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.fleet_client import ask_fleet
@@ -166,7 +166,7 @@ class Coalmine:
         if described.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW):
             return await self._query(pinned, "status", RolloutStatus)
         try:
-            return await self._query(pinned, "status", RolloutStatus)
+            return ended(described, await self._query(pinned, "status", RolloutStatus))
         except (TemporalUnavailable, RefusedError):
             return status_of_closed(described)
 
@@ -260,8 +260,8 @@ class Coalmine:
     async def _cannot_hear(self, ref: RolloutRef) -> Exception:
         """The error for a command to a workflow that is closed, or never was."""
         status = await self.status(ref)
-        ended = status.outcome or "ended"
-        return RefusedError(f"{status.rollout_id or ref.workflow_id} is closed ({ended}): nothing can be sent to it")
+        how = status.outcome or "ended"
+        return RefusedError(f"{status.rollout_id or ref.workflow_id} is closed ({how}): nothing can be sent to it")
 
     # ---------------------------------------------------------------------------------------- watching
 

@@ -84,3 +84,27 @@ def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )
+
+
+def ended(execution: WorkflowExecution, last: RolloutStatus) -> RolloutStatus:
+    """The last state of a workflow that ended without a report, marked as over where it could not do so itself."""
+    if last.phase is Phase.CLOSED:
+        return last
+    known = status_of_closed(execution)
+    return last.model_copy(
+        update={
+            "phase": Phase.CLOSED,
+            "outcome": known.outcome,
+            "cause": known.cause,
+            "exit": known.exit,
+            "reason": known.reason,
+            "closed_at": known.closed_at,
+            "restored": known.restored,
+            "unmet": [],
+            "can_send": [],
+            "gate": None,
+            "next_look_at": None,
+            "step_ends_at": None,
+            "deadline_at": None,
+        }
+    )

@@ -176,7 +176,7 @@ async def _untaken(client: Client, workflow_id: str, within: timedelta) -> Tempo
         started_by_us = latest.status is WorkflowExecutionStatus.RUNNING and latest.history_length <= 2
         if started_by_us:
             pinned = client.get_workflow_handle(workflow_id, run_id=latest.run_id)
-            await pinned.terminate(f"no worker took it within {seconds}", rpc_timeout=_CALL)
+            await pinned.terminate(reason=f"no worker took it within {seconds}", rpc_timeout=_CALL)
     except RPCError:
         return TemporalUnavailable(f"{workflow_id}: no answer within {seconds}; look at it with: coalmine status")
     if started_by_us:

@@ -207,6 +207,8 @@ class _Reader:
                 self._add(event, "closed", "timed out", failed=True)
             case EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
                 failure = event.workflow_task_failed_event_attributes.failure
+                if not failure.message:
+                    return  # The server closed or reset it; what follows says why.
                 self._add(event, "activity", f"a workflow task failed: {_failure_text(failure)}", failed=True)
             case _:
                 return

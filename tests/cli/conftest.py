@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from temporalio.client import Client
 from coalmine.cli import main
 from coalmine.client import Coalmine, RolloutRef
 from coalmine.connection import settings
+from coalmine.errors import CoalmineError
 from coalmine.preflight import create_missing
-from coalmine.records import RolloutStatus
+from coalmine.records import Phase, RolloutStatus, Verb
 from coalmine.spec.canary import CanarySpec
 from coalmine.worker_settings import WorkerSettings
 from tests.conftest import TemporalServer
 from tests.workflows.world import World, make_spec
 from worker import build_workers
+
+WORKFLOW_ID = "canary/test/checkout"
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,44 @@ class Desk:
     async def serve(self) -> None:
         """Start workers; they end with the test."""
         serving = build_workers(
-            self.client, WorkerSettings(), main=self.world.activities, side=self.world.side_activities
+            self.client,
+            WorkerSettings(drain=timedelta(seconds=1)),
+            main=self.world.activities,
+            side=self.world.side_activities,
         )
         for worker in serving:
             await self._stack.enter_async_context(worker)
 
-    async def until(
-        self, met: Callable[[RolloutStatus], bool], workflow_id: str = "canary/test/checkout"
-    ) -> RolloutStatus:
+    async def retire(self) -> None:
+        """End the workers."""
+        await self._stack.aclose()
+        self._stack = AsyncExitStack()
+
+    @property
+    def ref(self) -> RolloutRef:
+        """The rollout of the specs written here."""
+        return RolloutRef(WORKFLOW_ID)
+
+    def verb(self, name: str) -> Verb:
+        """What can be sent."""
+        return Verb(name)
+
+    async def until_started(self) -> None:
+        """Wait until the workflow answers, for a start that runs beside."""
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await self.coalmine.status(self.ref)
+                except CoalmineError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    async def until(self, met: Callable[[RolloutStatus], bool]) -> RolloutStatus:
         """Wait for a status."""
         async with asyncio.timeout(60):
             while True:
-                status = await self.coalmine.status(RolloutRef(workflow_id))
+                status = await self.coalmine.status(self.ref)
                 if met(status):
                     return status
                 await asyncio.sleep(0.1)
@@ -85,7 +115,7 @@ class Desk:
     async def close(self) -> None:
         """End the workers and whatever rollouts are left."""
         async for left in self.client.list_workflows("ExecutionStatus = 'Running'"):
-            await self.client.get_workflow_handle(left.id, run_id=left.run_id).terminate("the test is over")
+            await self.client.get_workflow_handle(left.id, run_id=left.run_id).terminate(reason="the test is over")
         await self._stack.aclose()
 
 
@@ -114,3 +144,16 @@ async def desk(empty_desk: Desk) -> Desk:
     """A desk with a worker that serves the real workflows."""
     await empty_desk.serve()
     return empty_desk
+
+
+@pytest.fixture
+async def busy_desk(desk: Desk) -> Desk:
+    """A desk with a rollout in its first step, whose next step has a gate."""
+    steps = [{"weight": 10, "for": "10m"}, {"weight": 50, "for": "10m", "gate": {"approval": {"by": ["sre"]}}}]
+    spec = desk.write(steps=steps, policy={"look": "1s"}, people={"sre": ["ana@example.org"]})
+    assert (await desk.type("start", spec)).code == 0
+    await desk.until(lambda status: status.phase is Phase.STEPPING)
+    async with asyncio.timeout(30):
+        while not await desk.coalmine.rollouts():
+            await asyncio.sleep(0.05)  # Visibility lags a little behind.
+    return desk

@@ -1,0 +1,114 @@
+"""Nothing hangs and nothing is lost when no worker runs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+
+from coalmine import client as client_module
+from coalmine import fleet_client
+from coalmine.records import TASK_QUEUE, Phase
+from tests.cli.conftest import Desk
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "CALL_WITHIN", timedelta(seconds=1.5))
+    monkeypatch.setattr(fleet_client, "WITHIN", timedelta(seconds=1))
+
+
+async def test_a_start_is_bounded_and_starts_nothing(empty_desk: Desk) -> None:
+    ran = await empty_desk.type("start", empty_desk.write(), "--start-within", "1s", "-o", "json")
+    assert ran.code == 1
+    assert ran.data["error"]["type"] == "TemporalUnavailable"
+    assert ran.data["error"]["retryable"] is True
+    assert "no worker polls task queue 'coalmine'" in ran.err
+    assert "nothing was started" in ran.err
+    assert [left async for left in empty_desk.client.list_workflows("")] == []
+
+
+async def test_a_start_whose_worker_has_just_gone_is_taken_back(empty_desk: Desk) -> None:
+    # The server still remembers the poller, so the submission is sent; nobody takes it.
+    await empty_desk.serve()
+    await empty_desk.retire()
+    ran = await empty_desk.type("start", empty_desk.write(), "--start-within", "1s")
+    assert ran.code == 1
+    assert "nothing was started" in ran.err
+    described = await empty_desk.client.get_workflow_handle("canary/test/checkout").describe()
+    assert described.status is WorkflowExecutionStatus.TERMINATED
+
+
+async def test_a_start_waits_for_a_worker_that_comes_up(empty_desk: Desk) -> None:
+    starting = asyncio.create_task(empty_desk.type("start", empty_desk.write(policy={"look": "1s"})))
+    await asyncio.sleep(0.5)
+    await empty_desk.serve()
+    assert (await starting).code == 0
+
+
+async def test_questions_and_commands_say_so(busy_desk: Desk) -> None:
+    await busy_desk.retire()
+    asked = await busy_desk.type("status", "checkout")
+    assert asked.code == 1
+    assert "worker" in asked.err
+    said = await busy_desk.type("pause", "checkout")
+    assert said.code == 1
+    assert "pause was not taken" in said.err
+    listed = await busy_desk.type("list", "-o", "json")
+    assert listed.data["rollouts"][0]["phase"] == "stepping"
+    history = await busy_desk.type("history", "checkout")
+    assert history.code == 0
+    assert "shift 10 % to 1.1.0" in history.out
+    watched = await busy_desk.type("watch", "checkout", "--timeout", "3s", "-o", "json")
+    assert watched.code == 8
+    assert "(still watching)" in watched.err
+
+
+async def test_a_rollback_is_not_lost(busy_desk: Desk) -> None:
+    await busy_desk.retire()
+    ran = await busy_desk.type("rollback", "checkout", "--no-wait", "-o", "json")
+    assert ran.code == 0
+    assert "rollback is recorded and will be carried out by the next worker" in ran.data["message"]
+    await busy_desk.serve()
+    status = await busy_desk.until(lambda status: status.phase is Phase.CLOSED)
+    assert str(status.outcome) == "rolled_back"
+    assert busy_desk.world.canary == 0
+
+
+async def test_bans_say_so(empty_desk: Desk) -> None:
+    ran = await empty_desk.type("ban", "checkout", "1.1.0", "-e", "test")
+    assert ran.code == 1
+    assert f"no worker polls task queue '{TASK_QUEUE}'" in ran.err
+
+
+async def test_doctor_without_and_with_a_worker(empty_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COALMINE_UI_URL")
+    ill = await empty_desk.type("doctor", "-o", "json")
+    assert ill.code == 1
+    wrong = [finding["name"] for finding in ill.data["findings"] if finding["level"] == "error"]
+    assert wrong == ["queue coalmine", "queue coalmine", "queue coalmine-side"]
+    await empty_desk.serve()
+    async with asyncio.timeout(20):
+        while (well := await empty_desk.type("doctor")).code:
+            await asyncio.sleep(0.1)
+    assert "namespace coalmine (from TEMPORAL_ADDRESS)" in well.out
+    assert "workers run unversioned" in well.out
+
+
+async def test_doctor_names_what_the_namespace_lacks(empty_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", "nowhere")
+    ill = await empty_desk.type("doctor")
+    assert ill.code == 1
+    assert "temporal operator namespace create --namespace nowhere" in ill.out
+    listed = await empty_desk.type("list")
+    assert listed.code == 1
+    assert "temporal operator namespace create" in listed.err
+
+
+async def test_doctor_without_a_server(empty_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
+    ill = await empty_desk.type("doctor")
+    assert ill.code == 1
+    assert "no connection to Temporal at 127.0.0.1:9 (from TEMPORAL_ADDRESS)" in ill.out
