@@ -110,7 +110,25 @@ class Coalmine:
             TemporalUnavailable: no worker or no server within ``within``; nothing was started.
         """
         submission = Submission(spec=spec, by=by, automated=automated, reason=reason, advise=advise)
-        return await starting.start(self.temporal, submission, within)
+        receipt = await starting.start(self.temporal, submission, within)
+        if receipt.disposition == "started" and not receipt.rollout_id:
+            return await self._taken_over(receipt, within)
+        return receipt
+
+    async def _taken_over(self, receipt: Receipt, within: timedelta) -> Receipt:
+        """The answer of a release that closes another's rollback window: what became of its own admission."""
+        ref, latest = RolloutRef(receipt.workflow_id), receipt.model_copy(update={"run_id": ""})
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                async for seen in self.follow(ref, every=0.2, version=receipt.version):
+                    if not isinstance(seen, RolloutStatus):
+                        continue
+                    latest = starting.receipt_of(seen, latest)
+                    if seen.phase is not Phase.ADMITTING:
+                        break
+        except TimeoutError:
+            pass
+        return latest
 
     # ------------------------------------------------------------------------------------------ asking
 
@@ -266,14 +284,15 @@ class Coalmine:
     # ---------------------------------------------------------------------------------------- watching
 
     async def follow(
-        self, ref: RolloutRef, every: float = LOOK_EVERY
+        self, ref: RolloutRef, every: float = LOOK_EVERY, version: str | None = None
     ) -> AsyncIterator[RolloutStatus | TemporalUnavailable]:
         """One rollout's status again and again, until it is over; the next rollout of the service is not followed.
 
-        While nobody answers, the reason is yielded instead: the rollout itself is not harmed by that.
+        While nobody answers, the reason is yielded instead: the rollout itself is not harmed by that. With ``version``
+        what is before that version's rollout is passed over: it may have to close another's rollback window first.
 
         Raises:
-            RolloutNotFound: there is none.
+            RolloutNotFound: there is none, or it ended before ``version`` began.
         """
         last: RolloutStatus | None = None
         while True:
@@ -285,11 +304,19 @@ class Coalmine:
                 continue
             if last is not None and last.rollout_id and status.rollout_id != last.rollout_id:
                 status = await self.status(RolloutRef(ref.workflow_id, last.run_id))
+            elif last is None and version is not None and status.version != version:
+                await self._must_be_open(ref, version)
+                await asyncio.sleep(every)
+                continue
             last = status
             yield status
             if is_over(status):
                 return
             await asyncio.sleep(every)
+
+    async def _must_be_open(self, ref: RolloutRef, version: str) -> None:
+        if (await self._describe(ref)).status is not WorkflowExecutionStatus.RUNNING:
+            raise RolloutNotFound(f"{version} did not begin: {ref.workflow_id} ended before; start it again")
 
     async def wait(self, ref: RolloutRef, timeout: timedelta | None = None) -> RolloutStatus:
         """Wait until a rollout has its outcome, or until ``timeout``: that is the watcher's, the rollout goes on.

@@ -14,6 +14,7 @@ from coalmine.records import canary_id
 from coalmine.spec.canary import IDENTIFIER
 
 FORMS = "a service (checkout -e production), canary/<environment>/<service>[/<region>], or a rollout id"
+_VERSION = r"""[^\s'"`{}/\\]+"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
     for part in (name.service, name.environment, name.region):
         if part is not None and not re.fullmatch(IDENTIFIER, part):
             raise InputError(f"{text!r} names no rollout ({part!r} cannot be a name): write {FORMS}")
+    if name.version is not None and not re.fullmatch(_VERSION, name.version):
+        raise InputError(f"{text!r} names no rollout ({name.version!r} cannot be a version): write {FORMS}")
     for option, given, said in (("--environment", environment, name.environment), ("--region", region, name.region)):
         if given and said and given != said:
             raise InputError(f"{text!r} says {said}, but {option} says {given}: leave one out")

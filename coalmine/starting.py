@@ -35,6 +35,7 @@ from coalmine.records import (
     Phase,
     Receipt,
     RolloutReport,
+    RolloutStatus,
     Submission,
     canary_id,
 )
@@ -137,6 +138,20 @@ def _receipt(report: RolloutReport, workflow_id: str, run_id: str) -> Receipt:
         phase=Phase.CLOSED,
         checks=report.checks,
         reason=report.reason,
+    )
+
+
+def receipt_of(status: RolloutStatus, asked: Receipt) -> Receipt:
+    """The answer to a submission, from what its rollout shows now."""
+    blocked = status.outcome is Outcome.BLOCKED
+    return asked.model_copy(
+        update={
+            "disposition": "blocked" if blocked else asked.disposition,
+            "run_id": status.run_id,
+            "rollout_id": status.rollout_id,
+            "phase": status.phase,
+            "reason": status.reason if blocked else status.history_note or asked.reason,
+        }
     )
 
 

@@ -29,10 +29,15 @@ class Watcher:
         self._live = sys.stdout.isatty() and not out.is_json
         self._leave_when_held = (not sys.stdout.isatty()) if args.leave_when_held is None else args.leave_when_held
         self._seen: object = None
+        self._version: str | None = None
         self._silent = False
 
-    async def watch(self, coalmine: Coalmine, ref: RolloutRef) -> int:
-        """Watch until the outcome, the time-out, or a hold; returns the exit code."""
+    async def watch(self, coalmine: Coalmine, ref: RolloutRef, version: str | None = None) -> int:
+        """Watch until the outcome, the time-out, or a hold; returns the exit code.
+
+        ``version``: the release that is meant, when another one may still be closing.
+        """
+        self._version = version
         self.link = coalmine.ui_link(ref.workflow_id, ref.run_id)
         stopped = "timeout"
         try:
@@ -52,7 +57,7 @@ class Watcher:
             return await self._follow(coalmine, ref, show)
 
     async def _follow(self, coalmine: Coalmine, ref: RolloutRef, show: View) -> str:
-        async for seen in coalmine.follow(ref):
+        async for seen in coalmine.follow(ref, version=self._version):
             if isinstance(seen, TemporalUnavailable):
                 self._tell_silence(seen)
                 continue

@@ -65,7 +65,7 @@ def run(args: Args, out: Output) -> int:
         if not (args.watch and on_its_way):
             return _tell(receipt, link, out)
         out.say(_text(receipt, link))
-        return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id))
+        return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id), receipt.version)
 
     try:
         return on_connection(args, started)

@@ -96,6 +96,31 @@ async def test_a_retry_in_ci_hears_that_it_was_promoted(desk: Desk) -> None:
     assert "is closed (promoted): nothing can be sent to it" in refused.err
 
 
+async def test_the_next_release_ends_the_rollback_window_and_both_are_found(desk: Desk) -> None:
+    assert (await desk.type("start", desk.write(**QUICK), "--watch")).code == 0
+    arms = {
+        "baseline": {"version": "1.1.0", "backend": "checkout-v2"},
+        "canary": {"version": "1.2.0", "backend": "checkout-v3"},
+    }
+    following = await desk.type(
+        "start", desk.write(**{**QUICK, "arms": arms}, name="next.yaml"), "--watch", "-o", "json"
+    )
+    assert following.code == 0, following
+    assert (following.data["version"], following.data["outcome"]) == ("1.2.0", "promoted")
+    async with asyncio.timeout(20):
+        while len(rows := (await desk.type("list", "-o", "json")).data["rollouts"]) < 2:
+            await asyncio.sleep(0.05)
+    assert [(row["version"], row["outcome"], row["open"]) for row in rows] == [
+        ("1.2.0", "promoted", True),
+        ("1.1.0", "promoted", False),
+    ]
+    before = (await desk.type("status", "test/checkout/1.1.0/1", "-o", "json")).data
+    assert (before["version"], before["outcome"]) == ("1.1.0", "promoted")
+    history = (await desk.type("history", "checkout")).out
+    assert "1.1.0 → 1.2.0" in history
+    assert "1.0.0 → 1.1.0" not in history
+
+
 async def test_harm_exits_3(desk: Desk) -> None:
     desk.world.judge = lambda look, stage: HARM
     ran = await desk.type("start", desk.write(**QUICK), "--watch", "-o", "json")

@@ -1,0 +1,53 @@
+"""Who speaks, when nobody says so."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from coalmine.cli._who import automated, speaker
+from coalmine.errors import InputError
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("COALMINE_BY", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return tmp_path
+
+
+def test_the_order(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "ana")
+    monkeypatch.setenv("LOGNAME", "ana")
+    assert speaker(None).startswith("ana@")
+    subprocess.run(["git", "config", "--global", "user.email", "ana@git.example"], check=True)
+    assert speaker(None) == "ana@git.example"
+    monkeypatch.setenv("COALMINE_BY", "ana@env.example")
+    assert speaker(None) == "ana@env.example"
+    assert speaker(" bo ") == "bo"
+    with pytest.raises(InputError, match="--by is empty"):
+        speaker("")
+
+
+@pytest.mark.parametrize(
+    ("ci", "given", "answer"),
+    [
+        (None, None, False),
+        ("true", None, True),
+        ("1", None, True),
+        ("false", None, False),
+        ("true", False, False),
+        (None, True, True),
+    ],
+)
+def test_automation(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, ci: str | None, given: bool | None, answer: bool
+) -> None:
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    assert automated(given) is answer

@@ -1,0 +1,82 @@
+"""What a closed rollout is called when it left no report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+from coalmine.closed import ended, status_of_closed, status_of_report
+from coalmine.records import Cause, Outcome, Phase, RolloutReport, RolloutStatus
+
+
+class Execution:
+    """As much of a description as is read."""
+
+    def __init__(self, status: WorkflowExecutionStatus, **attributes: str) -> None:
+        self.id = "canary/production/checkout/eu"
+        self.run_id = "run"
+        self.status = status
+        self.start_time = self.close_time = datetime(2026, 1, 1, tzinfo=UTC)
+        pairs: list[SearchAttributePair[Any]] = [
+            SearchAttributePair(SearchAttributeKey.for_keyword(f"Coalmine{name}"), value)
+            for name, value in attributes.items()
+        ]
+        self.typed_search_attributes = TypedSearchAttributes(pairs)
+
+
+def execution(status: WorkflowExecutionStatus, **attributes: str) -> WorkflowExecution:
+    return cast("WorkflowExecution", Execution(status, **attributes))
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome", "cause", "code"),
+    [
+        (WorkflowExecutionStatus.CANCELED, Outcome.ROLLED_BACK, Cause.HUMAN, 4),
+        (WorkflowExecutionStatus.TERMINATED, Outcome.FAILED, Cause.ERROR, 1),
+        (WorkflowExecutionStatus.TIMED_OUT, Outcome.FAILED, Cause.ERROR, 1),
+        (WorkflowExecutionStatus.FAILED, Outcome.FAILED, Cause.ERROR, 1),
+    ],
+)
+def test_without_a_report(how: WorkflowExecutionStatus, outcome: Outcome, cause: Cause, code: int) -> None:
+    status = status_of_closed(execution(how, Version="1.42.0"))
+    assert (status.phase, status.outcome, status.cause, status.exit) == (Phase.CLOSED, outcome, cause, code)
+    assert (status.service, status.environment, status.region) == ("checkout", "production", "eu")
+    assert status.version == "1.42.0"
+    assert status.restored is (True if how is WorkflowExecutionStatus.CANCELED else None)
+
+
+@pytest.mark.parametrize("how", [WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED])
+def test_promoted_stays_promoted(how: WorkflowExecutionStatus) -> None:
+    status = status_of_closed(execution(how, Outcome="promoted"))
+    assert (status.outcome, status.cause, status.exit, status.restored) == (Outcome.PROMOTED, None, 0, None)
+    assert "during its rollback window" in status.reason
+
+
+def test_the_last_state_of_a_terminated_one_keeps_its_weights() -> None:
+    last = RolloutStatus(
+        phase=Phase.STEPPING, service="checkout", environment="production", weights={"a": 90, "b": 10}, unmet=["time"]
+    )
+    status = ended(execution(WorkflowExecutionStatus.TERMINATED), last)
+    assert (status.phase, status.outcome, status.weights) == (Phase.CLOSED, Outcome.FAILED, {"a": 90, "b": 10})
+    assert status.unmet == []
+    own = last.model_copy(update={"phase": Phase.CLOSED, "outcome": Outcome.ROLLED_BACK})
+    assert ended(execution(WorkflowExecutionStatus.CANCELED), own) is own
+
+
+def test_a_report_in_the_form_of_a_status() -> None:
+    report = RolloutReport(
+        outcome=Outcome.ROLLED_BACK,
+        cause=Cause.ANALYSIS,
+        reason="harm",
+        exit=3,
+        service="checkout",
+        environment="production",
+        weights={"a": 100, "b": 0},
+        seconds_to_restore=0.3,
+    )
+    status = status_of_report(report, execution(WorkflowExecutionStatus.COMPLETED))
+    assert (status.phase, status.exit, status.restored, status.canary_weight) == (Phase.CLOSED, 3, True, 0)

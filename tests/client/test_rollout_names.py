@@ -1,0 +1,58 @@
+"""How people name a rollout."""
+
+from __future__ import annotations
+
+import pytest
+
+from coalmine.errors import InputError
+from coalmine.rollout_names import RolloutName, parse_name
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "region", "name"),
+    [
+        ("checkout", None, None, RolloutName("checkout")),
+        ("checkout", "production", "eu", RolloutName("checkout", "production", "eu")),
+        ("production/checkout", None, None, RolloutName("checkout", "production")),
+        ("production/checkout/eu", "production", None, RolloutName("checkout", "production", "eu")),
+        ("canary/production/checkout", None, None, RolloutName("checkout", "production")),
+        (" canary/production/checkout/eu/ ", None, None, RolloutName("checkout", "production", "eu")),
+        ("production/checkout/1.42.0/3", None, None, RolloutName("checkout", "production", None, "1.42.0", 3)),
+        ("production/checkout/eu/1.42.0/3", None, "eu", RolloutName("checkout", "production", "eu", "1.42.0", 3)),
+        ("canary", None, None, RolloutName("canary")),
+    ],
+)
+def test_forms(text: str, environment: str | None, region: str | None, name: RolloutName) -> None:
+    assert parse_name(text, environment, region) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names no rollout"),
+        ("a b", "'a b' cannot be a name"),
+        ("check'out", "cannot be a name"),
+        ("canary/production", "is not a workflow id"),
+        ("canary/a/b/c/d", "is not a workflow id"),
+        ("a/b/c/d", "names no rollout: write a service"),
+        ("a/b/c/d/e/6", "names no rollout"),
+        ("a/b/it's/3", "cannot be a version"),
+    ],
+)
+def test_what_is_no_name(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        parse_name(text)
+
+
+@pytest.mark.parametrize(("environment", "region"), [("test", None), (None, "us")])
+def test_options_must_not_contradict(environment: str | None, region: str | None) -> None:
+    with pytest.raises(InputError, match="leave one out"):
+        parse_name("production/checkout/eu", environment, region)
+
+
+def test_ids() -> None:
+    assert parse_name("checkout").workflow_id is None
+    assert parse_name("production/checkout/eu").workflow_id == "canary/production/checkout/eu"
+    assert parse_name("production/checkout").rollout_id() is None
+    assert parse_name("production/checkout/1.42.0/3").rollout_id() == "production/checkout/1.42.0/3"
+    assert parse_name("production/checkout/1.42.0/3").workflow_id == "canary/production/checkout"
