@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError, FailureError
@@ -13,6 +15,9 @@ from workflows.versioning import when_versioned
 
 KEPT_ANSWERS = 500
 """Answers remembered, so that a repeated request gets the same number."""
+RUN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+LONGEST_ID = 255
+"""Bytes of a workflow id; some databases take no more."""
 
 
 @workflow.defn(name="Fleet", versioning_behavior=when_versioned(VersioningBehavior.AUTO_UPGRADE))
@@ -41,7 +46,10 @@ class Fleet:
     @workflow.signal(name="admit", description="A rollout asks for its number and whether its version is banned")
     def admit(self, request: FleetRequest) -> None:
         """Queue the answer; the workflow sends it."""
-        self._to_answer.append(request)
+        if _can_be_answered(request):
+            self._to_answer.append(request)
+        else:
+            workflow.logger.warning("request without an address dropped", extra={"service": request.service[:100]})
 
     @workflow.signal(name="ban", description="Ban a version from automated starts (sent by a rollback)")
     def ban(self, request: FleetRequest) -> None:
@@ -131,6 +139,12 @@ class Fleet:
             f"## Fleet of {self._state.environment}\n\n{started} rollouts so far, {len(self._state.bans)} bans\n\n"
             + (table if rows else "")
         )
+
+
+def _can_be_answered(request: FleetRequest) -> bool:
+    """Whether there is an address: the server refuses a signal to a malformed one, and the task with it, for ever."""
+    malformed_run = request.run_id and not RUN_ID.fullmatch(request.run_id)
+    return 0 < len(request.workflow_id.encode()) <= LONGEST_ID and not malformed_run
 
 
 def _find(state: FleetState, request: FleetRequest) -> Ban | None:
