@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -38,6 +37,8 @@ def run(words: list[str]) -> int:
         return _errors.BROKEN_PIPE
     except Exception as error:
         if _errors.debugging():
+            import traceback
+
             traceback.print_exc()
         out.say(_errors.line(error))
         if out.is_json:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import sys
+import termios
 from datetime import timedelta
 from typing import Any
 
@@ -251,6 +256,39 @@ async def test_ctrl_c_detaches(desk: Desk) -> None:
     assert told.startswith("detached. The rollout goes on.")
     assert "coalmine rollback canary/test/checkout" in told
     assert (await desk.coalmine.status(desk.ref)).phase is Phase.STEPPING
+
+
+async def test_a_terminal_gets_a_live_page(desk: Desk) -> None:
+    assert (await desk.type("start", desk.write(**SLOW))).code == 0
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "coalmine.cli", "watch", "checkout"),
+        stdout=theirs,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    drawn = b""
+    async with asyncio.timeout(60):
+        while b"checkout-v2 10 %" not in drawn or b"Ctrl-C detaches" not in drawn:
+            drawn += await asyncio.to_thread(os.read, ours, 65536)
+        process.send_signal(signal.SIGINT)
+        # A terminal nobody reads would block the last page.
+        reading = asyncio.create_task(asyncio.to_thread(_drain, ours))
+        assert process.stderr is not None
+        told = (await process.stderr.read()).decode()
+        assert await process.wait() == 130
+        await reading
+    os.close(ours)
+    assert "detached" in told
+    assert "checkout 1.0.0 → 1.1.0 in test: stepping at 10 %" in drawn.decode()
+
+
+def _drain(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
 
 
 async def test_advice_shifts_nothing(desk: Desk) -> None:
