@@ -14,7 +14,7 @@ SPARE = timedelta(seconds=1)
 
 
 @asynccontextmanager
-async def beating(every: float = 2.0) -> AsyncIterator[None]:
+async def beating(every: float = 0.5) -> AsyncIterator[None]:
     """Beat every so many seconds while the block runs; outside an activity do nothing."""
     beats = asyncio.create_task(_beat(every)) if activity.in_activity() else None
     try:

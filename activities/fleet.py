@@ -7,9 +7,10 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
+from activities.beating import beating
 from activities.failures import translate_errors
 from coalmine.errors import TemporalUnavailable
-from coalmine.records import ASK_FLEET, TASK_QUEUE, Done, FleetRequest, FleetState, fleet_id
+from coalmine.records import ASK_FLEET, TASK_QUEUE, TASK_TIMEOUT, Done, FleetRequest, FleetState, fleet_id
 
 ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
 
@@ -28,19 +29,24 @@ class FleetActivities:
             ApplicationError: ``TemporalUnavailable``, to be retried.
         """
         fleet = fleet_id(request.environment)
+        attributes = TypedSearchAttributes([SearchAttributePair(ENVIRONMENT, request.environment)])
         with translate_errors():
             try:
-                await self._client.start_workflow(
-                    "Fleet",
-                    FleetState(environment=request.environment),
-                    id=fleet,
-                    task_queue=TASK_QUEUE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    start_signal=request.verb,
-                    start_signal_args=[request],
-                    search_attributes=TypedSearchAttributes([SearchAttributePair(ENVIRONMENT, request.environment)]),
-                    static_summary=f"Bans and rollout numbers of {request.environment}",
-                )
+                async with beating():
+                    await self._client.start_workflow(
+                        "Fleet",
+                        FleetState(environment=request.environment),
+                        id=fleet,
+                        task_queue=TASK_QUEUE,
+                        task_timeout=TASK_TIMEOUT,
+                        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                        start_signal=request.verb,
+                        start_signal_args=[request],
+                        search_attributes=TypedSearchAttributes(
+                            [SearchAttributePair(ENVIRONMENT, request.environment)]
+                        ),
+                        static_summary=f"Bans and rollout numbers of {request.environment}",
+                    )
             except RPCError as error:
                 raise TemporalUnavailable(f"{fleet} was not reached: {error.message}") from error
         return Done(detail=f"{request.verb} sent to {fleet}")

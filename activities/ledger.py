@@ -11,6 +11,7 @@ from statistics import fmean, median
 from pydantic import TypeAdapter
 from temporalio import activity
 
+from activities.beating import beating
 from activities.failures import translate_errors
 from activities.ledgers.base import LedgerStore
 from activities.ledgers.registry import open_ledger
@@ -50,7 +51,8 @@ class LedgerActivities:
         """
         with translate_errors():
             book = _book(request.environment, request.service, request.region)
-            return Written(written=await self._store(request.ledger).append(book, request.entries))
+            async with beating():
+                return Written(written=await self._store(request.ledger).append(book, request.entries))
 
     @activity.defn(name=READ_HISTORY.name)
     async def read_history(self, request: HistoryRequest) -> ServiceHistory:
@@ -64,8 +66,9 @@ class LedgerActivities:
         with translate_errors():
             book = _book(request.environment, request.service, request.region)
             since = request.now - HISTORY_AGE
-            looks = await self._store(request.ledger).promoted_looks(book, since, HISTORY_LOOKS)
-            return await asyncio.to_thread(_summarise, looks, request)
+            async with beating():
+                looks = await self._store(request.ledger).promoted_looks(book, since, HISTORY_LOOKS)
+                return await asyncio.to_thread(_summarise, looks, request)
 
     def _store(self, ledger: Ledger) -> LedgerStore:
         key = ledger.model_dump_json()

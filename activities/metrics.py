@@ -8,13 +8,12 @@ from datetime import timedelta
 
 from temporalio import activity
 
+from activities.beating import beating
 from activities.sources.base import MetricSource
 from coalmine.errors import CoalmineError
 from coalmine.records import COLLECT, Collected, CollectRequest, MetricCounts
 from coalmine.spec.canary import Metric
 
-HEARTBEAT = 0.5
-"""Seconds between heartbeats: the workflow's heartbeat timeout is 2 s."""
 _SPARE = timedelta(seconds=0.5)
 
 
@@ -33,12 +32,8 @@ class MetricsActivities:
         decides on, and the other metrics still count. Ends before the caller's own timeout.
         """
         limit = _time_left()
-        beating = asyncio.create_task(_beat()) if activity.in_activity() else None
-        try:
+        async with beating():
             counts = await asyncio.gather(*(self._collect_one(metric, request, limit) for metric in request.metrics))
-        finally:
-            if beating is not None:
-                beating.cancel()
         return Collected(metrics=counts, window=request.window)
 
     async def _collect_one(self, metric: Metric, request: CollectRequest, limit: float | None) -> MetricCounts:
@@ -72,9 +67,3 @@ def _time_left() -> float | None:
     if limit is None:
         return None
     return (limit - min(_SPARE, limit / 4)).total_seconds()
-
-
-async def _beat() -> None:
-    while True:
-        activity.heartbeat()
-        await asyncio.sleep(HEARTBEAT)

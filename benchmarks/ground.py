@@ -71,6 +71,11 @@ class WorkerProcess:
         self._address = address
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """The process id; 0 when it does not run."""
+        return self._process.pid if self._process is not None else 0
+
     async def start(self) -> None:
         """Start it; it serves once it polls."""
         variables = {

@@ -25,12 +25,12 @@ from temporalio.service import RPCError
 from benchmarks import report
 from benchmarks.ground import BASELINE, CANARY, Ground, WorkerProcess
 from benchmarks.simulated_metrics import BASELINE_ERRORS, TICK, SimulatedMetrics
-from coalmine.records import TASK_QUEUE, CanaryInput, RolloutReport, Submission, canary_id
+from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, RolloutReport, RolloutStatus, Submission, canary_id
 from coalmine.spec.canary import CanarySpec
 
 KINDS = ("good", "bad", "human", "approved")
 EXPECTED = {"good": "promoted", "bad": "rolled_back", "human": "rolled_back", "approved": "promoted"}
-_LIMIT = 180.0
+_LIMIT = 120.0
 _PROGRESS = {
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
     EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED,
@@ -119,9 +119,12 @@ class Experiment:
                 await asyncio.sleep(self._random.uniform(0, 1))
                 worker = await self._start_worker()
                 restarted.append(self.workers_started[-1])
-            async with asyncio.timeout(_LIMIT):
-                for rollout in rollouts:
-                    await self._finish(rollout)
+            try:
+                async with asyncio.timeout(_LIMIT):
+                    for rollout in rollouts:
+                        await self._finish(rollout)
+            except TimeoutError:
+                raise RuntimeError(await self._say_where(rollouts)) from None
         finally:
             for task in [*watching, *people]:
                 task.cancel()
@@ -145,6 +148,7 @@ class Experiment:
             CanaryInput(service=route, environment="faults", submission=Submission(spec=spec, by="faults")),
             id=canary_id("faults", route),
             task_queue=TASK_QUEUE,
+            task_timeout=TASK_TIMEOUT,
             result_type=RolloutReport,
         )
         return Rollout(kind, route, version, handle)
@@ -167,6 +171,15 @@ class Experiment:
             version = json.loads(envoys[0].route_file.read_text()).get("version_info", "0")
             rollout.generations.append(int(version.split(":")[0] or 0))
             await asyncio.sleep(0.02)
+
+    async def _say_where(self, rollouts: list[Rollout]) -> str:
+        """Where each rollout stands, for a round that does not end."""
+        lines = [f"no end after {_LIMIT:g} s:"]
+        for rollout in rollouts:
+            status = await rollout.handle.query("status", result_type=RolloutStatus)
+            why = status.reason or status.held_reason or "; ".join(status.unmet)
+            lines.append(f"  {rollout.kind} {rollout.version}: {status.phase}, {status.looks} looks, {why}")
+        return "\n".join(lines)
 
     async def _finish(self, rollout: Rollout) -> None:
         result = await rollout.handle.result()

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from benchmarks import report
 from benchmarks.ground import BASELINE, CANARY, Ground
-from coalmine.records import TASK_QUEUE, CanaryInput, RolloutReport, Submission, canary_id
+from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, RolloutReport, Submission, canary_id
 from coalmine.spec.canary import CanarySpec
 
 
@@ -83,6 +83,7 @@ async def one_try(ground: Ground, route: str, store: SilentStore, number: int, *
         CanaryInput(service=route, environment="bench", submission=sent),
         id=canary_id("bench", route),
         task_queue=TASK_QUEUE,
+        task_timeout=TASK_TIMEOUT,
         result_type=RolloutReport,
     )
     first = ground.envoys[route][0]

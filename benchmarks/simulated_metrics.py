@@ -47,6 +47,11 @@ class SimulatedMetrics:
         """Where to query."""
         return self._server.url
 
+    @property
+    def server(self) -> FakePrometheus:
+        """The store itself, for tests in which it fails."""
+        return self._server
+
     async def __aenter__(self) -> SimulatedMetrics:
         self._server.start()
         for name, traffic in self.routes.items():

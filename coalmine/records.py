@@ -19,6 +19,8 @@ from coalmine.spec.durations import Duration
 
 TASK_QUEUE = "coalmine"
 """Workflows, routes and looks."""
+TASK_TIMEOUT = timedelta(seconds=2)
+"""How long the server waits for a worker that took a workflow task before it gives the task to another."""
 SIDE_TASK_QUEUE = "coalmine-side"
 """Hooks, notifications, probes, load: what may hang without delaying a rollback."""
 

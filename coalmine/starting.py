@@ -30,6 +30,7 @@ from coalmine.errors import RefusedError, TemporalUnavailable
 from coalmine.pollers import await_worker
 from coalmine.records import (
     TASK_QUEUE,
+    TASK_TIMEOUT,
     CanaryInput,
     Outcome,
     Phase,
@@ -42,8 +43,6 @@ from coalmine.records import (
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
 
-TASK_TIMEOUT = timedelta(seconds=2)
-"""How long the server waits for a worker that took a workflow task before it gives the task to another."""
 SUMMARY_LIMIT = 200
 DETAILS_LIMIT = 20_000
 _CALL = timedelta(seconds=10)

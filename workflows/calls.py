@@ -34,14 +34,17 @@ class Budget:
     """0 = no limit."""
 
 
-ROUTE_READ = Budget(timedelta(seconds=5), total=timedelta(seconds=30))
-ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=timedelta(seconds=2))
-RESTORE = Budget(timedelta(seconds=10), heartbeat=timedelta(seconds=2), longest_pause=timedelta(seconds=5))
-JUDGE = Budget(timedelta(seconds=5), total=timedelta(minutes=2))
-HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60))
-LEDGER = Budget(timedelta(seconds=10), total=timedelta(minutes=5), longest_pause=timedelta(seconds=15))
-FLEET = Budget(timedelta(seconds=10), longest_pause=timedelta(seconds=15))
-FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2))
+BEAT = timedelta(seconds=2)
+"""A worker that dies is noticed this soon, whatever it was at."""
+
+ROUTE_READ = Budget(timedelta(seconds=3), total=timedelta(seconds=30))
+ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=BEAT)
+RESTORE = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=5))
+JUDGE = Budget(timedelta(seconds=3), total=timedelta(minutes=2))
+HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60), heartbeat=BEAT)
+LEDGER = Budget(timedelta(seconds=10), total=timedelta(minutes=5), heartbeat=BEAT, longest_pause=timedelta(seconds=15))
+FLEET = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=15))
+FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2), heartbeat=BEAT)
 NOTICE = Budget(timedelta(seconds=20), total=timedelta(minutes=5), heartbeat=timedelta(seconds=10))
 HOOK = Budget(timedelta(minutes=10), total=timedelta(hours=1), heartbeat=timedelta(seconds=10))
 
@@ -49,7 +52,7 @@ HOOK = Budget(timedelta(minutes=10), total=timedelta(hours=1), heartbeat=timedel
 def collecting(look: timedelta) -> Budget:
     """A look's collection is bounded by one look interval, at most 30 s; under 5 s it would starve on a slow answer."""
     bound = min(max(look, timedelta(seconds=5)), timedelta(seconds=30))
-    return Budget(bound, total=bound, heartbeat=timedelta(seconds=2), longest_pause=timedelta(seconds=1))
+    return Budget(bound, total=bound, heartbeat=BEAT, longest_pause=timedelta(seconds=1))
 
 
 async def call(signature: ActivitySignature[In, Out], request: In, budget: Budget, summary: str) -> Out:
