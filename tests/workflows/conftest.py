@@ -214,6 +214,11 @@ def quick(**changes: Any) -> CanarySpec:
     )
 
 
+async def now() -> datetime:
+    """The dev server's time."""
+    return datetime.now(UTC)
+
+
 async def add_search_attributes(client: Client) -> None:
     """Register ours; the time-skipping server knows none."""
     kinds = {
@@ -275,10 +280,6 @@ async def rollout(env: WorkflowEnvironment, world: World) -> AsyncIterator[Rollo
 async def live(temporal_client: Client, world: World) -> AsyncIterator[Rollout]:
     """The same on the dev server: real time, and races as they are."""
     world.client = temporal_client
-
-    async def now() -> datetime:
-        return datetime.now(UTC)
-
     async with AsyncExitStack() as stack:
         for worker in workers(temporal_client, world):
             await stack.enter_async_context(worker)
