@@ -32,6 +32,7 @@ from coalmine.closed import ended, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.fleet_client import ask_fleet
+from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
 from coalmine.records import (
     SIDE_TASK_QUEUE,
@@ -63,13 +64,6 @@ START_WITHIN = timedelta(seconds=30)
 CALL_WITHIN = timedelta(seconds=10)
 """How long one question or command waits for the worker."""
 Answer = TypeVar("Answer", bound=Record)
-LOOK_EVERY = 1.0
-"""Seconds between two looks of a watcher."""
-
-
-def is_over(status: RolloutStatus) -> bool:
-    """What watchers wait for: an outcome, or the end. A promoted rollout still keeps its rollback window open."""
-    return status.outcome is not None or status.phase is Phase.CLOSED
 
 
 class Coalmine:
@@ -294,29 +288,18 @@ class Coalmine:
         Raises:
             RolloutNotFound: there is none, or it ended before ``version`` began.
         """
-        last: RolloutStatus | None = None
-        while True:
-            try:
-                status = await self.status(ref)
-            except TemporalUnavailable as error:
-                yield error
-                await asyncio.sleep(every)
-                continue
-            if last is not None and last.rollout_id and status.rollout_id != last.rollout_id:
-                status = await self.status(RolloutRef(ref.workflow_id, last.run_id))
-            elif last is None and version is not None and status.version != version:
-                await self._must_be_open(ref, version)
-                await asyncio.sleep(every)
-                continue
-            last = status
-            yield status
-            if is_over(status):
-                return
-            await asyncio.sleep(every)
+        async for seen in follow(self.status, self._status_of_earlier, self._is_open, ref, every, version):
+            yield seen
 
-    async def _must_be_open(self, ref: RolloutRef, version: str) -> None:
-        if (await self._describe(ref)).status is not WorkflowExecutionStatus.RUNNING:
-            raise RolloutNotFound(f"{version} did not begin: {ref.workflow_id} ended before; start it again")
+    async def _status_of_earlier(self, seen: RolloutStatus) -> RolloutStatus:
+        """The status of a rollout that is no longer its workflow's latest; its last run may be a later one."""
+        try:
+            return await self.status(await self.find(seen.rollout_id))
+        except RolloutNotFound:
+            return await self.status(RolloutRef(seen.workflow_id, seen.run_id))
+
+    async def _is_open(self, ref: RolloutRef) -> bool:
+        return (await self._describe(ref)).status is WorkflowExecutionStatus.RUNNING
 
     async def wait(self, ref: RolloutRef, timeout: timedelta | None = None) -> RolloutStatus:
         """Wait until a rollout has its outcome, or until ``timeout``: that is the watcher's, the rollout goes on.
