@@ -153,7 +153,7 @@ def cells(runs: int) -> list[Cell]:
 def main() -> None:
     """Measure, print, write."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--runs", type=int, default=60, help="runs a cell (the targets ask for 400 and 200)")
+    options.add_argument("--runs", type=int, default=40, help="runs a cell (the targets ask for 400 and 200)")
     options.add_argument("--seed", type=int, default=20_000)
     options.add_argument("--only", default="", help="only cells whose name contains this")
     chosen = options.parse_args()

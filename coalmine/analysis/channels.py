@@ -239,7 +239,18 @@ _SPLIT = np.cumsum([grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO
 
 
 def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Array:
-    """``ln E`` at this dispersion: the ladder's next rung, and beyond its top tempered further."""
-    evidence = mixture.log_evidence(capital, log_prior, mixture.rung_of(phi), unspent)
+    """``ln E`` at this dispersion: at the ladder's next rung; beyond its top tempered further.
+
+    Below the first rung it is interpolated between pure counting and that rung, in 1/phi, in which the log-likelihood
+    is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
+    it makes up for dispersions that are estimated too small (``benchmarks.judge_quick``).
+    """
+    rung = mixture.rung_of(phi)
+    evidence = mixture.log_evidence(capital, log_prior, rung, unspent)
+    if (rung == 1).any():
+        counting = mixture.log_evidence(capital, log_prior, np.zeros_like(rung), unspent)
+        first = 1.0 / grids.PHI_LADDER[1]
+        part = np.where(rung == 1, (1.0 / np.maximum(phi, 1.0) - first) / (1.0 - first), 0.0)
+        evidence = evidence + part * (counting - evidence)
     excess = np.maximum(phi / grids.PHI_LADDER[-1], 1.0)
     return np.where(evidence > 0, evidence / excess, evidence)

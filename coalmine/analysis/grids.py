@@ -13,7 +13,7 @@ Mask = NDArray[np.bool_]
 Numeric = NDArray[Any]
 
 PHI_LADDER: Array = np.array([1.0, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0])
-"""Long-run dispersions a process is kept for; an estimate is rounded up to the next."""
+"""Long-run dispersions a process is kept for; an estimate above the first two is rounded up to the next."""
 
 HARM_RATIOS: Array = np.geomspace(1.15, 400.0, 22)
 """Odds ratios bet on, as multiples of the margin."""

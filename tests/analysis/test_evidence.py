@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine.analysis import mixture
+from coalmine.analysis.channels import tempered
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import CURVE_RATIOS, HARM_LOG_PRIOR, HARM_RATIOS, PHI_LADDER
 from coalmine.analysis.increments import curve
@@ -52,6 +53,13 @@ def test_one_window_adds_at_most_the_cap() -> None:
 def test_dispersions_are_rounded_up_to_the_ladder() -> None:
     rungs = mixture.rung_of(np.array([1.0, 1.0001, 1.25, 3.0, 40.0, 500.0]))
     assert PHI_LADDER[rungs].tolist() == [1.0, 1.25, 1.25, 5.0, 40.0, 40.0]
+
+
+def test_between_counting_and_the_first_rung_evidence_is_interpolated_and_above_rounded_up() -> None:
+    capital = np.log(np.exp(4.0 / PHI_LADDER))[None, :, None]
+    phis = np.array([1.0, 1.1, 1.25, 1.26, 4.9, 80.0])
+    at = [float(tempered(capital, np.zeros(1), np.array([phi]), 0.0)[0]) for phi in phis]
+    assert at == pytest.approx([4.0, 4.0 / 1.1, 3.2, 2.5, 0.8, 0.05])
 
 
 def noise(values: Any, prior: Prior = COLD) -> Dispersion:
