@@ -42,9 +42,7 @@ class FleetActivities:
                         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                         start_signal=request.verb,
                         start_signal_args=[request],
-                        search_attributes=TypedSearchAttributes(
-                            [SearchAttributePair(ENVIRONMENT, request.environment)]
-                        ),
+                        search_attributes=attributes,
                         static_summary=f"Bans and rollout numbers of {request.environment}",
                     )
             except RPCError as error:
