@@ -49,7 +49,7 @@ from coalmine.records import (
     Window,
     Written,
 )
-from coalmine.spec.canary import CanarySpec
+from coalmine.spec.canary import CanarySpec, Metric
 
 Judgement = tuple[Finding, str]
 GOOD: Judgement = (Finding.NO_HARM, "no harm is shown")
@@ -154,6 +154,8 @@ class World:
     numbers: Counter[str] = field(default_factory=Counter)
     rate: int = 100
     """Canary requests per look."""
+    buckets: int = 0
+    """Latency metrics bring histograms with so many bounds, and the judge a state to match."""
 
     @property
     def canary(self) -> float:
@@ -244,8 +246,14 @@ class World:
                 both.append(MetricCounts(metric=metric.name, status="no_data", reason="no series"))
                 continue
             self.windows.setdefault(metric.name, []).append(request.window)
-            both.append(MetricCounts(metric=metric.name, canary=arm, baseline=arm if request.compare else None))
+            both.append(self._counts(metric, arm, request.compare))
         return Collected(metrics=both, window=request.window)
+
+    def _counts(self, metric: Metric, arm: ArmCounts, compare: bool) -> MetricCounts:
+        if metric.kind == "latency" and self.buckets:
+            arm = ArmCounts(total=arm.total, buckets=[1_234] * (self.buckets + 1))
+        bounds = [0.005 * 1.5**n for n in range(self.buckets)] if arm.buckets else None
+        return MetricCounts(metric=metric.name, canary=arm, baseline=arm if compare else None, bounds=bounds)
 
     @activity.defn(name="evaluate")
     async def evaluate(self, request: EvaluateRequest) -> Evaluation:
@@ -280,7 +288,7 @@ class World:
             reason=reason,
             verdicts=verdicts,
             canary_requests=0 if silent else self.rate,
-            evidence=Evidence(looks=looks),
+            evidence=Evidence(looks=looks, state={f"test-{n}": [0.123456789] * 12 for n in range(self.buckets)}),
         )
 
     @activity.defn(name="read_history")

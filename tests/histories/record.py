@@ -1,0 +1,142 @@
+"""Records the histories that every later version must still replay.
+
+A new release adds its own folder: ``.venv/bin/python -m tests.histories.record`` writes those of this version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+import coalmine
+from coalmine.records import Finding, Phase
+from tests.workflows.conftest import Rollout, add_search_attributes, workers
+from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
+
+FOLDER = Path(__file__).parent
+SHORT: dict[str, Any] = {
+    "steps": [{"weight": 10, "for": "20s"}, {"weight": 50, "for": "20s"}],
+    "promotion": {"bake": "20s", "rollback_window": "20s"},
+}
+GATE = {"name": "go", "approval": {"by": ["sre"], "timeout": "1m"}}
+
+
+async def promoted(rollout: Rollout) -> None:
+    """All goes well."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+
+
+async def rolled_back_by_harm(rollout: Rollout) -> None:
+    """The judge finds harm at the second step."""
+    rollout.world.judge = lambda number, stage: HARM if number > 3 else GOOD
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+
+
+async def held_and_resumed(rollout: Rollout) -> None:
+    """A signal holds; a person pauses, resumes, extends, and sends something wrong."""
+    rollout.world.judge = lambda number, stage: (Finding.SIGNAL, "latency is worse") if number == 2 else GOOD
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.reach(Phase.HELD)
+    await rollout.send("resume", reason="known")
+    await rollout.say("pause")
+    await rollout.sleep(15)
+    await rollout.send("aprove")
+    await rollout.send("resume")
+    await rollout.say("extend", **{"for": "10s"})
+
+
+async def cancelled(rollout: Rollout) -> None:
+    """Somebody cancels the workflow."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 2)
+    await rollout.handle.cancel(reason="wrong release")
+
+
+async def rejected_at_the_gate(rollout: Rollout) -> None:
+    """A person says no."""
+    steps = [SHORT["steps"][0], {**SHORT["steps"][1], "gate": GATE}]
+    await rollout.submit(make_submission(make_spec(**{**SHORT, "steps": steps}, people={"sre": ["ana"]})))
+    await rollout.reach(Phase.GATED)
+    await rollout.send("reject", reason="not on a Friday")
+
+
+async def data_outage(rollout: Rollout) -> None:
+    """The metric store and the ledger fall silent, and come back."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.silent = rollout.world.ledger_down = True
+    await rollout.sleep(35)
+    rollout.world.silent = rollout.world.ledger_down = False
+
+
+async def overtaken(rollout: Rollout) -> None:
+    """A stranger wrote the route; the first restore reads back wrong."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.generation = 41
+    await rollout.until(lambda now: now.canary_weight == 50)
+    rollout.world.shown_wrong = 1
+    await rollout.send("rollback", reason="looks odd")
+
+
+SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
+    *(promoted, rolled_back_by_harm, held_and_resumed, cancelled, rejected_at_the_gate, data_outage, overtaken),
+]
+
+
+async def record(script: Callable[[Rollout], Awaitable[None]], folder: Path) -> Path:
+    """Play one script on a server whose time skips, and write its history."""
+    server = Path(sys.executable).with_name("temporal-test-server")
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(server), data_converter=pydantic_data_converter
+    )
+    await add_search_attributes(environment.client)
+    world = World(client=environment.client)
+
+    async def sleep(seconds: float) -> None:
+        await environment.sleep(timedelta(seconds=seconds))
+
+    async with environment, AsyncExitStack() as stack:
+        for worker in workers(environment.client, world):
+            await stack.enter_async_context(worker)
+        rollout = Rollout(environment.client, world, sleep, environment.get_current_time)
+        await script(rollout)
+        await rollout.end(10)
+        history = await rollout.handle.fetch_history()
+    path = folder / f"{script.__name__}.json"
+    path.write_text(json.dumps(plain(history.to_json_dict()), separators=(",", ":")) + "\n", encoding="utf-8")
+    return path
+
+
+def plain(value: Any) -> Any:
+    """The history without what belongs to the machine it was recorded on, and without what no replay reads."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: plain(item) for key, item in value.items() if key not in ("stackTrace", "taskId", "binaryChecksum")}
+    return {**kept, "identity": "recorder"} if "identity" in kept else kept
+
+
+async def main() -> None:
+    """Write them all."""
+    logging.disable(logging.WARNING)
+    folder = FOLDER / coalmine.__version__
+    folder.mkdir(exist_ok=True)
+    for script in SCRIPTS:
+        path = await record(script, folder)
+        print(f"{path.relative_to(FOLDER)}: {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,32 @@
+"""Every recorded history of every released version replays on today's code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from workflows.canary import Canary
+from workflows.fleet import Fleet
+from workflows.messages import OneInput
+
+HISTORIES = {
+    f"{path.parent.name}/{path.stem}": path.read_text(encoding="utf-8")
+    for path in sorted(Path(__file__).parent.glob("*/*.json"))
+}
+
+
+def test_there_are_histories() -> None:
+    names = {name.split("/")[1] for name in HISTORIES}
+    assert names >= {"promoted", "rolled_back_by_harm", "held_and_resumed", "cancelled", "data_outage"}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+async def test_it_replays(name: str) -> None:
+    history = WorkflowHistory.from_json("canary/test/checkout", HISTORIES[name])
+    replayer = Replayer(workflows=[Canary, Fleet], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    assert result.replay_failure is None, "a change of workflow code broke running rollouts: use workflow.patched"
