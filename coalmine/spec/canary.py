@@ -10,7 +10,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from coalmine.spec.durations import Duration
 
@@ -47,6 +55,11 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
     )
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not said: a spec travels through every look's history."""
+        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class Arm(SpecModel):
