@@ -77,9 +77,12 @@ class Process:
             pid, began = int(noted["pid"]), noted["began"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        if began is not None and _began(pid) == began:
+            return pid
         if pid in _ADOPTED:
+            # After the look and not before: a child that ends between the two would stay as a zombie.
             _ADOPTED[pid].poll()
-        return pid if began is not None and _began(pid) == began else None
+        return None
 
     def check(self) -> None:
         """Make sure it still runs.
@@ -153,4 +156,5 @@ def _began(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == "Z" else fields[19]
+    # One whose first thread has ended looks like a zombie, while the others still hold its ports.
+    return None if fields[0] == "Z" and int(fields[17]) <= 1 else fields[19]
