@@ -35,7 +35,8 @@ FIRST_VERSION = "1.0.0"
 NAMES = ("load", "worker", *SLOTS, "prometheus", "envoy", "temporal")
 """In the order they are stopped: what asks before what answers."""
 SCRAPE = 1.0
-_COME_UP = 30.0
+_COME_UP = 60.0
+"""Seconds; a part that ends is noticed at once, so this is for machines that are busy."""
 
 
 @dataclass

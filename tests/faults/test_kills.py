@@ -24,7 +24,7 @@ from tests.faults.witness import PATIENCE, attempts, ledger, stopped, until, wat
 ROUTE = "shop"
 SEED = 7
 Handle = WorkflowHandle[Any, RolloutReport]
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from benchmarks.ground import Ground
 from coalmine.records import RolloutReport
 from coalmine.spec.canary import Route
 
-PATIENCE = 90.0
+PATIENCE = 120.0
 """Seconds a condition may take: the machine may be busy with everything else."""
 
 

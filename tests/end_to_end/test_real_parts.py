@@ -1,0 +1,121 @@
+"""Releases through the whole system: Temporal, Envoy, Prometheus, a service under load, worker, command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coalmine.local import stack as local
+from coalmine.local.demo_releases import HEALTHY, Release
+from tests.end_to_end.stack_at_work import BLUE, GREEN, Ran, StackAtWork
+
+SLOW_STEP = [{"weight": 20, "for": "10m"}]
+pytestmark = pytest.mark.timeout(600)
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture(scope="module")
+def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAtWork]:
+    """One stack for all tests here: it takes seconds to come up. Afterwards nothing of it may be left."""
+    folder = tmp_path_factory.mktemp("stack")
+    with ThreadPoolExecutor(1) as thread:
+        stack = thread.submit(asyncio.run, local.up(folder, [HEALTHY])).result()
+    pids = [pid for pid in local.running(folder).values() if pid is not None]
+    try:
+        at_work = StackAtWork(stack)
+        at_work.begin_load()
+        yield at_work
+    finally:
+        stopped = local.down(folder)
+    assert set(stopped) == set(local.NAMES)
+    assert not [pid for pid in pids if _alive(pid)]
+    assert local.find(folder) is None
+
+
+async def test_a_version_that_crashes_is_taken_back_at_its_first_window(at_work: StackAtWork) -> None:
+    crashing = Release("crash", "2.0.0", "rolled_back", replace(HEALTHY, errors=1.0), SLOW_STEP)
+    file = await at_work.release(crashing, environment="crash")
+    ran = await at_work.coalmine("start", str(file), "--watch", "-o", "json")
+    told = ran.data
+    assert told["outcome"] == "rolled_back", ran.err
+    assert told["cause"] == "analysis"
+    assert ran.code == told["exit"] != 0
+
+    served = await local.slot_stats(at_work.stack, GREEN)
+    assert served["requests"] == served["codes"]["500"] > 0
+    route = await at_work.route()
+    assert route.weights[GREEN] == 0
+    assert [proxy.weights[BLUE] for proxy in route.proxies] == [100]
+
+    lines = [line for path in at_work.stack.path.glob("ledger/**/*.jsonl") for line in path.read_text().splitlines()]
+    kept = [entry for entry in map(json.loads, lines) if entry["rollout_id"] == told["rollout_id"]]
+    assert [entry["sequence"] for entry in kept] == list(range(1, len(kept) + 1))
+    looks = [entry["data"] for entry in kept if entry["kind"] == "look"]
+    assert [look["finding"] for look in looks if look["canary_requests"]] == ["crash"]
+    assert looks[-1]["action"] == "roll_back"
+    listed = (await at_work.coalmine("decisions", "checkout", "-e", "crash", "-o", "json")).data["entries"]
+    assert [entry["sequence"] for entry in listed] == [e["sequence"] for e in kept if e["kind"] != "look"]
+    assert {entry["kind"] for entry in listed} >= {"admitted", "shifted", "roll_back", "closed"}
+
+
+async def _connected(at_work: StackAtWork, file: Path) -> Ran:
+    """``validate --connect`` once it is content: a rate needs scrapes, and the first ones come late."""
+    last = Ran(None, "", "")
+    try:
+        async with asyncio.timeout(150):
+            while last.code != 0:
+                last = await at_work.coalmine("validate", "--connect", str(file), "-o", "json")
+    except TimeoutError:
+        raise AssertionError(last.out) from None
+    return last
+
+
+async def test_a_day_at_the_command_line(at_work: StackAtWork) -> None:
+    file = await at_work.release(Release("slow", "2.1.0", "promoted", HEALTHY, SLOW_STEP), environment="day")
+    checked = await _connected(at_work, file)
+    assert checked.data["valid"] is True
+    assert all(check["ok"] for check in checked.data["files"][0]["checks"]), checked.out
+
+    started = await at_work.coalmine("start", str(file), "-o", "json")
+    assert (started.code, started.data["disposition"]) == (0, "started"), started.err
+    again = await at_work.coalmine("start", str(file), "-o", "json")
+    assert (again.code, again.data["disposition"]) == (0, "attached"), again.err
+    assert again.data["run_id"] == started.data["run_id"]
+    other = at_work.stack.path / "other.yaml"
+    other.write_text(file.read_text().replace('"2.1.0"', '"2.2.0"'))
+    refused = await at_work.coalmine("start", str(other), "-o", "json")
+    assert (refused.code, refused.data["disposition"]) == (5, "rejected"), refused.err
+    assert "2.1.0" in refused.data["reason"]
+
+    for garbage in ('"nonsense"', '{"by": 7}', "[]"):
+        sent = await at_work.temporal(
+            *("workflow", "signal", "--workflow-id", "canary/day/checkout"),
+            *("--name", "approve", "--input", garbage),
+        )
+        assert sent.code == 0, sent.err
+    log = (await at_work.coalmine("decisions", "checkout", "-e", "day", "-o", "json")).data
+    assert [refusal["verb"] for refusal in log["refused"]] == ["approve"] * 3
+    assert all(refusal["reason"] for refusal in log["refused"])
+
+    async with asyncio.timeout(60):
+        while (await at_work.route()).weights[GREEN] != 20:
+            await asyncio.sleep(0.1)
+    status = await at_work.coalmine("status", "checkout", "-e", "day", "-o", "json")
+    assert (status.data["phase"], status.data["version"]) == ("stepping", "2.1.0"), status.err
+
+    back = await at_work.coalmine("rollback", "checkout", "-e", "day", "-m", "enough for today", "-o", "json")
+    assert (back.code, back.data["confirmed"], back.data["outcome"]) == (0, True, "rolled_back"), back.err
+    route = await at_work.route()
+    assert [proxy.weights for proxy in route.proxies] == [{BLUE: 100, GREEN: 0}]
+    over = (await at_work.coalmine("status", "checkout", "-e", "day", "-o", "json")).data
+    assert (over["phase"], over["outcome"], over["cause"]) == ("closed", "rolled_back", "human")
+    assert "enough for today" in over["reason"]
