@@ -133,7 +133,7 @@ def test_carrying_out_keeps_the_state_whole(state: RolloutState, verb: Verb, lat
     ),
     st.sampled_from(list(Verb)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_json_is_read_or_refused_with_a_short_reason(data: Any, verb: Verb) -> None:
     reason, command = "", None
     try:

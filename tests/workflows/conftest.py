@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.enums.v1 import EventType, IndexedValueType
+from temporalio.api.enums.v1 import EventType, IndexedValueType, WorkflowTaskFailedCause
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import (
     Client,
@@ -193,6 +193,13 @@ class Rollout:
         with pytest.raises(WorkflowFailureError) as failure:
             await self.handle.result()
         assert type(failure.value.cause).__name__ == "CancelledError", failure.value.cause
+
+    async def failed_tasks(self) -> list[str]:
+        """Workflow tasks that failed, by their messages; not those the server repeats for a signal that came between."""
+        history = await self.handle.fetch_history()
+        failures = [event.workflow_task_failed_event_attributes for event in history.events]
+        between = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+        return [failed.failure.message for failed in failures if failed.cause not in (0, between)]
 
     async def events(self) -> list[str]:
         """Types of the history's events."""

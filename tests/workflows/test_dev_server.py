@@ -137,9 +137,9 @@ async def test_a_look_costs_at_most_20_events_and_16_kb(live: Rollout, world: Wo
     await live.start(make_submission(quick(metrics=metrics, steps=[{"weight": 10, "for": "5m"}])))
     await live.until(lambda now: now.looks == 1)
     before = (await live.handle.fetch_history()).events
-    await live.until(lambda now: now.looks >= 13)
+    await live.until(lambda now: now.looks >= 9)
     after = (await live.handle.fetch_history()).events
-    looks = 12
+    looks = 8
     new = after[len(before) :]
     assert len(new) / looks <= 20
     assert sum(event.ByteSize() for event in new) / looks <= 16_384

@@ -56,7 +56,8 @@ class Environment:
             await self.fleet.signal("admit", request.model_copy(update={"workflow_id": "asker"}))
         # Not by the handle of the start: waiting with that one would skip years, and the fleet's life.
         asker = self.client.get_workflow_handle("asker", result_type=list[FleetAnswer])
-        return await asker.result()
+        answers: list[FleetAnswer] = await asker.result()
+        return answers
 
     async def say(self, verb: str, **changes: Any) -> Ban:
         """Ban or unban, by a person."""

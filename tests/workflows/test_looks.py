@@ -38,7 +38,7 @@ async def test_looks_go_on_while_paused_and_nothing_advances(rollout: Rollout, w
     await rollout.sleep(300)
     status = await rollout.status()
     assert (status.phase, status.paused, status.step) == (Phase.STEPPING, True, 0)
-    assert status.looks in (31, 32)
+    assert status.looks in range(27, 33)
     assert status.unmet == ["it is paused"]
     assert world.canary == 10
     await rollout.say("resume")
@@ -65,7 +65,7 @@ async def test_a_pause_stops_the_bakes_clock(rollout: Rollout, world: World) -> 
     await rollout.sleep(200)
     status = await rollout.status()
     assert status.phase is Phase.BAKING
-    assert status.looks - looks in (20, 21)
+    assert status.looks - looks in range(17, 22)
     await rollout.say("resume")
     after = (await rollout.status()).deadline_at
     assert ends is not None
