@@ -25,8 +25,6 @@ from coalmine.records import GENERATE_LOAD, LoadReport, LoadRequest
 MAX_RATE = 5_000.0
 """Requests per second."""
 MAX_SECONDS = 24 * 3600.0
-MAX_IN_FLIGHT = 20_000
-"""Requests (and connections) open at once; what is due beyond that fails as ``too many in flight``."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,8 @@ def check_load(request: LoadRequest) -> None:
     seconds = request.duration.total_seconds()
     if not 0 < seconds <= MAX_SECONDS:
         raise InputError(f"duration: {seconds:g} s is not above 0 and at most {MAX_SECONDS / 3600:g} h")
+    if request.max_in_flight < 1:
+        raise InputError(f"max_in_flight: {request.max_in_flight} is not at least 1")
     if request.timeout.total_seconds() <= 0:
         raise InputError("timeout: must be above 0")
 
@@ -163,7 +163,7 @@ class _Run:
     def _start(self, session: aiohttp.ClientSession, due: float, loop: asyncio.AbstractEventLoop) -> None:
         self.sent += 1
         self.max_late = max(self.max_late, loop.time() - due)
-        if len(self.open) >= MAX_IN_FLIGHT:
+        if len(self.open) >= self.request.max_in_flight:
             self.errors["too many in flight"] += 1
             return
         task = loop.create_task(self._ask(session, due, loop))

@@ -700,6 +700,8 @@ class LoadRequest(Record):
     timeout: Duration = timedelta(seconds=10)
     arrivals: Literal["uniform", "poisson"] = "uniform"
     """``uniform``: evenly spaced; ``poisson``: independent, by ``seed``."""
+    max_in_flight: int = 10_000
+    """Requests (and connections) open at once; what is due beyond that fails as ``too many in flight``."""
     seed: int = 0
 
 

@@ -31,6 +31,9 @@ def options(parser: Parser, verb: str) -> None:
     parser.add_argument(
         "-H", "--header", metavar="'NAME: VALUE'", action="append", default=[], help="request header; may be repeated"
     )
+    parser.add_argument(
+        "--in-flight", metavar="N", type=int, default=10_000, help="requests open at once at most (default: 10000)"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of random arrivals (default: 0)")
     parser.add_output()
     parser.epilog = "Requests are due at fixed times whether or not earlier ones came back; latencies count from then."
@@ -46,7 +49,7 @@ def run(args: Args, out: Output) -> int:
 
     request = LoadRequest(
         url=args.url, rate=args.rate, duration=args.length, timeout=args.timeout, headers=_headers(args.header),
-        seed=args.seed,
+        seed=args.seed, max_in_flight=args.in_flight,
     )  # fmt: skip
 
     def told(second: LoadSecond) -> None:

@@ -24,7 +24,7 @@ from coalmine.local import stack as local
 from coalmine.local.demo_releases import APPROVER, ENVIRONMENT, GATE, HEALTHY, RATE, Release, as_yaml, releases
 from coalmine.local.processes import LocalStackError, Process
 from coalmine.local.temporal import temporal_program
-from coalmine.records import Phase, RolloutStatus, Verb, canary_id
+from coalmine.records import Cause, Phase, RolloutStatus, Verb, canary_id
 from coalmine.searching import RolloutRef
 from coalmine.spec import parse_spec
 
@@ -56,8 +56,9 @@ class Scenario:
 
     @property
     def right(self) -> bool:
-        """It ended as it must."""
-        return self.outcome == self.expected
+        """It ended as it must, and for the right reason: a bad release must be judged bad, not run out of data."""
+        judged = self.decision == Cause.ANALYSIS or self.expected != "rolled_back"
+        return self.outcome == self.expected and judged
 
 
 @dataclass
@@ -134,6 +135,7 @@ async def _run_one(
 ) -> Scenario:
     """Deploy one version beside the stable one, release it, and see what becomes of it."""
     scenario = Scenario(release.name, release.version, release.expected)
+    _load(stack).check()
     say(f"\n{release.name}: {baseline[0]} -> {release.version}")
     await local.deploy(stack, canary, release.version, [release.behaviour], slow=HEALTHY.p99())
     text = as_yaml(release.spec(stack, baseline, canary))
@@ -169,7 +171,7 @@ async def _close(
     scenario: Scenario, stack: local.Stack, canary: str, status: RolloutStatus, zero: asyncio.Task[float]
 ) -> None:
     scenario.outcome = str(status.outcome or "no outcome")
-    scenario.decision = f"{status.cause or 'analysis'}"
+    scenario.decision = str(status.cause or Cause.ANALYSIS)
     scenario.reason = status.reason
     stats = await local.slot_stats(stack, canary)
     scenario.canary_requests = int(stats["requests"])
@@ -231,6 +233,18 @@ def _load(stack: local.Stack) -> Process:
 def _start_load(stack: local.Stack) -> None:
     """Open-loop load through Envoy, in a process of its own, for longer than the demo takes."""
     _load(stack).start(
-        [sys.executable, "-m", "coalmine.cli", "load", stack.envoy["url"], "--rate", str(RATE), "--for", "10m"],
+        [
+            sys.executable,
+            "-m",
+            "coalmine.cli",
+            "load",
+            stack.envoy["url"],
+            "--rate",
+            str(RATE),
+            "--for",
+            "10m",
+            "--in-flight",
+            "600",
+        ],
         dict(os.environ),
     )

@@ -30,6 +30,8 @@ class Release:
     look: str = "2s"
     approve: bool = False
     """Somebody must approve it on the way."""
+    margin: float = 1.2
+    """The odds ratio that is still no harm; a laptop's own noise stays below it."""
 
     def spec(self, stack: Stack, baseline: tuple[str, str], canary: str) -> dict[str, Any]:
         """The spec as a user would write it; ``baseline`` is its version and slot, ``canary`` the slot."""
@@ -48,11 +50,20 @@ class Release:
             },
             "steps": self.steps,
             "metrics": [
-                {"name": "errors", "kind": "ratio", "template": "envoy", "max": 0.06},
+                {
+                    "name": "errors",
+                    "kind": "ratio",
+                    "template": "envoy",
+                    "margin": self.margin,
+                    "no_harm": max(1.5, 1.4 * self.margin),
+                    "max": 0.06,
+                },
                 {
                     "name": "latency",
                     "kind": "latency",
                     "template": "envoy",
+                    "margin": self.margin,
+                    "no_harm": max(1.5, 1.4 * self.margin),
                     "objective": {"under": "250ms", "share": 0.99},
                 },
             ],
@@ -76,6 +87,8 @@ def releases() -> list[Release]:
             behaviour=HEALTHY,
             steps=[{"weight": 50, "for": "60s"}],
             look="1s",
+            # Nothing is known of the service yet, and all this one is for is to learn it.
+            margin=3,
         ),
         Release(
             name="good release",

@@ -11,7 +11,6 @@ from aiohttp import web
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities import load
 from activities.load import LoadSecond, due_times, generate_load, run_load
 from coalmine.errors import InputError
 from coalmine.records import LoadRequest
@@ -92,8 +91,7 @@ async def test_too_slow_an_answer_is_a_time_out(endpoint: Endpoint) -> None:
     never.set()
 
 
-async def test_what_is_open_at_once_is_bounded(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "MAX_IN_FLIGHT", 3)
+async def test_what_is_open_at_once_is_bounded(endpoint: Endpoint) -> None:
     release = asyncio.Event()
 
     async def hang(_: web.Request) -> web.StreamResponse:
@@ -101,7 +99,7 @@ async def test_what_is_open_at_once_is_bounded(endpoint: Endpoint, monkeypatch: 
         return web.Response()
 
     endpoint.answers = [hang]
-    running = asyncio.create_task(run_load(request(endpoint.url, rate=100, seconds=0.2)))
+    running = asyncio.create_task(run_load(request(endpoint.url, rate=100, seconds=0.2, max_in_flight=3)))
     await asyncio.sleep(0.4)
     release.set()
     report = await running

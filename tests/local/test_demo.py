@@ -20,7 +20,9 @@ STACK = Stack(
 
 
 def _table() -> list[Scenario]:
-    return [Scenario(one.name, one.version, one.expected, outcome=one.expected) for one in releases()]
+    return [
+        Scenario(one.name, one.version, one.expected, outcome=one.expected, decision="analysis") for one in releases()
+    ]
 
 
 def test_a_table_is_right_when_every_scenario_ended_as_it_must() -> None:
@@ -34,6 +36,12 @@ def test_a_table_is_right_when_every_scenario_ended_as_it_must() -> None:
 def test_one_wrong_row_makes_the_table_wrong(row: int, outcome: str) -> None:
     table = _table()
     table[row] = replace(table[row], outcome=outcome)
+    assert not DemoReport(table).right
+
+
+def test_a_bad_release_that_ran_out_of_data_was_not_judged() -> None:
+    table = _table()
+    table[2] = replace(table[2], decision="deadline")
     assert not DemoReport(table).right
 
 
