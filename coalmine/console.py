@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 from coalmine.commands import can_send
+from coalmine.markdown import cell, table
 from coalmine.records import (
     GateStatus,
     LedgerEntry,
+    MetricVerdict,
     Outcome,
     Phase,
     RolloutReport,
@@ -18,7 +21,9 @@ from coalmine.records import (
 from coalmine.rollout import GateState, RolloutState, approval_of
 
 PAGE_LIMIT = 3_500
-"""Characters of the page: the UI sends it URL-encoded, and a reverse proxy may allow 8 KB."""
+"""Characters of the page."""
+URL_LIMIT = 7_500
+"""Bytes of the page as the UI sends it, URL-encoded: a reverse proxy may allow 8 KB. Looks and verdicts give way."""
 _LOOKS_SHOWN = 6
 _TEXT = 200
 """Characters of one free text on the page; all of it is in ``status`` and ``decisions``."""
@@ -141,15 +146,15 @@ def headline(state: RolloutState) -> str:
 
 
 def page(state: RolloutState) -> str:
-    """The current details: state, steps, verdicts, looks, unmet conditions, and what can be sent.
+    """The current details: state, steps, what is missing, what can be sent, verdicts and looks.
 
     Where all of it is too long, looks and verdicts give way: what can be sent is always there.
     """
-    top = [f"## {_cell(headline(state), _TEXT)}", _facts(state), _cell(_steps(state), 2 * _TEXT)]
-    bottom = [_unmet(state), _sendable(state), _refused(state)]
+    facts = [_facts(state), cell(_steps(state), 2 * _TEXT), _unmet(state), _sendable(state)]
+    top = [f"### {cell(headline(state), _TEXT)}", "\n".join(fact for fact in facts if fact), _refused(state)]
     for looks, verdicts in ((_LOOKS_SHOWN, 20), (3, 20), (1, 10), (0, 5), (0, 0)):
-        text = "\n\n".join(part for part in [*top, _verdicts(state, verdicts), _looks(state, looks), *bottom] if part)
-        if len(text) <= PAGE_LIMIT:
+        text = "\n\n".join(part for part in [*top, _verdicts(state, verdicts), _looks(state, looks)] if part)
+        if len(text) <= PAGE_LIMIT and (len(quote(text, safe="")) <= URL_LIMIT or not verdicts):
             return text
     return text[: PAGE_LIMIT - 2] + " …"
 
@@ -157,7 +162,7 @@ def page(state: RolloutState) -> str:
 def _unmet(state: RolloutState) -> str:
     if not state.unmet or state.phase is Phase.CLOSED:
         return ""
-    return "**Not yet:** " + _cell("; ".join(state.unmet), 2 * _TEXT)
+    return "**Not yet:** " + cell("; ".join(state.unmet), 2 * _TEXT)
 
 
 def _sendable(state: RolloutState) -> str:
@@ -167,28 +172,28 @@ def _sendable(state: RolloutState) -> str:
 
 def _refused(state: RolloutState) -> str:
     rows = [
-        f"- {refused.at:%H:%M:%S} `{_cell(refused.verb, 40)}` {_cell(refused.by, 40)}: {_cell(refused.reason, 160)}"
+        f"- {refused.at:%H:%M:%S} `{cell(refused.verb, 40)}` {cell(refused.by, 40)}: {cell(refused.reason, 160)}"
         for refused in state.refused[-3:]
     ]
     return "**Refused:**\n" + "\n".join(rows) if rows else ""
 
 
 def _facts(state: RolloutState) -> str:
-    facts = [f"`{state.rollout_id}`" if state.rollout_id else "", f"started by {_cell(state.submission.by, 80)}"]
+    facts = [f"`{state.rollout_id}`" if state.rollout_id else "", f"started by {cell(state.submission.by, 80)}"]
     if state.advise:
         facts.append("**advice only: no traffic is shifted**")
     if state.held is not None:
         action = state.spec.policy.held.action.replace("_", " ")
-        facts.append(f"**held**: {_cell(state.held.reason, _TEXT)}; {action} at {_clock(state.held.deadline)}")
+        facts.append(f"**held**: {cell(state.held.reason, _TEXT)}; {action} at {_clock(state.held.deadline)}")
     gate = state.waiting_gate()
     if gate is not None:
         wanted = approval_of(state.spec, gate.step)
-        who = _cell(", ".join(wanted.by), _TEXT) or "anyone"
+        who = cell(", ".join(wanted.by), _TEXT) or "anyone"
         facts.append(f"**gate `{gate.name}` waits** for {wanted.count} of {who} until {_clock(gate.deadline)}")
     if state.reason:
-        facts.append(_cell(state.reason, _TEXT))
+        facts.append(cell(state.reason, _TEXT))
     if state.history_note:
-        facts.append(_cell(state.history_note, _TEXT))
+        facts.append(cell(state.history_note, _TEXT))
     return " · ".join(fact for fact in facts if fact)
 
 
@@ -201,43 +206,43 @@ def _steps(state: RolloutState) -> str:
 def _verdicts(state: RolloutState, most: int) -> str:
     if not state.verdicts or not most:
         return ""
-    rows = ["| metric | verdict | effect | interval | margin |", "|---|---|---:|---|---:|"]
-    for verdict in state.verdicts[:most]:
-        effect = f"×{verdict.effect:.2f}" if verdict.effect is not None else "–"
-        interval = f"×{verdict.interval[0]:.2f} … ×{verdict.interval[1]:.2f}" if verdict.interval else "–"
-        margin = f"×{verdict.margin:g}" if verdict.margin else "–"
-        name = verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)"
-        rows.append(f"| {name} | {verdict.verdict} | {effect} | {interval} | {margin} |")
+    shown = state.verdicts[:most]
+    compared = any(verdict.effect is not None or verdict.interval for verdict in shown)
+    head = ("metric", "verdict", "effect:", "interval", "margin:") if compared else ("metric", "verdict")
+    rows = [_verdict_row(verdict)[: len(head)] for verdict in shown]
     if len(state.verdicts) > most:
-        rows.append(f"| … and {len(state.verdicts) - most} more | | | | |")
-    return "\n".join(rows) + ("\n\n" + _cell(state.finding_reason, _TEXT) if state.finding_reason else "")
+        rows.append((f"… and {len(state.verdicts) - most} more", "", "", "", "")[: len(head)])
+    return table(head, rows) + ("\n\n" + cell(state.finding_reason, _TEXT) if state.finding_reason else "")
+
+
+def _verdict_row(verdict: MetricVerdict) -> tuple[str, ...]:
+    return (
+        verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)",
+        verdict.verdict.replace("_", " "),
+        f"×{verdict.effect:.2f}" if verdict.effect is not None else "–",
+        f"×{verdict.interval[0]:.2f} … ×{verdict.interval[1]:.2f}" if verdict.interval else "–",
+        f"×{verdict.margin:g}" if verdict.margin else "–",
+    )
 
 
 def _looks(state: RolloutState, most: int) -> str:
-    looks = [entry for entry in state.log if entry.kind == "look"][-most:]
+    looks = [entry for entry in state.log if entry.kind == "look"]
     if not looks or not most:
         return ""
-    rows = ["| look | at | weight | canary requests | decision | why |", "|---:|---|---:|---:|---|---|"]
-    rows += [_look_row(entry) for entry in looks]
-    return "\n".join(rows)
+    # The newest first: people open the page to read that one.
+    return table(("look:", "at", "canary:", "requests:", "decision"), map(_look_row, reversed(looks[-most:])))
 
 
-def _look_row(entry: LedgerEntry) -> str:
+def _look_row(entry: LedgerEntry) -> tuple[str, ...]:
     data = entry.data
-    cells = (
-        data.get("look", ""),
+    action = str(data.get("action", "")).replace("_", " ")
+    return (
+        str(data.get("look", "")),
         f"{entry.at:%H:%M:%S}",
         f"{data.get('weight', 0):g} %",
         f"{data.get('canary_requests', 0):,}",
-        data.get("action", ""),
-        _cell(entry.reason, 90),
+        cell(f"{action}: {entry.reason}", 100),
     )
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def _cell(text: str, limit: int) -> str:
-    flat = text.replace("|", "/").replace("\n", " ")
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
 def _clock(moment: datetime | None) -> str:

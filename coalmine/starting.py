@@ -27,6 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine.connection import asking, no_worker
 from coalmine.errors import RefusedError, TemporalUnavailable
+from coalmine.markdown import table
 from coalmine.pollers import await_worker
 from coalmine.records import (
     TASK_QUEUE,
@@ -225,14 +226,13 @@ def details(submission: Submission) -> str:
     lines = [
         f"**{summary(spec)}** in {where}, started by {who}" + (f": {submission.reason}" if submission.reason else ""),
         "*advice only: no traffic is shifted*" if submission.advise else "",
-        "| step | canary | at least | requests | gate |\n|---:|---:|---:|---:|---|",
     ]
+    steps = []
     for number, step in enumerate(spec.steps, 1):
         approval = step.gate.approval if step.gate else None
         gate = f"{approval.count} of {', '.join(approval.by) or 'anyone'}" if approval else ""
-        lines[-1] += (
-            f"\n| {number} | {step.weight:g} % | {format_duration(step.for_)} | {step.min_requests:,} | {gate} |"
-        )
+        steps.append((number, f"{step.weight:g} %", format_duration(step.for_), f"{step.min_requests:,}", gate))
+    lines.append(table(("step:", "canary:", "at least:", "requests:", "gate"), steps))
     promotion = spec.promotion
     lines.append(
         f"then 100 %, watched for {format_duration(promotion.bake)}; the way back stays open for "

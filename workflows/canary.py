@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
     from coalmine import console
     from coalmine.decisions import Decision, decide, next_deadline
+    from coalmine.markdown import cell
     from coalmine.records import (
         ASK_FLEET,
         Action,
@@ -46,6 +47,8 @@ from workflows.traffic import Traffic
 from workflows.turns import Turns
 from workflows.versioning import when_versioned
 
+WAIT_LIMIT = 60
+"""Characters of what a wait is for: the UI's timeline writes it beside the timer, and cuts it at the frame."""
 SUBMISSION_LIMIT = timedelta(minutes=1)
 """How long a workflow that was started without a release waits for one to be submitted."""
 
@@ -422,8 +425,14 @@ class Canary(Reception):
 
     def _wait_summary(self) -> str:
         state = self._rollout
-        what = "held" if state.phase is Phase.HELD else "paused" if state.paused else str(state.phase)
-        return f"look {state.looks + 1} at {state.canary_share():g} %: wait ({what})"
+        what = str(state.phase)
+        if state.phase is Phase.HELD:
+            what = f"held: {state.held.reason}" if state.held else "held"
+        elif state.paused:
+            what = "paused"
+        elif state.unmet:
+            what = state.unmet[0]
+        return f"look {state.looks + 1} at {state.canary_share():g} %: wait ({cell(what, WAIT_LIMIT)})"
 
     @workflow.query(name="status", description="Phase, step, weights, verdicts, unmet conditions, next look")
     def status(self) -> RolloutStatus:

@@ -9,12 +9,15 @@ from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from coalmine.markdown import cell, table
     from coalmine.records import Ban, FleetAnswer, FleetRequest, FleetState
 
 from workflows.versioning import when_versioned
 
 KEPT_ANSWERS = 500
 """Answers remembered, so that a repeated request gets the same number."""
+SHOWN_BANS = 25
+"""Bans on the page, the newest first; ``coalmine ban --list`` shows all."""
 RUN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LONGEST_ID = 255
 """Bytes of a workflow id; some databases take no more."""
@@ -132,12 +135,12 @@ class Fleet:
         return found
 
     def _show(self) -> None:
-        rows = [f"| {ban.service} | {ban.version} | {ban.by} | {ban.reason} |" for ban in self._state.bans[-40:]]
-        table = "\n".join(["| service | banned version | by | reason |", "|---|---|---|---|", *rows])
+        newest = reversed(self._state.bans[-SHOWN_BANS:])
+        rows = [[cell(text, 60) for text in (ban.service, ban.version, ban.by, ban.reason)] for ban in newest]
         started = sum(self._state.numbers.values())
         workflow.set_current_details(
-            f"## Fleet of {self._state.environment}\n\n{started} rollouts so far, {len(self._state.bans)} bans\n\n"
-            + (table if rows else "")
+            f"### Fleet of {self._state.environment}\n\n{started} rollouts so far, {len(self._state.bans)} bans\n\n"
+            + (table(("service", "banned version", "by", "reason"), rows) if rows else "")
         )
 
 

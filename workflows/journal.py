@@ -189,7 +189,7 @@ class Journal:
         told = False
         while True:
             try:
-                await call(WRITE_LEDGER, request, LEDGER, f"ledger: {len(batch)} entries up to #{batch[-1].sequence}")
+                await call(WRITE_LEDGER, request, LEDGER, _which(batch))
                 return
             except ActivityError as error:
                 if not told:
@@ -216,3 +216,10 @@ class Journal:
                 )
                 self.note("undelivered", f"'{message.title}' was not delivered: {error.cause}")
             state.outbox = state.outbox[1:]
+
+
+def _which(batch: list[LedgerEntry]) -> str:
+    """What a write holds, for the timeline."""
+    kinds = ", ".join(dict.fromkeys(entry.kind for entry in batch))
+    first, last = batch[0].sequence, batch[-1].sequence
+    return (f"entries {first}–{last}: " if first != last else f"entry {first}: ") + kinds

@@ -78,9 +78,9 @@ async def test_the_page_and_the_descriptions_are_in_the_metadata(live: Rollout) 
     await start_gated(live)
     metadata: Any = await live.handle.query("__temporal_workflow_metadata")
     page = metadata.current_details
-    assert page.startswith("## checkout 1.0.0 → 1.1.0: gated at 10 %")
+    assert page.startswith("### checkout 1.0.0 → 1.1.0: gated at 10 %")
     assert "**gate `go` waits** for 1 of sre until" in page
-    assert "| look | at | weight | canary requests | decision | why |" in page
+    assert "| look\u00a0\u00a0 | at\u00a0\u00a0 | canary\u00a0\u00a0 | requests\u00a0\u00a0 | decision |" in page
     assert "**You can send:** `approve`" in page
     signals = {signal.name: signal.description for signal in metadata.definition.signal_definitions}
     assert '{"by": "ana", "reason": "looks fine"}' in signals["approve"]
@@ -99,7 +99,7 @@ async def test_what_waits_and_what_works_says_so(live: Rollout) -> None:
         "shift 10 % to 1.1.0",
         "look 1 at 10 %: collect 1 s",
         "look 1 at 10 %: evaluate",
-        "look 2 at 10 %: wait (gated)",
+        "look 2 at 10 %: wait (gate 'go' waits for approval)",
         "shift 100 % to 1.1.0",
         "rollback window: one word restores the old version",
     ):

@@ -1,0 +1,28 @@
+"""Markdown as the Temporal UI shows it. Pure.
+
+The UI's style sheet takes all space between the columns of a table, and shows each line break of a paragraph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+GAP = "\u00a0\u00a0"
+"""Between two columns: no-break spaces, because others at the end of a cell are dropped."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table; a column whose head ends in a colon (not shown) is aligned to the right."""
+    lines = [_row([name.removesuffix(":") for name in head])]
+    lines.append("|" + "|".join("---:" if name.endswith(":") else "---" for name in head) + "|")
+    return "\n".join([*lines, *(_row(row) for row in rows)])
+
+
+def cell(text: str, limit: int) -> str:
+    """Text of people on one line, without what would end a cell, cut to a number of characters."""
+    flat = text.replace("|", "/").replace("\n", " ")
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + f"{GAP} | ".join(str(one) for one in cells) + " |"
