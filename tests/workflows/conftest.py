@@ -195,7 +195,7 @@ class Rollout:
         assert type(failure.value.cause).__name__ == "CancelledError", failure.value.cause
 
     async def failed_tasks(self) -> list[str]:
-        """Workflow tasks that failed, by their messages; not those the server repeats for a signal that came between."""
+        """Messages of workflow tasks that failed; not of those repeated for a signal that came between."""
         history = await self.handle.fetch_history()
         failures = [event.workflow_task_failed_event_attributes for event in history.events]
         between = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
