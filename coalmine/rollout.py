@@ -42,6 +42,10 @@ EXIT = {
 KEPT_DECISIONS = 60
 """Entries the query ``decisions`` still shows; older ones are in the ledger."""
 KEPT_REFUSALS = 20
+KEPT_COUNTS = 200
+"""Newest entries of the backlog whose looks keep their counts."""
+KEPT_BACKLOG = 1_500
+"""Entries the backlog holds at most: a state over 2 MB cannot be carried, and the server would end the workflow."""
 
 
 class Order(Record):
@@ -160,6 +164,8 @@ class RolloutState(Record):
     sequence: int = 0
     backlog: list[LedgerEntry] = []
     """Entries the ledger has not taken yet."""
+    unwritten: int = 0
+    """Looks that the ledger never took, because its outage outlasted the backlog; the workflow history has them."""
     urgent: bool = False
     """The backlog holds more than looks: write it now."""
     log: list[LedgerEntry] = []
@@ -245,6 +251,18 @@ class RolloutState(Record):
     def gate_before(self, index: int) -> GateState | None:
         """The gate before step ``index``, if there is one."""
         return next((gate for gate in self.gates if gate.step == index), None)
+
+    def put_by(self, entry: LedgerEntry) -> None:
+        """Keep an entry for the ledger. In a long outage old looks lose their counts first, then go."""
+        self.backlog.append(entry)
+        old = len(self.backlog) - KEPT_COUNTS - 1
+        if old >= 0 and "counts" in self.backlog[old].data:
+            rest = {key: value for key, value in self.backlog[old].data.items() if key != "counts"}
+            self.backlog[old] = self.backlog[old].model_copy(update={"data": rest})
+        if len(self.backlog) > KEPT_BACKLOG:
+            looks = (index for index, kept in enumerate(self.backlog) if kept.kind == "look")
+            del self.backlog[next(looks, 0)]
+            self.unwritten += 1
 
     def waiting_gate(self) -> GateState | None:
         """The gate that waits for people now; none once the rollout went past it, by ``promote`` too."""

@@ -375,11 +375,11 @@ class Canary(Reception):
         if not self._rollout.rollout_id:
             self._admission.name_by_run()
         complete = await self._diary.flush()
-        if not complete:
-            backlog = len(self._rollout.backlog)
+        lacking = len(self._rollout.backlog) + self._rollout.unwritten
+        if lacking:
             self._diary.tell(
                 "The ledger lacks entries",
-                f"{self._rollout.rollout_id}: {backlog} entries are not written; the workflow history has them.",
+                f"{self._rollout.rollout_id}: {lacking} entries are not written; the workflow history has them.",
                 "critical",
                 key="ledger-backlog",
             )

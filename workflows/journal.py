@@ -151,7 +151,7 @@ class Journal:
 
     def _append(self, entry: LedgerEntry, shown: LedgerEntry | None) -> None:
         state = self._state
-        state.backlog.append(entry)
+        state.put_by(entry)
         state.log.append(shown or entry)
         surplus = len(state.log) - KEPT_DECISIONS
         if surplus > 0:
