@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -97,6 +98,7 @@ async def run_demo(folder: Path, say: Say, keep: bool = False) -> DemoReport:
     """
     began = time.monotonic()
     report = DemoReport(logs=str(folder))
+    _forget(folder)
     say("starting Temporal, Envoy, Prometheus, the demo service in two slots, and a worker ...")
     stack = await local.up(folder, [HEALTHY])
     try:
@@ -109,6 +111,15 @@ async def run_demo(folder: Path, say: Say, keep: bool = False) -> DemoReport:
         else:
             await asyncio.to_thread(local.down, folder)
     return report
+
+
+def _forget(folder: Path) -> None:
+    """Begin anew: rollouts of an earlier demo had other ports, and its ledger would be this one's history."""
+    if any(local.running(folder).values()):
+        return
+    shutil.rmtree(folder / "ledger", ignore_errors=True)
+    for left in folder.glob("temporal.db*"):
+        left.unlink()
 
 
 async def _run_all(stack: local.Stack, report: DemoReport, say: Say) -> None:

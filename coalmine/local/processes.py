@@ -54,7 +54,8 @@ class Process:
         if self.pid() is not None:
             raise LocalStackError(f"{self.name} runs already (pid {self.pid()}): run coalmine down first")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        # The log is this run's alone: whether it came up is read from it.
+        with self.log.open("wb") as log:
             try:
                 child = subprocess.Popen(
                     list(command),
