@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import quote
 
 from coalmine.commands import can_send
-from coalmine.markdown import cell, table
+from coalmine.markdown import cell, table, url_length
 from coalmine.records import (
     GateStatus,
     LedgerEntry,
@@ -102,7 +101,7 @@ def report(state: RolloutState) -> RolloutReport:
         verdicts=state.verdicts,
         checks=state.checks,
         decisions=[entry for entry in state.log if entry.kind != "look"],
-        ledger_complete=not state.backlog,
+        ledger_complete=not state.backlog and not state.unwritten,
     )
 
 
@@ -154,7 +153,7 @@ def page(state: RolloutState) -> str:
     top = [f"### {cell(headline(state), _TEXT)}", "\n".join(fact for fact in facts if fact), _refused(state)]
     for looks, verdicts in ((_LOOKS_SHOWN, 20), (3, 20), (1, 10), (0, 5), (0, 0)):
         text = "\n\n".join(part for part in [*top, _verdicts(state, verdicts), _looks(state, looks)] if part)
-        if len(text) <= PAGE_LIMIT and (len(quote(text, safe="")) <= URL_LIMIT or not verdicts):
+        if len(text) <= PAGE_LIMIT and (url_length(text) <= URL_LIMIT or not verdicts):
             return text
     return text[: PAGE_LIMIT - 2] + " …"
 

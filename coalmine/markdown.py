@@ -5,10 +5,13 @@ The UI's style sheet takes all space between the columns of a table, and shows e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 GAP = "\u00a0\u00a0"
 """Between two columns: no-break spaces, because others at the end of a cell are dropped."""
+
+_UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -22,6 +25,12 @@ def cell(text: str, limit: int) -> str:
     """Text of people on one line, without what would end a cell, cut to a number of characters."""
     flat = text.replace("|", "/").replace("\n", " ")
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def url_length(text: str) -> int:
+    """Bytes of a text in a URL, as a browser encodes it (RFC 3986: three for each byte that is not unreserved)."""
+    encoded = text.encode("utf-8", "replace")
+    return 3 * len(encoded) - 2 * len(_UNRESERVED.findall(encoded))
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coalmine import console
 from coalmine.commands import can_send
+from coalmine.markdown import url_length
 from coalmine.records import Action, CanaryInput, Cause, LedgerEntry, MetricVerdict, Outcome, Phase, Refusal
 from coalmine.rollout import RolloutState
 from tests.test_commands import NOW, make_state, states
@@ -43,6 +44,14 @@ def test_text_of_people_does_not_break_a_table() -> None:
     row = next(line for line in console.page(state).splitlines() if line.startswith("| 1"))
     assert row.count("|") == 6
     assert row.endswith("| continue: a / b c |")
+
+
+def test_looks_give_way_where_the_page_would_not_fit_into_a_url() -> None:
+    reason = "…" * 100
+    state = make_state(log=[look(number, reason) for number in range(6)], looks=6, history_note="…" * 200)
+    page = console.page(state)
+    assert url_length(page) <= console.URL_LIMIT
+    assert len([line for line in page.splitlines() if "continue: …" in line]) == 3
 
 
 def test_the_page_of_a_waiting_gate() -> None:
