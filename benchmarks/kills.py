@@ -72,9 +72,11 @@ def make_spec(ground: Ground, kind: str, route: str, version: str, metrics: str)
                     "total": f'requests_total{{route="{route}",backend="{{arm.backend}}"}}',
                     "events": f'errors_total{{route="{route}",backend="{{arm.backend}}"}}',
                     "max": 0.1,
+                    # Wide: workers are what fails here, and a good canary must show so within seconds.
+                    "no_harm": 3.0,
                 }
             ],
-            "policy": {"look": "1s", "no_history": "roll_back", "no_data_limit": "30s", "max_extension": "60s"},
+            "policy": {"look": "1s", "no_history": "roll_back", "no_data_limit": "30s", "max_extension": "5m"},
             "promotion": {"bake": "2s", "rollback_window": "0s"},
             "sources": {"prometheus": {"url": metrics, "scrape": f"{round(TICK * 1000)}ms", "flush": "0s"}},
             "notify": [],

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 
 from activities.routers.locked_files import locked
 from benchmarks.ground import Ground, WorkerProcess
 from benchmarks.kills import KINDS, Experiment, make_spec
 from benchmarks.simulated_metrics import SimulatedMetrics
-from coalmine.records import TASK_QUEUE, CanaryInput, RolloutReport, Submission, canary_id
+from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutReport, RolloutStatus, Submission, canary_id
 from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults.witness import PATIENCE, attempts, ledger, stopped, until, watching
 
@@ -57,6 +58,13 @@ async def _under_way(handle: Handle, attempt: int) -> bool:
     return await attempts(handle, "shift") >= attempt
 
 
+async def _is_in(handle: Handle, phase: Phase) -> bool:
+    try:
+        return (await handle.query("status", result_type=RolloutStatus)).phase is phase
+    except RPCError:
+        return False  # No worker serves yet.
+
+
 async def _result(handle: Handle) -> RolloutReport:
     async with asyncio.timeout(PATIENCE):
         return await handle.result()
@@ -65,13 +73,16 @@ async def _result(handle: Handle) -> RolloutReport:
 async def test_a_worker_killed_in_a_shift_is_finished_by_the_next(ground: Ground, metrics: SimulatedMetrics) -> None:
     worker = await ground.worker(1)
     async with watching(ground, ROUTE) as witness:
-        handle = await _release(ground, metrics)
-        await witness.shows(10, number=1)
+        handle = await _release(ground, metrics, kind="approved")
+        await until(lambda: _is_in(handle, Phase.GATED))
         with witness.frozen_proxy(1):
+            await handle.signal("approve", {"by": "bo", "reason": "fault test"})
             await witness.shows(50)
             await until(lambda: _under_way(handle, attempt=1))
             await worker.kill()
         await ground.worker(2)
+        await witness.shows(50, number=1)
+        await handle.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
         report = await _result(handle)
     assert report.outcome == "promoted", report.reason
     assert await witness.faults(report, allowed={0, 10, 50, 100}) == []
@@ -115,7 +126,7 @@ async def test_a_worker_killed_in_a_rollback_is_finished_by_the_next(ground: Gro
     worker = await ground.worker(1)
     async with watching(ground, ROUTE) as witness:
         handle = await _release(ground, metrics, kind="approved")
-        await witness.shows(10, number=1)
+        await until(lambda: _is_in(handle, Phase.GATED))
         with witness.frozen_proxy(1):
             await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
             await witness.shows(0)
