@@ -20,7 +20,7 @@ Measured by `make bench` on the machine each line names; drawn from `benchmarks/
 
 def write() -> Path:
     """Write the page anew from what was measured so far."""
-    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_help()]
+    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_help()]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
     PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge())
     return PAGE
@@ -85,6 +85,15 @@ def _look() -> list[tuple[str, str, str, str]]:
     figure = f"{found['events_per_look']:g} events, {found['bytes_per_look']:,} bytes"
     limit = f"{found['limit_events']} events, {found['limit_bytes']:,} bytes"
     return [("history per look, errors + latency, ledger included", figure, limit, _machine(found))]
+
+
+def _history() -> list[tuple[str, str, str, str]]:
+    found = _read("history")
+    if found is None:
+        return []
+    figure = f"{found['outcome']} after {found['runs']} runs, record {'whole' if found['complete'] else 'with gaps'}"
+    what = f"a rollout of {found['looks']:,} looks, by continue-as-new (scripted world, skipped time)"
+    return [(what, figure, "promoted, whole", _machine(found))]
 
 
 def _help() -> list[tuple[str, str, str, str]]:
