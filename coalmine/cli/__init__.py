@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -11,3 +13,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from coalmine.cli._app import run
 
     return run(list(sys.argv[1:] if argv is None else argv))
+
+
+def entry() -> NoReturn:
+    """Run the verb of this process's command line, and end the process with its exit code."""
+    code = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        from coalmine.cli._errors import BROKEN_PIPE
+
+        code = BROKEN_PIPE
+    # Not sys.exit: native threads of Temporal's SDK that outlive the loop can crash the interpreter's own ending, and
+    # pipelines would see a signal in place of the outcome.
+    os._exit(code)

@@ -1,7 +1,5 @@
 """``python -m coalmine.cli``: the same as ``coalmine``."""
 
-import sys
+from coalmine.cli import entry
 
-from coalmine.cli import main
-
-sys.exit(main())
+entry()
