@@ -119,7 +119,16 @@ def test_demo_exits_0_only_when_all_is_right(
         say("starting")
         names = [release.name for release in releases()]
         rows = [
-            Scenario(name, "2.0.0", "rolled_back", outcome, 120, 3.2 if outcome == "rolled_back" else None, 21.0)
+            Scenario(
+                name,
+                "2.0.0",
+                "rolled_back",
+                outcome,
+                120,
+                3.2 if outcome == "rolled_back" else None,
+                21.0,
+                decision="analysis",
+            )
             for name in names
         ]
         return DemoReport(rows, {names[0]: "http://ui.example"}, str(folder), 80.0)
