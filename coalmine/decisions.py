@@ -124,6 +124,7 @@ def _data_unmet(state: RolloutState) -> list[str]:
         unmet.append(state.finding_reason)
     if state.finding is Finding.SAMPLE_RATIO:
         unmet.append("the sample ratio is off")
+    unmet += [leaning for verdict in state.verdicts if (leaning := _leaning(verdict)) and verdict.metric not in failing]
     if state.is_last_step and not state.stage_is_bake and state.finding is not Finding.NO_HARM and not failing:
         unproven = [
             verdict.metric
@@ -132,6 +133,19 @@ def _data_unmet(state: RolloutState) -> list[str]:
         ]
         unmet.append(f"no harm is not shown yet for {', '.join(unproven) or 'all guardrails'}")
     return unmet
+
+
+def _leaning(verdict: MetricVerdict) -> str | None:
+    """Why a guardrail that does not fail yet may not let the rollout advance: its whole interval is above the margin.
+
+    One long window after an outage counts as one look, and its cap keeps it from rolling back alone.
+    """
+    if verdict.role != "guardrail" or verdict.interval is None or verdict.margin is None:
+        return None
+    least = verdict.interval[0]
+    if least <= verdict.margin:
+        return None
+    return f"guardrail '{verdict.metric}' leans to harm: at least x{least:.2f}, margin x{verdict.margin:g}"
 
 
 def _inconclusive(state: RolloutState, now: datetime) -> Decision | None:

@@ -59,6 +59,15 @@ def test_an_undecided_step_advances_but_is_never_promoted() -> None:
     assert decide(make_last(**found), LATER).unmet == ("no harm is not shown yet for errors",)
 
 
+@pytest.mark.parametrize(("least", "action"), [(27.2, Action.CONTINUE), (1.1, Action.ADVANCE), (0.4, Action.ADVANCE)])
+def test_a_guardrail_that_leans_to_harm_keeps_the_step(least: float, action: Action) -> None:
+    leaning = UNSURE.model_copy(update={"interval": (least, 400.0), "margin": 1.1})
+    state = open_gate(make_state(finding=Finding.UNDECIDED, verdicts=[leaning], looks=1))
+    assert decide(state, LATER).action is action
+    signal = leaning.model_copy(update={"role": "signal"})
+    assert decide(state.model_copy(update={"verdicts": [signal]}), LATER).action is Action.ADVANCE
+
+
 def test_an_acknowledged_hold_does_not_hold_again() -> None:
     state = make_state(finding=Finding.SIGNAL, verdicts=[PASS], looks=1, acknowledged=[Finding.SIGNAL])
     assert decide(open_gate(state), LATER).action is Action.ADVANCE
