@@ -34,10 +34,16 @@ def _up(folder: Path, out: Output) -> int:
     import asyncio
     from dataclasses import asdict
 
+    from coalmine.local.signals import cancelled_by_signals
     from coalmine.local.stack import SERVICE, default_folder, up
 
     out.say("starting Temporal, Envoy, Prometheus, the demo service and a worker ...")
-    stack: Stack = asyncio.run(up(folder))
+
+    async def start() -> Stack:
+        with cancelled_by_signals():
+            return await up(folder)
+
+    stack = asyncio.run(start())
     out.data(asdict(stack), _text(stack, SERVICE))
     if folder != default_folder():
         out.say(f"other verbs find it with: export COALMINE_HOME={folder}")

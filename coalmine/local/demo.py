@@ -24,6 +24,7 @@ from coalmine.errors import RouterError
 from coalmine.local import stack as local
 from coalmine.local.demo_releases import APPROVER, ENVIRONMENT, GATE, HEALTHY, RATE, Release, as_yaml, releases
 from coalmine.local.processes import LocalStackError, Process
+from coalmine.local.signals import cancelled_by_signals
 from coalmine.local.temporal import temporal_program
 from coalmine.records import Cause, Phase, RolloutStatus, Verb, canary_id
 from coalmine.searching import RolloutRef
@@ -95,7 +96,13 @@ async def run_demo(folder: Path, say: Say, keep: bool = False) -> DemoReport:
     Raises:
         LocalStackError: the stack does not come up.
         CoalmineError: a release could not be started.
+        KeyboardInterrupt: the process was told to end; the stack is down.
     """
+    with cancelled_by_signals():
+        return await _run(folder, say, keep)
+
+
+async def _run(folder: Path, say: Say, keep: bool) -> DemoReport:
     began = time.monotonic()
     report = DemoReport(logs=str(folder))
     _forget(folder)
@@ -187,7 +194,11 @@ async def _close(
     stats = await local.slot_stats(stack, canary)
     scenario.canary_requests = int(stats["requests"])
     if scenario.outcome == "rolled_back":
-        ended = await asyncio.wait_for(zero, 10)
+        try:
+            ended = await asyncio.wait_for(zero, 10)
+        except TimeoutError:
+            scenario.outcome, scenario.reason = "still has traffic", f"Envoy still sends it requests; {scenario.reason}"
+            return
         scenario.seconds_to_rollback = round(ended - float(stats["first_bad"] or ended), 2)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5)
+BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0, 2.5)
 """Upper bounds of the latency histogram, in seconds."""
 LONGEST = 5.0
 """Seconds; no response takes longer, however unlucky the draw."""
@@ -35,7 +35,7 @@ class Behaviour:
     after: float = 0.0
     """Seconds since the start."""
     errors: float = 0.02
-    median: float = 0.02
+    median: float = 0.05
     sigma: float = 0.47
 
     def p99(self) -> float:

@@ -1,6 +1,7 @@
 """Child processes that outlive the command that started them: logs, pid files, and an end that leaves nothing behind.
 
-A pid file names the process and when it began, so that a recycled pid is never touched.
+A pid file names the process and when it began, so that a recycled pid is never touched. Each process also carries its
+folder in its environment: one whose pid file was never written, because who started it was killed, is found by that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from coalmine.errors import CoalmineError
 _POLL = 0.02
 _ADOPTED: dict[int, subprocess.Popen[bytes]] = {}
 """Children of this very process: they must be waited for, or they stay as zombies."""
+_MARK = "COALMINE_STARTED_IN"
 
 
 class LocalStackError(CoalmineError):
@@ -62,7 +64,7 @@ class Process:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=None if environment is None else dict(environment),
+                    env={**(os.environ if environment is None else environment), _MARK: str(self.folder)},
                     cwd=self.folder,
                     start_new_session=True,
                 )
@@ -117,6 +119,34 @@ class Process:
                 return False
             time.sleep(_POLL)
         return True
+
+
+def strays(folder: Path) -> list[int]:
+    """Processes that were started in a folder and still run, whether a pid file names them or not."""
+    mark = os.fsencode(f"{_MARK}={folder}")
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with suppress(OSError):
+                if mark in (process / "environ").read_bytes().split(b"\0") and _began(int(process.name)) is not None:
+                    found.append(int(process.name))
+    return found
+
+
+def end_strays(folder: Path, within: float = 10.0) -> list[int]:
+    """End by force what ``strays`` finds, and wait until it is gone.
+
+    Returns:
+        The pids of what was ended.
+    """
+    found = strays(folder)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + within
+    while any(_began(pid) is not None for pid in found) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return found
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,7 @@ import aiohttp
 from coalmine.connection import stack_folder
 from coalmine.local.demo_service import Behaviour
 from coalmine.local.envoy import BUCKETS_MS, EnvoyProxy, route_response
-from coalmine.local.processes import LocalStackError, Process, await_port, free_ports
+from coalmine.local.processes import LocalStackError, Process, await_port, end_strays, free_ports
 from coalmine.local.prometheus import PrometheusServer, ScrapeJob
 from coalmine.local.temporal import NAMESPACE, start_temporal
 
@@ -134,11 +135,16 @@ async def deploy(stack: Stack, slot: str, version: str, schedule: list[Behaviour
         [
             *(sys.executable, "-m", "coalmine.local.demo_service"),
             *("--port", str(port), "--version", version, "--slow", f"{slow:g}"),
-            *("--seed", str(int.from_bytes(version.encode(), "big") % 2**31)),
+            *("--seed", str(seed_of(version))),
             *("--schedule", json.dumps([asdict(behaviour) for behaviour in schedule])),
         ]
     )
     await await_port(process, port)
+
+
+def seed_of(version: str) -> int:
+    """The seed of a version's faults."""
+    return zlib.crc32(version.encode())
 
 
 async def slot_stats(stack: Stack, slot: str) -> dict[str, Any]:
@@ -243,7 +249,7 @@ def _stop_all(folder: Path) -> list[str]:
         if process.pid() is not None:
             stopped.append(name)
         process.stop()
-    return stopped
+    return stopped + [f"pid {pid}" for pid in end_strays(folder)]
 
 
 @contextmanager

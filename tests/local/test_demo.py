@@ -9,7 +9,8 @@ import pytest
 
 from coalmine.local.demo import DemoReport, Scenario
 from coalmine.local.demo_releases import APPROVER, GATE, Release, as_yaml, releases
-from coalmine.local.stack import SLOTS, Stack
+from coalmine.local.demo_service import Faults
+from coalmine.local.stack import SLOTS, Stack, seed_of
 from coalmine.spec import parse_spec
 
 STACK = Stack(
@@ -78,3 +79,15 @@ def test_every_release_has_a_valid_spec(release: Release) -> None:
 def test_releases_expect_both_outcomes_and_have_versions_of_their_own() -> None:
     assert [one.expected for one in releases()] == ["promoted", "promoted", "rolled_back", "rolled_back"]
     assert len({one.version for one in releases()}) == len(releases())
+
+
+@pytest.mark.parametrize("release", releases(), ids=lambda release: release.name)
+def test_what_the_service_draws_for_a_release_is_what_its_name_says(release: Release) -> None:
+    behaviour, requests = release.behaviour, 1000
+    faults = Faults(seed_of(release.version), [behaviour])
+    drawn = [faults.draw(0) for _ in range(requests)]
+    for share, expected in (
+        (sum(status == 500 for status, _ in drawn) / requests, behaviour.errors),
+        (sum(seconds > behaviour.p99() for _, seconds in drawn) / requests, 0.01),
+    ):
+        assert abs(share - expected) < 2 * (expected * (1 - expected) / requests) ** 0.5

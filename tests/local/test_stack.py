@@ -15,7 +15,7 @@ import pytest
 from coalmine.connection import local_stack
 from coalmine.errors import InputError
 from coalmine.local import stack as local
-from coalmine.local.processes import LocalStackError, Process
+from coalmine.local.processes import LocalStackError, Process, strays
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -88,6 +88,24 @@ def test_a_stack_whose_start_was_killed_goes_down(folder: Path) -> None:
     assert len(pids) == 2
     assert local.down(folder) == [local.SLOTS[0], "temporal"]
     assert _left(pids) == set()
+
+
+@pytest.mark.parametrize("left", [None, "", '{"pid": 1, "beg'])
+def test_a_part_whose_pid_file_was_never_written_goes_down_too(folder: Path, tmp_path: Path, left: str | None) -> None:
+    lost, other = Process("envoy", folder), Process("envoy", tmp_path / "stack-2")
+    for process in (lost, other):
+        process.start(SLEEPS)
+    pid = lost.pid()
+    assert pid is not None
+    lost.pid_file.unlink()
+    if left is not None:
+        lost.pid_file.write_text(left)
+    try:
+        assert local.down(folder) == [f"pid {pid}"]
+        assert strays(folder) == []
+        assert other.pid() is not None
+    finally:
+        other.stop()
 
 
 def test_where_nothing_ever_was_nothing_is_stopped(tmp_path: Path) -> None:
