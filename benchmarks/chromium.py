@@ -5,12 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import Browser, async_playwright
 
-SIZE = (1400, 900)
-"""Width and height of a page, in pixels."""
 _QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -31,8 +28,8 @@ def program() -> str | None:
 
 
 @asynccontextmanager
-async def browser(profile: Path) -> AsyncIterator[BrowserContext]:
-    """A browser with a profile of its own in an empty folder; it ends with the block.
+async def browser() -> AsyncIterator[Browser]:
+    """A browser whose profile is new and temporary; it ends with the block.
 
     Raises:
         FileNotFoundError: chromium is not installed.
@@ -41,16 +38,8 @@ async def browser(profile: Path) -> AsyncIterator[BrowserContext]:
     if found is None:
         raise FileNotFoundError("chromium is missing: make setup tells how to install it")
     async with async_playwright() as playwright:
-        context = await playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=found,
-            args=list(_QUIET),
-            viewport={"width": SIZE[0], "height": SIZE[1]},
-            color_scheme="light",
-            timezone_id="UTC",
-            locale="en-GB",
-        )
+        chromium = await playwright.chromium.launch(executable_path=found, args=list(_QUIET))
         try:
-            yield context
+            yield chromium
         finally:
-            await context.close()
+            await chromium.close()

@@ -149,7 +149,7 @@ def page(state: RolloutState) -> str:
 
     Where all of it is too long, looks and verdicts give way: what can be sent is always there.
     """
-    facts = [_facts(state), cell(_steps(state), 2 * _TEXT), _unmet(state), _sendable(state)]
+    facts = [*_facts(state), cell(_steps(state), 2 * _TEXT), _unmet(state), _sendable(state)]
     top = [f"### {cell(headline(state), _TEXT)}", "\n".join(fact for fact in facts if fact), _refused(state)]
     for looks, verdicts in ((_LOOKS_SHOWN, 20), (3, 20), (1, 10), (0, 5), (0, 0)):
         text = "\n\n".join(part for part in [*top, _verdicts(state, verdicts), _looks(state, looks)] if part)
@@ -177,8 +177,9 @@ def _refused(state: RolloutState) -> str:
     return "**Refused:**\n" + "\n".join(rows) if rows else ""
 
 
-def _facts(state: RolloutState) -> str:
-    facts = [f"`{state.rollout_id}`" if state.rollout_id else "", f"started by {cell(state.submission.by, 80)}"]
+def _facts(state: RolloutState) -> list[str]:
+    named = f"`{state.rollout_id}` " if state.rollout_id else ""
+    facts = [f"{named}started by {cell(state.submission.by, 80)}"]
     if state.advise:
         facts.append("**advice only: no traffic is shifted**")
     if state.held is not None:
@@ -193,7 +194,7 @@ def _facts(state: RolloutState) -> str:
         facts.append(cell(state.reason, _TEXT))
     if state.history_note:
         facts.append(cell(state.history_note, _TEXT))
-    return " · ".join(fact for fact in facts if fact)
+    return facts
 
 
 def _steps(state: RolloutState) -> str:
@@ -240,7 +241,7 @@ def _look_row(entry: LedgerEntry) -> tuple[str, ...]:
         f"{entry.at:%H:%M:%S}",
         f"{data.get('weight', 0):g} %",
         f"{data.get('canary_requests', 0):,}",
-        cell(f"{action}: {entry.reason}", 100),
+        cell(f"{action}: {entry.reason}", 70),
     )
 
 

@@ -17,7 +17,7 @@ _UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table; a column whose head ends in a colon (not shown) is aligned to the right."""
     lines = [_row([name.removesuffix(":") for name in head])]
-    lines.append("|" + "|".join("---:" if name.endswith(":") else "---" for name in head) + "|")
+    lines.append("|" + "|".join("---:" if name.endswith(":") else ":---" for name in head) + "|")
     return "\n".join([*lines, *(_row(row) for row in rows)])
 
 

@@ -49,6 +49,7 @@ def test_text_of_people_does_not_break_a_table() -> None:
 def test_looks_give_way_where_the_page_would_not_fit_into_a_url() -> None:
     reason = "…" * 100
     state = make_state(log=[look(number, reason) for number in range(6)], looks=6, history_note="…" * 200)
+    state.unmet = ["…" * 250]
     page = console.page(state)
     assert url_length(page) <= console.URL_LIMIT
     assert len([line for line in page.splitlines() if "continue: …" in line]) == 3

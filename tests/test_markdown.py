@@ -13,7 +13,7 @@ from coalmine.markdown import GAP, cell, table, url_length
 def test_columns_are_kept_apart_and_numbers_are_aligned_to_the_right() -> None:
     assert table(("name", "count:"), [("a", 1), ("b", "22")]).splitlines() == [
         f"| name{GAP} | count |",
-        "|---|---:|",
+        "|:---|---:|",
         f"| a{GAP} | 1 |",
         f"| b{GAP} | 22 |",
     ]

@@ -137,7 +137,7 @@ class Admission:
                 await workflow.wait_condition(
                     lambda: self._answer is not None or self._ordered(),
                     timeout=patience,
-                    timeout_summary="no answer from the fleet yet: ask again",
+                    timeout_summary="ask again if the fleet does not answer",
                 )
             except TimeoutError:
                 patience = min(patience * 2, ASK_AGAIN_AT_MOST)

@@ -421,6 +421,7 @@ class Canary(Reception):
             )
         except TimeoutError:
             return False
+        state.unmet = []
         return not self._is_ordered()
 
     def _wait_summary(self) -> str:

@@ -118,7 +118,7 @@ class Traffic:
                     await workflow.wait_condition(
                         task.done,
                         timeout=max(self._next_telling() - workflow.now(), timedelta(0)),
-                        timeout_summary="restore not confirmed yet: tell people",
+                        timeout_summary="tell people if it is not restored by then",
                     )
                 except TimeoutError:
                     self._tell_of_slow_restore()
