@@ -16,7 +16,7 @@ from benchmarks.chromium import browser, program
 from coalmine.client import Coalmine
 from coalmine.connection import Settings
 from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
-from coalmine.records import Outcome, Phase
+from coalmine.records import Phase
 from tests.workflows.conftest import Rollout, now, quick, workers
 from tests.workflows.world import World, make_submission
 
@@ -126,23 +126,3 @@ async def test_the_page_says_how_it_stands_and_what_can_be_sent(
         })"""
     )
     assert min(widths) >= 6
-
-
-async def test_an_approval_from_the_signal_dialog_moves_the_rollout(
-    server: TemporalServer, rollout: Rollout, page: Page
-) -> None:
-    await page.goto(await address(server, rollout, "timeline"))
-    await page.get_by_role("button", name="More Actions").click()
-    await page.get_by_role("menuitem", name="Send a Signal").click()
-    dialog = page.get_by_role("dialog", name="Send a Signal")
-    await dialog.get_by_test_id("signal-select-button").click()
-    choice = dialog.get_by_role("option").filter(has_text="Open the gate that waits")
-    await expect(choice).to_contain_text('{"by": "ana", "reason": "looks fine"}')
-    await choice.click()
-    await dialog.get_by_role("textbox").last.fill('{"by":"ana","reason":"ok"}')
-    await dialog.get_by_test_id("confirm-modal-button").click()
-    await rollout.soon(lambda status: status.canary_weight >= 50)
-    given = [entry for entry in (await rollout.decisions()).entries if entry.kind == "command"]
-    assert [(entry.by, entry.data["verb"], entry.data["said"]) for entry in given] == [("ana", "approve", "ok")]
-    report = await rollout.result()
-    assert report.outcome is Outcome.PROMOTED
