@@ -14,10 +14,10 @@ ISOLATED = env HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CO
 	XDG_RUNTIME_DIR="$(STATE)/run" TMPDIR="$(STATE)/tmp" PYTHONPYCACHEPREFIX="$(STATE)/pycache" \
 	PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help setup demo test lint bench clean lock state
+.PHONY: help setup demo test faults lint bench docs clean lock state
 
 help:
-	@grep -E '^#   make' Makefile | sed 's/^#   //'; echo 'make lint | bench | lock | clean'
+	@grep -E '^#   make' Makefile | sed 's/^#   //'; echo 'make lint | faults | bench | docs | lock | clean'
 
 setup:
 	@./scripts/setup
@@ -31,6 +31,9 @@ demo: state
 test: state
 	@$(ISOLATED) $(BIN)/pytest -n 2 --dist worksteal -q $(TESTS)
 
+faults: state
+	@$(ISOLATED) $(BIN)/pytest -q tests/faults
+
 lint: state
 	@$(ISOLATED) $(BIN)/ruff format --check .
 	@$(ISOLATED) $(BIN)/ruff check .
@@ -39,6 +42,11 @@ lint: state
 
 bench: state
 	@$(ISOLATED) $(BIN)/python -m benchmarks $(BENCH)
+
+# The figures from what was measured last, and the pictures from a release that is run for them.
+docs: state
+	@$(ISOLATED) $(BIN)/python -c 'from benchmarks import figures; print(figures.write())'
+	@$(ISOLATED) $(BIN)/python -m benchmarks.pictures
 
 # The lock names no registry: whatever index pip is set to use is used.
 lock: state
