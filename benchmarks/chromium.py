@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from playwright.async_api import Browser, async_playwright
 
@@ -27,6 +29,20 @@ def program() -> str | None:
     return shutil.which("chromium")
 
 
+@contextmanager
+def short_temporary_folder() -> Iterator[str]:
+    """A temporary folder by a short name that holds in the block, however deep it lies.
+
+    Chromium makes a Unix socket in it, whose whole path may have 107 bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="chromium-") as folder:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield f"/proc/{os.getpid()}/fd/{handle}"
+        finally:
+            os.close(handle)
+
+
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """A browser whose profile is new and temporary; it ends with the block.
@@ -37,9 +53,12 @@ async def browser() -> AsyncIterator[Browser]:
     found = program()
     if found is None:
         raise FileNotFoundError("chromium is missing: make setup tells how to install it")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=found, args=list(_QUIET))
-        try:
-            yield chromium
-        finally:
-            await chromium.close()
+    with short_temporary_folder() as folder:
+        async with async_playwright() as playwright:
+            chromium = await playwright.chromium.launch(
+                executable_path=found, args=list(_QUIET), env={**os.environ, "TMPDIR": folder}
+            )
+            try:
+                yield chromium
+            finally:
+                await chromium.close()
