@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from coalmine.local import stack as local
+from coalmine.local.processes import Process, strays
 from coalmine.local.signals import cancelled_by_signals
 
 
@@ -54,9 +57,17 @@ async def test_after_the_block_signals_are_as_they_were() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-@pytest.mark.parametrize("verb", ["up", "demo"])
-def test_a_command_that_is_told_to_end_leaves_nothing_running(tmp_path: Path, verb: str) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a stack may be; whatever runs there is ended after the test."""
     folder = tmp_path / "stack"
+    yield folder
+    local.down(folder)
+
+
+@contextmanager
+def _half_up(verb: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, once a part of the stack runs."""
     with subprocess.Popen(
         [sys.executable, "-m", "coalmine.cli", verb, "--folder", str(folder)],
         stdout=subprocess.DEVNULL,
@@ -69,10 +80,26 @@ def test_a_command_that_is_told_to_end_leaves_nothing_running(tmp_path: Path, ve
                 assert command.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            command.terminate()
-            _, said = command.communicate(timeout=60)
-            assert command.returncode == 130, said
-            assert set(local.running(folder).values()) == {None}
+            yield command
         finally:
             command.kill()
-            local.down(folder)
+
+
+@pytest.mark.parametrize("verb", ["up", "demo"])
+def test_a_command_that_is_told_to_end_leaves_nothing_running(folder: Path, verb: str) -> None:
+    with _half_up(verb, folder) as command:
+        command.terminate()
+        _, said = command.communicate(timeout=60)
+    assert command.returncode == 130, said
+    assert set(local.running(folder).values()) == {None}
+    assert strays(folder) == []
+
+
+def test_what_a_killed_command_left_goes_down(folder: Path) -> None:
+    with _half_up("up", folder) as command:
+        command.kill()
+        command.communicate(timeout=60)
+    assert strays(folder) != []
+    assert "temporal" in local.down(folder)
+    assert strays(folder) == []
+    assert [name for name in local.NAMES if Process(name, folder).pid_file.exists()] == []

@@ -62,6 +62,22 @@ async def test_a_stack_that_is_up_is_not_started_again_and_goes_down_though_a_pa
     assert local.down(folder) == []
 
 
+async def test_two_stacks_live_side_by_side(tmp_path: Path) -> None:
+    folders = tmp_path / "one", tmp_path / "two"
+    try:
+        one, two = [await local.up(folder) for folder in folders]
+        for part in ("temporal", "envoy", "prometheus"):
+            assert set(getattr(one, part).values()) & set(getattr(two, part).values()) <= {"coalmine"}
+        assert set(one.slots.values()) & set(two.slots.values()) == set()
+        pids = _pids(folders[1])
+        await asyncio.to_thread(local.down, folders[0])
+        assert _pids(folders[1]) == pids
+        assert (await local.slot_stats(two, local.SLOTS[0]))["version"] == local.FIRST_VERSION
+    finally:
+        for folder in folders:
+            await asyncio.to_thread(local.down, folder)
+
+
 async def test_what_was_started_is_ended_when_a_later_part_does_not_come_up(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
