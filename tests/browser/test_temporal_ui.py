@@ -66,7 +66,8 @@ async def rollout(server: TemporalServer) -> AsyncIterator[Rollout]:
         for worker in workers(client, world):
             await stack.enter_async_context(worker)
         rollout = Rollout(client, world, asyncio.sleep, now, tick=0.05)
-        await rollout.start(make_submission(quick(steps=GATED, people={"sre": ["ana"]})))
+        spec = quick(steps=GATED, people={"sre": ["ana"]}, promotion={"bake": "1s", "rollback_window": "1s"})
+        await rollout.start(make_submission(spec))
         await rollout.reach(Phase.GATED)
         yield rollout
         if (await rollout.status()).phase is not Phase.CLOSED:
@@ -126,3 +127,27 @@ async def test_the_page_says_how_it_stands_and_what_can_be_sent(
         })"""
     )
     assert min(widths) >= 6
+
+
+async def test_an_approval_from_the_signal_dialog_moves_the_rollout(
+    server: TemporalServer, rollout: Rollout, page: Page
+) -> None:
+    await page.goto(await address(server, rollout, "timeline"))
+    await page.get_by_role("button", name="More Actions").click()
+    await page.get_by_role("menuitem", name="Send a Signal").click()
+    dialog = page.get_by_role("dialog", name="Send a Signal")
+    await dialog.get_by_test_id("signal-select-button").click()
+    choice = dialog.get_by_role("option").filter(has_text="Open the gate that waits")
+    await expect(choice).to_contain_text("approve")
+    await expect(choice).to_contain_text('{"by": "ana", "reason": "looks fine"}')
+    await choice.click()
+    field = dialog.get_by_role("textbox").last
+    await field.fill('{"by":"ana","reason":"ok"}')
+    # When the field is left its text is laid out anew, which moves the button away from under a click.
+    await field.blur()
+    await expect(field).to_contain_text('"reason": "ok"')
+    await dialog.get_by_test_id("confirm-modal-button").click()
+    await expect(dialog).to_be_hidden()
+    await rollout.until(lambda status: status.canary_weight >= 50)
+    given = [entry for entry in (await rollout.decisions()).entries if entry.kind == "command"]
+    assert [(entry.by, entry.data["verb"], entry.data["said"]) for entry in given] == [("ana", "approve", "ok")]
