@@ -109,7 +109,7 @@ async def record(script: Callable[[Rollout], Awaitable[None]], folder: Path) -> 
     async with environment, AsyncExitStack() as stack:
         for worker in workers(environment.client, world):
             await stack.enter_async_context(worker)
-        rollout = Rollout(environment.client, world, sleep, environment.get_current_time)
+        rollout = Rollout(environment.client, world, sleep, environment.get_current_time, skips=True)
         await script(rollout)
         await rollout.end(10)
         history = await rollout.handle.fetch_history()
