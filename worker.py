@@ -34,6 +34,7 @@ from temporalio.runtime import (
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
@@ -112,8 +113,6 @@ async def preflight(client: Client, *, create: bool = False) -> None:
 
 def main_activities(client: Client) -> list[Activity]:
     """What serves routes and looks, over every adapter that is installed."""
-    from activities.evaluation import evaluate
-
     traffic = TrafficActivities(Routers())
     metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()})
     ledger, fleet = LedgerActivities(), FleetActivities(client)
@@ -216,25 +215,32 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
     client = await connect(settings)
     await preflight(client, create=create)
     workers = build_workers(client, settings)
-    began = time.monotonic()
-    await warm_up()
     log.info(
         "serving",
         queues=[TASK_QUEUE, SIDE_TASK_QUEUE],
         namespace=client.namespace,
         metrics=settings.metrics_address,
         build=settings.deployment and settings.deployment.to_canonical_string(),
-        warm_up_seconds=round(time.monotonic() - began, 2),
     )
+    warming = asyncio.create_task(warm_up(stop))
     await serve(workers, stop)
+    await warming
     log.info("drained")
 
 
-async def warm_up() -> None:
-    """Judge once before the first rollout asks: imports and first calls of the numerics take a second or more."""
-    from activities.evaluation import warm
+async def warm_up(stop: asyncio.Event) -> None:
+    """Load the judge beside the serving: what has waited for a worker does not wait for numerics too.
 
-    await asyncio.to_thread(warm)
+    Raises:
+        Exception: this installation cannot judge; ``stop`` is set.
+    """
+    began = time.monotonic()
+    try:
+        await asyncio.to_thread(numerics)
+    except BaseException:
+        stop.set()
+        raise
+    log.info("warm", seconds=round(time.monotonic() - began, 2))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
