@@ -146,6 +146,9 @@ def end_strays(folder: Path, within: float = 10.0) -> list[int]:
     deadline = time.monotonic() + within
     while any(_began(pid) is not None for pid in found) and time.monotonic() < deadline:
         time.sleep(_POLL)
+    for pid in found:
+        if pid in _ADOPTED:
+            _ADOPTED[pid].poll()
     return found
 
 
