@@ -261,12 +261,18 @@ async def measure(kills: int, seed: int) -> dict[str, Any]:
         "rollouts": len(experiment.rollouts),
         "right": len(experiment.rollouts) - len(wrong),
         "wrong": wrong,
-        "next_progress_s": {
-            "measured": len(experiment.progress),
-            "p50": round(report.quantile(experiment.progress, 0.5), 2),
-            "p95": round(report.quantile(experiment.progress, 0.95), 2),
-            "max": round(max(experiment.progress), 2),
-        },
+        "next_progress_s": _progress(experiment.progress),
+    }
+
+
+def _progress(seconds: list[float]) -> dict[str, float | int | None]:
+    if not seconds:
+        return {"measured": 0, "p50": None, "p95": None, "max": None}
+    return {
+        "measured": len(seconds),
+        "p50": round(report.quantile(seconds, 0.5), 2),
+        "p95": round(report.quantile(seconds, 0.95), 2),
+        "max": round(max(seconds), 2),
     }
 
 

@@ -28,7 +28,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine import searching, starting
-from coalmine.closed import ended, status_of_closed, status_of_report
+from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.fleet_client import ask_fleet
@@ -201,8 +201,7 @@ class Coalmine:
         if described.status is WorkflowExecutionStatus.COMPLETED:
             report = await self._result(described)
             if report is not None:
-                first = report.decisions[0].sequence if report.decisions else 1
-                return DecisionLog(entries=report.decisions, dropped=max(first - 1, 0))
+                return log_of_report(report)
         return await self._query(RolloutRef(described.id, described.run_id), "decisions", DecisionLog)
 
     async def history(self, ref: RolloutRef, everything: bool = False) -> list[TimelineEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 
-from coalmine.records import Cause, Outcome, Phase, RolloutReport, RolloutStatus
+from coalmine.records import Cause, DecisionLog, Outcome, Phase, Refusal, RolloutReport, RolloutStatus
 
 _VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
 _SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
@@ -56,6 +56,23 @@ def status_of_report(report: RolloutReport, execution: WorkflowExecution) -> Rol
         started_at=report.started_at,
         closed_at=report.closed_at or execution.close_time,
     )
+
+
+def log_of_report(report: RolloutReport) -> DecisionLog:
+    """The decisions a report carries, and the refused inputs among them."""
+    first = report.decisions[0].sequence if report.decisions else 1
+    refused = [
+        Refusal(
+            at=entry.at,
+            verb=str(entry.data.get("verb", "")),
+            reason=entry.reason,
+            by=entry.by,
+            input=str(entry.data.get("input", "")),
+        )
+        for entry in report.decisions
+        if entry.kind == "refused"
+    ]
+    return DecisionLog(entries=report.decisions, refused=refused, dropped=max(first - 1, 0))
 
 
 def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:

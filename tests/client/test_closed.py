@@ -9,8 +9,8 @@ import pytest
 from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from coalmine.closed import ended, status_of_closed, status_of_report
-from coalmine.records import Cause, Outcome, Phase, RolloutReport, RolloutStatus
+from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
+from coalmine.records import Cause, LedgerEntry, Outcome, Phase, RolloutReport, RolloutStatus
 
 
 class Execution:
@@ -80,3 +80,24 @@ def test_a_report_in_the_form_of_a_status() -> None:
     )
     status = status_of_report(report, execution(WorkflowExecutionStatus.COMPLETED))
     assert (status.phase, status.exit, status.restored, status.canary_weight) == (Phase.CLOSED, 3, True, 0)
+
+
+def test_a_report_still_lists_what_was_refused() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    entries = [
+        LedgerEntry(kind="shifted", rollout_id="r", sequence=3, at=at),
+        LedgerEntry(
+            kind="refused",
+            rollout_id="r",
+            sequence=4,
+            at=at,
+            reason="no gate waits",
+            by="ana",
+            data={"verb": "approve", "input": "{}"},
+        ),
+    ]
+    log = log_of_report(RolloutReport(outcome=Outcome.PROMOTED, reason="", decisions=entries))
+    assert [(refused.verb, refused.by, refused.reason, refused.input) for refused in log.refused] == [
+        ("approve", "ana", "no gate waits", "{}")
+    ]
+    assert (log.dropped, len(log.entries)) == (2, 2)
