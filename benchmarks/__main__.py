@@ -7,7 +7,7 @@ import sys
 
 from benchmarks import figures
 
-ALL = ("cli_help", "look_cost", "history", "envoy_shift", "rollback_latency", "kills", "judge_quick")
+ALL = ("cli_help", "look_cost", "look_speed", "history", "envoy_shift", "rollback_latency", "kills", "judge_quick")
 
 
 def main(asked: list[str]) -> int:
