@@ -9,9 +9,9 @@ STATE := $(CURDIR)/.coalmine
 
 # What we start keeps its files in the clone.
 export COALMINE_HOME ?= $(STATE)/local
-ISOLATED = env HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CONFIG_HOME="$(STATE)/home/.config" \
+ISOLATED = env -u PYTHONDONTWRITEBYTECODE HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CONFIG_HOME="$(STATE)/home/.config" \
 	XDG_DATA_HOME="$(STATE)/home/.local/share" XDG_STATE_HOME="$(STATE)/home/.local/state" \
-	XDG_RUNTIME_DIR="$(STATE)/run" TMPDIR="$(STATE)/tmp" PYTHONPYCACHEPREFIX="$(STATE)/pycache" \
+	XDG_RUNTIME_DIR="$(STATE)/run" TMPDIR="$(STATE)/tmp" \
 	PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: help setup demo test faults lint bench docs clean lock state
