@@ -6,6 +6,8 @@ Pure: what may be said in which phase is in ``coalmine.commands``, what follows 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any
 
 from coalmine.records import (
     Action,
@@ -42,8 +44,10 @@ EXIT = {
 KEPT_DECISIONS = 60
 """Entries the query ``decisions`` still shows; older ones are in the ledger."""
 KEPT_REFUSALS = 20
+LOOK_DETAILS = frozenset({"counts", "effects"})
+"""What a look's entry holds for the ledger alone."""
 KEPT_COUNTS = 200
-"""Newest entries of the backlog whose looks keep their counts."""
+"""Newest entries of the backlog whose looks keep their details."""
 KEPT_BACKLOG = 1_500
 """Entries the backlog holds at most: a state over 2 MB cannot be carried, and the server would end the workflow."""
 
@@ -253,11 +257,11 @@ class RolloutState(Record):
         return next((gate for gate in self.gates if gate.step == index), None)
 
     def put_by(self, entry: LedgerEntry) -> None:
-        """Keep an entry for the ledger. In a long outage old looks lose their counts first, then go."""
+        """Keep an entry for the ledger. In a long outage old looks lose their details first, then go."""
         self.backlog.append(entry)
         old = len(self.backlog) - KEPT_COUNTS - 1
-        if old >= 0 and "counts" in self.backlog[old].data:
-            rest = {key: value for key, value in self.backlog[old].data.items() if key != "counts"}
+        if old >= 0 and not LOOK_DETAILS.isdisjoint(self.backlog[old].data):
+            rest = {key: value for key, value in self.backlog[old].data.items() if key not in LOOK_DETAILS}
             self.backlog[old] = self.backlog[old].model_copy(update={"data": rest})
         if len(self.backlog) > KEPT_BACKLOG:
             looks = (index for index, kept in enumerate(self.backlog) if kept.kind == "look")
@@ -324,6 +328,21 @@ class RolloutState(Record):
             return self.window_ends
         gate = self.waiting_gate()
         return gate.deadline if gate else None
+
+
+def effect_record(verdict: MetricVerdict) -> dict[str, Any]:
+    """One metric at one look as the ledger keeps it: a page draws thousands of them, so five digits must do."""
+    low, high = verdict.interval or (None, None)
+    numbers = {
+        "effect": verdict.effect,
+        "low": low,
+        "high": high,
+        "margin": verdict.margin,
+        "baseline": verdict.baseline,
+        "canary": verdict.canary,
+    }
+    kept = {name: float(f"{value:.5g}") for name, value in numbers.items() if value is not None and isfinite(value)}
+    return {"metric": verdict.metric, "verdict": verdict.verdict, **kept}
 
 
 def gate_name(spec: CanarySpec, index: int) -> str:

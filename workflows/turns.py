@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.decisions import GATE, evidence_unmet, guardrail_failures
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
     from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
+    from coalmine.spec.digest import spec_digest
     from coalmine.spec.durations import format_duration
 
 from workflows.journal import Journal
@@ -87,6 +88,15 @@ class Turns:
             weights=state.weights,
             looks=state.looks,
             canary_requests=state.canary_requests,
+            details={
+                "version": state.spec.arms.canary.version,
+                "baseline": state.spec.arms.baseline.version,
+                "by": state.submission.by,
+                "spec_hash": spec_digest(state.spec),
+                "checks": [check.model_dump(mode="json") for check in state.checks],
+                "seconds_to_restore": state.restore_seconds,
+                "verdicts": [verdict.model_dump(mode="json", exclude_defaults=True) for verdict in state.verdicts],
+            },
         )
         severity = "info" if state.outcome in (Outcome.PROMOTED, None) else "warning"
         self._journal.tell(

@@ -27,6 +27,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("status", "status", "show where a rollout stands, and why"),
         ("list", "listing", "list rollouts: open ones, then the latest closed"),
         ("decisions", "decisions", "list every decision with its reason, and every refused input"),
+        ("report", "report", "make a page of a rollout from the ledger: plots, decisions, diagnosis"),
         ("history", "history", "tell what happened, from Temporal's own history"),
     ],
     "Say something to a rollout": [
