@@ -18,6 +18,8 @@ INCONCLUSIVE = "inconclusive"
 NO_DATA = "no_data"
 GATE = "gate"
 """What a hold is for when a gate was not approved in time."""
+MOST_SUSPECTS = 3
+"""Metrics a diagnosis breaks down at most."""
 HARM_FINDINGS = frozenset({Finding.CRASH, Finding.HARM})
 
 
@@ -43,6 +45,13 @@ def guardrail_failures(verdicts: Sequence[MetricVerdict], finding: Finding | Non
     if not failing and finding in HARM_FINDINGS:
         return ["the guardrails together"]
     return failing
+
+
+def suspects(verdicts: Sequence[MetricVerdict]) -> list[str]:
+    """Metrics worth breaking down, the most suspicious first: those that fail, else the one with most evidence."""
+    ordered = sorted(verdicts, key=lambda verdict: (verdict.verdict != "fail", -verdict.log_e_harm))
+    failing = [verdict.metric for verdict in ordered if verdict.verdict == "fail"]
+    return failing[:MOST_SUSPECTS] or [verdict.metric for verdict in ordered[:1]]
 
 
 def decide(state: RolloutState, now: datetime) -> Decision:

@@ -528,6 +528,9 @@ class LabelBreakdown(Record):
     """The label tells kinds of events apart (a status code), so its totals are not the requests it could have hit."""
     folded: int = 0
     """Further values, too many to list."""
+    canary_total: int = 0
+    """Requests of the arm over all values, the folded ones and those without the label too; 0 = the sum of the list."""
+    baseline_total: int = 0
 
 
 class Exemplar(Record):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 from coalmine.records import (
     Action,
     Cause,
     Check,
+    Diagnosis,
     Evidence,
     Finding,
     Judge,
@@ -29,6 +30,7 @@ from coalmine.records import (
     Submission,
     Verb,
     Weights,
+    Window,
 )
 from coalmine.spec.canary import ApprovalGate, CanarySpec, Step
 
@@ -89,6 +91,18 @@ class GateState(Record):
     approvals: list[Approval] = []
     waiting_since: datetime | None = None
     deadline: datetime | None = None
+
+
+class PendingDiagnosis(Record):
+    """A rollback or a hold whose cause is yet to be looked for."""
+
+    decision: Literal["roll_back", "hold"]
+    reason: str
+    at: datetime
+    window: Window
+    metrics: list[str] = []
+    """Names of those to break down, the most suspicious first."""
+    compare: bool = True
 
 
 class RolloutState(Record):
@@ -153,6 +167,10 @@ class RolloutState(Record):
     finding_reason: str = ""
     no_data_since: datetime | None = None
     told_no_data: bool = False
+
+    to_diagnose: PendingDiagnosis | None = None
+    diagnosis: Diagnosis | None = None
+    """What points to the cause of the last rollback or hold."""
 
     paused: bool = False
     paused_at: datetime | None = None

@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from activities.sources.prometheus_arms import ArmTally, tally_arm
+from activities.sources.prometheus_breakdown import break_metric_down
 from activities.sources.prometheus_check import check_metric
 from activities.sources.prometheus_groups import COUNT, NoCounts, Tally
 from activities.sources.prometheus_http import PrometheusHttp
 from coalmine.errors import QueryRejected
-from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts
+from coalmine.records import ArmCounts, BreakdownRequest, Check, CollectRequest, MetricBreakdown, MetricCounts
 from coalmine.spec.canary import ArmName, Arms, Metric, Source
 
 
@@ -61,6 +62,14 @@ class PrometheusSource:
         except QueryRejected as error:
             return [Check(ok=False, name=f"source {metric.source}", reason=str(error))]
         return await check_metric(http, metric, arms)
+
+    async def break_down(self, source: Source, metric: Metric, request: BreakdownRequest) -> MetricBreakdown:
+        """The metric by labels, from the same raw samples a look counts; see ``prometheus_breakdown``.
+
+        Raises:
+            SourceUnreachable, QueryRejected: as ``collect``.
+        """
+        return await break_metric_down(self.client(metric.source, source), metric, request)
 
     def client(self, name: str, source: Source) -> PrometheusHttp:
         """The connection for a source as it is configured now.

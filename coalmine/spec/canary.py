@@ -309,6 +309,10 @@ class Diagnose(SpecModel):
     window: Duration = Field(
         default=timedelta(minutes=10), description="How far back it looks, at most to where the traffic was shifted."
     )
+    timeout: Duration = Field(
+        default=timedelta(seconds=20),
+        description="How long gathering may take. A rollback is over before it begins, and closes without it then.",
+    )
     exemplars: int = Field(default=5, ge=0, le=20, description="How many exemplar traces of the canary are kept.")
     links: dict[str, str] = Field(
         default={},
