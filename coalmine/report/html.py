@@ -18,6 +18,11 @@ POINTS, ROWS = 400, 150
 ALL_POINTS, ALL_ROWS = 8_000, 2_400
 """Of all metrics together: the page stays under 2 MB."""
 DECISIONS = 300
+_LEGEND = (
+    "Line: the estimated effect (canary over baseline). Band: the interval that holds at every look at once. Dashed: "
+    "the margin; a band wholly above it is harm, wholly below it is no harm. Dotted: no difference. "
+    "▲ advanced, ★ promoted, ◆ held, ■ rolled back."
+)
 HEIGHT, LOW_HEIGHT = 260.0, 170.0
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -27,9 +32,9 @@ def as_html(story: Story) -> str:
     main = element(
         "main",
         _header(story),
+        diagnosis_section(story),
         _metrics(story),
         _traffic(story),
-        diagnosis_section(story),
         _decisions(story),
         _checks(story),
         _judged(story),
@@ -69,8 +74,9 @@ def _metrics(story: Story) -> Markup:
     if not story.metrics:
         return _section("metrics", "Metrics", element("p", "No metric was looked at."))
     scale = _scale(story, HEIGHT)
+    legend = element("p", _LEGEND, class_="soft")
     return _section(
-        "metrics", "Metrics", *(_metric(story, metric, at, scale) for at, metric in enumerate(story.metrics))
+        "metrics", "Metrics", legend, *(_metric(story, metric, at, scale) for at, metric in enumerate(story.metrics))
     )
 
 
@@ -95,16 +101,11 @@ def _metric(story: Story, metric: MetricStory, at: int, scale: Scale) -> Markup:
 
 
 def _caption(drawn: Thinned) -> str:
-    text = (
-        "Line: estimated effect (canary over baseline). Band: the interval that holds at every look at once. "
-        "Dashed: the margin; a band wholly above it is harm, wholly below it is no harm. Dotted: no difference. "
-        "▲ advanced, ★ promoted, ◆ held, ■ rolled back."
-    )
     if drawn.all_shown:
-        return f"{text} All {drawn.total:,} looks are drawn."
+        return f"All {drawn.total:,} looks are drawn."
     return (
-        f"{text} Thinned: {len(drawn.points):,} of {drawn.total:,} looks are drawn, those with the largest and "
-        "smallest effect and the widest ends of each stretch among them; -o json has all."
+        f"Thinned: {len(drawn.points):,} of {drawn.total:,} looks are drawn, those with the largest and smallest "
+        "effect and the widest ends of each stretch among them; -o json has all."
     )
 
 

@@ -24,14 +24,14 @@ def as_markdown(story: Story) -> str:
         f"**Verdict:** {_text(story.sentence)}",
         _list(facts.about(story)),
         *(f"> Note: {_text(note)}" for note in story.notes),
+        "## Diagnosis",
+        *([_diagnosis(one) for one in reversed(story.diagnoses)] or ["None was made."]),
         "## Metrics",
         *(_metric(metric) for metric in story.metrics),
         "## Traffic",
         _table(
             ["at (UTC)", "canary", "what"], ([words.moment(w.at), f"{w.weight:g} %", w.what] for w in story.weights)
         ),
-        "## Diagnosis",
-        *([_diagnosis(one) for one in reversed(story.diagnoses)] or ["None was made."]),
         "## Decisions",
         _decisions(story),
         "## Admission checks",

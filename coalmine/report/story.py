@@ -198,15 +198,14 @@ def _sentence(story: Story, ordered: Sequence[LedgerEntry]) -> str:
     counted = f"{len(story.looks):,} looks and {story.canary_requests:,} canary requests"
     if story.outcome is not None:
         ended = story.outcome.replace("_", " ")
-        return f"{what} was {ended} after {counted}: {story.reason or 'no reason was recorded'}."
+        return f"{what} was {ended} after {counted}: {story.reason.rstrip('.') or 'no reason was recorded'}."
     if not story.open:
         advice = f": {story.reason}" if story.reason else ""
         return f"{what} was judged without shifting traffic, over {counted}{advice}."
     phase = next((str(entry.phase).replace("_", " ") for entry in reversed(ordered) if entry.phase), "open")
     weight = story.weights[-1].weight if story.weights else 0.0
-    return (
-        f"{what} is not over: {phase} at {weight:g} % after {counted}; last: {ordered[-1].reason or ordered[-1].kind}."
-    )
+    last = ordered[-1].reason or ordered[-1].kind
+    return f"{what} is not over: {phase} at {weight:g} % after {counted}; last: {last.rstrip('.')}."
 
 
 def _gaps(ordered: Sequence[LedgerEntry]) -> list[str]:

@@ -6,15 +6,14 @@ from datetime import datetime, timedelta
 
 from coalmine.spec.durations import format_duration
 
-MOST = 100.0
-LEAST = 0.01
-
 
 def times(ratio: float | None) -> str:
     """``×1.25``; ``–`` when it is not known."""
     if ratio is None:
         return "–"
-    return f"×{ratio:,.0f}" if ratio >= MOST else f"×{ratio:.1f}" if ratio >= 10 else f"×{ratio:.3g}"
+    if ratio >= 10:
+        return f"×{ratio:,.0f}" if ratio >= 100 else f"×{ratio:.1f}"
+    return f"×{ratio:.2f}" if ratio >= 0.1 else f"×{ratio:.2g}"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -89,16 +89,16 @@ def test_the_page_of_a_rollback() -> None:
     assert_sound(page)
     assert page.outline() == [
         "h1 checkout 1.0.0 → 1.1.0 in test: rolled back",
-        "h2 Metrics",
-        "h3 errors",
-        "h3 latency",
-        "h2 Traffic",
         "h2 Diagnosis",
         "h3 Rolled back at 2026-03-01 12:00:00 UTC",
         "h4 Exemplar traces of the canary",
         "h4 Where to look further",
         "h4 What else changed",
         "h4 What could not be had",
+        "h2 Metrics",
+        "h3 errors",
+        "h3 latency",
+        "h2 Traffic",
         "h2 Decisions",
         "h2 Admission checks",
         "h2 What was judged, and how",
@@ -106,14 +106,17 @@ def test_the_page_of_a_rollback() -> None:
     ]
     assert page.root.all("html")[0].attributes["lang"] == "en"
     captions = [table.words() for table in page.root.all("caption")]
-    assert captions[:3] == ["errors: all 30 looks", "latency: all 30 looks", "Shifts that every proxy showed"]
+    assert captions[:3] == [
+        "errors by route; one stands out", "Requests that were remembered", "Other rollouts in this environment",
+    ]  # fmt: skip
+    assert captions[3:6] == ["errors: all 30 looks", "latency: all 30 looks", "Shifts that every proxy showed"]
     verdict_line = next(node for node in page.nodes() if "verdict" in node.attributes.get("class", ""))
     assert verdict_line.words() == (
         "Verdict: checkout 1.0.0 → 1.1.0 was rolled back after 30 looks and 3,000 canary requests: it is worse."
     )
     assert len(page.root.all("svg")) == 3
     descriptions = [node.words() for node in page.root.all("desc")]
-    assert descriptions[0] == "At the last compared look, look 30: effect ×3.95, between ×2.49 and ×6.28, margin ×1.1."
+    assert descriptions[0] == "At the last compared look, look 30: effect ×3.95, between ×2.49 and ×6.28, margin ×1.10."
     # Look 3, 13 and 23 did not know the effect of latency: its line has gaps there and is never drawn through.
     assert len(page.root.all("svg")[1].all("polyline")) == 4
     judged = page.root.all("section")[5].words()
@@ -168,7 +171,7 @@ def test_5000_looks_stay_under_2_mb_and_say_that_they_are_thinned() -> None:
     assert drawn is not None
     line = page.root.all("svg")[0].all("polyline")[0].attributes["points"]
     assert len(line.split()) == int(drawn[1])
-    assert page.root.all("caption")[0].words() == "errors: 150 of 5,000 looks"
+    assert page.root.all("caption")[3].words() == "errors: 150 of 5,000 looks"
 
 
 def test_50_metrics_over_5000_looks_stay_under_2_mb() -> None:

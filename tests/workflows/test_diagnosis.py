@@ -7,6 +7,8 @@ import asyncio
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import Finding, Outcome, Phase
+from coalmine.report import tell
+from coalmine.spec.digest import spec_digest
 from tests.workflows.conftest import Rollout, quick
 from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
 
@@ -36,6 +38,13 @@ async def test_a_rollback_is_diagnosed_once_the_route_is_back(rollout: Rollout, 
     assert report.diagnosis.sentence == "errors: route /pay"
     told = next(notice.notification for notice in world.notices if notice.notification.outcome is Outcome.ROLLED_BACK)
     assert told.text.endswith("\nerrors: route /pay\nlogs: https://logs.example/")
+    story = tell(list(world.ledger.values()))
+    assert story.notes == []
+    assert story.diagnoses[0].sentence == "errors: route /pay"
+    assert [shift.weight for shift in story.weights] == [10, 0]
+    assert [point.look for point in story.metrics[0].points] == [1, 2, 3]
+    assert story.spec["service"] == "checkout"
+    assert story.spec_hash == spec_digest(make_spec())
     assert await rollout.failed_tasks() == []
 
 
@@ -77,8 +86,9 @@ async def test_a_hold_is_diagnosed_while_looks_go_on(live: Rollout, world: World
     assert status.phase is Phase.HELD
     assert world.diagnoses[0].decision == "hold"
     assert world.weight_when_diagnosing == [10]
-    await live.send("resume", reason="known")
-    assert (await live.result(0.1)).outcome is Outcome.PROMOTED
+    await live.send("rollback", reason="seen")
+    assert (await live.result(0.1)).outcome is Outcome.ROLLED_BACK
+    assert [request.decision for request in world.diagnoses] == ["hold", "roll_back"]
     titles = [notice.notification.title for notice in world.notices]
     assert any(title.endswith("what points to the cause") for title in titles)
 
