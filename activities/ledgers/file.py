@@ -35,6 +35,8 @@ KEPT_INDEXES = 64
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
 LONGEST_NAME = 120
+_LOOK = b'{"kind":"look",'
+"""How the line of a look begins as we write it."""
 _NUMBER = re.compile(r"[0-9A-Za-z-]+")
 
 
@@ -212,8 +214,12 @@ class FileLedger:
     def _events(self, environment: str, since: datetime) -> list[LedgerEntry]:
         found: list[LedgerEntry] = []
         for book in self._books():
-            if book.partition("/")[0] == environment:
-                found += [entry for entry in self._read(book, since) if entry.kind != "look"]
+            if book.partition("/")[0] != environment:
+                continue
+            for path in self._files(book):
+                if _newest(path) >= since.timestamp():
+                    entries = (entry for _, entry in _entries(path, looks=False))
+                    found += [entry for entry in entries if entry.at >= since and entry.kind != "look"]
         return sorted(found, key=lambda entry: (entry.at, entry.rollout_id, entry.sequence))
 
     def _files(self, book: str) -> list[Path]:
@@ -295,14 +301,15 @@ def _key(line: bytes) -> tuple[str, int] | None:
         return None
 
 
-def _entries(path: Path) -> Iterator[tuple[int, LedgerEntry]]:
-    """Every entry with its line number, from 1."""
+def _entries(path: Path, *, looks: bool = True) -> Iterator[tuple[int, LedgerEntry]]:
+    """Every entry with its line number, from 1; without looks where they are not wanted, most of them unread."""
     try:
         whole, torn = _split(path.read_bytes())
     except OSError as error:
         raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(whole, 1):
-        yield number, _parse(line, path, number)
+        if looks or not line.startswith(_LOOK):
+            yield number, _parse(line, path, number)
     if torn and _key(torn) is not None:
         yield len(whole) + 1, _parse(torn, path, len(whole) + 1)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from activities.diagnosis import DiagnosisActivities
 from activities.sources.base import break_down
 from activities.sources.prometheus import PrometheusSource
-from coalmine.records import BreakdownRequest, LabelBreakdown, MetricBreakdown, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Source
+from coalmine.records import BreakdownRequest, DiagnosisRequest, LabelBreakdown, MetricBreakdown, Window
+from coalmine.spec.canary import Arm, Arms, Diagnose, Ledger, Metric, Source
 from coalmine.testing.fake_prometheus import FakePrometheus
 
 T0 = 1_772_366_400_000
@@ -156,6 +158,27 @@ async def test_exemplars_of_the_canary(store: Store) -> None:
     assert 'version="2"' in store.server.queries[-1]
     assert 'code=~"5.."' in store.server.queries[-1]
     assert json.loads(found.model_dump_json())["exemplars"][0]["at"].startswith("2026-03-01T12:00:29")
+
+
+async def test_a_diagnosis_over_a_store_names_the_cause(store: Store, tmp_path: Path) -> None:
+    request = DiagnosisRequest(
+        decision="roll_back",
+        reason="errors: 31 % against 1.6 %",
+        at=moment(31),
+        window=Window(start=moment(20), end=moment(30)),
+        metrics=[RATIO],
+        arms=ARMS,
+        sources={"prometheus": store.source},
+        ledger=Ledger(path=str(tmp_path)),
+        settings=Diagnose(),
+        service="shop",
+        environment="test",
+    )
+    found = await DiagnosisActivities({"prometheus": store.adapter}).diagnose(request)
+    assert found.sentence == (
+        "errors: route pay carries 100 % of the excess with 50 % of the traffic; 100 % of the excess is code 502"
+    )
+    assert [ranking.label for ranking in found.rankings] == ["route", "code"]
 
 
 async def test_an_adapter_without_breakdowns_is_not_supported() -> None:
