@@ -196,7 +196,8 @@ async def serve(workers: Sequence[Worker], stop: asyncio.Event) -> None:
         await asyncio.wait([*runs, stopping], return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             log.info("draining")
-        await asyncio.gather(*(worker.shutdown() for worker in workers if worker.is_running))
+        # Also those that have not begun yet: SIGTERM may come first.
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
         await asyncio.gather(*runs)
     finally:
         stopping.cancel()
