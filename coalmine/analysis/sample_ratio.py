@@ -17,7 +17,7 @@ from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.analysis.sentences import number, percent
 from coalmine.analysis.state import decode, encode
-from coalmine.analysis.trees import Count, choose
+from coalmine.analysis.trees import Count, choose, take
 
 ALPHA = 0.001
 TOLERANCE = 0.1
@@ -68,6 +68,10 @@ class SampleRatio:
             baseline=state.baseline + np.where(present, baseline, 0.0),
             noise=noise,
         )
+
+    def take(self, runs: Mask) -> SampleRatio:
+        """Some of the runs."""
+        return replace(take(self, runs), share=self.share[runs], tests=self.tests[runs])
 
     def _anew(self, share: Numeric) -> SampleRatio:
         return replace(SampleRatio.start(self.share.size), share=np.broadcast_to(share, self.share.shape))
