@@ -7,9 +7,10 @@ tilt by monotone scores bets that the canary's share of the slow buckets is larg
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, ndtri
+from scipy.special import ndtri
 
 from coalmine.analysis.grids import Array, Numeric
+from coalmine.analysis.mixture import log_add
 
 _NEWTON_STEPS = 7
 _CLOSE = 1e-7
@@ -63,23 +64,39 @@ def tilt_increments(canary: Numeric, pooled: Numeric, scores: Array, tilts: Arra
     score_sum = np.where(informative, (x * centred).sum(axis=-1), 0.0)
     variance = np.where(informative, (m * centred**2).sum(axis=-1) * share * (1.0 - share), 0.0)
 
-    base = np.log(share / (1.0 - share))[..., None, None]
-    tilted = base + tilts[:, None] * centred[..., None, :]
-    weight, requests = m[..., None, :], n_c[..., None]
-    shift = np.zeros(tilted.shape[:-1])
+    # Buckets come first from here on: sums over the first axis run over whole arrays at a time.
+    weight = np.moveaxis(m, -1, 0)[..., None]
+    tilted = np.moveaxis(centred, -1, 0)[..., None] * tilts
+    tilted += np.log(share / (1.0 - share))[..., None]
+    requests = n_c[..., None]
+    shift = np.zeros(tilted.shape[1:])
+    moving = np.ones(shift.shape, bool)
     for _ in range(_NEWTON_STEPS):
-        p = expit(tilted + shift[..., None])
-        excess = (weight * p).sum(axis=-1) - requests
-        slope = (weight * p * (1.0 - p)).sum(axis=-1)
-        move = np.clip(excess / np.maximum(slope, 1e-12), -2.0, 2.0)
-        shift -= move
-        if np.abs(move).max() < _CLOSE:
+        part, slope = _tilted_sums(weight, tilted + shift)
+        move = np.clip((part - requests) / np.maximum(slope, 1e-12), -2.0, 2.0)
+        # Each stops for itself, so that no run depends on those it is computed with.
+        shift -= np.where(moving, move, 0.0)
+        moving &= np.abs(move) >= _CLOSE
+        if not moving.any():
             break
-    saddle = tilted + shift[..., None]
-    p = expit(saddle)
-    slope = (weight * p * (1.0 - p)).sum(axis=-1)
-    log_moment = (weight * np.logaddexp(0.0, saddle)).sum(axis=-1) + total[..., None] * np.log1p(-share)[..., None]
+    saddle = tilted + shift
+    _, slope = _tilted_sums(weight, saddle)
+    log_moment = (weight * log_add(saddle, 0.0)).sum(axis=0) + (total * np.log1p(-share))[..., None]
     flat = np.maximum(total * share * (1.0 - share), 1e-9)[..., None]
     normaliser = log_moment - requests * shift - 0.5 * np.log(np.maximum(slope, 1e-9) / flat)
     increments = np.where(informative[..., None], tilts * score_sum[..., None] - normaliser, 0.0)
     return increments, score_sum, variance
+
+
+def _tilted_sums(weight: Array, log_odds: Array) -> tuple[Array, Array]:
+    """Sums over the buckets (first axis) of the expected canary requests, and of their variance."""
+    p = np.negative(log_odds)
+    np.minimum(p, 700.0, out=p)  # An empty bucket's score may be so extreme that exp would overflow.
+    np.exp(p, out=p)
+    p += 1.0
+    np.reciprocal(p, out=p)
+    expected = weight * p
+    part = expected.sum(axis=0)
+    np.subtract(1.0, p, out=p)
+    expected *= p
+    return part, expected.sum(axis=0)

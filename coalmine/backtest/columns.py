@@ -6,7 +6,7 @@ A column takes one look's observation at a time, as the trace has it, and keeps 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -33,13 +33,20 @@ class WrongObservation(ValueError):
 
 
 class Column(ABC):
-    """One metric over the looks of a trace; an arm that is missing in a look counts nothing there."""
+    """One metric over the looks of a trace; an arm that is missing in a look counts nothing there.
+
+    Looks are added in order; ``finish`` ends that, and only then there are arrays.
+    """
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
+        self.totals: Array = np.zeros((2, 0))
+        """Requests of canary and baseline, [2, T]; 0 where the arm is missing."""
+        self.has: Mask = np.zeros((2, 0), bool)
+        """Which looks canary and baseline have, [2, T]."""
         self._place = f"observations.{metric.name}"
-        self._totals: tuple[list[int], list[int]] = ([], [])
-        self._has: tuple[list[bool], list[bool]] = ([], [])
+        self._requests: tuple[list[int], list[int]] = ([], [])
+        self._there: tuple[list[bool], list[bool]] = ([], [])
 
     def add(self, observation: Any) -> None:
         """Take one look's observation; None = missing.
@@ -47,35 +54,34 @@ class Column(ABC):
         Raises:
             WrongObservation: it cannot be.
         """
+        there = (False, False)
         if observation is None:
-            observation = {}
-        elif not isinstance(observation, dict):
+            totals = self._take(None, None)
+        elif type(observation) is dict:
+            canary, baseline = self._arm(observation, "canary"), self._arm(observation, "baseline")
+            totals = self._take(canary, baseline)
+            there = (canary is not None, baseline is not None)
+        else:
             raise WrongObservation(
                 self._place, f'{shown(observation)} is no object: write {{"baseline": ..., "canary": ...}}, or null'
             )
-        totals = self._take(*(self._arm(observation, name) for name in ARMS))
-        for arm, name, total in zip((0, 1), ARMS, totals, strict=True):
-            self._totals[arm].append(total)
-            self._has[arm].append(observation.get(name) is not None)
+        for arm in (0, 1):
+            self._requests[arm].append(totals[arm])
+            self._there[arm].append(there[arm])
 
-    def _arm(self, observation: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    def _arm(self, observation: dict[str, Any], name: str) -> dict[str, Any] | None:
         arm = observation.get(name)
-        if arm is None or isinstance(arm, dict):
+        if arm is None or type(arm) is dict:
             return arm
         raise WrongObservation(f"{self._place}.{name}", f"{shown(arm)} is no object of counts, nor null")
 
-    @property
-    def totals(self) -> Array:
-        """Requests of canary and baseline, [2, T]; 0 where the arm is missing."""
-        return np.array(self._totals, float).reshape(2, -1)
-
-    @property
-    def has(self) -> Mask:
-        """Which looks canary and baseline have, [2, T]."""
-        return np.array(self._has, bool).reshape(2, -1)
+    def finish(self) -> None:
+        """There are no more looks."""
+        self.totals, self.has = np.array(self._requests, float), np.array(self._there, bool)
+        self._requests, self._there = ([], []), ([], [])
 
     @abstractmethod
-    def _take(self, canary: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None) -> tuple[int, int]:
+    def _take(self, canary: dict[str, Any] | None, baseline: dict[str, Any] | None) -> tuple[int, int]:
         """Keep one look; returns the requests of canary and baseline."""
 
     @abstractmethod
@@ -88,8 +94,8 @@ class Column(ABC):
 
     def counts(self, look: int) -> MetricCounts | None:
         """The look as a metric source would report it; None when neither arm has it."""
-        has = [column[look] for column in self._has]
-        if not any(has):
+        has = self.has[:, look]
+        if not has.any():
             return None
         canary, baseline = (self._counts(look, arm) if has[arm] else None for arm in (0, 1))
         bounds = list(self.bounds(look))
@@ -117,44 +123,49 @@ class RatioColumn(Column):
 
     def __init__(self, metric: Metric) -> None:
         super().__init__(metric)
+        self.events: Array = np.zeros((2, 0))
+        """Events of canary and baseline, [2, T]."""
         self._events: tuple[list[int], list[int]] = ([], [])
 
-    @property
-    def events(self) -> Array:
-        """Events of canary and baseline, [2, T]."""
-        return np.array(self._events, float).reshape(2, -1)
+    def finish(self) -> None:
+        """See ``Column``."""
+        super().finish()
+        self.events = np.array(self._events, float)
+        self._events = ([], [])
 
-    def _take(self, canary: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None) -> tuple[int, int]:
-        totals = []
-        found = []
-        for name, arm in zip(ARMS, (canary, baseline), strict=True):
-            events, total = (0, 0) if arm is None else self._read(arm, f"{self._place}.{name}")
-            found.append(events)
-            totals.append(total)
-        for column, events in zip(self._events, found, strict=True):
-            column.append(events)
-        return totals[0], totals[1]
+    def _take(self, canary: dict[str, Any] | None, baseline: dict[str, Any] | None) -> tuple[int, int]:
+        x_c, n_c = (0, 0) if canary is None else self._read(canary, "canary")
+        x_b, n_b = (0, 0) if baseline is None else self._read(baseline, "baseline")
+        self._events[0].append(x_c)
+        self._events[1].append(x_b)
+        return n_c, n_b
 
-    def _read(self, arm: Mapping[str, Any], place: str) -> tuple[int, int]:
+    def _read(self, arm: dict[str, Any], name: str) -> tuple[int, int]:
+        events, total = arm.get("events"), arm.get("total")
+        if type(events) is int and type(total) is int and 0 <= events <= total <= LARGEST:
+            return events, total
+        place = f"{self._place}.{name}"
         for key in ("events", "total"):
             if key not in arm:
                 raise WrongObservation(f"{place}.{key}", 'is missing: a ratio is {"events": ..., "total": ...}')
-        events, total = whole(arm["events"], f"{place}.events"), whole(arm["total"], f"{place}.total")
+        events, total = whole(events, f"{place}.events"), whole(total, f"{place}.total")
         if events > total:
             raise WrongObservation(f"{place}.events", f"{events} events are more than the total of {total} requests")
         return events, total
 
     def _counts(self, look: int, arm: int) -> ArmCounts:
-        return ArmCounts(total=self._totals[arm][look], events=self._events[arm][look])
+        return ArmCounts(total=int(self.totals[arm, look]), events=int(self.events[arm, look]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Histograms:
-    """Looks one after the other that share their bounds: requests per bucket of canary and baseline."""
+    """Looks one after the other that share their bounds."""
 
     start: int
+    """The first of them."""
     bounds: tuple[float, ...]
-    rows: tuple[list[Sequence[int]], list[Sequence[int]]]
+    counts: Array
+    """Requests per bucket of canary and baseline, [2, n, B]."""
 
 
 class LatencyColumn(Column):
@@ -162,60 +173,79 @@ class LatencyColumn(Column):
 
     def __init__(self, metric: Metric) -> None:
         super().__init__(metric)
-        self.pieces: list[Histograms] = [Histograms(0, (), ([], []))]
+        self.pieces: list[Histograms] = [Histograms(0, (), np.zeros((2, 0, 1)))]
         """In order; looks before the first bounds are known are a piece without bounds."""
-        self._known: dict[tuple[Any, ...], tuple[float, ...]] = {}
+        self._rows: tuple[list[Sequence[int]], list[Sequence[int]]] = ([], [])
+        self._le: list[Any] = []
+        self._bounds: tuple[float, ...] = ()
+
+    def finish(self) -> None:
+        """See ``Column``."""
+        super().finish()
+        self._close()
 
     def bounds(self, look: int) -> tuple[float, ...]:
         """See ``Column``."""
         return self._piece(look).bounds
 
-    def _take(self, canary: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None) -> tuple[int, int]:
-        places = [f"{self._place}.{name}" for name in ARMS]
-        read = [
-            None if arm is None else self._read(arm, place)
-            for arm, place in zip((canary, baseline), places, strict=True)
-        ]
-        there = [one for one in read if one is not None]
-        bounds = there[0][0] if there else self.pieces[-1].bounds
-        if len(there) == 2 and there[1][0] != bounds:
-            finer = bounds
-            bounds = common_bounds(finer, there[1][0])
-            if not bounds:
-                raise WrongObservation(
-                    f"{self._place}.baseline.le", "shares no bound with the canary's: both arms need the same"
-                )
-            read = [(bounds, [int(n) for n in merge_buckets(np.array(one[1]), one[0], bounds)]) for one in there]
+    def _take(self, canary: dict[str, Any] | None, baseline: dict[str, Any] | None) -> tuple[int, int]:
+        bounds = self.pieces[-1].bounds
+        row_c: Sequence[int] = ()
+        row_b: Sequence[int] = ()
+        if canary is not None:
+            bounds, row_c = self._read(canary, "canary")
+        if baseline is not None:
+            before = bounds
+            bounds, row_b = self._read(baseline, "baseline")
+            if canary is not None and bounds != before:
+                row_c, row_b, bounds = self._merged(row_c, before, row_b, bounds)
         if bounds != self.pieces[-1].bounds:
-            self.pieces.append(Histograms(len(self._totals[0]), bounds, ([], [])))
+            self._close()
+            self.pieces.append(Histograms(len(self._requests[0]), bounds, np.zeros((2, 0, len(bounds) + 1))))
         nothing = (0,) * (len(bounds) + 1)
-        rows = [nothing if one is None else one[1] for one in read]
-        for column, row in zip(self.pieces[-1].rows, rows, strict=True):
-            column.append(row)
-        return sum(rows[0]), sum(rows[1])
+        self._rows[0].append(row_c or nothing)
+        self._rows[1].append(row_b or nothing)
+        return sum(row_c), sum(row_b)
 
-    def _read(self, arm: Mapping[str, Any], place: str) -> tuple[tuple[float, ...], Sequence[int]]:
-        for key in ("le", "counts"):
-            if not isinstance(arm.get(key), list):
-                said = f"{shown(arm[key])} is no list" if key in arm else "is missing"
-                raise WrongObservation(f"{place}.{key}", f'{said}: latency is {{"le": [..., "+Inf"], "counts": [...]}}')
-        le, counts = arm["le"], arm["counts"]
-        bounds = self._bounds(le, f"{place}.le")
+    def _close(self) -> None:
+        """Turn the rows of the last piece into an array."""
+        piece = self.pieces[-1]
+        piece.counts = np.array(self._rows, float).reshape(2, -1, len(piece.bounds) + 1)
+        self._rows = ([], [])
+
+    def _merged(
+        self, row_c: Sequence[int], bounds_c: tuple[float, ...], row_b: Sequence[int], bounds_b: tuple[float, ...]
+    ) -> tuple[Sequence[int], Sequence[int], tuple[float, ...]]:
+        """Both arms on the bounds both have."""
+        common = common_bounds(bounds_c, bounds_b)
+        if not common:
+            raise WrongObservation(
+                f"{self._place}.baseline.le", "shares no bound with the canary's: both arms need the same"
+            )
+        merged = (merge_buckets(np.array(row), at, common) for row, at in ((row_c, bounds_c), (row_b, bounds_b)))
+        row_c, row_b = ([int(count) for count in row] for row in merged)
+        return row_c, row_b, common
+
+    def _read(self, arm: dict[str, Any], name: str) -> tuple[tuple[float, ...], Sequence[int]]:
+        le, counts = arm.get("le"), arm.get("counts")
+        if type(le) is not list or type(counts) is not list:
+            key = "counts" if type(le) is list else "le"
+            said = f"{shown(arm[key])} is no list" if key in arm else "is missing"
+            raise WrongObservation(
+                f"{self._place}.{name}.{key}", f'{said}: latency is {{"le": [..., "+Inf"], "counts": [...]}}'
+            )
+        if le != self._le:
+            self._bounds, self._le = self._read_bounds(le, f"{self._place}.{name}.le"), le
         if len(le) != len(counts):
             raise WrongObservation(
-                f"{place}.counts", f"{len(counts)} counts for {len(le)} bounds: one for each, +Inf included"
+                f"{self._place}.{name}.counts",
+                f"{len(counts)} counts for {len(le)} bounds: one for each, +Inf included",
             )
-        if set(map(type, counts)) == {int} and min(counts) >= 0 and max(counts) <= LARGEST:
-            return bounds, counts
-        return bounds, [whole(count, f"{place}.counts[{at}]") for at, count in enumerate(counts)]
+        if set(map(type, counts)) != _ONLY_INTEGERS or min(counts) < 0 or max(counts) > LARGEST:
+            counts = [whole(count, f"{self._place}.{name}.counts[{at}]") for at, count in enumerate(counts)]
+        return self._bounds, counts
 
-    def _bounds(self, le: list[Any], place: str) -> tuple[float, ...]:
-        try:
-            known = self._known.get(tuple(le))
-        except TypeError:
-            known = None  # Something in it is a list or an object: told below.
-        if known is not None:
-            return known
+    def _read_bounds(self, le: list[Any], place: str) -> tuple[float, ...]:
         if not le or le[-1] != "+Inf":
             raise WrongObservation(
                 place, f'{shown(le)} does not end with "+Inf": the last bucket holds the slowest requests'
@@ -228,7 +258,6 @@ class LatencyColumn(Column):
             raise WrongObservation(place, "holds +Inf only: one bucket says nothing of latency")
         if any(not lower < upper for lower, upper in pairwise(bounds)):
             raise WrongObservation(place, f"{shown(le)} does not rise: give upper bounds in seconds")
-        self._known[tuple(le)] = bounds
         return bounds
 
     def _piece(self, look: int) -> Histograms:
@@ -236,9 +265,11 @@ class LatencyColumn(Column):
 
     def _counts(self, look: int, arm: int) -> ArmCounts:
         piece = self._piece(look)
-        buckets = list(piece.rows[arm][look - piece.start])
+        buckets = [int(count) for count in piece.counts[arm, look - piece.start]]
         return ArmCounts(total=sum(buckets), buckets=buckets)
 
+
+_ONLY_INTEGERS = {int}
 
 COLUMNS: dict[str, type[Column]] = {"ratio": RatioColumn, "latency": LatencyColumn}
 """By kind of metric."""

@@ -28,7 +28,7 @@ from coalmine.backtest.verdicts import Course
 from coalmine.records import Judge, ServiceHistory
 from coalmine.spec.canary import Metric, Policy
 
-CHUNK = 128
+CHUNK = 256
 """Traces folded at once: many enough to hide what a look costs by itself, few enough for the processor's cache."""
 _HAIR = 1e-9
 """Evidence this close below what is needed is looked at one by one: a batch may round its sums differently."""

@@ -117,12 +117,11 @@ def _on_stages(column: LatencyColumn, stages: tuple[tuple[int, Bounds], ...], pr
     values = [np.zeros((2, end - start, len(bounds) + 1)) for (start, bounds), end in zip(stages, ends, strict=True)]
     pieces = column.pieces
     for piece, until in zip(pieces, [later.start for later in pieces[1:]] + [present.size], strict=True):
-        rows = np.array(piece.rows, float).reshape(2, until - piece.start, len(piece.bounds) + 1)
         for (start, bounds), end, into in zip(stages, ends, values, strict=True):
             first, last = max(start, piece.start), min(end, until)
             if first >= last or not set(bounds) <= set(piece.bounds):
                 continue  # Not one of these looks is present, or the bounds would have been merged.
-            part = rows[:, first - piece.start : last - piece.start]
+            part = piece.counts[:, first - piece.start : last - piece.start]
             into[:, first - start : last - start] = merge_buckets(part, piece.bounds, bounds)
     for (start, _), end, into in zip(stages, ends, values, strict=True):
         into[:, ~present[start:end]] = 0.0

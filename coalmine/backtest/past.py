@@ -65,7 +65,7 @@ def past_rollout(rollout_id: str, entries: Sequence[LedgerEntry], metrics: Seque
     ended = next((entry for entry in mine if entry.kind in _ENDINGS), None)
     before = sum(entry.sequence < ended.sequence for entry in looks) if ended is not None else 0
     return Past(
-        trace=reader.trace,
+        trace=reader.finished(),
         left_out=tuple(sorted(left_out)),
         decision=ended.kind if ended is not None else "",
         look=before - 1 if before else None,

@@ -69,7 +69,9 @@ class TraceReader:
     """Builds a trace look by look."""
 
     def __init__(self, name: str, metrics: Sequence[Metric]) -> None:
-        """``name`` is what errors and results call it.
+        """Args:
+            name: what errors and results call it.
+            metrics: what is judged.
 
         Raises:
             NotBuilt: a metric of a kind that cannot be backtested yet.
@@ -114,6 +116,12 @@ class TraceReader:
         trace.weights.append(weight)
         trace.steady.append(steady)
 
+    def finished(self) -> Trace:
+        """The trace, once all its looks were taken."""
+        for column in self.trace.columns.values():
+            column.finish()
+        return self.trace
+
 
 def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Trace:
     """Read a trace; blank lines are left out.
@@ -127,13 +135,13 @@ def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Tr
         InputError: the first line that is no look, as ``file:line: field: what is wrong``; or there is no line.
         NotBuilt: a metric of a kind that cannot be backtested yet.
     """
-    reader = TraceReader(name, metrics)
+    reader, decode = TraceReader(name, metrics), json.JSONDecoder(parse_constant=_no_number).decode
     for number, line in enumerate(lines, 1):
         if line.isspace() or not line:
             continue
         where = f"{name}:{number}"
         try:
-            look = json.loads(line, parse_constant=_no_number)
+            look = decode(line)
         except json.JSONDecodeError as error:
             _refuse(where, f"not JSON: {error.msg} at column {error.colno}")
         except (ValueError, RecursionError) as error:
@@ -141,7 +149,7 @@ def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Tr
         reader.add(look, where)
     if not reader.trace.looks:
         raise InputError(f"{name}: holds no look: a trace is JSON Lines, one look a line")
-    return reader.trace
+    return reader.finished()
 
 
 def _refuse(where: str, what: str) -> NoReturn:

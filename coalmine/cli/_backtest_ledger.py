@@ -61,17 +61,15 @@ def _compared(past: Past, course: Course) -> str:
     """What was decided then, and whether it would have been caught earlier."""
     if not past.decision or past.look is None:
         return "then nothing was decided by a look"
-    then = past.decision.replace("_", " ")
-    text = f"then: {then} at look {past.look}: {past.reason}"
-    if past.decision == course.decision == "roll_back" and course.look is not None:
-        saved = past.look - course.look
-        seconds = (past.trace.at[past.look] - course.trace.at[course.look]).total_seconds()
-        how = (
-            f"{saved} looks ({seconds:,.0f} s) earlier"
-            if saved > 0
-            else "no earlier"
-            if saved == 0
-            else f"{-saved} looks later"
-        )
-        text += f"\nnow: {how}"
-    return text
+    text = f"then: {past.decision.replace('_', ' ')} at look {past.look}: {past.reason}"
+    if past.decision != "roll_back" or course.decision != "roll_back" or course.look is None:
+        return text
+    sooner = past.look - course.look
+    if not sooner:
+        return f"{text}\nnow: at the same look"
+    first, last = sorted((course.look, past.look))
+    apart = (past.trace.at[last] - past.trace.at[first]).total_seconds()
+    requests = max(int(column.totals[0, first + 1 : last + 1].sum()) for column in past.trace.columns.values())
+    looks = f"{last - first} look{'s' * (last - first != 1)} ({apart:,.0f} s)"
+    what = "earlier, {} canary requests fewer" if sooner > 0 else "later, {} canary requests more"
+    return f"{text}\nnow: {looks} {what.format(f'{requests:,}')}"

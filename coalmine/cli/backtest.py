@@ -127,13 +127,12 @@ def _read(file: str, rules: Rules) -> Trace:
 
 
 def _table(courses: Iterable[Course], all_looks: bool) -> str:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from coalmine.cli import _words
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title, right in (
         ("trace", False),
         ("decision", False),

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coalmine.backtest import Rules, history_of, judge_traces
-from coalmine.backtest.engine import CHUNK
+from coalmine.backtest import Rules, engine, history_of, judge_traces
 from coalmine.backtest.verdicts import Course
 from coalmine.records import MetricVerdict
 from coalmine.spec.canary import Objective
@@ -129,14 +128,15 @@ def test_a_known_service_and_planned_looks() -> None:
     assert courses[2].decision == "roll_back"
 
 
-def test_what_is_told_depends_neither_on_the_batch_nor_on_keeping_looks() -> None:
+def test_what_is_told_depends_neither_on_the_batch_nor_on_keeping_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     rule = rules(errors(), latency(), no_history="roll_back")
-    files = [draw(rng, 6, canary=constant(0.005 if number % 3 else 0.06), requests=500) for number in range(CHUNK + 3)]
+    monkeypatch.setattr(engine, "CHUNK", 16)
+    files = [draw(rng, 6, canary=constant(0.005 if number % 3 else 0.06), requests=500) for number in range(19)]
     together = [course.as_json(all_looks=False) for course in judged(rule, *files, all_looks=False)]
     kept = [course.as_json(all_looks=False) for course in judged(rule, *files, all_looks=True)]
     assert together == kept
-    for number in (0, 1, CHUNK, CHUNK + 2):
+    for number in (0, 1, 16, 18):
         alone = judged(rule, files[number], all_looks=False)[0].as_json(all_looks=False)
         assert {**alone, "trace": f"{number}.jsonl"} == together[number]
 
