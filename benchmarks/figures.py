@@ -20,7 +20,7 @@ Measured by `make bench` on the machine each line names; drawn from `benchmarks/
 
 def write() -> Path:
     """Write the page anew from what was measured so far."""
-    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_help()]
+    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_backtest(), *_help()]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
     PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge())
     return PAGE
@@ -94,6 +94,20 @@ def _history() -> list[tuple[str, str, str, str]]:
     figure = f"{found['outcome']} after {found['runs']} runs, record {'whole' if found['complete'] else 'with gaps'}"
     what = f"a rollout of {found['looks']:,} looks, by continue-as-new (scripted world, skipped time)"
     return [(what, figure, "promoted, whole", _machine(found))]
+
+
+def _backtest() -> list[tuple[str, str, str, str]]:
+    found = _read("backtest")
+    if found is None:
+        return []
+    what = f"`coalmine backtest`, {found['traces']:,} traces of {found['looks']} looks, errors + latency, one core"
+    figure = (
+        f"{max(found['wall_seconds']):.1f} s, {max(found['processor_seconds']):.1f} s of processor time "
+        f"(load {found['load_average']:g}); bytes the same twice and in another order of metrics"
+    )
+    if not (found["same_bytes_twice"] and found["same_bytes_in_another_order"]):
+        figure = figure.replace("the same twice and", "NOT the same twice or")
+    return [(what, figure, f"{found['limit_seconds']:g} s", _machine(found))]
 
 
 def _help() -> list[tuple[str, str, str, str]]:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log
 from typing import Any
 
 import numpy as np
 
 from coalmine.analysis import latency
 from coalmine.analysis.bake_judge import evaluate_bake
-from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, channels_of, looks_per_minute
-from coalmine.analysis.findings import Case, conclude, leading
-from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioMetric, RatioState
-from coalmine.analysis.readings import Reading, read_latency, read_ratio
+from coalmine.analysis.comparison import Comparison, ComparisonState, looks_per_minute
+from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioState
 from coalmine.analysis.sample_ratio import SampleRatio
-from coalmine.analysis.sentences import times
+from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
-from coalmine.records import EvaluateRequest, Evaluation, Evidence, MetricVerdict, VerdictName
+from coalmine.records import EvaluateRequest, Evaluation, Evidence
+from coalmine.spec.canary import Metric
 
-SURE_RATIO = 1.5
-"""Without history, harm rolls back by itself only when the odds ratio is surely at least this."""
 _VERSION = 1
 
 
@@ -55,43 +51,13 @@ class _Comparing:
 
     def evaluation(self) -> Evaluation:
         """What this look says."""
-        judge, core = self._judge, self._core
-        weighed = core.weigh(self._state)
-        needed = log(1.0 / judge.policy.alpha)
-        harm, crash = float(weighed.harm[0]), float(weighed.crash[0])
-        readings = [self._reading(index) for index in range(len(judge.metrics))]
-        carried = {
-            name: float(np.logaddexp(weighed.metrics[name].harm[0] + np.log(weight), self._guard(weighed, name)))
-            for name, weight in core.harm_weights.items()
-        }
-        harmful = leading(carried, harm) if harm >= needed else []
-        signalling = self._signalling(weighed, needed)
-        verdicts = [
-            self._verdict(index, reading, weighed, harmful + signalling) for index, reading in enumerate(readings)
-        ]
-        case = Case(
-            verdicts=verdicts,
-            harm=harm,
-            crash=crash,
-            alpha=judge.policy.alpha,
-            silent={
-                m.name: self._missing[m.name]
-                for m in judge.metrics
-                if m.role == "guardrail" and m.name in self._missing
-            },
-            crashed=leading({name: self._guard(weighed, name) for name in core.crash_weights}, crash),
-            harmful=harmful,
-            signals=signalling,
-            unsure=self._unsure(harmful, readings, weighed),
-            sample_ratio=self._ratio.complaint(),
-        )
-        finding, reason = conclude(case)
+        found = Standing(self._core, self._state, self._missing, self._ratio.complaint()).conclusion()
         return Evaluation(
-            finding=finding,
-            reason=reason,
-            verdicts=verdicts,
+            finding=found.finding,
+            reason=found.reason,
+            verdicts=found.verdicts,
             canary_requests=_requests(self._windows),
-            log_e_harm=round(harm, 4),
+            log_e_harm=found.log_e_harm,
             evidence=self._written(),
         )
 
@@ -129,7 +95,8 @@ class _Comparing:
         split = next((w for w in _by_traffic(self._windows) if w.metric.name not in self._missing), None)
         if share is not None and 0.0 < share < 1.0 and split is not None:
             block = looks_per_minute(self._judge)
-            self._ratio = self._ratio.add(split.canary.total, split.baseline.total, share, block)
+            arms = (np.array([split.canary.total]), np.array([split.baseline.total]))
+            self._ratio = self._ratio.add(*arms, np.array([share]), block)
 
     def _silence(self, window: MetricWindow, state: RatioState | LatencyState) -> str:
         if isinstance(state, RatioState):
@@ -142,84 +109,6 @@ class _Comparing:
         if any(due):
             self._due[name] = (round(due[0], 3), round(due[1], 3))
         return reason
-
-    # ------------------------------------------------------------------------------------------------ reading
-
-    def _reading(self, index: int) -> Reading:
-        name, part, state = self._core.names[index], self._core.metric(index), self._state.metrics[index]
-        alpha = self._judge.policy.alpha
-        if isinstance(part, RatioMetric) and isinstance(state, RatioState):
-            return read_ratio(name, part, state, alpha)
-        assert isinstance(part, LatencyMetric)
-        assert isinstance(state, LatencyState)
-        return read_latency(name, part, state, alpha, 1.0 - self._state.spent)
-
-    def _verdict(self, index: int, reading: Reading, weighed: Verdicts, failing: list[str]) -> MetricVerdict:
-        metric = self._judge.metrics[index]
-        evidence = weighed.metrics[metric.name]
-        no_harm = float(evidence.no_harm[0]) >= log(1.0 / self._judge.policy.beta)
-        missing = self._missing.get(metric.name)
-        verdict: VerdictName = "inconclusive"
-        text = reading.text
-        if metric.name in failing:
-            verdict = "fail"
-        elif missing:
-            verdict = "no_data"
-        elif no_harm:
-            verdict = "pass"
-            text += f": below {times(metric.no_harm)} is shown"
-        if missing:
-            text += f"; no data in this look: {missing}"
-        return MetricVerdict(
-            verdict=verdict,
-            metric=metric.name,
-            role=metric.role,
-            sentence=text,
-            effect=reading.effect,
-            interval=reading.interval,
-            margin=self._core.metric(index).margin,
-            no_harm=no_harm,
-            log_e_harm=round(float(evidence.harm[0]), 4),
-            log_e_no_harm=round(float(evidence.no_harm[0]), 4),
-            baseline=_rounded(reading.baseline),
-            canary=_rounded(reading.canary),
-            baseline_requests=reading.baseline_requests,
-            canary_requests=reading.canary_requests,
-        )
-
-    def _guard(self, weighed: Verdicts, name: str) -> float:
-        guard, weight = weighed.metrics[name].crash, self._core.crash_weights.get(name)
-        return float(guard[0]) + log(weight) if guard is not None and weight else -np.inf
-
-    def _signalling(self, weighed: Verdicts, needed: float) -> list[str]:
-        total = float(weighed.signals[0])
-        if total < needed:
-            return []
-        names = [metric.name for metric in self._judge.metrics if metric.role == "signal"]
-        return leading({name: float(weighed.metrics[name].harm[0]) - log(len(names)) for name in names}, total)
-
-    def _unsure(self, harmful: list[str], readings: list[Reading], weighed: Verdicts) -> str:
-        if self._judge.policy.no_history == "roll_back":
-            return ""
-        if any(channels_of(self._judge, metric) for metric in self._judge.metrics if metric.name in harmful):
-            return ""
-        found = [reading for name, reading in zip(self._core.names, readings, strict=True) if name in harmful]
-        lowest = max((reading.lowest for reading in found), default=0.0)
-        if lowest >= SURE_RATIO:
-            return ""
-        needed = log(1.0 / self._judge.policy.alpha)
-        backed = [
-            float(weighed.metrics[name].without_scores[0]) + log(self._core.harm_weights[name]) for name in harmful
-        ]
-        if backed and max(backed) < needed:
-            why = "it rests on the shift of the whole distribution, no bound alone shows it"
-        else:
-            why = (
-                f"it is only sure to be {times(lowest)}, less than {times(SURE_RATIO)}"
-                if lowest
-                else "its size is open"
-            )
-        return f"the service's noise is not known yet and {why}: a human decides"
 
     def _written(self) -> Evidence:
         state = self._state
@@ -274,14 +163,15 @@ def _histograms(
     return state, HistogramCounts(canary, baseline, np.ones(1, bool)), ""
 
 
+def traffic_order(metric: Metric) -> tuple[bool, bool, str]:
+    """Sorts metrics by how well their totals count requests; by name where that is the same, not by place."""
+    return metric.kind != "ratio", metric.role != "guardrail", metric.name
+
+
 def _by_traffic(windows: list[MetricWindow]) -> list[MetricWindow]:
     """Ratios first: their totals count requests, a histogram may leave some out."""
-    return sorted(windows, key=lambda window: (window.metric.kind != "ratio", window.metric.role != "guardrail"))
+    return sorted(windows, key=lambda window: traffic_order(window.metric))
 
 
 def _requests(windows: list[MetricWindow]) -> int:
     return next((window.canary.total for window in _by_traffic(windows) if not window.missing), 0)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")

@@ -32,14 +32,14 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
     if metric.template is not None and metric.template not in TEMPLATES:
         mend = did_you_mean(metric.template, list(TEMPLATES))
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
-    yield from _missing_parts(metric, index)
     for part in PARTS[metric.kind]:
         yield from _selector_faults(metric, part, (*path, part))
     if metric.objective is not None and metric.objective.under <= timedelta(0):
         yield Fault((*path, "objective", "under"), "must be longer than zero")
 
 
-def _missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
+def missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
+    """What a metric that is read from a source does not say."""
     missing = [part for part in PARTS[metric.kind] if not getattr(metric, part)]
     if metric.template is not None or not missing:
         return

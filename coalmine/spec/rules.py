@@ -13,7 +13,7 @@ from coalmine.spec.canary import CanarySpec, Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
-from coalmine.spec.metric_rules import metric_faults
+from coalmine.spec.metric_rules import metric_faults, missing_parts
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
 
@@ -68,14 +68,22 @@ def _arms(spec: CanarySpec) -> Iterator[Fault]:
         yield Fault(("arms", "canary", "version"), f"both arms have the version {version}: nothing would be released")
 
 
-@_reads("metrics", "steps", "people", "sources", "route")
+@_reads("steps", "people", "sources", "route")
 def _names(spec: CanarySpec) -> Iterator[Fault]:
     """Names stand in tables, messages and commands: one visible word or a few."""
-    names: list[tuple[Path, str]] = [(("metrics", at, "name"), metric.name) for at, metric in enumerate(spec.metrics)]
+    names: list[tuple[Path, str]] = [(("route", "name"), spec.route.name)]
     names += [(("steps", at, "gate", "name"), step.gate.name or "-") for at, step in enumerate(spec.steps) if step.gate]
     names += [(("people", group), group) for group in spec.people]
     names += [(("sources", name), name) for name in spec.sources]
-    names.append((("route", "name"), spec.route.name))
+    yield from _invisible(names)
+
+
+@_reads("metrics")
+def _metric_names(spec: CanarySpec) -> Iterator[Fault]:
+    yield from _invisible([(("metrics", at, "name"), metric.name) for at, metric in enumerate(spec.metrics)])
+
+
+def _invisible(names: Iterable[tuple[Path, str]]) -> Iterator[Fault]:
     for path, name in names:
         if not name.strip() or not name.isprintable():
             on_key = path[0] in ("people", "sources")
@@ -172,6 +180,12 @@ def _bake_has_limits(spec: CanarySpec) -> Iterator[Fault]:
             "(ratio) or objective (latency), or set promotion.bake to 0s",
             near=("metrics", first),
         )
+
+
+@_reads("metrics", "sources")
+def _metrics_read_something(spec: CanarySpec) -> Iterator[Fault]:
+    for index, metric in enumerate(spec.metrics):
+        yield from missing_parts(metric, index)
 
 
 @_reads("metrics", "sources")
