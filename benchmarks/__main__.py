@@ -1,4 +1,7 @@
-"""``python -m benchmarks [NAME ...]``: measure, write ``results/*.json``, and draw docs/figures.md from them."""
+"""``python -m benchmarks [NAME ...]``: measure, write ``results/*.json``, and draw docs/figures.md from them.
+
+What follows one name and begins with ``-`` is passed on to it: ``python -m benchmarks mutants --seed 2``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import sys
 from benchmarks import figures
 
 ALL = ("cli_help", "look_cost", "look_speed", "history", "envoy_shift", "rollback_latency", "kills", "judge_quick")
+LONG = ("mutants",)
+"""Run only when named."""
 
 
 def main(asked: list[str]) -> int:
@@ -16,14 +21,19 @@ def main(asked: list[str]) -> int:
     Returns:
         0 when each reached its limits.
     """
-    unknown = [name for name in asked if name not in ALL]
+    named = next((number for number, word in enumerate(asked) if word.startswith("-")), len(asked))
+    names, options = asked[:named], asked[named:]
+    unknown = [name for name in names if name not in (*ALL, *LONG)]
     if unknown:
-        print(f"unknown: {', '.join(unknown)}; known are {', '.join(ALL)}", file=sys.stderr)
+        print(f"unknown: {', '.join(unknown)}; known are {', '.join((*ALL, *LONG))}", file=sys.stderr)
+        return 2
+    if options and len(names) != 1:
+        print(f"{' '.join(options)}: options belong to one benchmark: name it before them", file=sys.stderr)
         return 2
     failed = [
         name
-        for name in asked or ALL
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode != 0
+        for name in names or ALL
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode != 0
     ]
     print(figures.write())
     if failed:
