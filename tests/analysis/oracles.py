@@ -139,8 +139,9 @@ def ratio(looks: Sequence[Look], weights: Array, rule: Rule) -> Found:
         phi = 1.25 if rule.tau2 is None else 1 + 1.25 * rule.tau2 * information
 
     def against(ratios: Array, null: float) -> Array:
-        at = np.array([likelihood(look, np.array([*ratios, null])) for look in looks])
-        return at[:, :-1] - at[:, -1:]
+        at: Array = np.array([likelihood(look, np.array([*ratios, null])) for look in looks])
+        result: Array = at[:, :-1] - at[:, -1:]
+        return result
 
     harm = tempered(against(rule.margin * HARM, rule.margin), weights, HARM_PRIOR, phi, rule.cap)
     if rule.floor > 0:

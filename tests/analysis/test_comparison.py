@@ -30,6 +30,10 @@ def named(name: str, metric: Metric) -> Metric:
     return metric.model_copy(update={"name": name})
 
 
+def window(x_c: int, n_c: int, x_b: int, n_b: int) -> RatioCounts:
+    return RatioCounts(np.array([n_c]), np.array([x_c]), np.array([n_b]), np.array([x_b]), ONE)
+
+
 def known(looks: int = 60, **channels: dict[str, float]) -> ServiceHistory:
     """A history of so many looks; channels by metric: tau2 each, and rho 0.1."""
     return ServiceHistory(
@@ -133,9 +137,9 @@ def test_signals_are_averaged_apart() -> None:
     metrics = [errors(), named("a", errors(role="signal")), named("b", errors(role="signal"))]
     core = Comparison(judge(*metrics, planned=10))
     state = core.start(1, {})
-    looks = [((2, 100, 20, 900),), ((30, 100, 20, 900),), ((9, 100, 20, 900),)]
+    looks = [(2, 100, 20, 900), (30, 100, 20, 900), (9, 100, 20, 900)]
     for _ in range(3):
-        counts = [RatioCounts(*(np.array([v]) for v in (n_c, x_c, n_b, x_b)), ONE) for ((x_c, n_c, x_b, n_b),) in looks]
+        counts = [window(*look) for look in looks]
         state = core.update(state, counts)
     weighed = core.weigh(state)
     a, b = (float(weighed.metrics[name].harm[0]) for name in ("a", "b"))
@@ -148,13 +152,13 @@ def test_signals_are_averaged_apart() -> None:
 def test_several_runs_are_weighed_side_by_side() -> None:
     metrics = [errors(), named("more", errors()), named("s", errors(role="signal"))]
     core = Comparison(judge(*metrics))
-    rows = np.array([[100, 9, 900, 20], [100, 2, 900, 20], [100, 30, 900, 20], [50, 1, 950, 3]])
+    rows = [(9, 100, 20, 900), (2, 100, 20, 900), (30, 100, 20, 900), (1, 50, 3, 950)]
     together: Any = core.start(4, {})
-    counts = RatioCounts(*rows.T, np.ones(4, bool))
+    x_c, n_c, x_b, n_b = np.array(rows).T
+    counts = RatioCounts(n_c, x_c, n_b, x_b, np.ones(4, bool))
     together = core.weigh(core.update(together, [counts] * 3))
     for run, row in enumerate(rows):
-        one = RatioCounts(*row[:, None], ONE)
-        alone = core.weigh(core.update(core.start(1, {}), [one] * 3))
+        alone = core.weigh(core.update(core.start(1, {}), [window(*row)] * 3))
         for name in ("harm", "crash", "signals"):
             assert getattr(together, name)[run] == pytest.approx(getattr(alone, name)[0]), name
 
@@ -163,19 +167,18 @@ def test_several_runs_are_weighed_side_by_side() -> None:
 def test_one_window_adds_at_most_the_cap(history: dict[str, float] | None, cap: float) -> None:
     plan = judge(errors(), history=None if history is None else known(errors=history), alpha=0.05)
     core = Comparison(plan)
-    counts = RatioCounts(*(np.array([v]) for v in (1000, 900, 1000, 0)), ONE)
-    state: Any = core.update(core.start(1, {}), [counts])
+    state: Any = core.update(core.start(1, {}), [window(900, 1000, 0, 1000)])
     assert state.metrics[0].shares.relative.max() == pytest.approx(np.log(0.75) + cap * np.log(20))
 
 
 def test_counts_of_another_kind_are_refused() -> None:
     core = Comparison(judge(errors(), latency()))
     state = core.start(1, {"latency": (0.1,)})
-    ratio = RatioCounts(*(np.array([1]) for _ in range(4)), ONE)
+    ratio = window(1, 1, 1, 1)
     histogram = HistogramCounts(np.ones((1, 2)), np.ones((1, 2)), ONE)
-    with pytest.raises(TypeError, match="^errors is ratio: state or counts are of another kind$"):
+    with pytest.raises(TypeError, match=r"^errors is ratio: state or counts are of another kind$"):
         core.update(state, [histogram, histogram])
-    with pytest.raises(AssertionError, match="^latency is latency: give it HistogramCounts"):
+    with pytest.raises(AssertionError, match=r"^latency is latency: give it HistogramCounts"):
         core.update(state, [ratio, ratio])
     with pytest.raises(ValueError, match="zip"):
         core.update(state, [ratio])

@@ -18,8 +18,9 @@ BLOCK = 3
 
 def folded(t: NDArray[Any], v: NDArray[Any], unit: NDArray[Any], block: int = BLOCK) -> Dispersion:
     state = Dispersion.start((1,))
-    for one in zip(t, v, unit, strict=True):
-        state = state.add(*(np.array([value]) for value in one), block, HERE)
+    for look in range(t.size):
+        here = slice(look, look + 1)
+        state = state.add(t[here], v[here], unit[here], block, HERE)
     return state
 
 

@@ -14,14 +14,15 @@ NEEDED = math.log(100)
 
 
 def verdict(name: str, *, role: str = "guardrail", no_harm: bool = False) -> MetricVerdict:
-    return MetricVerdict(verdict="inconclusive", metric=name, role=role, sentence=f"{name} is so", no_harm=no_harm)  # type: ignore[arg-type]
+    return MetricVerdict(verdict="inconclusive", metric=name, role=role, sentence=f"{name} is so", no_harm=no_harm)
 
 
 BOTH = [verdict("errors"), verdict("latency", no_harm=True), verdict("retries", role="signal")]
 
 
 def concluded(**case: Any) -> tuple[Finding, str]:
-    return conclude(Case(**({"verdicts": BOTH, "harm": 0.0, "crash": 0.0, "alpha": 0.01, "silent": {}} | case)))
+    nothing: dict[str, Any] = {"verdicts": BOTH, "harm": 0.0, "crash": 0.0, "alpha": 0.01, "silent": {}}
+    return conclude(Case(**(nothing | case)))
 
 
 def test_a_crash_comes_first() -> None:

@@ -121,28 +121,17 @@ def test_the_fewest_looks_and_the_highest_load_count() -> None:
 
 
 def test_bounds_that_changed_are_merged_and_others_left_out() -> None:
-    def rows(bounds: list[float], looks: int) -> list[list[MetricCounts]]:
-        buckets = [50, 30, 20, 10][: len(bounds)] + [5]
-        return [[histogram([value + (look % 3) for value in buckets], buckets, bounds)] for look in range(looks)]
+    def rows(bounds: list[float], buckets: list[int], looks: int) -> list[list[MetricCounts]]:
+        return [[histogram([value + look % 3 for value in buckets], buckets, bounds)] for look in range(looks)]
 
-    fine, coarse = rows([0.1, 0.2, 0.4], 6), rows([0.1, 0.4], 6)
+    fine, coarse = rows([0.1, 0.2, 0.4], [50, 30, 20, 5], 6), rows([0.1, 0.4], [50, 30, 5], 6)
     merged = [
-        [
-            histogram(
-                [c.buckets[0], c.buckets[1] + c.buckets[2], c.buckets[3]],
-                [b.buckets[0], b.buckets[1] + b.buckets[2], b.buckets[3]],
-                [0.1, 0.4],
-            )
-        ]  # type: ignore[index, union-attr]
-        for [one] in fine
-        for c, b in [(one.canary, one.baseline)]
+        [histogram([50 + look % 3, 50 + 2 * (look % 3), 5 + look % 3], [50, 50, 5], [0.1, 0.4])] for look in range(6)
     ]
-    assert (
-        summarise_history(fine + coarse, 10.0, [latency()]).channels
-        == summarise_history(merged + coarse, 10.0, [latency()]).channels
-    )
+    found, expected = (summarise_history(first + coarse, 10.0, [latency()]) for first in (fine, merged))
+    assert found.channels == expected.channels
     # Bounds that share none with those before begin anew: what came earlier no longer fits.
-    foreign = rows([0.3, 0.5], 6)
+    foreign = rows([0.3, 0.5], [50, 30, 5], 6)
     late = summarise_history(fine + foreign, 10.0, [latency()])
     assert late.channels == summarise_history(foreign, 10.0, [latency()]).channels
     assert late.looks == 12

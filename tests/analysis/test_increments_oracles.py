@@ -20,13 +20,15 @@ def summed(n_c: int, n_b: int, e: int) -> NDArray[Any]:
     x = np.arange(max(0, e - n_b), min(n_c, e) + 1)
     terms = -(gammaln(x + 1) + gammaln(n_c - x + 1) + gammaln(e - x + 1) + gammaln(n_b - e + x + 1))
     z: NDArray[Any] = logsumexp(terms[:, None] + x[:, None] * np.log(RATIOS), axis=0)
-    return z - z[0]
+    result: NDArray[Any] = z - z[0]
+    return result
 
 
 def ours(n_c: int, n_b: int, e: int) -> NDArray[Any]:
     z = log_normaliser(np.array([float(n_c)]), np.array([float(n_b)]), np.array([float(e)]), RATIOS)[0]
     assert z.shape == RATIOS.shape
-    return z - z[0]
+    result: NDArray[Any] = z - z[0]
+    return result
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from coalmine.analysis.grids import CURVE_RATIOS
+from coalmine.analysis.grids import CURVE_RATIOS, Array
 from coalmine.analysis.interval import estimate, interval
 
 LOG = np.log(CURVE_RATIOS)
@@ -14,8 +14,9 @@ STEP = LOG[1] - LOG[0]
 ONE = np.ones(1)
 
 
-def parabola(peak: float, width: float) -> np.ndarray:  # type: ignore[type-arg]
-    return -0.5 * ((LOG - np.log(peak)) / width)[None, :] ** 2
+def parabola(peak: float, width: float) -> Array:
+    curve: Array = -0.5 * ((LOG - np.log(peak)) / width)[None, :] ** 2
+    return curve
 
 
 @pytest.mark.parametrize("peak", [0.04, 0.5, 1.0, 1.17, 7.3, 300.0])

@@ -217,8 +217,8 @@ def test_a_batch_is_its_runs_alone() -> None:
     runs = [draw(5, slower, requests, seed=9) for slower, requests in ((1.3, 1200), (0.9, 300), (1.0, 2400))]
     batch: Any = core.start(3, {"latency": tuple(BOUNDS)})
     for look in range(5):
-        arms = (np.stack([run[arm][look] for run in runs]) for arm in range(2))
-        batch = core.update(batch, [HistogramCounts(*arms, np.array([True, look != 2, True]))])
+        canary, baseline = (np.stack([run[arm][look] for run in runs]) for arm in range(2))
+        batch = core.update(batch, [HistogramCounts(canary, baseline, np.array([True, look != 2, True]))])
     together = core.weigh(batch).metrics["latency"]
     for place in (0, 2):
         alone = core.weigh(folded(core, *runs[place])).metrics["latency"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_a_missing_look_changes_nothing_but_the_cash() -> None:
     rows = draw("worse", 5, seed=3)
     core = Comparison(judge(errors(margin=1.1), planned=8, look=HALF_MINUTE))
     state = folded(core, rows)
-    gap = RatioCounts(*(np.array([99]) for _ in range(4)), np.zeros(1, bool))
+    gap = replace(counts((99, 99, 99, 99)), present=np.zeros(1, bool))
     after = core.update(state, [gap])
     before, later = state.metrics[0], after.metrics[0]
     assert isinstance(before, RatioState)

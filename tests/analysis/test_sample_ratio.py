@@ -38,14 +38,18 @@ def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -
     """Beta-binomial against binomial, by scipy; tempered by dividing the counts."""
     phi = spread(windows, share, block)
     canary, baseline = np.array(windows, float).sum(axis=0) / phi
-    # scipy's distributions want whole numbers: the binomial coefficient they share cancels.
-    if phi == 1.0:
-        one = betabinom.logpmf(canary, canary + baseline, 100 * share, 100 * (1 - share))
-        return float(one - binom.logpmf(canary, canary + baseline, share))
     a, b = 100 * share, 100 * (1 - share)
     parts = [math.lgamma(value) for value in (a + canary, b + baseline, a + b + canary + baseline, a, b, a + b)]
     beta = parts[0] + parts[1] - parts[2] - parts[3] - parts[4] + parts[5]
-    return beta - canary * math.log(share) - baseline * math.log1p(-share)
+    return float(beta - canary * math.log(share) - baseline * math.log1p(-share))
+
+
+def test_the_oracle_is_scipys_beta_binomial_over_its_binomial() -> None:
+    a, b = 100 * 0.3, 100 * 0.7
+    scipys = betabinom.logpmf(40, 125, a, b) - binom.logpmf(40, 125, 0.3)
+    # Three windows are judged at a dispersion of 1.25: 50 and 106 requests are worth 40 and 85.
+    assert log_evidence([(50, 106)], 0.3) == pytest.approx(scipys, abs=0.02)
+    assert log_evidence([(50, 106.25)], 0.3) == pytest.approx(scipys)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from coalmine.analysis.scores import bucket_scores, tilt_increments
 def mean_over_ranks(counts: list[int], function: Any) -> list[float]:
     """The mean of a score function over the ranks each bucket holds."""
     edges = np.concatenate([[0.0], np.cumsum(counts) / np.sum(counts)])
-    return [quad(function, a, b)[0] / (b - a) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [quad(function, a, b)[0] / (b - a) for a, b in pairwise(edges)]
 
 
 @pytest.mark.parametrize("counts", [[50, 30, 20], [5, 30, 100, 400, 300, 100, 50, 15], [1, 1], [999, 1]])

@@ -74,6 +74,6 @@ def test_runs_are_taken_by_index() -> None:
 
 
 def test_states_of_other_shapes_do_not_fit() -> None:
-    short = Root(3, *([np.ones(2)] * 1), root(1.0).leaf, (), (), np.ones((2, 2)), np.ones(2))
+    short = Root(3, np.ones(2), root(1.0).leaf, (), (), np.ones((2, 2)), np.ones(2))
     with pytest.raises(ValueError, match="zip"):
         rebuild(lambda one, other: one + other, root(1.0), short)
