@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.mutants import trial
 from benchmarks.mutants.explanations import Explanations
-from benchmarks.mutants.lines import tests_for
+from benchmarks.mutants.lines import reaching
 from benchmarks.mutants.population import Mutant, all_mutants, draw
 from benchmarks.mutants.trial import Outcome
 
@@ -48,7 +48,7 @@ def run(seed: int, count: int, slowest: float, only: str, *, show: bool) -> tupl
         recorded = trial.record(trial.TESTS, base).reached
         tried: list[Tried] = []
         for number, mutant in enumerate(drawn, 1):
-            tests = tests_for(mutant, recorded, slowest)
+            tests = reaching(mutant, recorded, slowest)
             seconds = sum(recorded[name].seconds for name in tests)
             tried.append(Tried(mutant, trial.attempt(mutant, tests, seconds, base), len(tests)))
             if show:

@@ -66,7 +66,7 @@ def _below_root(lines: dict[str, set[int]]) -> dict[str, set[int]]:
     return {file.removeprefix(f"{ROOT}/"): numbers for file, numbers in lines.items()}
 
 
-def tests_for(mutant: Mutant, reached: dict[str, Reach], slowest: float) -> list[str]:
+def reaching(mutant: Mutant, reached: dict[str, Reach], slowest: float) -> list[str]:
     """The tests to try on a mutant, quickest first: those that run a line of its statement in ``slowest`` seconds."""
     wanted = range(mutant.span[0], mutant.span[1] + 1)
     found = [

@@ -197,7 +197,10 @@ def _in_child(work: Callable[[], Any]) -> tuple[int, Any]:
     readable, writable = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # From 3.12 on Python warns of threads, which the child does not need.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(readable)
         _answer(work, writable)

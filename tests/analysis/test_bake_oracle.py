@@ -92,6 +92,14 @@ def test_evidence_is_what_the_oracle_says(share: float, looks: int, noise: float
     assert weighed.signals == pytest.approx(-np.inf)
 
 
+@pytest.mark.parametrize(("limit", "share"), [(0.002, 0.2), (0.3, 0.004)])
+def test_far_from_the_limit_the_noise_is_scaled_by_at_most_twenty(limit: float, share: float) -> None:
+    counts = draw(share, 9, seed=4, noise=0.5)
+    core = Bake(judge(errors(max=limit), look=LOOK))
+    found = core.weigh(folded(core, counts)).metrics["errors"]
+    assert found == pytest.approx(evidence(counts, limit, investments(9)), abs=1e-6)
+
+
 def test_what_is_not_limited_is_not_judged_but_may_crash() -> None:
     metrics = [
         errors(),

@@ -135,3 +135,10 @@ def test_bounds_that_changed_are_merged_and_others_left_out() -> None:
     late = summarise_history(fine + foreign, 10.0, [latency()])
     assert late.channels == summarise_history(foreign, 10.0, [latency()]).channels
     assert late.looks == 12
+
+
+def test_a_histogram_that_says_nothing_is_no_noise() -> None:
+    rows = [[histogram([9, 0], [90, 0], [0.1])]] * 5
+    known = summarise_history(rows, 10.0, [latency()])
+    assert {channel.tau2 for channel in known.channels["latency"].values()} == {0.0}
+    assert {channel.rho for channel in known.channels["latency"].values()} == {0.0}
