@@ -23,7 +23,8 @@ from benchmarks.mutants.population import Mutant, all_mutants, draw
 from benchmarks.mutants.trial import Outcome
 
 LEAST_SCORE = 0.85
-SEED, COUNT, SLOWEST = 1, 400, 3.0
+SEED, COUNT, SLOWEST = 3, 400, 3.0
+"""Tests were written with the survivors of seeds 1 and 2 in sight, not with those of the seed that is recorded."""
 
 
 @dataclass(frozen=True)
