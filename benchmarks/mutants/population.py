@@ -75,9 +75,10 @@ def mutants_of(source: str, file: str) -> list[Mutant]:
     for node, scope in _visit(tree, _Scope()):
         statement = scope.statement
         assert statement is not None
-        for number, (operator, changed) in enumerate(variants(node)):
+        for number, (operator, result) in enumerate(variants(node)):
             line = _line_of(node)
-            ast.fix_missing_locations(ast.copy_location(changed, node))
+            # A copy: a part of the node that takes its place has a place of its own.
+            changed = ast.fix_missing_locations(ast.copy_location(deepcopy(result), node))
             before, after = _shown(node, changed, scope.text, lines)
             if before == after:
                 continue

@@ -21,18 +21,18 @@ Counts = NDArray[np.int64]
 HALF_MINUTE = timedelta(seconds=30)
 
 
-def draw(looks: int, slower: float, requests: int, seed: int) -> tuple[Counts, Counts]:
+def draw(looks: int, slower: float, requests: int, seed: int, bounds: list[float] = BOUNDS) -> tuple[Counts, Counts]:
     """Buckets of both arms, [T, B] each."""
     rng = np.random.default_rng(seed)
     arms = []
     for number, factor in ((requests // 4, slower), (requests - requests // 4, 1.0)):
         seconds = 0.08 * factor * np.exp(0.6 * rng.standard_normal((looks, number)))
-        arms.append(np.array([np.bincount(np.searchsorted(BOUNDS, row), minlength=12) for row in seconds]))
+        arms.append(np.array([np.bincount(np.searchsorted(bounds, row), minlength=len(bounds) + 1) for row in seconds]))
     return arms[0], arms[1]
 
 
-def folded(core: Comparison, canary: Counts, baseline: Counts) -> Any:
-    state = core.start(1, {"latency": tuple(BOUNDS)})
+def folded(core: Comparison, canary: Counts, baseline: Counts, bounds: list[float] = BOUNDS) -> Any:
+    state = core.start(1, {"latency": tuple(bounds)})
     for look_c, look_b in zip(canary, baseline, strict=True):
         state = core.update(state, [HistogramCounts(look_c[None], look_b[None], np.ones(1, bool))])
     return state
@@ -70,28 +70,31 @@ def score_evidence(canary: Counts, baseline: Counts, weights: oracles.Array, cap
 
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize(
-    ("looks", "slower", "margin", "watched"),
+    ("looks", "slower", "margin", "watched", "bounds"),
     [
-        # p97, p99.9, p90 of this mixture lie at 250 ms, 500 ms and 100 ms or 250 ms.
-        (2, 1.0, 1.1, None),
-        (6, 1.25, 1.1, 0.1),
-        (5, 1.25, 1.0, None),
-        (6, 0.8, 1.1, 0.5),
+        (2, 1.0, 1.1, None, BOUNDS),
+        (6, 1.25, 1.1, 0.1, BOUNDS),
+        (5, 1.25, 1.0, None, BOUNDS),
+        (6, 0.8, 1.1, 0.5, BOUNDS),
+        (4, 0.8, 1.0, None, BOUNDS),
+        # The lowest bound is watched here, and a fault shows there most.
+        (5, 1.3, 1.1, None, [0.15, 0.25, 0.4]),
+        (5, 1.3, 1.1, 0.15, [0.15, 0.25, 0.4]),
     ],
 )
 def test_evidence_is_what_the_oracle_says(
-    looks: int, slower: float, margin: float, watched: float | None, known: bool
+    looks: int, slower: float, margin: float, watched: float | None, bounds: list[float], known: bool
 ) -> None:
-    canary, baseline = draw(looks, slower, 2400, seed=looks)
+    canary, baseline = draw(looks, slower, 2400, seed=looks, bounds=bounds)
     metric = latency(margin=margin, objective=None if watched is None else objective(watched, 0.9))
     tau2 = np.array([0.01, 0.02, 0.3, 0.4, 0.5, 0.6])[: 5 if watched is None else 6]
     plan = judge(metric, planned=10, look=HALF_MINUTE)
     core = Comparison(plan, {"latency": tau2[None, :]} if known else None)
-    state = folded(core, canary, baseline)
+    state = folded(core, canary, baseline, bounds)
     held = state.metrics[0]
     assert isinstance(held, LatencyState)
     slots = held.slots[0]
-    assert slots.tolist() == expected_slots(canary[0] + baseline[0], watched)
+    assert slots.tolist() == expected_slots(canary[0] + baseline[0], watched, bounds)
 
     weights, cap = oracles.investments(10, looks), np.log(100) * (2.5 if known else 1.0)
     found = [
@@ -120,11 +123,29 @@ def test_evidence_is_what_the_oracle_says(
     assert weighed.crash == pytest.approx(-np.inf)
 
 
-def expected_slots(pooled: Counts, watched: float | None) -> list[int]:
+def expected_slots(pooled: Counts, watched: float | None, bounds: list[float]) -> list[int]:
     above = (pooled[::-1].cumsum()[::-1][1:] + 0.5) / (pooled.sum() + 1)
     wanted = [np.abs(np.log(above / (1 - above)) - np.log(q / (1 - q))).argmin() for q in (0.03, 0.001, 0.1)]
-    slots = ([] if watched is None else [BOUNDS.index(watched)]) + [int(slot) for slot in wanted]
+    slots = ([] if watched is None else [bounds.index(watched)]) + [int(slot) for slot in wanted]
     return [slot if slot not in slots[:place] else UNUSED for place, slot in enumerate(slots)]
+
+
+@pytest.mark.parametrize(("margin", "counted"), [(1.0, True), (1.01, False)])
+def test_with_a_margin_scores_count_only_beside_a_bound_that_is_worse(margin: float, counted: bool) -> None:
+    """A shift among the quick requests: no watched bound moves, the rank scores do."""
+    canary = np.array([[150, 650, 150, 40, 9, 1]] * 3)
+    baseline = np.array([[900, 1500, 450, 120, 27, 3]] * 3)
+    core = Comparison(judge(latency(margin=margin), planned=10, look=HALF_MINUTE))
+    bounds = [0.01, 0.1, 0.2, 0.4, 0.8]
+    state = folded(core, canary, baseline, bounds)
+    assert state.metrics[0].slots.tolist() == [[2, 4, -1]]
+    assert state.metrics[0].shares.estimate()[:, :2] == pytest.approx(1.0)
+    scores = score_evidence(canary, baseline, oracles.investments(10, 3), np.log(100), None)
+    assert max(scores) > 1
+    weighed = core.weigh(state).metrics["latency"]
+    rest = 2 * (np.exp(float(weighed.without_scores[0])) - 0.5)
+    parts = scores if counted else [min(score, 0.0) for score in scores]
+    assert weighed.harm == pytest.approx(np.log(0.5 * rest + 0.25 * np.exp(parts).sum()), abs=1e-6)
 
 
 def start(size: int = 1, **options: Any) -> tuple[LatencyMetric, LatencyState]:

@@ -101,6 +101,15 @@ def test_every_mutant_compiles_and_differs() -> None:
         compile(mutated(SOURCE, one), "m.py", "exec")
 
 
+def test_a_part_that_takes_the_place_of_the_whole_keeps_its_own() -> None:
+    assert changes("x = f(-1)") == {
+        ("call", "x = f(-1)", "x = -1"),
+        ("sign", "x = f(-1)", "x = f(1)"),
+        ("constant", "x = f(-1)", "x = f(-2)"),
+        ("constant", "x = f(-1)", "x = f(-0)"),
+    }
+
+
 def test_a_mutant_says_where_it_is() -> None:
     mutants = {one.before: one for one in mutants_of(SOURCE, "coalmine/analysis/m.py")}
     total = mutants["total = value + 1.5"]
