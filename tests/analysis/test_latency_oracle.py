@@ -139,7 +139,7 @@ def test_with_a_margin_scores_count_only_beside_a_bound_that_is_worse(margin: fl
     bounds = [0.01, 0.1, 0.2, 0.4, 0.8]
     state = folded(core, canary, baseline, bounds)
     assert state.metrics[0].slots.tolist() == [[2, 4, -1]]
-    assert state.metrics[0].shares.estimate()[:, :2] == pytest.approx(1.0)
+    assert state.metrics[0].shares.estimate()[:, :2] == pytest.approx(1.0, abs=5e-3)
     scores = score_evidence(canary, baseline, oracles.investments(10, 3), np.log(100), None)
     assert max(scores) > 1
     weighed = core.weigh(state).metrics["latency"]
