@@ -19,7 +19,7 @@ def main(asked: list[str]) -> int:
     """Run the named benchmarks, or all.
 
     Returns:
-        0 when each reached its limits.
+        0 when each reached its limits, 1 when one did not, 2 when what was asked is not understood.
     """
     named = next((number for number, word in enumerate(asked) if word.startswith("-")), len(asked))
     names, options = asked[:named], asked[named:]
@@ -30,11 +30,13 @@ def main(asked: list[str]) -> int:
     if options and len(names) != 1:
         print(f"{' '.join(options)}: options belong to one benchmark: name it before them", file=sys.stderr)
         return 2
-    failed = [
-        name
+    codes = {
+        name: subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode
         for name in names or ALL
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode != 0
-    ]
+    }
+    if options and 2 in codes.values():
+        return 2
+    failed = [name for name, code in codes.items() if code != 0]
     print(figures.write())
     if failed:
         print(f"limits not reached: {', '.join(failed)}", file=sys.stderr)

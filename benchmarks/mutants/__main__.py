@@ -6,6 +6,7 @@ Ends with 0 when at least 85 % are noticed and every survivor is explained.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -36,7 +37,7 @@ class Tried:
     tests: int
 
 
-def run(seed: int, count: int, slowest: float, only: str, *, show: bool) -> tuple[dict[str, Any], list[Tried]]:
+def run(seed: int, count: int, slowest: float, only: str, *, show: bool) -> dict[str, Any]:
     """Draw and try ``count`` mutants, of files whose name has ``only`` in it."""
     started = time.monotonic()
     everything = all_mutants()
@@ -54,7 +55,7 @@ def run(seed: int, count: int, slowest: float, only: str, *, show: bool) -> tupl
             tried.append(Tried(mutant, trial.attempt(mutant, tests, seconds, base), len(tests)))
             if show:
                 print(_progress(number, len(drawn), tried[-1], explanations), flush=True)
-    figures = {
+    return {
         "seed": seed,
         "seconds": round(time.monotonic() - started),
         "tests": len(recorded),
@@ -65,13 +66,26 @@ def run(seed: int, count: int, slowest: float, only: str, *, show: bool) -> tupl
         "noticed_by": dict(
             Counter(_sort(one.outcome) for one in tried if one.outcome.verdict == "killed").most_common()
         ),
-        "unexplained": sum(_survived(one) and explanations.of(one.mutant) is None for one in tried),
+        "unexplained": sum(_survived(one) and explanations.of(one.mutant.key) is None for one in tried),
         "stale_explanations": explanations.stale(everything),
         "operators": _grouped(tried, lambda one: one.mutant.operator),
         "files": _grouped(tried, lambda one: one.mutant.file),
         "survivors": [_survivor(one, explanations) for one in tried if _survived(one)],
     }
-    return figures, tried
+
+
+def explained_anew(figures: dict[str, Any]) -> dict[str, Any]:
+    """Recorded figures with what ``explained.toml`` says now: nothing is run."""
+    explanations = Explanations.read()
+    survivors = []
+    for one in figures["survivors"]:
+        found = explanations.of((one["file"], one["inside"], one["before"], one["after"]))
+        survivors.append(one | {"kind": found.kind if found else None, "why": found.why if found else None})
+    return figures | {
+        "unexplained": sum(one["kind"] is None for one in survivors),
+        "stale_explanations": explanations.stale(all_mutants()),
+        "survivors": survivors,
+    }
 
 
 def _survived(one: Tried) -> bool:
@@ -100,7 +114,7 @@ def _grouped(tried: Sequence[Tried], key: Any) -> dict[str, dict[str, Any]]:
 
 
 def _survivor(one: Tried, explanations: Explanations) -> dict[str, Any]:
-    mutant, explanation = one.mutant, explanations.of(one.mutant)
+    mutant, explanation = one.mutant, explanations.of(one.mutant.key)
     return {
         "file": mutant.file,
         "line": mutant.line,
@@ -119,7 +133,7 @@ def _progress(number: int, of: int, one: Tried, explanations: Explanations) -> s
     text = f"{number}/{of} {one.outcome.verdict} {mutant.file}:{mutant.line} {mutant.operator}"
     if not _survived(one):
         return text
-    explanation = explanations.of(mutant)
+    explanation = explanations.of(mutant.key)
     said = f"{explanation.kind}: {explanation.why}" if explanation else "not explained"
     return f"{text} ({one.tests} tests; {said})\n    - {mutant.before}\n    + {mutant.after}"
 
@@ -136,16 +150,27 @@ def main(asked: Sequence[str]) -> int:
     parser.add_argument("--slowest", type=float, default=SLOWEST, help="leave out tests that take more seconds")
     parser.add_argument("--only", default="", help="only files whose path has this in it; nothing is written")
     parser.add_argument("--dry", action="store_true", help="write nothing")
+    parser.add_argument("--explain", action="store_true", help="run nothing: explain the recorded survivors anew")
     parser.add_argument("--quiet", action="store_true", help="print the sums only")
     options = parser.parse_args(asked)
     if options.count < 1:
         parser.error(f"--count: {options.count} is no number of mutants: give 1 or more")
-    figures, _ = run(options.seed, options.count, options.slowest, options.only, show=not options.quiet)
+    if not any(options.only in mutant.file for mutant in all_mutants()):
+        parser.error(f"--only: no file has {options.only!r} in its path: name one of coalmine/analysis")
+    if options.explain:
+        figures = explained_anew(json.loads((report.RESULTS / "mutants.json").read_text()))
+        measured = figures.pop("machine")
+    else:
+        figures = run(options.seed, options.count, options.slowest, options.only, show=not options.quiet)
+        measured = report.machine()
     for name, counts in figures["files"].items():
         print(f"{name:45} {counts['mutants']:4} mutants, {counts['survived']:3} survived, {counts['score']:.0%}")
+    for one in figures["survivors"]:
+        if one["kind"] is None:
+            print(f"not explained: {one['file']}:{one['line']}\n    - {one['before']}\n    + {one['after']}")
     print({name: value for name, value in figures.items() if name not in ("files", "operators", "survivors")})
     if not options.only and not options.dry:
-        print(report.write("mutants", figures))
+        print(report.write("mutants", figures | {"machine": measured}))
     return int(figures["score"] < LEAST_SCORE or figures["unexplained"] > 0)
 
 

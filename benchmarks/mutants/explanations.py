@@ -24,6 +24,9 @@ KINDS = {
     "tolerance": "the answer differs by less than what is promised",
 }
 
+Key = tuple[str, str, str, str]
+"""``Mutant.key``: file, inside, before, after."""
+
 
 class ExplanationError(Exception):
     """An entry of the file cannot be used; names entry, field and mend."""
@@ -41,7 +44,7 @@ class Explanations:
     """All entries; ``of`` finds the one that fits a mutant."""
 
     def __init__(self, entries: dict[str, Any]) -> None:
-        self._single: dict[tuple[str, str, str, str], Explanation] = {}
+        self._single: dict[Key, Explanation] = {}
         self._rules: list[tuple[str, re.Pattern[str], re.Pattern[str], Explanation]] = []
         for number, entry in enumerate(entries.get("mutant", []), 1):
             place = f"mutant {number}"
@@ -57,12 +60,12 @@ class Explanations:
         """The entries of a file."""
         return cls(tomllib.loads(path.read_text()))
 
-    def of(self, mutant: Mutant) -> Explanation | None:
+    def of(self, key: Key) -> Explanation | None:
         """The entry of this very mutant, else the first rule that fits; None without one."""
-        if mutant.key in self._single:
-            return self._single[mutant.key]
+        if key in self._single:
+            return self._single[key]
         for file, before, after, explanation in self._rules:
-            if file in ("", mutant.file) and before.fullmatch(mutant.before) and after.fullmatch(mutant.after):
+            if file in ("", key[0]) and before.fullmatch(key[2]) and after.fullmatch(key[3]):
                 return explanation
         return None
 

@@ -199,16 +199,16 @@ def survivor() -> Mutant:
 
 
 def test_explanations_are_found_by_change_and_by_rule() -> None:
-    exact = Explanations(explained()).of(survivor())
+    exact = Explanations(explained()).of(survivor().key)
     assert exact is not None
     assert (exact.kind, exact.why) == ("equivalent", "w")
-    assert Explanations(explained(inside="f")).of(survivor()) is None
+    assert Explanations(explained(inside="f")).of(survivor().key) is None
     rule = {"before": r"x = .*", "after": r"x = a . b", "kind": "guard", "why": "r"}
-    found = Explanations({"rule": [rule]}).of(survivor())
+    found = Explanations({"rule": [rule]}).of(survivor().key)
     assert found is not None
     assert found.kind == "guard"
-    assert Explanations({"rule": [rule | {"before": "x"}]}).of(survivor()) is None
-    assert Explanations({"rule": [rule | {"file": "n.py"}]}).of(survivor()) is None
+    assert Explanations({"rule": [rule | {"before": "x"}]}).of(survivor().key) is None
+    assert Explanations({"rule": [rule | {"file": "n.py"}]}).of(survivor().key) is None
     assert Explanations(explained(after="gone")).stale([survivor()]) == ["m.py : x = a + b"]
     assert Explanations(explained()).stale([survivor()]) == []
 
