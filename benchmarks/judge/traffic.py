@@ -82,7 +82,7 @@ class Counts:
     def by_minute(self) -> Counts:
         """The same in windows of a minute; present where any look of the minute is."""
         size = (self.requests.shape[0], self.requests.shape[1] // MINUTE, MINUTE)
-        present: Values = self.present.reshape(size).any(axis=2)
+        present: Values = self.present.reshape(size).max(axis=2)
         return Counts(
             self.requests.reshape(size).sum(axis=2),
             self.errors.reshape(size).sum(axis=2),
