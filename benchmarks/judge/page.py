@@ -1,0 +1,7 @@
+"""Docs."""
+
+from __future__ import annotations
+
+
+def write() -> list[str]:
+    return []
