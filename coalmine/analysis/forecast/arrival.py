@@ -1,0 +1,150 @@
+"""When evidence will reach what is needed: its law over the looks of a course."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from coalmine.analysis.forecast.course import Course
+from coalmine.analysis.forecast.evidence import Evidence, Statistic, Traffic, View
+from coalmine.analysis.forecast.passage import first_passage
+from coalmine.analysis.grids import Array
+
+_POINTS = 33
+_REACH = 8.0
+"""Standard deviations either side within which the boundary is looked for."""
+_FEW = 15.0
+"""Events beyond the expectation within which it is looked for too: few events scatter further than a normal law."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Chance that the evidence has been enough by each moment of the course, [T]."""
+
+    course: Course
+    chance: Array
+
+    def looks(self, chance: float) -> int | None:
+        """The look by which it is so with this chance; None when it is not within the course."""
+        reached = np.flatnonzero(self.chance >= chance)
+        if not reached.size:
+            return None
+        now = int(reached[0])
+        if now == 0:
+            return int(self.course.at[0])
+        before, after = self.course.at[now - 1], self.course.at[now]
+        low, high = self.chance[now - 1], self.chance[now]
+        return int(before + np.ceil((after - before) * (chance - low) / (high - low) - 1e-9))
+
+    def by(self, look: int) -> float:
+        """The chance by a look that is followed, such as the last of a step."""
+        return float(self.chance[int(np.searchsorted(self.course.at, look))])
+
+
+@dataclass(frozen=True)
+class Question:
+    """What must reach ``needed``: ``evidence`` rises with the canary's statistics, or falls (``rises`` False)."""
+
+    course: Course
+    traffic: Traffic
+    cap: float
+    evidence: Evidence
+    needed: float
+    statistics: Sequence[Statistic]
+    """Those the evidence rests on; the first is followed itself when there is one only."""
+    rises: bool = True
+
+    def arrival(self) -> Arrival:
+        """The law of the look at which the evidence is first enough."""
+        course = self.course
+        followed = self._followed
+        variance = self.traffic.covariance(followed, followed) * self._dispersion
+        expected = (self.traffic.canary * followed).sum(axis=-1) if self._whole else np.zeros(course.share.size)
+        elapsed = course.elapsed()
+        means, variances = elapsed @ expected, elapsed @ variance
+        total = np.cumsum(variances)
+        boundary = self._boundary(np.sqrt(np.maximum(total, 1e-300)))
+        return Arrival(course, first_passage(means, variances, np.cumsum(means) + boundary, whole=self._whole))
+
+    @property
+    def _whole(self) -> bool:
+        return len(self.statistics) == 1
+
+    @cached_property
+    def _followed(self) -> Array:
+        """Coefficients on the buckets of the statistic that is followed, [G, B]; evidence rises with it."""
+        if self._whole:
+            return self.statistics[0].on * (1.0 if self.rises else -1.0)
+        return np.broadcast_to(self._gradient(), self.traffic.canary.shape)
+
+    @cached_property
+    def _dispersion(self) -> Array:
+        """True variance over that of counting, [G]: that of the statistic nearest to the one that is followed."""
+        followed, traffic = self._followed, self.traffic
+        nearest = max(
+            self.statistics,
+            key=lambda one: float(
+                traffic.covariance(followed, one.on)[-1] ** 2 / max(traffic.covariance(one.on, one.on)[-1], 1e-300)
+            ),
+        )
+        return nearest.noise.truth(nearest.information)
+
+    def _gradient(self) -> Array:
+        """What one more request in each bucket adds to the evidence when it is about enough, [B]."""
+        course, traffic = self.course, self.traffic
+        buckets = traffic.canary.shape[1]
+        at_expectation = self._view(course, np.zeros((course.size, 1, buckets)))
+        enough = np.flatnonzero(self.evidence(at_expectation)[:, 0] >= self.needed)
+        moment = int(enough[0]) if enough.size else course.size - 1
+        one = Course(
+            share=course.share,
+            at=course.at[[moment]],
+            looks=course.looks[[moment]],
+            first=course.first,
+            later=course.later[[moment]],
+            unspent=course.unspent[[moment]],
+        )
+        taken = one.looks.astype(float)
+        total = np.maximum((taken[0, :, None] * traffic.spread).sum(axis=0), 1e-300)
+        size = 0.1 * np.sqrt(total)
+        share = traffic.spread / total
+        moves = np.concatenate([np.diag(size), -np.diag(size)])
+        deviation = share[None, :, None, :] * moves[None, None, :, :]
+        found = self.evidence(View(one, traffic, self.cap, deviation))[0]
+        gradient: Array = (found[:buckets] - found[buckets:]) / (2.0 * size)
+        return gradient / max(float(np.abs(gradient).max()), 1e-300)
+
+    def _boundary(self, deviation: Array) -> Array:
+        """How far from its expectation the followed statistic must be at each moment for the evidence to be enough."""
+        reach = np.maximum(_REACH * deviation, _FEW if self._whole else 0.0)
+        low, high = -_REACH * deviation, reach
+        for _ in range(2):
+            points = np.linspace(low, high, _POINTS, axis=1)
+            enough = self.evidence(self._at(points)) >= self.needed
+            first = np.where(enough.any(axis=1), enough.argmax(axis=1), _POINTS)
+            never, always = first == _POINTS, first == 0
+            place = np.clip(first, 1, _POINTS - 1)
+            rows = np.arange(place.size)
+            low, high = points[rows, place - 1], points[rows, place]
+        result: Array = np.where(never, np.inf, np.where(always, low, high))
+        return result
+
+    def _at(self, deviation: Array) -> View:
+        """The view at these deviations of the followed statistic [T, Z], all else as expected of it."""
+        course, traffic, followed = self.course, self.traffic, self._followed
+        spread = traffic.spread
+        total = np.maximum(spread.sum(axis=-1, keepdims=True), 1e-300)
+        with_bucket = spread * (followed - (spread * followed).sum(axis=-1, keepdims=True) / total)
+        variance = course.looks @ traffic.covariance(followed, followed)
+        per_unit = with_bucket[None] / np.maximum(variance, 1e-300)[:, None, None]
+        return self._view(course, deviation[:, None, :, None] * per_unit[:, :, None, :])
+
+    def _view(self, course: Course, deviation: Array) -> View:
+        if deviation.ndim == 3:
+            deviation = np.broadcast_to(
+                deviation[:, None], (course.size, course.share.size, deviation.shape[1], deviation.shape[2])
+            )
+        return View(course, self.traffic, self.cap, deviation)
