@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.forecast.evidence import Evidence, Statistic, Traffic, View
+from coalmine.analysis.forecast.noise import LUCKS
 from coalmine.analysis.forecast.passage import first_passage
 from coalmine.analysis.grids import Array
 
-_POINTS = 33
+_POINTS, _ROUNDS = 9, 4
+_SURE = 4.0
 _REACH = 8.0
 """Standard deviations either side within which the boundary is looked for."""
 _FEW = 15.0
@@ -59,15 +61,29 @@ class Question:
 
     def arrival(self) -> Arrival:
         """The law of the look at which the evidence is first enough."""
-        course = self.course
-        followed = self._followed
+        whole = self.course
+        asked = replace(self, course=whole.upto(self._sure()))
+        chance = np.mean([asked.chance(luck) for luck in LUCKS], axis=0)
+        rest = np.full(whole.size - chance.size, chance[-1])
+        return Arrival(whole, np.concatenate([chance, rest]))
+
+    def chance(self, luck: float) -> Array:
+        """The chance that it has been enough by each moment, of runs with this luck."""
+        course, followed = self.course, self._followed
         variance = self.traffic.covariance(followed, followed) * self._dispersion
         expected = (self.traffic.canary * followed).sum(axis=-1) if self._whole else np.zeros(course.share.size)
         elapsed = course.elapsed()
         means, variances = elapsed @ expected, elapsed @ variance
-        total = np.cumsum(variances)
-        boundary = self._boundary(np.sqrt(np.maximum(total, 1e-300)))
-        return Arrival(course, first_passage(means, variances, np.cumsum(means) + boundary, whole=self._whole))
+        boundary = self._boundary(np.sqrt(np.maximum(np.cumsum(variances), 1e-300)), luck)
+        return first_passage(means, variances, np.cumsum(means) + boundary, whole=self._whole)
+
+    def _sure(self) -> int:
+        """A moment by which the evidence is enough even in a run with bad luck in all; the last when there is none."""
+        followed = self._followed
+        variance = self.course.looks @ (self.traffic.covariance(followed, followed) * self._dispersion)
+        unlucky = -_SURE * np.sqrt(np.maximum(variance, 1e-300))[:, None]
+        enough = np.flatnonzero(self.evidence(self._at(unlucky, max(LUCKS)))[:, 0] >= self.needed)
+        return int(enough[0]) if enough.size else self.course.size - 1
 
     @property
     def _whole(self) -> bool:
@@ -90,7 +106,7 @@ class Question:
                 traffic.covariance(followed, one.on)[-1] ** 2 / max(traffic.covariance(one.on, one.on)[-1], 1e-300)
             ),
         )
-        return nearest.noise.truth(nearest.information)
+        return nearest.noise.truth(nearest.residuals.information)
 
     def _gradient(self) -> Array:
         """What one more request in each bucket adds to the evidence when it is about enough, [B]."""
@@ -117,13 +133,13 @@ class Question:
         gradient: Array = (found[:buckets] - found[buckets:]) / (2.0 * size)
         return gradient / max(float(np.abs(gradient).max()), 1e-300)
 
-    def _boundary(self, deviation: Array) -> Array:
+    def _boundary(self, deviation: Array, luck: float) -> Array:
         """How far from its expectation the followed statistic must be at each moment for the evidence to be enough."""
         reach = np.maximum(_REACH * deviation, _FEW if self._whole else 0.0)
         low, high = -_REACH * deviation, reach
-        for _ in range(2):
+        for _ in range(_ROUNDS):
             points = np.linspace(low, high, _POINTS, axis=1)
-            enough = self.evidence(self._at(points)) >= self.needed
+            enough = self.evidence(self._at(points, luck)) >= self.needed
             first = np.where(enough.any(axis=1), enough.argmax(axis=1), _POINTS)
             never, always = first == _POINTS, first == 0
             place = np.clip(first, 1, _POINTS - 1)
@@ -132,7 +148,7 @@ class Question:
         result: Array = np.where(never, np.inf, np.where(always, low, high))
         return result
 
-    def _at(self, deviation: Array) -> View:
+    def _at(self, deviation: Array, luck: float) -> View:
         """The view at these deviations of the followed statistic [T, Z], all else as expected of it."""
         course, traffic, followed = self.course, self.traffic, self._followed
         spread = traffic.spread
@@ -140,11 +156,11 @@ class Question:
         with_bucket = spread * (followed - (spread * followed).sum(axis=-1, keepdims=True) / total)
         variance = course.looks @ traffic.covariance(followed, followed)
         per_unit = with_bucket[None] / np.maximum(variance, 1e-300)[:, None, None]
-        return self._view(course, deviation[:, None, :, None] * per_unit[:, :, None, :])
+        return self._view(course, deviation[:, None, :, None] * per_unit[:, :, None, :], luck)
 
-    def _view(self, course: Course, deviation: Array) -> View:
+    def _view(self, course: Course, deviation: Array, luck: float = 0.0) -> View:
         if deviation.ndim == 3:
             deviation = np.broadcast_to(
                 deviation[:, None], (course.size, course.share.size, deviation.shape[1], deviation.shape[2])
             )
-        return View(course, self.traffic, self.cap, deviation)
+        return View(course, self.traffic, self.cap, deviation, luck)

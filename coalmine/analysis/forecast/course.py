@@ -7,7 +7,7 @@ a month of looks costs no more than an hour of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +49,17 @@ class Course:
     def size(self) -> int:
         """How many moments are followed."""
         return int(self.at.size)
+
+    def lagged(self, looks: int) -> Integers:
+        """Looks of each stretch so many looks before each moment, [T, G]."""
+        lengths = self.looks[-1]
+        starts = np.cumsum(lengths) - lengths
+        return np.clip(self.at[:, None] - looks - starts, 0, self.looks)
+
+    def upto(self, moment: int) -> Course:
+        """The same, followed to a moment and no further."""
+        end = slice(0, moment + 1)
+        return replace(self, at=self.at[end], looks=self.looks[end], later=self.later[end], unspent=self.unspent[end])
 
     def elapsed(self) -> Integers:
         """Looks between each moment and the one before it, by stretch, [T, G]."""

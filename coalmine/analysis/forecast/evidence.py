@@ -14,7 +14,7 @@ import numpy as np
 
 from coalmine.analysis import mixture
 from coalmine.analysis.forecast.course import Course
-from coalmine.analysis.forecast.noise import Noise
+from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
 
 
@@ -56,10 +56,9 @@ class Statistic:
     on: Array
     """A coefficient per bucket, [G, B]."""
     noise: Noise
-    information: Array
-    """Per look, [G]: what the history's excess dispersion is multiplied by."""
-    events: Array
-    """Expected per look in both arms, [G]: how much one residual tells of the noise."""
+    residuals: Residuals
+    counts: bool = True
+    """Whether it counts events."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,8 @@ class View:
     cap: float
     deviation: Array
     """Of each bucket from its expectation, per look of each stretch, [T, G, Z, B]."""
+    luck: float = 0.0
+    """Of the estimate of the dispersion, in standard deviations."""
 
     def log_evidence(self, process: Process) -> Array:
         """``ln E`` of one process, [T, Z]."""
@@ -110,9 +111,12 @@ Evidence = Callable[[View], Array]
 
 def _mixed(view: View, process: Process) -> Array:
     course = view.course
-    nats = view.per_look(process.statistic)[..., None] * process.slopes - process.cost[None, :, None, :]
+    statistic = process.statistic
+    nats = view.per_look(statistic)[..., None] * process.slopes - process.cost[None, :, None, :]
     if process.tempered:
-        nats = np.minimum(nats / tempering(course, process.statistic)[:, None, None, None], view.cap)
+        events = view.seen(statistic) if statistic.counts else None
+        phi = statistic.noise.tempering(course, statistic.residuals, events, view.luck)
+        nats = np.minimum(nats / phi[:, None, :, None], view.cap)
     grown = course.looks[:, :, None, None] * nats
     # What was invested at the start of a stretch grows from there on; what was invested under way, from under way on.
     onwards = np.cumsum(grown[:, ::-1], axis=1)[:, ::-1]
@@ -128,17 +132,6 @@ def _mixed(view: View, process: Process) -> Array:
         mixture.log_sum(capital + process.log_prior), np.log(np.maximum(course.unspent, 1e-300))[:, None]
     )
     return result
-
-
-def tempering(course: Course, statistic: Statistic) -> Array:
-    """What the judge divides the statistic's evidence by at each moment, [T]."""
-    taken = course.looks.astype(float)
-    # The judge goes by the average that excess variance, being quadratic, goes by.
-    information = (taken * statistic.information**2).sum(axis=1) / np.maximum(
-        (taken * statistic.information).sum(axis=1), 1e-300
-    )
-    events = (taken * statistic.events).sum(axis=1) / course.at
-    return statistic.noise.tempering(course.at, information, events)
 
 
 def _log_average(grown: Array) -> Array:

@@ -16,6 +16,7 @@ from coalmine.analysis.comparison import (
     SAVAGE,
     channel_names,
     channels_of,
+    looks_per_minute,
     margin_of,
     weights,
 )
@@ -65,6 +66,7 @@ class Outlook:
         self.judge = judge
         self.per_look = rps * judge.policy.look.total_seconds()
         self.levels = levels
+        self._block = looks_per_minute(judge)
         guards = [m for m in judge.metrics if m.role == "guardrail" and m.kind == "ratio"]
         self._harm_weights, self._crash_weights = weights(judge.metrics, guards)
 
@@ -92,7 +94,7 @@ class Outlook:
                 guard = processes.crash(traffic, slots[0], rule.margin)
         else:
             noises = (self._noise(metric, NORMAL), self._noise(metric, SAVAGE))
-            evidence, scores = processes.latency_harm(traffic, slots, noises, rule)
+            evidence, scores = processes.latency_harm(traffic, slots, noises, rule, self._block)
             statistics = [*slots, *scores]
         weight = log(self._harm_weights[metric.name])
 
@@ -136,13 +138,17 @@ class Outlook:
 
     def _slots(self, metric: Metric, traffic: Traffic) -> list[Statistic]:
         if metric.kind == "ratio":
-            return [processes.events_statistic(traffic, np.array([0.0, 1.0]), self._noise(metric, EVENTS))]
+            return [self._statistic(metric, traffic, np.array([0.0, 1.0]), EVENTS)]
         names = channel_names(metric)[2:]
         buckets = np.arange(traffic.canary.shape[1])
         return [
-            processes.events_statistic(traffic, (buckets > bound).astype(float), self._noise(metric, names[slot]))
+            self._statistic(metric, traffic, (buckets > bound).astype(float), names[slot])
             for slot, bound in processes.latency_slots(traffic, self._objective(metric))
         ]
+
+    def _statistic(self, metric: Metric, traffic: Traffic, on: Array, channel: str) -> Statistic:
+        noise = self._noise(metric, channel)
+        return processes.events_statistic(traffic, on, noise, margin_of(self.judge, metric), self._block)
 
     def _required(self, metric: Metric) -> int:
         """How many of the first statistics must show no harm: p97's and the objective's, once when they are the same."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from coalmine.analysis import grids, latency, mixture
 from coalmine.analysis.forecast.evidence import Evidence, Process, Statistic, Traffic, View
-from coalmine.analysis.forecast.noise import Noise
+from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 
@@ -30,17 +30,11 @@ class Harm:
     crash: Evidence | None = None
 
 
-def events_statistic(traffic: Traffic, on: Array, noise: Noise) -> Statistic:
+def events_statistic(traffic: Traffic, on: Array, noise: Noise, margin: float, block: int) -> Statistic:
     """Canary events, those in the buckets marked by ``on`` [B]."""
-    pooled, canary = traffic.pooled.sum(axis=-1), traffic.canary.sum(axis=-1)
-    rate = (traffic.baseline * on).sum(axis=-1) / np.maximum(traffic.baseline.sum(axis=-1), 1e-300)
-    share = canary / np.maximum(pooled, 1e-300)
-    return Statistic(
-        on=np.broadcast_to(on, traffic.canary.shape),
-        noise=noise,
-        information=pooled * share * (1.0 - share) * rate * (1.0 - rate),
-        events=(traffic.pooled * on).sum(axis=-1),
-    )
+    arms = [part for arm in (traffic.canary, traffic.baseline) for part in (arm.sum(axis=-1), (arm * on).sum(axis=-1))]
+    found = Residuals.of_events(arms[0], arms[1], arms[2], arms[3], margin, block)
+    return Statistic(np.broadcast_to(on, traffic.canary.shape), noise, found)
 
 
 def share_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidence:
@@ -95,10 +89,10 @@ def latency_slots(traffic: Traffic, objective: int | None) -> list[tuple[int, in
 
 
 def latency_harm(
-    traffic: Traffic, slots: list[Statistic], score_noise: tuple[Noise, Noise], rule: Rule
+    traffic: Traffic, slots: list[Statistic], score_noise: tuple[Noise, Noise], rule: Rule, block: int
 ) -> tuple[Evidence, list[Statistic]]:
     """A quarter normal scores, a quarter Savage, half shared by the watched bounds; and the scores' statistics."""
-    scores = [_scores(traffic, kind, noise) for kind, noise in enumerate(score_noise)]
+    scores = [_scores(traffic, kind, noise, block) for kind, noise in enumerate(score_noise)]
     shares = [share_harm(traffic, slot, rule) for slot in slots]
     # With a margin the scores count only while some bound's odds are above it.
     counted = rule.margin <= 1.0 or any(_odds_ratio(traffic, slot) > rule.margin for slot in slots)
@@ -143,13 +137,12 @@ def _one_sample(
     return Process(statistic, np.log(odds_ratios), cost, log_prior, tempered=tempered)
 
 
-def _scores(traffic: Traffic, kind: int, noise: Noise) -> Process:
+def _scores(traffic: Traffic, kind: int, noise: Noise, block: int) -> Process:
     scores = bucket_scores(traffic.pooled.sum(axis=0) * 1e6)[kind]
     increments, totals, variance = tilt_increments(traffic.canary, traffic.pooled, scores[None], grids.TILTS)
     middle = (traffic.pooled * scores).sum(axis=-1) / np.maximum(traffic.pooled.sum(axis=-1), 1e-300)
-    statistic = Statistic(
-        on=scores - middle[:, None], noise=noise, information=variance[:, 0], events=traffic.pooled.sum(axis=-1)
-    )
+    found = Residuals(totals[:, 0], variance[:, 0], variance[:, 0], traffic.pooled.sum(axis=-1), block)
+    statistic = Statistic(scores - middle[:, None], noise, found, counts=False)
     cost = grids.TILTS * totals - increments[:, 0]
     return Process(statistic, grids.TILTS, cost, grids.TILT_LOG_PRIOR)
 
