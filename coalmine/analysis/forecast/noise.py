@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from coalmine.analysis import mixture
 from coalmine.analysis.channels import Counts, residuals
@@ -18,7 +17,7 @@ from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOW
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
 
-LUCKS: tuple[float, ...] = tuple(float(ndtri(share)) for share in (0.1, 0.3, 0.5, 0.7, 0.9))
+LUCKS = (-1.22, 0.0, 1.22)
 """Equally likely runs, by how far their estimate is from its expectation, in standard deviations."""
 
 
