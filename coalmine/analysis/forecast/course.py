@@ -66,16 +66,17 @@ class Course:
         return np.diff(self.looks, axis=0, prepend=np.zeros((1, self.share.size), np.int64))
 
 
-def chart(stretches: Sequence[Stretch], planned: int) -> Course:
+def chart(stretches: Sequence[Stretch], planned: int, marks: Sequence[int] = ()) -> Course:
     """The course through these stretches.
 
     Args:
         stretches: in order, each of at least one look.
         planned: looks the plan has; those beyond it are extensions, as the judge is told.
+        marks: further looks that are to be followed.
     """
     ends = np.cumsum([stretch.looks for stretch in stretches])
     total = int(ends[-1])
-    at = _followed(total, ends)
+    at = _followed(total, [*ends, *marks])
     starts = ends - [stretch.looks for stretch in stretches]
     looks = np.clip(at[:, None] - starts, 0, [stretch.looks for stretch in stretches])
     weights = _cash(total, planned, set(starts[1:].tolist()))
@@ -92,11 +93,11 @@ def chart(stretches: Sequence[Stretch], planned: int) -> Course:
     )
 
 
-def _followed(total: int, ends: Integers) -> Integers:
+def _followed(total: int, marks: Sequence[int]) -> Integers:
     at = list(range(1, min(total, EACH_LOOK) + 1))
     while at[-1] < total:
         at.append(min(total, at[-1] + max(1, int(at[-1] * GROUP))))
-    return np.union1d(np.array(at), ends).astype(np.int64)
+    return np.union1d(np.array(at), np.array(marks)).astype(np.int64)
 
 
 def _cash(total: int, planned: int, new_steps: set[int]) -> Array:

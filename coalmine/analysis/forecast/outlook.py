@@ -63,16 +63,16 @@ class Outlook:
     """Answers for one judge at one load: requests per second of both arms together."""
 
     def __init__(self, judge: Judge, rps: float, levels: Mapping[str, Level]) -> None:
-        self.judge = judge
+        self.judge, self.rps = judge, rps
         self.per_look = rps * judge.policy.look.total_seconds()
         self.levels = levels
         self._block = looks_per_minute(judge)
         guards = [m for m in judge.metrics if m.role == "guardrail" and m.kind == "ratio"]
         self._harm_weights, self._crash_weights = weights(judge.metrics, guards)
 
-    def course(self, stretches: Sequence[Stretch]) -> Course:
-        """The looks of these stretches."""
-        return chart(stretches, self.judge.planned_looks)
+    def course(self, stretches: Sequence[Stretch], marks: Sequence[int] = ()) -> Course:
+        """The looks of these stretches; ``marks`` are looks at which a chance will be asked for."""
+        return chart(stretches, self.judge.planned_looks, marks)
 
     def watched(self, metric: Metric) -> int:
         """The bound a regression of this metric is stated at: the objective's, else the one next to p97."""
@@ -96,7 +96,8 @@ class Outlook:
             noises = (self._noise(metric, NORMAL), self._noise(metric, SAVAGE))
             evidence, scores = processes.latency_harm(traffic, slots, noises, rule, self._block)
             statistics = [*slots, *scores]
-        weight = log(self._harm_weights[metric.name])
+        signals = sum(one.role == "signal" for one in self.judge.metrics)
+        weight = log(1.0 / signals if metric.role == "signal" else self._harm_weights[metric.name])
 
         def decisive(view: View) -> Array:
             found = evidence(view) + weight
