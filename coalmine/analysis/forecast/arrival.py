@@ -14,7 +14,7 @@ from coalmine.analysis.forecast.noise import LUCKS
 from coalmine.analysis.forecast.passage import first_passage
 from coalmine.analysis.grids import Array
 
-_POINTS, _ROUNDS = 9, 4
+_TURNS = 12
 _SURE = 4.0
 _REACH = 8.0
 """Standard deviations either side within which the boundary is looked for."""
@@ -135,18 +135,25 @@ class Question:
 
     def _boundary(self, deviation: Array, luck: float) -> Array:
         """How far from its expectation the followed statistic must be at each moment for the evidence to be enough."""
-        reach = np.maximum(_REACH * deviation, _FEW if self._whole else 0.0)
-        low, high = -_REACH * deviation, reach
-        for _ in range(_ROUNDS):
-            points = np.linspace(low, high, _POINTS, axis=1)
-            enough = self.evidence(self._at(points, luck)) >= self.needed
-            first = np.where(enough.any(axis=1), enough.argmax(axis=1), _POINTS)
-            never, always = first == _POINTS, first == 0
-            place = np.clip(first, 1, _POINTS - 1)
-            rows = np.arange(place.size)
-            low, high = points[rows, place - 1], points[rows, place]
-        result: Array = np.where(never, np.inf, np.where(always, low, high))
+        low = -_REACH * deviation
+        high = np.maximum(_REACH * deviation, _FEW if self._whole else 0.0)
+        below, above = self._beyond(low, luck), self._beyond(high, luck)
+        always, never = below >= 0, above < 0
+        for turn in range(_TURNS):
+            # Regula falsi with the Illinois rule; every other turn halves, for evidence that jumps at the fifth event.
+            share = 0.5 if turn % 2 else np.clip(below / np.minimum(below - above, -1e-300), 0.02, 0.98)
+            middle = low + share * (high - low)
+            found = self._beyond(middle, luck)
+            enough = found >= 0
+            above, below = np.where(enough, found, 0.5 * above), np.where(enough, 0.5 * below, found)
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        result: Array = np.where(never, np.inf, np.where(always, -np.inf, high))
         return result
+
+    def _beyond(self, deviation: Array, luck: float) -> Array:
+        """By how much the evidence is enough at these deviations of the followed statistic, [T]."""
+        found: Array = self.evidence(self._at(deviation[:, None], luck))[:, 0] - self.needed
+        return found
 
     def _at(self, deviation: Array, luck: float) -> View:
         """The view at these deviations of the followed statistic [T, Z], all else as expected of it."""

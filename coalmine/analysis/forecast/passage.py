@@ -8,7 +8,7 @@ are many the lattice is coarser and the steps are normal.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom, nbinom, norm, poisson
+from scipy.special import gammaln, ndtr, xlog1py, xlogy
 
 from coalmine.analysis.grids import Array
 
@@ -74,22 +74,32 @@ def _kernel(mean: float, variance: float, space: float, whole: bool) -> tuple[fl
     reach = int(np.ceil(6.0 * np.sqrt(variance) / space))
     edges = (np.arange(-reach, reach + 2) - 0.5) * space
     # Spreading mass over a cell adds a twelfth of its square to the variance.
-    mass = np.diff(norm.cdf(edges / np.sqrt(max(variance - space**2 / 12.0, variance / 4.0))))
+    mass = np.diff(ndtr(edges / np.sqrt(max(variance - space**2 / 12.0, variance / 4.0))))
     return mean - reach * space, mass / mass.sum()
 
 
 def _counts(mean: float, variance: float) -> Array:
     """Whole numbers from 0 with this mean and variance: binomial, Poisson or negative binomial."""
-    points = np.arange(int(np.ceil(mean + 9.0 * np.sqrt(variance) + 12.0)))
+    points = np.arange(np.ceil(mean + 9.0 * np.sqrt(variance) + 12.0))
     ratio = variance / mean
     law: Array
     if ratio < 0.999:
         chance = 1.0 - ratio
-        trials = mean / chance
-        few = int(trials)
-        law = (few + 1 - trials) * binom.pmf(points, few, chance) + (trials - few) * binom.pmf(points, few + 1, chance)
+        few = np.floor(mean / chance)
+        more = mean / chance - few
+        law = (1.0 - more) * _binomial(points, few, chance) + more * _binomial(points, few + 1.0, chance)
     elif ratio <= 1.001:
-        law = poisson.pmf(points, mean)
+        law = np.exp(xlogy(points, mean) - mean - gammaln(points + 1.0))
     else:
-        law = nbinom.pmf(points, mean / (ratio - 1.0), 1.0 / ratio)
+        size = mean / (ratio - 1.0)
+        ways = gammaln(points + size) - gammaln(size) - gammaln(points + 1.0)
+        law = np.exp(ways - size * np.log(ratio) + xlog1py(points, -1.0 / ratio))
     return law / law.sum()
+
+
+def _binomial(points: Array, trials: float, chance: float) -> Array:
+    inside = points <= trials
+    x = np.where(inside, points, 0.0)
+    ways = gammaln(trials + 1.0) - gammaln(x + 1.0) - gammaln(trials - x + 1.0)
+    law: Array = np.where(inside, np.exp(ways + xlogy(x, chance) + xlog1py(trials - x, -chance)), 0.0)
+    return law
