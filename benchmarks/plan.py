@@ -23,7 +23,7 @@ from coalmine.analysis.forecast.course import Stretch
 from coalmine.analysis.forecast.outlook import Level, Outlook
 from coalmine.analysis.metrics import HistogramCounts, RatioCounts
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
-from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.canary import Metric, Objective, Policy
 
 NEVER = 10**6
 WITHIN = 0.25
@@ -52,6 +52,8 @@ class Setting:
     onset: int = 0
     """Step with which the regression begins, from 0."""
     margin: float | None = None
+    objective: float | None = None
+    """Seconds, of a latency."""
 
     @property
     def name(self) -> str:
@@ -62,6 +64,9 @@ class Setting:
         kinds = {"errors": "ratio", "latency": "latency"}
         names = list(kinds) if self.both else [self.name]
         metrics = [Metric.model_validate({"name": name, "kind": kinds[name], "margin": self.margin}) for name in names]
+        if self.objective is not None:
+            under = Objective(under=timedelta(seconds=self.objective), share=0.5)
+            metrics = [m if m.kind == "ratio" else m.model_copy(update={"objective": under}) for m in metrics]
         noise = ChannelHistory(tau2=2.0 * self.wobble**2)
         channels = {metric.name: dict.fromkeys(channel_names(metric), noise) for metric in metrics}
         policy = Policy(look=timedelta(seconds=self.look_s))
@@ -105,6 +110,8 @@ SETTINGS = (
     S("latency", (1,), (120,), 2000, 10, 3, both=True),
     S("latency", (20,), (120,), 20, 60, 3, known=False),
     S("latency", (1, 10, 50), (10, 20, 60), 100, 30, 2),
+    S("latency", (5,), (60,), 20, 15, 1.5, objective=0.1),
+    S("latency", (10,), (60,), 60, 15, 1, objective=0.1),
     S("ratio", (5,), (120,), 200, 10, 1),
     S("ratio", (10,), (120,), 100, 30, 1, rate=0.02),
     S("ratio", (10,), (120,), 200, 10, 1, rate=0.0005, known=False),
@@ -173,9 +180,12 @@ def play(setting: Setting, runs: int, seed: int, most: int) -> Values:
                     rates = [rate * rng.gamma(shape, 1.0 / shape, runs) for rate in rates]
                 windows.append(
                     RatioCounts(
-                        canary, rng.binomial(canary, np.minimum(rates[0], 1.0)),
-                        requests - canary, rng.binomial(requests - canary, np.minimum(rates[1], 1.0)), present,
-                    )  # fmt: skip
+                        canary,
+                        rng.binomial(canary, np.minimum(rates[0], 1.0)),
+                        requests - canary,
+                        rng.binomial(requests - canary, np.minimum(rates[1], 1.0)),
+                        present,
+                    )
                 )
             else:
                 arms = rng.multinomial(canary, shares), rng.multinomial(requests - canary, before)
@@ -222,6 +232,7 @@ def measure(setting: Setting, runs: int, seed: int) -> dict[str, Any]:
         "wobble": setting.wobble,
         "margin": setting.margin,
         "onset": setting.onset,
+        "objective": setting.objective,
         "looks": shares,
         "ratio": None if ratio is None else round(ratio, 3),
         "within": ratio is not None and simulated is not None and near(forecast_looks or 0.0, simulated),

@@ -14,6 +14,7 @@ import numpy as np
 
 from coalmine.analysis.comparison import channel_names
 from coalmine.analysis.forecast import Forecast, Forecaster, Level, Outlook
+from coalmine.analysis.forecast.warnings import about, chance
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS
 from coalmine.analysis.latency import QUANTILE_SLOTS
 from coalmine.analysis.sentences import number, percent, seconds, times
@@ -25,7 +26,7 @@ from coalmine.spec.durations import format_duration
 from coalmine.spec.plan import plan
 
 if TYPE_CHECKING:
-    from coalmine.analysis.forecast.report import Cost, Finding, When
+    from coalmine.analysis.forecast.told import Cost, Finding, When
 
 KINDS = ("ratio", "latency")
 """Kinds of metrics that are forecast."""
@@ -167,7 +168,14 @@ def _of_ledger(spec: CanarySpec) -> ServiceHistory:
 
 def text(found: Forecast, spec: CanarySpec) -> str:
     """The forecast for people."""
-    noise = "the service's noise is known" if found.history else "the service's noise is not known yet (no history)"
+    noise = "the service's noise is known"
+    if not found.history:
+        asks = (
+            "a small regression is held and a human asked"
+            if spec.policy.no_history == "hold"
+            else "as if it were known"
+        )
+        noise = f"the service's noise is not known yet (no history): {asks}"
     head = [f"forecast at {found.rps:g} requests/s; {noise}"]
     for base in found.baselines:
         slow = "" if base.slower_than is None else f" slower than {seconds(base.slower_than)}"
@@ -181,17 +189,30 @@ def text(found: Forecast, spec: CanarySpec) -> str:
         for one in step.findings:
             place = [str(step.number), f"{step.weight:g} %"] if first else ["", ""]
             what = "no harm" if one.regression is None else f"{times(one.regression)} worse"
-            rows.append([*place, one.metric, what, *_when(one.usual), *_when(one.sure), _chance(one.by_end), _fixed(one)])
+            rows.append(
+                [*place, one.metric, what, *_when(one.usual), *_when(one.sure), chance(one.by_end), _fixed(one)]
+            )
             first = False
     table = columns(
-        ["step", "canary", "metric", "found", "80 %: requests", "in", "95 %: requests", "in", "by its end", "fixed test"],
+        [
+            "step",
+            "canary",
+            "metric",
+            "found",
+            "80 %: requests",
+            "in",
+            "95 %: requests",
+            "in",
+            "by its end",
+            "fixed test",
+        ],
         rows,
         right=[0, 1, 4, 5, 6, 7, 8, 9],
     )
     tail = [
         "The regression is there from the start; requests (the canary's) and times count from the start of the step, "
         "were it to last as long as it takes. fixed test: requests of a test that may look once, 80 %.",
-        f"no harm in every guardrail by the end of the steps: {_chance(found.promotable)} of releases without change",
+        f"no harm in every guardrail by the end of the steps: {chance(found.promotable)} of releases without change",
         *(_cost(cost) for cost in found.costs),
     ]
     return "\n".join(["", *head, "", table, "", *tail])
@@ -204,13 +225,7 @@ def _objective(spec: CanarySpec, name: str) -> object | None:
 def _when(when: When | None) -> tuple[str, str]:
     if when is None:
         return "-", "over 30d"
-    return ("-", "earlier") if not when.looks else (number(when.requests), format_duration(when.lasts))
-
-
-def _chance(share: float) -> str:
-    if share < 0.01:
-        return "< 1 %"
-    return "> 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+    return ("-", "earlier") if not when.looks else (number(when.requests), about(when.lasts))
 
 
 def _fixed(finding: Finding) -> str:
@@ -226,5 +241,3 @@ def _cost(cost: Cost) -> str:
     if cost.budget:
         line += f", {percent(cost.bad_requests / cost.budget)} of the error budget of 30 days ({number(cost.budget)})"
     return line
-
-

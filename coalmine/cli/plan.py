@@ -45,7 +45,7 @@ def options(parser: Parser, verb: str) -> None:
         "--history",
         choices=("ledger", "none", "quiet"),
         metavar="WHICH",
-        help="the service's noise: as the ledger here tells (ledger, the default), unknown (none), pure counting (quiet)",
+        help="the service's noise: as the ledger here tells (ledger, the default), unknown (none), or quiet",
     )
     parser.add_output()
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from coalmine.analysis.forecast.outlook import Level, Outlook
-from coalmine.analysis.forecast.report import Forecast, Forecaster
+from coalmine.analysis.forecast.report import Forecaster
+from coalmine.analysis.forecast.told import Forecast
 
 __all__ = ["Forecast", "Forecaster", "Level", "Outlook"]

@@ -54,7 +54,8 @@ class Course:
         """Looks of each stretch so many looks before each moment, [T, G]."""
         lengths = self.looks[-1]
         starts = np.cumsum(lengths) - lengths
-        return np.clip(self.at[:, None] - looks - starts, 0, self.looks)
+        result: Integers = np.clip(self.at[:, None] - looks - starts, 0, self.looks)
+        return result
 
     def upto(self, moment: int) -> Course:
         """The same, followed to a moment and no further."""
@@ -63,7 +64,7 @@ class Course:
 
     def elapsed(self) -> Integers:
         """Looks between each moment and the one before it, by stretch, [T, G]."""
-        return np.diff(self.looks, axis=0, prepend=np.zeros((1, self.share.size), np.int64))
+        return np.diff(self.looks, axis=0, prepend=np.zeros((1, self.share.size), np.int64)).astype(np.int64)
 
 
 def chart(stretches: Sequence[Stretch], planned: int, marks: Sequence[int] = ()) -> Course:
@@ -103,8 +104,6 @@ def _followed(total: int, marks: Sequence[int]) -> Integers:
 def _cash(total: int, planned: int, new_steps: set[int]) -> Array:
     weights, spent = np.zeros(total), 0.0
     for done in range(total):
-        weights[done] = mixture.invest(
-            spent, done + 1, planned, new_step=done in new_steps, extension=done >= planned
-        )
+        weights[done] = mixture.invest(spent, done + 1, planned, new_step=done in new_steps, extension=done >= planned)
         spent = min(1.0, spent + weights[done])
     return weights

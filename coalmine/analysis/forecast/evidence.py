@@ -1,7 +1,7 @@
 """The judge's evidence at looks that are only planned, as a function of how many bad requests the canary will have had.
 
-Given what both arms have in common, each process of the judge bets on one linear statistic of the canary's buckets: its
-events, or its rank scores. The statistics of one metric move together, so one of their combinations is followed (the one
+Given what both arms have in common, each process of the judge bets on one linear statistic of the canary's buckets:
+its events, or its rank scores. The statistics of one metric move together, so one of their combinations is followed (the one
 the evidence leans on), the others at what is expected of them given that one.
 """
 
@@ -32,7 +32,7 @@ class Traffic:
 
     @property
     def spread(self) -> Array:
-        """Variance of the canary's requests per bucket given those of both arms, [G, B], before they are tied to sum."""
+        """Variance of the canary's requests per bucket given those of both arms, [G, B], before they are tied."""
         result: Array = self.canary * self.baseline / np.maximum(self.pooled, 1e-300)
         return result
 

@@ -1,8 +1,8 @@
 """By how much the judge will temper its evidence: the dispersion it will have estimated by a look.
 
 The estimate of ``coalmine.analysis.dispersion`` scatters even when the noise is pure counting, and what it scatters
-upwards costs evidence: it is never below 1, and above the first rungs it is rounded up. A run whose first looks scattered
-more keeps a larger estimate for long, so the estimate is a matter of luck of the whole run.
+upwards costs evidence: it is never below 1, and above the first rungs it is rounded up. A run whose first looks
+scattered more keeps a larger estimate for long, so the estimate is a matter of luck of the whole run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Residuals:
     """Looks per minute, at least 1."""
 
     @staticmethod
-    def of_events(canary: Array, canary_events: Array, baseline: Array, baseline_events: Array, margin: float, block: int) -> Residuals:
+    def of_events(
+        canary: Array, canary_events: Array, baseline: Array, baseline_events: Array, margin: float, block: int
+    ) -> Residuals:
         """Of a channel of events, about its margin."""
         one = residuals(Counts(canary, canary_events, baseline, baseline_events), margin)
         rate = baseline_events / np.maximum(baseline, 1e-300)
@@ -83,7 +85,11 @@ class Noise:
         events = np.maximum(_over(taken @ looks.events, taken.sum(axis=1)), 1e-3)
         # Squares of counts scatter by 2 + 1 / mean; what is added for a positive autocorrelation scatters as well.
         scatter = truth * np.sqrt((2.3 + 1.0 / events) / count)
-        seen_share = np.ones((1, 1)) if events_seen is None else np.maximum(events_seen, 0.0) / (np.maximum(events_seen, 0.0) + 0.5)
+        seen_share = (
+            np.ones((1, 1))
+            if events_seen is None
+            else np.maximum(events_seen, 0.0) / (np.maximum(events_seen, 0.0) + 0.5)
+        )
         middle = (1.0 - share)[:, None] * prior[:, None] + (share * observed)[:, None] * seen_share
         estimate = np.maximum(middle + luck * (share * scatter)[:, None] * seen_share, 1.0)
         rung = mixture.rung_of(estimate)
@@ -92,7 +98,7 @@ class Noise:
 
 
 def _observed(taken: Array, looks: Residuals, truth: Array) -> Array:
-    """The dispersion the judge will see, [T]: a fault that begins under way looks like noise until it is most of the looks."""
+    """The dispersion the judge will see, [T]: a fault that begins under way looks like noise at first."""
     variance = np.maximum(taken @ looks.v, 1e-300)
     effect = (taken @ looks.t) / variance
     away = (taken[:, :] * (looks.t - effect[:, None] * looks.v) ** 2).sum(axis=1) / variance

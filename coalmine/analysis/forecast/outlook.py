@@ -50,7 +50,7 @@ class Level:
         return float(self.shares[bound + 1 :].sum())
 
     def worse(self, bound: int, times: float) -> Level:
-        """The odds of a request above this bound multiplied; on either side of it the buckets keep their proportions."""
+        """The odds of a request above this bound multiplied; on either side buckets keep their proportions."""
         share = self.above(bound)
         odds = times * share / (1.0 - share) if share < 1.0 else np.inf
         more = odds / (1.0 + odds) if np.isfinite(odds) else 1.0
@@ -152,7 +152,7 @@ class Outlook:
         return processes.events_statistic(traffic, on, noise, margin_of(self.judge, metric), self._block)
 
     def _required(self, metric: Metric) -> int:
-        """How many of the first statistics must show no harm: p97's and the objective's, once when they are the same."""
+        """How many of the first statistics must show no harm: p97's and the objective's, which may be one."""
         if metric.kind == "ratio":
             return 1
         level = self.levels[metric.name]

@@ -94,7 +94,8 @@ def _counts(mean: float, variance: float) -> Array:
         size = mean / (ratio - 1.0)
         ways = gammaln(points + size) - gammaln(size) - gammaln(points + 1.0)
         law = np.exp(ways - size * np.log(ratio) + xlog1py(points, -1.0 / ratio))
-    return law / law.sum()
+    result: Array = law / law.sum()
+    return result
 
 
 def _binomial(points: Array, trials: float, chance: float) -> Array:
