@@ -1,8 +1,8 @@
 """The judge's evidence at looks that are only planned, as a function of how many bad requests the canary will have had.
 
 Given what both arms have in common, each process of the judge bets on one linear statistic of the canary's buckets:
-its events, or its rank scores. The statistics of one metric move together, so one of their combinations is followed (the one
-the evidence leans on), the others at what is expected of them given that one.
+its events, or its rank scores. The statistics of one metric move together, so one of their combinations is followed
+(the one the evidence leans on), the others at what is expected of them given that one.
 """
 
 from __future__ import annotations
