@@ -230,6 +230,23 @@ def test_a_crash_names_who_crashes() -> None:
     assert found.log_e_harm > 20
 
 
+def test_of_two_that_crash_only_the_one_that_carries_it_is_named() -> None:
+    """Both are far beyond alpha; 98 failures of 98 weigh a third of 100 of 100, less than an even share."""
+    plan = judge(errors(), named("timeouts", errors()))
+    found = look(plan, [ratio(98, 98, 0, 1000), ratio(100, 100, 0, 1000, "timeouts")])
+    assert found.finding is Finding.CRASH
+    assert found.reason.startswith("the canary crashes: timeouts: canary 100.0 % against 0 %")
+    assert "errors:" not in found.reason
+    assert [one.verdict for one in found.verdicts] == ["inconclusive", "fail"]
+    even = look(plan, [ratio(100, 100, 0, 1000), ratio(100, 100, 0, 1000, "timeouts")])
+    assert [one.verdict for one in even.verdicts] == ["fail", "fail"]
+    done = baked(plan, [alone(98, 98), alone(100, 100, "timeouts")])[0]
+    assert done.finding is Finding.CRASH
+    assert done.reason.startswith("the canary crashes: timeouts: 100.0 %, no absolute limit: shown only")
+    assert "errors:" not in done.reason
+    assert [one.verdict for one in done.verdicts] == ["inconclusive", "fail"]
+
+
 def test_without_history_harm_must_be_surely_half_as_large_again() -> None:
     rows = [[ratio(20, 1000, 10, 1000)]] * 30
     found = set()
