@@ -118,11 +118,12 @@ def _look(entry: LedgerEntry, counts: Sequence[MetricCounts]) -> dict[str, Any]:
     return {
         "at": entry.at.isoformat(),
         "weight": entry.data.get("weight"),
-        "observations": {one.metric: _observation(one) for one in counts},
+        "observations": {one.metric: observation_of(one) for one in counts},
     }
 
 
-def _observation(counts: MetricCounts) -> dict[str, Any] | None:
+def observation_of(counts: MetricCounts) -> dict[str, Any] | None:
+    """What a source reported, as a line of a trace holds it; None for no data."""
     if counts.status == "no_data":
         return None
     arms = {"canary": counts.canary, "baseline": counts.baseline}

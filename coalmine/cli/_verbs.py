@@ -20,6 +20,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("validate", "validate", "check specs; with --connect ask the router and the metric sources too"),
         ("plan", "plan", "show what a spec will do and when, before anything is done"),
         ("backtest", "backtest", "judge recorded looks by a spec: would it have been caught, and when"),
+        ("simulate", "simulate", "judge a past period of a Prometheus; with --split count its false alarms"),
         ("schema", "schema", "print the JSON Schema of a spec, for editors"),
     ],
     "Release": [

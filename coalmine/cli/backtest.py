@@ -47,18 +47,18 @@ def run(args: Args, out: Output) -> int:
     if [args.spec, *names, args.history].count("-") > 1:
         raise InputError("'-' can be one of spec, traces and history only: there is one stdin")
     spec, written = read_parts(args.spec, NEEDED)
-    rules = _rules(spec, written)
+    rules = rules_of(spec, written)
     if args.from_ledger:
         from coalmine.cli._backtest_ledger import judge_again
 
         courses = judge_again(args, spec, rules, out)
     else:
         if args.history:
-            rules = _with_history(rules, args.history, out)
+            rules = with_history(rules, args.history, out)
         courses = list(_judged(rules, names, args.all_looks, out))
     out.data(
         [course.as_json(all_looks=args.all_looks) for course in courses],
-        "" if out.is_json else _table(courses, args.all_looks),
+        "" if out.is_json else table(courses, args.all_looks),
     )
     out.say(_summary(courses))
     return 0
@@ -71,7 +71,12 @@ def _named(file: str) -> list[str]:
     return [name for name in names if name]
 
 
-def _rules(spec: CanarySpec, written: frozenset[str]) -> Rules:
+def rules_of(spec: CanarySpec, written: frozenset[str]) -> Rules:
+    """What traces are judged by.
+
+    Raises:
+        NotBuilt: a metric of a kind that cannot be backtested yet.
+    """
     from coalmine.backtest import Rules
     from coalmine.backtest.columns import column_of
     from coalmine.spec.plan import plan
@@ -81,7 +86,8 @@ def _rules(spec: CanarySpec, written: frozenset[str]) -> Rules:
     return Rules(spec.metrics, spec.policy, plan(spec).looks if "steps" in written else None)
 
 
-def _with_history(rules: Rules, file: str, out: Output) -> Rules:
+def with_history(rules: Rules, file: str, out: Output) -> Rules:
+    """The rules with the noise that an A/A trace shows."""
     from dataclasses import replace
 
     from coalmine.analysis.grids import MIN_HISTORY_LOOKS
@@ -126,13 +132,14 @@ def _read(file: str, rules: Rules) -> Trace:
     return read_trace(read_text(file).split("\n"), file, rules.metrics)
 
 
-def _table(courses: Iterable[Course], all_looks: bool) -> str:
+def table(courses: Iterable[Course], all_looks: bool) -> str:
+    """The results for people."""
     from rich.console import Console
     from rich.table import Table
 
     from coalmine.cli import _words
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title, right in (
         ("trace", False),
         ("decision", False),
@@ -140,21 +147,21 @@ def _table(courses: Iterable[Course], all_looks: bool) -> str:
         ("at", False),
         ("canary requests", True),
     ):
-        table.add_column(title, no_wrap=title != "trace", justify="right" if right else "left", overflow="fold")
-    table.add_column("why", overflow="fold", ratio=1)
+        drawn.add_column(title, no_wrap=title != "trace", justify="right" if right else "left", overflow="fold")
+    drawn.add_column("why", overflow="fold", ratio=1)
     for course in courses:
         for judged in course.looks if all_looks else ():
             at = _words.moment(course.trace.at[judged.look])
-            table.add_row(
+            drawn.add_row(
                 "", judged.conclusion.finding.replace("_", " "), str(judged.look), at, "", judged.conclusion.reason
             )
         look = "" if course.look is None else str(course.look)
         at = "" if course.look is None else _words.moment(course.trace.at[course.look])
         requests = max(course.canary_requests().values(), default=0)
         decision = (course.decision or "").replace("_", " ")
-        table.add_row(course.trace.name, decision, look, at, f"{requests:,}", course.reason)
+        drawn.add_row(course.trace.name, decision, look, at, f"{requests:,}", course.reason)
     text = io.StringIO()
-    Console(file=text, width=None if _is_terminal() else 160, color_system=None, emoji=False, markup=False).print(table)
+    Console(file=text, width=None if _is_terminal() else 160, color_system=None, emoji=False, markup=False).print(drawn)
     return "\n".join(row.rstrip() for row in text.getvalue().rstrip("\n").split("\n"))
 
 
