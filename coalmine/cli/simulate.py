@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +45,8 @@ def options(parser: Parser, verb: str) -> None:
 
 def run(args: Args, out: Output) -> int:
     """Read, judge, print; 0 whatever was decided."""
+    import asyncio
+
     from coalmine.cli._specs import read_parts
     from coalmine.cli.backtest import rules_of, table, with_history
 
