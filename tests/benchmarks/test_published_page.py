@@ -40,9 +40,17 @@ def perfect(cells: list[Cell]) -> list[dict[str, Any]]:
         fault = cell.fault
         bad = figures(cell, cell.runs, 1 + fault.onset) if fault else figures(cell, 0, None)
         documents.append(
-            {"kind": cell.kind, "scenario": cell.name, "weight": cell.weight, "runs": cell.runs, "bound_looks": 1,
-             "onset": fault.onset if fault else 0, "judges": dict.fromkeys((OURS, OURS_NEW, *RIVALS), bad), "seconds": 1.0}
-        )  # fmt: skip
+            {
+                "kind": cell.kind,
+                "scenario": cell.name,
+                "weight": cell.weight,
+                "runs": cell.runs,
+                "bound_looks": 1,
+                "onset": fault.onset if fault else 0,
+                "judges": dict.fromkeys((OURS, OURS_NEW, *RIVALS), bad),
+                "seconds": 1.0,
+            }
+        )
     return documents
 
 
