@@ -18,7 +18,7 @@ ALL = (
     "envoy_shift",
     "rollback_latency",
     "kills",
-    "judge_quick",
+    "judge",
     "backtest",
 )
 LONG = ("mutants",)

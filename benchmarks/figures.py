@@ -130,27 +130,11 @@ def _mutants() -> list[tuple[str, str, str, str]]:
 
 
 def _judge() -> str:
-    found = _read("judge_quick")
-    if found is None:
+    if _read("judge") is None:
         return ""
-    harmful = [cell for cell in found["cells"] if cell.get("ratio") is not None and cell["known"]]
-    lines = [
-        "",
-        "## The judge, quick benchmark",
-        "",
-        f"{_machine(found)}; seed {found['seed']}. Median looks until rollback over the looks the two-sample bound",
-        "needs (200 requests/s, a look each 10 s, alpha 1 %, no margin, with history); 1 is the theoretical limit.",
-        "",
-        "| regression | weight | runs | ratio |",
-        "|---|---:|---:|---:|",
-    ]
-    for cell in harmful:
-        row = (cell["scenario"], f"{cell['weight']:.0%}", str(cell["runs"]), f"{cell['ratio']:.2f}")
-        lines.append("| " + " | ".join(row) + " |")
-    upper = f"{found['pooled_upper_limit']:.2%}"
-    lines += ["", f"False rollbacks of releases without change, noisy regimes pooled: 95 % upper limit {upper}."]
-    lines += ["", "What is behind these and how to read them: [judging.md](judging.md)."]
-    return "\n".join(lines) + "\n"
+    return (
+        "\nHow often the judge is wrong, how soon it sees a fault, and how others do: [benchmark.md](benchmark.md).\n"
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.judge_traces import BOUNDS, Values, bucket_shares
+from benchmarks.judge.traffic import BOUNDS, Values, lognormal_shares
 from benchmarks.report import write
 from coalmine.analysis.comparison import Comparison, channel_names
 from coalmine.analysis.forecast.arrival import Arrival
@@ -28,7 +28,7 @@ from coalmine.spec.canary import Metric, Objective, Policy
 NEVER = 10**6
 WITHIN = 0.25
 """How far a forecast may be from the median of the simulation."""
-LATENCY = Level(bucket_shares(np.zeros(1))[0], BOUNDS)
+LATENCY = Level(lognormal_shares(np.zeros(1))[0], BOUNDS)
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,8 @@ from coalmine.spec import parse_spec
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
-_WITHOUT_FIGURES = {
-    "__main__.py",
-    "cells.py",
-    "store.py",
-    "targets.py",
-    "page.py",
-    "tables.py",
-    "plots.py",
-    "limits.py",
-}
+_DRAWING = {"__main__", "cells", "store", "limits", "results", "targets", "tables", "plots", "page"}
+"""Modules that show figures, and do not make them."""
 
 
 class Store:
@@ -71,7 +63,7 @@ class Store:
 def source() -> str:
     """Fingerprint of the code and the policy that figures come from; comments, docstrings and layout do not count."""
     judged = sorted((_ROOT / "coalmine" / "analysis").glob("*.py"))
-    harness = sorted(path for path in _HERE.rglob("*.py") if path.name not in _WITHOUT_FIGURES)
+    harness = sorted(path for path in _HERE.rglob("*.py") if path.stem not in _DRAWING)
     digest = hashlib.sha256()
     for path in (*judged, *harness):
         digest.update(f"{path.relative_to(_ROOT).as_posix()}\0{_bare(path.read_text())}".encode())

@@ -3,6 +3,8 @@
 Source: growthbook/growthbook, ``packages/stats/gbstats/frequentist/tests.py`` (read, not copied), after Waudby-Smith,
 Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences" (2103.06476),
 one-sided form; tuning parameter 5000, the default. The difference in proportions is harm when its lower end is above 0.
+An arm in which every request fails has no variance, and gbstats then says nothing; here the other arm's is taken alone,
+in its favour.
 """
 
 from __future__ import annotations
