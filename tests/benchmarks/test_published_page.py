@@ -138,5 +138,5 @@ def test_the_quick_slice_rolls_back_faults_and_nothing_else(capsys: pytest.Captu
 
 def test_an_option_needs_the_benchmark_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_benchmarks(["--quick"]) == 2
-    assert "name the one benchmark" in capsys.readouterr().err
+    assert "options belong to one benchmark" in capsys.readouterr().err
     assert run_benchmarks(["judges"]) == 2
