@@ -1,7 +1,8 @@
 """Whether ``coalmine plan`` foretells what the judge then does: ``python -m benchmarks.plan``.
 
 Each setting is forecast, and then played by ``coalmine.analysis.Comparison``, the judge itself, on seeded counts. The
-medians of the looks until harm, or until no harm, are compared. Writes ``results/plan.json``; one process.
+medians of the looks until harm, or until no harm, are compared. Writes ``results/plan.json`` and the table of
+docs/plan.md; one process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import plan_page
 from benchmarks.judge.traffic import BOUNDS, Values, lognormal_shares
 from benchmarks.report import write
 from coalmine.analysis.comparison import Comparison, channel_names
@@ -273,7 +275,7 @@ def main() -> None:
     print(f"{len(rows) - len(far)} of {len(rows)} within {WITHIN:.0%} or a look; {seconds} s of processor time")
     if chosen.only is None:
         figures = {"seed": chosen.seed, "runs": chosen.runs, "within": WITHIN, "seconds": seconds, "settings": rows}
-        print(write("plan", figures))
+        print(write("plan", figures), plan_page.write())
     raise SystemExit(bool(far))
 
 

@@ -10,11 +10,11 @@ from math import sqrt
 from scipy.stats import norm
 
 from coalmine.analysis.comparison import known_history, margin_of
+from coalmine.analysis.forecast.advice import Warner
 from coalmine.analysis.forecast.arrival import Arrival
 from coalmine.analysis.forecast.course import Course, Stretch
 from coalmine.analysis.forecast.outlook import Outlook
 from coalmine.analysis.forecast.told import Baseline, Cost, Finding, Forecast, StepForecast, When
-from coalmine.analysis.forecast.warnings import Warner
 from coalmine.records import Judge
 from coalmine.spec.canary import Metric, Step
 
