@@ -46,7 +46,8 @@ def first_passage(mean: Array, variance: Array, boundary: Array, *, whole: bool)
         position = origin + space * np.arange(mass.size)
         distance = position - boundary[moment]
         # A cell of the coarse lattice may be crossed in part; a whole number of events is crossed or it is not.
-        part = (distance >= -1e-9).astype(float) if whole or mass.size == 1 else np.clip(distance / space + 0.5, 0.0, 1.0)
+        exact = whole or mass.size == 1
+        part = (distance >= -1e-9).astype(float) if exact else np.clip(distance / space + 0.5, 0.0, 1.0)
         crossed += float((mass * part).sum())
         chances[moment] = crossed
         mass = mass * (1.0 - part)

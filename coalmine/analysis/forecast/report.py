@@ -25,7 +25,7 @@ FARTHEST = timedelta(days=30)
 MOST_LOOKS = 20_000
 BUDGET = timedelta(days=30)
 """The period of the error budget."""
-SIZES = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0, 100.0)
+SIZES = (1.5, 2.0, 2.5, 3.0, 5.0, 10.0)
 """Regressions among which the costliest is looked for, beside those that are asked about."""
 
 
