@@ -20,6 +20,7 @@ ALL = (
     "kills",
     "judge",
     "backtest",
+    "plan",
 )
 LONG = ("mutants",)
 """Run only when named."""

@@ -20,7 +20,7 @@ Measured by `make bench` on the machine each line names; drawn from `benchmarks/
 
 def write() -> Path:
     """Write the page anew from what was measured so far."""
-    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_backtest(), *_help(), *_mutants()]
+    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_backtest(), *_help(), *_plan(), *_mutants()]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
     PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge())
     return PAGE
@@ -117,6 +117,15 @@ def _help() -> list[tuple[str, str, str, str]]:
     wall = found["wall"]
     figure = f"median {wall['median']:.2f} s, p95 {wall['p95']:.2f} s (load {found['load_average']:g})"
     return [("`coalmine --help` and every verb's", figure, f"{found['limit_seconds']} s", _machine(found))]
+
+
+def _plan() -> list[tuple[str, str, str, str]]:
+    found = _read("plan")
+    if found is None:
+        return []
+    rows = found["settings"]
+    what = "`coalmine plan`: forecast median within 25 % of the judge's, or one look ([plan.md](plan.md))"
+    return [(what, f"{sum(row['within'] for row in rows)} of {len(rows)} settings", "20", _machine(found))]
 
 
 def _mutants() -> list[tuple[str, str, str, str]]:

@@ -1,7 +1,8 @@
 """Whether ``coalmine plan`` foretells what the judge then does: ``python -m benchmarks.plan``.
 
 Each setting is forecast, and then played by ``coalmine.analysis.Comparison``, the judge itself, on seeded counts. The
-medians of the looks until harm, or until no harm, are compared. Writes ``results/plan.json``; one process.
+medians of the looks until harm, or until no harm, are compared. Writes ``results/plan.json`` and the table of
+docs/plan.md; one process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import plan_page
 from benchmarks.judge.traffic import BOUNDS, Values, lognormal_shares
 from benchmarks.report import write
 from coalmine.analysis.comparison import Comparison, channel_names
@@ -28,6 +30,8 @@ from coalmine.spec.canary import Metric, Objective, Policy
 NEVER = 10**6
 WITHIN = 0.25
 """How far a forecast may be from the median of the simulation."""
+MOST_FAR = 0.05
+"""Part of the settings that may be further away than that."""
 LATENCY = Level(lognormal_shares(np.zeros(1))[0], BOUNDS)
 
 
@@ -273,8 +277,8 @@ def main() -> None:
     print(f"{len(rows) - len(far)} of {len(rows)} within {WITHIN:.0%} or a look; {seconds} s of processor time")
     if chosen.only is None:
         figures = {"seed": chosen.seed, "runs": chosen.runs, "within": WITHIN, "seconds": seconds, "settings": rows}
-        print(write("plan", figures))
-    raise SystemExit(bool(far))
+        print(write("plan", figures), plan_page.write())
+    raise SystemExit(len(far) > MOST_FAR * len(rows))
 
 
 if __name__ == "__main__":

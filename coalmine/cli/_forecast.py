@@ -14,7 +14,7 @@ import numpy as np
 
 from coalmine.analysis.comparison import channel_names
 from coalmine.analysis.forecast import Forecast, Forecaster, Level, Outlook
-from coalmine.analysis.forecast.warnings import about, chance
+from coalmine.analysis.forecast.advice import about, chance
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS
 from coalmine.analysis.latency import QUANTILE_SLOTS
 from coalmine.analysis.sentences import number, percent, seconds, times

@@ -1,6 +1,6 @@
 """The looks of a rollout that is only planned: when they are, at which weight, and what each invests.
 
-The first looks are followed one by one; later ones in groups that grow by a fiftieth of the looks so far, so that
+The first looks are followed one by one; later ones in groups that grow by a thirtieth of the looks so far, so that
 a month of looks costs no more than an hour of them.
 """
 
@@ -16,7 +16,7 @@ from coalmine.analysis.grids import Array, Integers
 
 EACH_LOOK = 40
 """Looks that are all followed, one by one."""
-GROUP = 0.02
+GROUP = 0.03
 """Later looks are followed in groups of this part of the looks before them."""
 
 

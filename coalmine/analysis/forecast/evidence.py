@@ -110,13 +110,18 @@ Evidence = Callable[[View], Array]
 
 
 def _mixed(view: View, process: Process) -> Array:
-    course = view.course
     statistic = process.statistic
     nats = view.per_look(statistic)[..., None] * process.slopes - process.cost[None, :, None, :]
-    if process.tempered:
-        events = view.seen(statistic) if statistic.counts else None
-        phi = statistic.noise.tempering(course, statistic.residuals, events, view.luck)
-        nats = np.minimum(nats / phi[:, None, :, None], view.cap)
+    if not process.tempered:
+        return _capital(view.course, nats, process.log_prior)
+    events = view.seen(statistic) if statistic.counts else None
+    phi = statistic.noise.tempering(view.course, statistic.residuals, events, view.luck)
+    # Between pure counting and the first rung the judge interpolates; dividing by phi is the same to a few hundredths.
+    return _capital(view.course, np.minimum(nats / phi[:, None, :, None], view.cap), process.log_prior)
+
+
+def _capital(course: Course, nats: Array, log_prior: Array) -> Array:
+    """``ln`` of the mixture's capital and its cash, [T, Z], from what one look of each stretch adds, [T, G, Z, K]."""
     grown = course.looks[:, :, None, None] * nats
     # What was invested at the start of a stretch grows from there on; what was invested under way, from under way on.
     onwards = np.cumsum(grown[:, ::-1], axis=1)[:, ::-1]
@@ -129,7 +134,7 @@ def _mixed(view: View, process: Process) -> Array:
     most = capital.max(axis=1)
     capital = most + np.log(np.exp(capital - most[:, None]).sum(axis=1))
     result: Array = np.logaddexp(
-        mixture.log_sum(capital + process.log_prior), np.log(np.maximum(course.unspent, 1e-300))[:, None]
+        mixture.log_sum(capital + log_prior), np.log(np.maximum(course.unspent, 1e-300))[:, None]
     )
     return result
 

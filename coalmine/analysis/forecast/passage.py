@@ -46,7 +46,8 @@ def first_passage(mean: Array, variance: Array, boundary: Array, *, whole: bool)
         position = origin + space * np.arange(mass.size)
         distance = position - boundary[moment]
         # A cell of the coarse lattice may be crossed in part; a whole number of events is crossed or it is not.
-        part = (distance >= -1e-9).astype(float) if whole else np.clip(distance / space + 0.5, 0.0, 1.0)
+        exact = whole or mass.size == 1
+        part = (distance >= -1e-9).astype(float) if exact else np.clip(distance / space + 0.5, 0.0, 1.0)
         crossed += float((mass * part).sum())
         chances[moment] = crossed
         mass = mass * (1.0 - part)
@@ -69,8 +70,8 @@ def _kernel(mean: float, variance: float, space: float, whole: bool) -> tuple[fl
     if variance <= 0:
         return mean, np.ones(1)
     if whole:
-        counts = _counts(abs(mean), variance)
-        return (0.0, counts) if mean >= 0 else (1.0 - counts.size, counts[::-1])
+        least, counts = _counts(abs(mean), variance)
+        return (least, counts) if mean >= 0 else (1.0 - counts.size - least, counts[::-1])
     reach = int(np.ceil(6.0 * np.sqrt(variance) / space))
     edges = (np.arange(-reach, reach + 2) - 0.5) * space
     # Spreading mass over a cell adds a twelfth of its square to the variance.
@@ -78,9 +79,11 @@ def _kernel(mean: float, variance: float, space: float, whole: bool) -> tuple[fl
     return mean - reach * space, mass / mass.sum()
 
 
-def _counts(mean: float, variance: float) -> Array:
-    """Whole numbers from 0 with this mean and variance: binomial, Poisson or negative binomial."""
-    points = np.arange(np.ceil(mean + 9.0 * np.sqrt(variance) + 12.0))
+def _counts(mean: float, variance: float) -> tuple[float, Array]:
+    """Binomial, Poisson or negative binomial with this mean and variance: its least whole number, and its masses."""
+    reach = 9.0 * np.sqrt(variance) + 12.0
+    least = max(float(np.floor(mean - reach)), 0.0)
+    points = np.arange(least, np.ceil(mean + reach))
     ratio = variance / mean
     law: Array
     if ratio < 0.999:
@@ -94,8 +97,7 @@ def _counts(mean: float, variance: float) -> Array:
         size = mean / (ratio - 1.0)
         ways = gammaln(points + size) - gammaln(size) - gammaln(points + 1.0)
         law = np.exp(ways - size * np.log(ratio) + xlog1py(points, -1.0 / ratio))
-    result: Array = law / law.sum()
-    return result
+    return least, law / law.sum()
 
 
 def _binomial(points: Array, trials: float, chance: float) -> Array:

@@ -10,11 +10,11 @@ from math import sqrt
 from scipy.stats import norm
 
 from coalmine.analysis.comparison import known_history, margin_of
+from coalmine.analysis.forecast.advice import Warner
 from coalmine.analysis.forecast.arrival import Arrival
 from coalmine.analysis.forecast.course import Course, Stretch
 from coalmine.analysis.forecast.outlook import Outlook
 from coalmine.analysis.forecast.told import Baseline, Cost, Finding, Forecast, StepForecast, When
-from coalmine.analysis.forecast.warnings import Warner
 from coalmine.records import Judge
 from coalmine.spec.canary import Metric, Step
 
@@ -25,7 +25,7 @@ FARTHEST = timedelta(days=30)
 MOST_LOOKS = 20_000
 BUDGET = timedelta(days=30)
 """The period of the error budget."""
-SIZES = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0, 100.0)
+SIZES = (1.5, 2.0, 2.5, 3.0, 5.0, 10.0)
 """Regressions among which the costliest is looked for, beside those that are asked about."""
 
 
