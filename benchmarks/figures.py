@@ -133,7 +133,10 @@ def _mutants() -> list[tuple[str, str, str, str]]:
     if found is None:
         return []
     explained = found["survived"] - found["unexplained"]
-    figure = f"{found['score']:.1%} of {found['mutants']}; {explained} of {found['survived']} survivors explained"
+    figure = f"{found['score']:.1%} of {found['mutants']}"
+    if "score_at_first" in found:
+        figure += f" ({found['score_at_first']:.1%} before tests were added for its survivors)"
+    figure += f"; {explained} of {found['survived']} survivors explained"
     what = f"wrong changes of the judge's code that its tests notice (seed {found['seed']})"
     return [(what, figure, f"{found['least_score']:.0%}", _machine(found))]
 

@@ -59,6 +59,20 @@ def test_a_ratios_noise(seconds: float, block: int) -> None:
     assert known.looks == 40
 
 
+@pytest.mark.parametrize(("seconds", "block"), [(25.0, 2), (20.0, 3)])
+def test_noise_that_only_blocks_show(seconds: float, block: int) -> None:
+    """Blocks in turn above and below: neighbours seem independent, sums over a minute do not."""
+    rows = []
+    for look in range(36):
+        worse = 1 if (look // block) % 2 else -1
+        rows.append((50 + 25 * worse, 1000, 50, 1000))
+    known = summarise_history([[ratio(*row)] for row in rows], seconds, [errors()])
+    tau2, _ = of_ratio(rows, block)
+    by_look, _ = of_ratio(rows, 1000)
+    assert known.channels["errors"]["events"].tau2 == pytest.approx(tau2, rel=1e-5)
+    assert tau2 > 1.2 * by_look
+
+
 def test_a_histograms_noise() -> None:
     rng = np.random.default_rng(2)
     rows = [draw_latency(rng, slower=float(np.exp(0.1 * rng.standard_normal())), weight=0.4) for _ in range(30)]
@@ -96,6 +110,16 @@ def test_exceedances_are_of_the_bounds_the_sum_of_all_looks_chooses() -> None:
     assert found.baseline.tolist() == [[1000] * 4] * 2
 
 
+def test_exceedances_of_several_runs_are_those_of_each_alone() -> None:
+    rng = np.random.default_rng(6)
+    canary, baseline = (rng.integers(0, 40, (5, 3, 4)) + np.array([400, 30, 9, 1]) for _ in range(2))
+    together = exceedances(canary, baseline, 1)
+    for run in range(3):
+        alone = exceedances(canary[:, run], baseline[:, run], 1)
+        for name in ("canary", "canary_events", "baseline", "baseline_events"):
+            assert (getattr(together, name)[:, run] == getattr(alone, name)).all(), name
+
+
 def test_only_windows_of_both_arms_count() -> None:
     rows: list[list[MetricCounts]] = [[ratio(*row)] for row in noisy(12, seed=3)]
     alone = summarise_history(rows, 10.0, [errors()])
@@ -128,8 +152,9 @@ def test_bounds_that_changed_are_merged_and_others_left_out() -> None:
     merged = [
         [histogram([50 + look % 3, 50 + 2 * (look % 3), 5 + look % 3], [50, 50, 5], [0.1, 0.4])] for look in range(6)
     ]
-    found, expected = (summarise_history(first + coarse, 10.0, [latency()]) for first in (fine, merged))
-    assert found.channels == expected.channels
+    for both in ((fine + coarse, merged + coarse), (coarse + fine, coarse + merged)):
+        found, expected = (summarise_history(rows_, 10.0, [latency()]) for rows_ in both)
+        assert found.channels == expected.channels
     # Bounds that share none with those before begin anew: what came earlier no longer fits.
     foreign = rows([0.3, 0.5], [50, 30, 5], 6)
     late = summarise_history(fine + foreign, 10.0, [latency()])

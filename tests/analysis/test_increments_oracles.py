@@ -94,6 +94,14 @@ def test_exact_and_approximate_windows_share_a_batch() -> None:
     assert (batch[1, 0] == 0.0).all()
 
 
+def test_shapes_are_broadcast() -> None:
+    sizes = {"canary": 20.0, "baseline": 90.0, "events": 7.0}
+    alone = log_normaliser(np.array(20.0), np.array(90.0), np.array(7.0), RATIOS)
+    for wide in sizes:
+        one, two, three = (np.full(3, value) if name == wide else np.array(value) for name, value in sizes.items())
+        assert log_normaliser(one, two, three, RATIOS) == pytest.approx(np.stack([alone] * 3)), wide
+
+
 @pytest.mark.parametrize(("n_c", "n_b", "e"), [(0, 5, 3), (5, 0, 3), (5, 5, 0), (5, 5, 10)])
 def test_what_is_certain_has_no_normaliser(n_c: int, n_b: int, e: int) -> None:
     at = log_normaliser(np.array([float(n_c)]), np.array([float(n_b)]), np.array([float(e)]), RATIOS)

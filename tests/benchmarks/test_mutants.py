@@ -16,6 +16,8 @@ from benchmarks.mutants import trial
 from benchmarks.mutants.explanations import ExplanationError, Explanations
 from benchmarks.mutants.lines import Reach, reaching
 from benchmarks.mutants.population import Mutant, all_mutants, draw, mutants_of, mutated
+from benchmarks.mutants.record import Tried, explained, key_of, summed, tried_again
+from benchmarks.mutants.trial import Outcome
 
 SOURCE = '''"""Text of the module."""
 
@@ -182,7 +184,7 @@ def test_the_changed_module_is_found_in_place_of_the_real_one(tmp_path: Path, mo
     assert "mutant_victim" not in sys.modules
 
 
-def explained(**entry: str) -> dict[str, list[dict[str, str]]]:
+def entries(**entry: str) -> dict[str, list[dict[str, str]]]:
     fields = {
         "file": "m.py",
         "inside": "",
@@ -199,32 +201,61 @@ def survivor() -> Mutant:
 
 
 def test_explanations_are_found_by_change_and_by_rule() -> None:
-    exact = Explanations(explained()).of(survivor().key)
+    exact = Explanations(entries()).of(survivor().key)
     assert exact is not None
     assert (exact.kind, exact.why) == ("equivalent", "w")
-    assert Explanations(explained(inside="f")).of(survivor().key) is None
+    assert Explanations(entries(inside="f")).of(survivor().key) is None
     rule = {"before": r"x = .*", "after": r"x = a . b", "kind": "guard", "why": "r"}
     found = Explanations({"rule": [rule]}).of(survivor().key)
     assert found is not None
     assert found.kind == "guard"
     assert Explanations({"rule": [rule | {"before": "x"}]}).of(survivor().key) is None
     assert Explanations({"rule": [rule | {"file": "n.py"}]}).of(survivor().key) is None
-    assert Explanations(explained(after="gone")).stale([survivor()]) == ["m.py : x = a + b"]
-    assert Explanations(explained()).stale([survivor()]) == []
+    assert Explanations(entries(after="gone")).stale([survivor()]) == ["m.py : x = a + b"]
+    assert Explanations(entries()).stale([survivor()]) == []
 
 
 @pytest.mark.parametrize(
-    ("entries", "message"),
+    ("wrong", "message"),
     [
-        (explained(kind="luck"), "mutant 1: kind: 'luck' is none of equivalent, guard, speed, tolerance"),
+        (entries(kind="luck"), "mutant 1: kind: 'luck' is none of equivalent, guard, speed, tolerance"),
         ({"mutant": [{"file": "m.py"}]}, "mutant 1: inside: None is no text: copy it from the result"),
         ({"rule": [{"before": "("}]}, "rule 1: before: no regular expression"),
     ],
 )
-def test_a_wrong_entry_is_refused(entries: dict[str, list[dict[str, str]]], message: str) -> None:
+def test_a_wrong_entry_is_refused(wrong: dict[str, list[dict[str, str]]], message: str) -> None:
     with pytest.raises(ExplanationError, match=f"^explained.toml: {message}"):
-        Explanations(entries)
+        Explanations(wrong)
 
 
 def test_the_entries_of_the_repository_can_be_read() -> None:
     Explanations.read()
+
+
+def test_a_record_sums_up_and_learns_of_new_tests_and_explanations() -> None:
+    plus, other = mutants_of("x = a + b", "m.py")[0], mutants_of("y = a < b", "n.py")
+    tried = [
+        Tried(plus, Outcome("survived"), 4),
+        Tried(other[0], Outcome("killed", "t", "AssertionError"), 2),
+        Tried(other[1], Outcome("timeout"), 2),
+    ]
+    record = summed(tried, Explanations({}))
+    sums = {"mutants": 3, "killed": 1, "timeout": 1, "survived": 1, "score": 0.6667}
+    assert {name: record[name] for name in sums} == sums
+    assert record["noticed_by"] == {"assertion": 1}
+    assert record["files"]["m.py"] == {"mutants": 1, "killed": 0, "timeout": 0, "survived": 1, "score": 0.0}
+    assert record["operators"]["arithmetic"]["survived"] == 1
+    assert record["unexplained"] == 1
+    assert [(one["before"], one["after"], one["tests"]) for one in record["survivors"]] == [
+        ("x = a + b", "x = a - b", 4)
+    ]
+    assert key_of(record["survivors"][0]) == plus.key
+    known = explained(record, Explanations(entries()))
+    assert (known["unexplained"], known["survivors"][0]["kind"], known["survivors"][0]["why"]) == (0, "equivalent", "w")
+    same = tried_again(record, {plus.key: Outcome("survived")})
+    assert (same["score"], same["score_at_first"], same["survived"]) == (0.6667, 0.6667, 1)
+    better = tried_again(record, {plus.key: Outcome("killed")})
+    assert (better["score"], better["score_at_first"], better["killed"], better["survivors"]) == (1.0, 0.6667, 2, [])
+    assert better["files"]["m.py"] == {"mutants": 1, "killed": 1, "timeout": 0, "survived": 0, "score": 1.0}
+    assert better["operators"]["arithmetic"]["score"] == 1.0
+    assert tried_again(better, {})["score_at_first"] == 0.6667
