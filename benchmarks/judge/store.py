@@ -52,7 +52,7 @@ class Store:
 
     def _made_of(self, cell: Cell) -> list[Any]:
         drawn = [int(word) for seed in cell.seeds(self._seed) for word in seed.generate_state(2)]
-        return [source(), cell.runs, drawn]
+        return [source(), cell.runs, cell.margin, drawn]
 
     def _path(self, cell: Cell) -> Path:
         name = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in cell.key)
