@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def margin(self) -> float | None:
-        """Instead of that of ``spec.yaml``; at the no-harm margin so wide that nothing is rolled back before its proof."""
+        """Instead of that of ``spec.yaml``; in ``margin`` so wide that nothing is rolled back before its proof."""
         return {"tolerant": 1.2, "margin": NO_HARM}.get(self.kind)
 
     def seeds(self, seed: int) -> tuple[np.random.SeedSequence, np.random.SeedSequence]:
