@@ -179,8 +179,8 @@ Runs promoted within the hour, in %, and the median look of the proof, at weight
 
 """
     last = """
-Releases exactly as bad as that limit, which must not be promoted more often than 5 %; judged with a margin as wide, so
-that no rollback comes before the proof:
+Releases exactly as bad as that limit in one metric, of which at most 5 % may seem harmless within the hour. Nearly all
+are rolled back first; they are judged on all the same, so that the proof is measured by itself:
 
 """
     return (
