@@ -34,7 +34,7 @@ class Outcome:
 
     rolled_back: Values
     proven: Values
-    """Look at which no harm is first shown, before any rollback."""
+    """Look at which no harm is first shown, whatever else is; in a rollout it counts only before a rollback."""
     covered: dict[str, int] | None
     """Runs whose intervals held 1 at every look: of errors, of p97, of every bound watched. None when not asked."""
 
@@ -63,7 +63,7 @@ def judge(policy: Judge, traffic: Traffic, noise: Noise | None, *, whole: bool) 
         policy: from ``benchmark_judge``.
         traffic: what is looked at.
         noise: history of each run; None = the service is new.
-        whole: go on to the last look for the intervals' sake; else runs that are rolled back are dropped.
+        whole: go on to the last look, and watch the intervals; else runs that are rolled back are dropped.
     """
     runs, looks = traffic.canary.requests.shape
     live = np.arange(runs)
@@ -78,7 +78,7 @@ def judge(policy: Judge, traffic: Traffic, noise: Noise | None, *, whole: bool) 
         shown = np.minimum(*(weighed.metrics[name].no_harm for name in (ERRORS, LATENCY)))
         good = shown >= math.log(1.0 / policy.policy.beta)
         harm[live] = np.where(bad & (harm[live] == NEVER), look + 1, harm[live])
-        proof[live] = np.where(good & (proof[live] == NEVER) & (harm[live] == NEVER), look + 1, proof[live])
+        proof[live] = np.where(good & (proof[live] == NEVER), look + 1, proof[live])
         if whole:
             held &= _covers(core, state)
         elif look % DROP_EVERY == DROP_EVERY - 1:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from benchmarks.judge import plots, tables
 from benchmarks.judge.results import Results, read
-from benchmarks.judge.targets import Target, missed
 from benchmarks.report import RESULTS
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -37,19 +36,14 @@ Measured {date} on {processor}, {cores} cores; {cells} of {planned} cells.{incom
 """
 
 
-def write(results: Results | None = None, docs: Path = DOCS) -> list[Target]:
-    """Write the page and its plots.
-
-    Returns:
-        The targets that are missed.
-    """
+def write(results: Results | None = None, docs: Path = DOCS) -> None:
+    """Write the page and its plots."""
     found = results or read(RESULTS / "judge.json")
     images = docs / "images"
     images.mkdir(parents=True, exist_ok=True)
     (images / "benchmark-false-rollbacks.svg").write_text(plots.false_rollbacks(found))
     (images / "benchmark-requests.svg").write_text(plots.requests(found))
     (docs / "benchmark.md").write_text(text(found))
-    return missed(found)
 
 
 def text(found: Results) -> str:

@@ -83,7 +83,7 @@ def requests(found: Results) -> str:
                 _text(LEFT - 12, y_of(tick) + 4, f"{tick:,} requests", "end"),
             ]
     placed: list[float] = []
-    for judge, share, number in sorted(points, key=lambda point: point[2]):
+    for judge, share, number in sorted(points, key=lambda point: -point[2]):
         x, y = _x(share), y_of(number)
         label = max([y + 4, *(other + 14 for other in placed[-1:])])
         placed.append(label)

@@ -52,7 +52,7 @@ class Store:
 
     def _made_of(self, cell: Cell) -> list[Any]:
         drawn = [int(word) for seed in cell.seeds(self._seed) for word in seed.generate_state(2)]
-        return [source(), cell.runs, drawn]
+        return [source(), cell.runs, cell.margin, drawn]
 
     def _path(self, cell: Cell) -> Path:
         name = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in cell.key)
@@ -62,7 +62,7 @@ class Store:
 @cache
 def source() -> str:
     """Fingerprint of the code and the policy that figures come from; comments, docstrings and layout do not count."""
-    judged = sorted((_ROOT / "coalmine" / "analysis").glob("*.py"))
+    judged = _imported("coalmine.analysis.comparison", "coalmine.analysis.history")
     harness = sorted(path for path in _HERE.rglob("*.py") if path.stem not in _DRAWING)
     digest = hashlib.sha256()
     for path in (*judged, *harness):
@@ -72,6 +72,21 @@ def source() -> str:
         json.dumps([spec.policy.model_dump(mode="json"), *(m.model_dump(mode="json") for m in spec.metrics)]).encode()
     )
     return digest.hexdigest()[:16]
+
+
+def _imported(*names: str) -> list[Path]:
+    """Files of these modules, and of all of ``coalmine.analysis`` that they import."""
+    found: dict[str, Path] = {}
+    open_ = list(names)
+    while open_:
+        name = open_.pop()
+        path = _ROOT / f"{name.replace('.', '/')}.py"
+        if name not in found and name.startswith("coalmine.analysis.") and path.exists():
+            found[name] = path
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    open_ += [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+    return sorted(found.values())
 
 
 def _bare(text: str) -> str:

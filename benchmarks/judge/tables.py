@@ -178,7 +178,11 @@ Coalmine promotes when no harm is shown at 5 %: that the canary is below 1.5 tim
 Runs promoted within the hour, in %, and the median look of the proof, at weights {WEIGHT_NAMES}:
 
 """
-    last = "\nReleases exactly as bad as that limit, which must not be promoted more often than 5 %:\n\n"
+    last = """
+Releases exactly as bad as that limit in one metric, of which at most 5 % may seem harmless within the hour. Nearly all
+are rolled back first; they are judged on all the same, so that the proof is measured by itself:
+
+"""
     return (
         text
         + table(("release without fault", OURS, OURS_NEW, "look of the proof"), rows)

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from benchmarks.__main__ import main as run_benchmarks
 from benchmarks.judge import page, plots, targets
-from benchmarks.judge.__main__ import quick
+from benchmarks.judge.__main__ import main, quick
 from benchmarks.judge.cells import PUBLISHED_SEED, QUICK_SEED, Cell, all_cells, quick_cells
 from benchmarks.judge.limits import limits, upper
 from benchmarks.judge.measure import OURS, OURS_NEW, measure
@@ -99,7 +99,7 @@ def test_what_misses_is_named_with_its_figures() -> None:
 
 def test_the_page_says_what_is_not_measured_yet(tmp_path: Path) -> None:
     some = perfect([cell for cell in all_cells() if cell.kind == "fault"][:3])
-    assert page.write(results(some), tmp_path) == []
+    page.write(results(some), tmp_path)
     text = (tmp_path / "benchmark.md").read_text()
     assert f"3 of {len(all_cells())} cells. What is not measured yet is shown as ·." in text
     for plot in ("benchmark-false-rollbacks.svg", "benchmark-requests.svg"):
@@ -134,6 +134,12 @@ def test_a_cell_measured_twice_is_the_same() -> None:
 def test_the_quick_slice_rolls_back_faults_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert quick() == 0
     assert len(capsys.readouterr().out.splitlines()) == len(quick_cells())
+
+
+def test_the_published_seed_has_the_published_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--runs", "5"])
+    assert "--runs 5: at least 1, and only with a --seed of your own" in capsys.readouterr().err
 
 
 def test_an_option_needs_the_benchmark_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
