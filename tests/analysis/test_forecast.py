@@ -45,8 +45,8 @@ def test_whole_events_are_followed_exactly() -> None:
 def test_counting_downwards_is_the_mirror() -> None:
     steps = 8
     mean, variance = np.full(steps, 0.4), np.full(steps, 0.4)
-    boundary = np.arange(steps) * 0.8 - 1.0
-    below = first_passage(-mean, variance, boundary * -1.0, whole=True)
+    boundary = np.arange(steps, dtype=float) * 0.8 - 1.0
+    below = first_passage(-mean, variance, np.negative(boundary), whole=True)
     # Reaching boundary from below with -x is x falling to it: by hand, over all paths of a short walk.
     law = {0: 1.0}
     crossed = 0.0
