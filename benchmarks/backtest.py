@@ -22,7 +22,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks import judge_traces as drawn
+from benchmarks.judge import traffic as drawn
+from benchmarks.judge.quiet_releases import steady
 from benchmarks.report import write
 
 TRACES, LOOKS, SEED, LIMIT = 1000, drawn.LOOKS, 31_000, 60.0
@@ -33,22 +34,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 PORTION = 50
 
 
-def lines(trace: drawn.Trace, run: int, weight: float) -> Iterator[str]:
+def lines(trace: drawn.Traffic, run: int, weight: float) -> Iterator[str]:
     """One run of a batch as the lines of a trace."""
     le = [*drawn.BOUNDS, "+Inf"]
-    for look in range(trace.canary.shape[1]):
-        arms = {
-            "canary": (trace.canary, trace.canary_errors, trace.canary_buckets),
-            "baseline": (trace.baseline, trace.baseline_errors, trace.baseline_buckets),
-        }
+    for look in range(trace.canary.requests.shape[1]):
+        arms = {"canary": trace.canary, "baseline": trace.baseline}
         seen = {
             "errors": {
-                name: {"events": int(errors[run, look]), "total": int(requests[run, look])}
-                for name, (requests, errors, _) in arms.items()
+                name: {"events": int(arm.errors[run, look]), "total": int(arm.requests[run, look])}
+                for name, arm in arms.items()
             },
-            "latency": {
-                name: {"le": le, "counts": buckets[run, look].tolist()} for name, (_, _, buckets) in arms.items()
-            },
+            "latency": {name: {"le": le, "counts": arm.buckets[run, look].tolist()} for name, arm in arms.items()},
         }
         at = (START + (look + 1) * LOOK).isoformat().replace("+00:00", "Z")
         yield json.dumps({"at": at, "weight": weight, "observations": seen}) + "\n"
@@ -59,7 +55,7 @@ def record(folder: Path, traces: int, looks: int) -> Path:
     names = []
     for first in range(0, traces, PORTION):
         weight, runs = WEIGHTS[first // PORTION % len(WEIGHTS)], min(PORTION, traces - first)
-        batch = drawn.draw(drawn.steady(0.005), weight / 100, runs, SEED + first, looks)
+        batch = drawn.draw(steady(0.005), weight / 100, runs, SEED + first, looks)
         for run in range(runs):
             path = folder / f"{first + run:05d}.jsonl"
             path.write_text("".join(lines(batch, run, weight)))
