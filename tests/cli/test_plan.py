@@ -163,5 +163,5 @@ def test_a_silent_source_is_told(server: FakePrometheus, capsys: pytest.CaptureF
     server.series.clear()
     assert main(["plan", "spec.yaml", "--connect"]) == 2
     told = capsys.readouterr().err
-    assert "--connect: errors says nothing of 1.41.0: empty" in told
+    assert "--connect: errors says nothing of 1.41.0: empty: it has no series" in told
     assert "give --rps and --baseline instead" in told
