@@ -32,6 +32,8 @@ KIND_WEIGHTS = {"ratio": 0.48, "latency": 0.48}
 CRASH_WEIGHT = 0.04
 KNOWN_CAP = 2.5
 """With history one window may add this many times ln(1/alpha); without, once."""
+COLD_BURST = 0.7
+"""Without history one window adds at most this part of that to harm: bursts are what is known least."""
 MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""
@@ -75,10 +77,11 @@ def margin_of(judge: Judge, metric: Metric) -> float:
 
 def prior_of(judge: Judge, metric: Metric) -> Prior:
     """What is known of the noise of a metric's channels."""
-    channels, names = channels_of(judge, metric), channel_names(metric)
+    channels, names, history = channels_of(judge, metric), channel_names(metric), known_history(judge)
     return Prior(
         tau2=np.array([channels[name].tau2 if channels else 0.0 for name in names]),
         known=np.full(len(names), bool(channels)),
+        seen=float(history.looks) if history is not None else 0.0,
     )
 
 
@@ -168,7 +171,8 @@ class Comparison:
         spent = min(1.0, state.spent + weight)
         updated: list[RatioState | LatencyState] = []
         for metric, one, before, window in zip(self.judge.metrics, self._judges, state.metrics, counts, strict=True):
-            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block)
+            burst = 1.0 if self._known(metric) else COLD_BURST
+            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)
             if isinstance(one, RatioMetric) and isinstance(before, RatioState) and isinstance(window, RatioCounts):
                 updated.append(one.update(before, window, pace))
             elif isinstance(one, LatencyMetric) and isinstance(before, LatencyState):
@@ -207,7 +211,10 @@ class Comparison:
 
     def _cap(self, metric: Metric) -> float:
         one_look = float(np.log(1.0 / self.judge.policy.alpha))
-        return KNOWN_CAP * one_look if self._priors[metric.name].known.all() else one_look
+        return KNOWN_CAP * one_look if self._known(metric) else one_look
+
+    def _known(self, metric: Metric) -> bool:
+        return bool(self._priors[metric.name].known.all())
 
 
 def _judge_of(judge: Judge, metric: Metric, prior: Prior) -> RatioMetric | LatencyMetric:
