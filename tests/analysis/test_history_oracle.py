@@ -61,20 +61,6 @@ def test_a_ratios_noise(seconds: float, block: int) -> None:
     assert known.looks == 40
 
 
-@pytest.mark.parametrize(("seconds", "block"), [(25.0, 2), (20.0, 3)])
-def test_noise_that_only_blocks_show(seconds: float, block: int) -> None:
-    """Blocks in turn above and below: neighbours seem independent, sums over a minute do not."""
-    rows = []
-    for look in range(36):
-        worse = 1 if (look // block) % 2 else -1
-        rows.append((50 + 25 * worse, 1000, 50, 1000))
-    known = summarise_history([[ratio(*row)] for row in rows], seconds, [errors()])
-    tau2, _ = of_ratio(rows, block)
-    by_look, _ = of_ratio(rows, 1000)
-    assert known.channels["errors"]["events"].tau2 == pytest.approx(tau2, rel=1e-5)
-    assert tau2 > 1.2 * by_look
-
-
 def test_a_histograms_noise() -> None:
     rng = np.random.default_rng(2)
     rows = [draw_latency(rng, slower=float(np.exp(0.1 * rng.standard_normal())), weight=0.4) for _ in range(30)]
