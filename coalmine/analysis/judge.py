@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from coalmine.analysis import latency
 from coalmine.analysis.bake_judge import evaluate_bake
 from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, channels_of, looks_per_minute
 from coalmine.analysis.findings import Case, conclude, leading
-from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioMetric, RatioState
-from coalmine.analysis.readings import Reading, read_latency, read_ratio
+from coalmine.analysis.kinds import WEIGHTLESS, AnyCounts, AnyState
+from coalmine.analysis.readings import Reading
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.sentences import times
 from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence, MetricVerdict, VerdictName
+from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
 SURE_RATIO = 1.5
 """Without history, harm rolls back by itself only when the odds ratio is surely at least this."""
@@ -59,15 +59,20 @@ class _Comparing:
         weighed = core.weigh(self._state)
         needed = log(1.0 / judge.policy.alpha)
         harm, crash = float(weighed.harm[0]), float(weighed.crash[0])
-        readings = [self._reading(index) for index in range(len(judge.metrics))]
+        readings = [
+            core.metric(index).read(name, state, judge.policy.alpha, 1.0 - self._state.spent)
+            for index, (name, state) in enumerate(zip(core.names, self._state.metrics, strict=True))
+        ]
         carried = {
             name: float(np.logaddexp(weighed.metrics[name].harm[0] + np.log(weight), self._guard(weighed, name)))
             for name, weight in core.harm_weights.items()
         }
         harmful = leading(carried, harm) if harm >= needed else []
         signalling = self._signalling(weighed, needed)
+        broken = [m.name for m in judge.metrics if (fact := weighed.metrics[m.name].fact) and fact.broken[0]]
         verdicts = [
-            self._verdict(index, reading, weighed, harmful + signalling) for index, reading in enumerate(readings)
+            self._verdict(index, reading, weighed, harmful + signalling + broken)
+            for index, reading in enumerate(readings)
         ]
         case = Case(
             verdicts=verdicts,
@@ -81,7 +86,8 @@ class _Comparing:
             },
             crashed=leading({name: self._guard(weighed, name) for name in core.crash_weights}, crash),
             harmful=harmful,
-            signals=signalling,
+            broken=[m.name for m in judge.metrics if m.role == "guardrail" and m.name in broken],
+            signals=signalling + [m.name for m in judge.metrics if m.role == "signal" and m.name in broken],
             unsure=self._unsure(harmful, readings, weighed),
             sample_ratio=self._ratio.complaint(),
         )
@@ -105,16 +111,13 @@ class _Comparing:
         return replace(decode(template, written), looks=int(written["looks"]), spent=float(written["spent"]))
 
     def _fold(self) -> None:
-        windows: list[RatioCounts | HistogramCounts] = []
-        states: list[RatioState | LatencyState] = []
+        windows: list[AnyCounts] = []
+        states: list[AnyState] = []
         for index, window in enumerate(self._windows):
             state, part = self._state.metrics[index], self._core.metric(index)
-            reason = window.missing or self._silence(window, state)
-            folded: RatioCounts | HistogramCounts
-            if isinstance(part, LatencyMetric) and isinstance(state, LatencyState):
-                state, folded, reason = _histograms(part, state, window, reason)
-            else:
-                folded = _ratio(window, not reason)
+            seen = part.seen(state)
+            reason = window.missing or ("" if seen is None else self._silence(window, seen))
+            state, folded, reason = part.take(state, window, self._request.share, reason)
             if reason:
                 self._missing[window.metric.name] = reason
             windows.append(folded)
@@ -131,11 +134,7 @@ class _Comparing:
             block = looks_per_minute(self._judge)
             self._ratio = self._ratio.add(split.canary.total, split.baseline.total, share, block)
 
-    def _silence(self, window: MetricWindow, state: RatioState | LatencyState) -> str:
-        if isinstance(state, RatioState):
-            seen = (float(state.shares.canary[0, 0]), float(state.shares.baseline[0, 0]))
-        else:
-            seen = (float(state.canary.sum()), float(state.baseline.sum()))
+    def _silence(self, window: MetricWindow, seen: Due) -> str:
         name = window.metric.name
         due = self._due.pop(name, (0.0, 0.0))
         reason, due = silence(window, due, self._request.share, self._state.looks, seen)
@@ -145,19 +144,12 @@ class _Comparing:
 
     # ------------------------------------------------------------------------------------------------ reading
 
-    def _reading(self, index: int) -> Reading:
-        name, part, state = self._core.names[index], self._core.metric(index), self._state.metrics[index]
-        alpha = self._judge.policy.alpha
-        if isinstance(part, RatioMetric) and isinstance(state, RatioState):
-            return read_ratio(name, part, state, alpha)
-        assert isinstance(part, LatencyMetric)
-        assert isinstance(state, LatencyState)
-        return read_latency(name, part, state, alpha, 1.0 - self._state.spent)
-
     def _verdict(self, index: int, reading: Reading, weighed: Verdicts, failing: list[str]) -> MetricVerdict:
         metric = self._judge.metrics[index]
         evidence = weighed.metrics[metric.name]
-        no_harm = float(evidence.no_harm[0]) >= log(1.0 / self._judge.policy.beta)
+        no_harm = metric.kind in WEIGHTLESS or float(evidence.no_harm[0]) >= log(1.0 / self._judge.policy.beta)
+        if evidence.fact is not None:
+            no_harm = no_harm and bool(evidence.fact.kept[0])
         missing = self._missing.get(metric.name)
         verdict: VerdictName = "inconclusive"
         text = reading.text
@@ -167,7 +159,7 @@ class _Comparing:
             verdict = "no_data"
         elif no_harm:
             verdict = "pass"
-            text += f": below {times(metric.no_harm)} is shown"
+            text += reading.proof or f": below {times(metric.no_harm)} is shown"
         if missing:
             text += f"; no data in this look: {missing}"
         return MetricVerdict(
@@ -177,7 +169,9 @@ class _Comparing:
             sentence=text,
             effect=reading.effect,
             interval=reading.interval,
-            margin=self._core.metric(index).margin,
+            margin=self._core.metric(index).margin if reading.margin is None else reading.margin,
+            measure=reading.measure,
+            worse=reading.worse,
             no_harm=no_harm,
             log_e_harm=round(float(evidence.harm[0]), 4),
             log_e_no_harm=round(float(evidence.no_harm[0]), 4),
@@ -195,7 +189,7 @@ class _Comparing:
         total = float(weighed.signals[0])
         if total < needed:
             return []
-        names = [metric.name for metric in self._judge.metrics if metric.role == "signal"]
+        names = [m.name for m in self._judge.metrics if m.role == "signal" and m.kind not in WEIGHTLESS]
         return leading({name: float(weighed.metrics[name].harm[0]) - log(len(names)) for name in names}, total)
 
     def _unsure(self, harmful: list[str], readings: list[Reading], weighed: Verdicts) -> str:
@@ -224,9 +218,9 @@ class _Comparing:
     def _written(self) -> Evidence:
         state = self._state
         bounds = {
-            name: list(part.bounds)
+            name: list(bounds)
             for name, part in zip(self._core.names, state.metrics, strict=True)
-            if isinstance(part, LatencyState) and part.bounds
+            if (bounds := getattr(part, "bounds", ()))
         }
         return sealed(
             "compare",
@@ -242,41 +236,11 @@ class _Comparing:
         )
 
 
-def _ratio(window: MetricWindow, present: bool) -> RatioCounts:
-    canary, baseline = window.canary, window.baseline
-    return RatioCounts(
-        canary=np.array([canary.total]),
-        canary_events=np.array([canary.events]),
-        baseline=np.array([baseline.total]),
-        baseline_events=np.array([baseline.events]),
-        present=np.array([present]),
-    )
-
-
-def _histograms(
-    part: LatencyMetric, state: LatencyState, window: MetricWindow, reason: str
-) -> tuple[LatencyState, HistogramCounts, str]:
-    """The counts on bounds the evidence shares; bounds that changed under way are merged to the common ones."""
-    if not reason and state.bounds != window.bounds:
-        common = latency.common_bounds(state.bounds, window.bounds) if state.bounds else window.bounds
-        if common:
-            state = part.with_bounds(state, common)
-        else:
-            before = ", ".join(f"{bound:g}" for bound in state.bounds)
-            reason = f"the histogram's bounds changed and share none with those before ({before})"
-    if reason:
-        nothing = np.zeros((1, len(state.bounds) + 1))
-        return state, HistogramCounts(nothing, nothing, np.zeros(1, bool)), reason
-    canary, baseline = (
-        latency.merge_buckets(np.array([arm.buckets]), window.bounds, state.bounds)
-        for arm in (window.canary, window.baseline)
-    )
-    return state, HistogramCounts(canary, baseline, np.ones(1, bool)), ""
-
-
 def _by_traffic(windows: list[MetricWindow]) -> list[MetricWindow]:
-    """Ratios first: their totals count requests, a histogram may leave some out."""
-    return sorted(windows, key=lambda window: (window.metric.kind != "ratio", window.metric.role != "guardrail"))
+    """Those that count requests. Ratios first: a histogram may leave some out; an slo may be of a part of them."""
+    order = ("ratio", "latency", "slo")
+    counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
+    return sorted(counting, key=lambda window: (order.index(window.metric.kind), window.metric.role != "guardrail"))
 
 
 def _requests(windows: list[MetricWindow]) -> int:
