@@ -22,7 +22,7 @@ from coalmine.records import Window
 from coalmine.spec.canary import Arm, Metric
 
 MOST_INSTANCES = 100
-"""More instances travel as their mean alone: the look's record stays small, and the judge uses no more than the mean."""
+"""More instances travel as their mean alone: a look's record stays small, and the judge uses no more than it."""
 
 
 @dataclass(frozen=True)

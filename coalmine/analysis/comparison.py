@@ -28,7 +28,7 @@ MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""
 
-EVENTS, NORMAL, SAVAGE = "events", "normal", "savage"
+EVENTS, NORMAL, SAVAGE, DIFFERENCE = "events", "normal", "savage", "difference"
 """Channels of a history; with those of the slots of ``coalmine.analysis.latency``."""
 
 
@@ -42,6 +42,8 @@ def channel_names(metric: Metric) -> tuple[str, ...]:
     """The channels of a metric, in the order of their arrays; none when its noise is not learnt from history."""
     if metric.kind in ("ratio", "count"):
         return (EVENTS,)
+    if metric.kind == "value":
+        return (DIFFERENCE,)
     if metric.kind != "latency":
         return ()
     slots = tuple(QUANTILE_SLOTS)

@@ -7,11 +7,15 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from coalmine.analysis.channels import Pace
+from coalmine.analysis.count import CountMetric
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.metrics import LatencyMetric, RatioMetric, Weighed
 from coalmine.analysis.readings import Reading
+from coalmine.analysis.slo import SloMetric
+from coalmine.analysis.threshold import ThresholdMetric
 from coalmine.analysis.value import ValueMetric
 from coalmine.analysis.windows import MetricWindow
+from coalmine.errors import InputError
 from coalmine.spec.canary import Metric, Policy
 
 AnyState = Any
@@ -92,15 +96,36 @@ def _value(metric: Metric, margin: float, prior: Prior, policy: Policy) -> Metri
         metric.no_harm,
         metric.tolerance,
         metric.direction == "down",
-        metric.suffix,
+        metric.suffix or "",
         max(policy.look, timedelta(minutes=1)).total_seconds(),
+        prior,
     )
+
+
+def _count(metric: Metric, margin: float, prior: Prior, policy: Policy) -> MetricJudge:
+    down, look = metric.direction == "down", policy.look.total_seconds()
+    return CountMetric(margin, metric.no_harm, metric.tolerance, prior, down, look)
+
+
+def _slo(metric: Metric, margin: float, prior: Prior, policy: Policy) -> MetricJudge:
+    if metric.slo is None:
+        raise InputError(f"metrics.{metric.name}.slo: missing: write slo: {{objective: 0.999}}")
+    return SloMetric(metric.slo, policy.look.total_seconds())
+
+
+def _threshold(metric: Metric, margin: float, prior: Prior, policy: Policy) -> MetricJudge:
+    if metric.limits is None:
+        raise InputError(f"metrics.{metric.name}.limits: missing: write limits: {{max: ...}}, or min, or both")
+    return ThresholdMetric(metric.limits, metric.suffix or "")
 
 
 _MAKERS: Mapping[str, Callable[[Metric, float, Prior, Policy], MetricJudge]] = {
     "ratio": _ratio,
     "latency": _latency,
     "value": _value,
+    "count": _count,
+    "slo": _slo,
+    "threshold": _threshold,
 }
 
 

@@ -1,12 +1,13 @@
-"""Gauges of instances, such as CPU or memory: paired differences of a minute, by asymptotic confidence sequences.
+"""Gauges of instances, such as CPU or memory: paired differences of a minute, by asymptotic bounds.
 
-In every look the instances of an arm are averaged, and the looks of a minute make a block; what is judged is the mean of
-canary minus baseline over the blocks, so that whatever moves both arms at once cancels. See
+In every look the instances of an arm are averaged, and the looks of a minute make a block; what is judged is the mean
+of canary minus baseline over the blocks, so that whatever moves both arms at once cancels. See
 ``coalmine.analysis.asymptotic`` for the bounds. No verdict rests on fewer than ten blocks.
 
 A fault may begin late, and a long quiet past would dilute it. So besides the mean since the release began there are
-means since later moments, one every five blocks, each with a part of the capital of its own. A process counts as its own
-the variance about two means, before its beginning and after it: a fault it sees does not count as noise against it.
+means since later moments, one every five blocks, each with a part of the capital of its own. A process counts as its
+own the variance about two means, before its beginning and after it: a fault it sees does not count as noise against
+it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from coalmine.analysis import asymptotic, mixture
 from coalmine.analysis.channels import Pace
+from coalmine.analysis.dispersion import SAFETY, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading, significant
@@ -37,6 +39,10 @@ _SMALLEST = -300
 """Levels below 2 ** -300 are as good as zero: what they are multiplied by must not overflow."""
 _RESOLUTION = 1e-9
 """Differences of this part of the level count as none: a gauge is no exact number."""
+_KNOWN_BLOCKS = 10.0
+"""How many blocks a history weighs."""
+_LEAST_SEEN = 0.5
+"""A history never makes less than this part of the variance that is seen."""
 _SAME = 1e6
 """How many resolutions of distance stand for equality in every block."""
 _N, _DIFFERENCE, _BASELINE, _LEVEL = range(4)
@@ -46,7 +52,7 @@ _PLAIN, _HARM, _PROOF = range(3)
 
 @dataclass(frozen=True)
 class ValueMeans:
-    """One window of a value metric for a batch, each [S]: means over an arm's instances; ``present`` False = missing."""
+    """One window of a value metric for a batch, each [S]: means over instances; ``present`` False = missing."""
 
     canary: Numeric
     baseline: Numeric
@@ -64,9 +70,9 @@ class ValueState:
     open: Sum
     """Of the block under way: looks, sums of the differences and of the baseline; [S, 3]."""
     means: Sum
-    """Of each process: blocks, means of the difference, the baseline and its size; [S, K, 4]; first the whole release."""
+    """Of each process: blocks, means of the difference, the baseline, its size; [S, K, 4]; first the whole release."""
     noise: Sum
-    """Of each series, blocks less the first one: that one, the last, sum, squares, products of neighbours; [S, 3, 5]."""
+    """Of each series, blocks less the first: that one, the last, sum, squares, products of neighbours; [S, 3, 5]."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class ValueMetric:
     """Less is worse."""
     suffix: str = ""
     block_seconds: float = 60.0
+    known: Prior | None = None
+    """Noise of the channel ``difference``, shape [1]: variance of a block relative to the squared level."""
     counts = ValueMeans
 
     def start(self, size: int, bounds: tuple[float, ...] = ()) -> ValueState:
@@ -185,6 +193,7 @@ class ValueMetric:
         relative, tolerance = self._parts[series] * size, self._tolerance(state)[:, None]
         margin, plain = (_variance(state, one, self._parts[one]) for one in (series, _PLAIN))
         variance, freedom = (np.where(relative >= tolerance, *both) for both in zip(margin, plain, strict=True))
+        variance, freedom = self._shrunk(variance, freedom, size)
         smallest = _RESOLUTION * np.maximum(size, np.abs(difference)) + 1e-30
         error = np.maximum(np.sqrt(variance), smallest) / np.sqrt(np.maximum(blocks, 1.0))
         away = difference - np.maximum(relative, tolerance)
@@ -203,9 +212,26 @@ class ValueMetric:
     def _half_width(self, state: ValueState, alpha: float) -> Array:
         """Half the width of the anytime-valid interval of the mean difference since the release began, [S]."""
         blocks = np.maximum(state.means[:, 0, _N], 1.0)
-        variance, freedom = (values[:, 0] for values in _variance(state, _PLAIN, 0.0))
+        size = state.means[:, 0, _LEVEL]
+        seen, independent = _variance(state, _PLAIN, 0.0)
+        variance, freedom = self._shrunk(seen[:, 0], independent[:, 0], size)
         t = asymptotic.student(asymptotic.widest_score(blocks, alpha), freedom)
         return t * np.sqrt(variance / blocks)
+
+    def relative_variance(self, state: ValueState) -> Array:
+        """Long-run variance of a block's difference over the squared level, [S]: what a history keeps."""
+        variance = _variance(state, _PLAIN, 0.0)[0][:, 0]
+        square = state.means[:, 0, _LEVEL] ** 2
+        enough = (state.blocks >= FEWEST_BLOCKS) & (square > 0)
+        return np.where(enough, variance / np.where(enough, square, 1.0), 0.0)
+
+    def _shrunk(self, variance: Array, freedom: Array, size: Array) -> tuple[Array, Array]:
+        """The variance seen, with what a history says weighed as so many further blocks."""
+        if self.known is None or not self.known.known.all() or not self.known.tau2.all():
+            return variance, freedom
+        before = SAFETY * self.known.tau2[..., 0] * size**2
+        total = freedom + _KNOWN_BLOCKS
+        return np.maximum((freedom * variance + _KNOWN_BLOCKS * before) / total, _LEAST_SEEN * variance), total
 
     @property
     def _parts(self) -> tuple[float, float, float]:

@@ -256,10 +256,17 @@ class Metric(SpecModel):
         default="up", description="value, count: which way is worse. `down` for what should not fall, such as orders."
     )
     tolerance: float = Field(
-        default=0.0, ge=0, description="value: a difference up to this, in the metric's own unit, is never harm."
+        default=0.0,
+        ge=0,
+        description="value: a difference up to this, in the metric's own unit, is never harm. count: so many canary "
+        "events per hour are never harm, counted as if it had all the traffic.",
     )
-    suffix: str = Field(
-        default="", max_length=20, description="value, threshold: the unit shown behind numbers.", examples=["MB"]
+    suffix: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="value, threshold: the unit shown behind numbers.",
+        examples=["MB"],
     )
     slo: Slo | None = Field(default=None, description="slo: the objective, its period, burn rates and budget.")
     limits: Limits | None = Field(default=None, description="threshold: the limits, and how many looks may fail.")

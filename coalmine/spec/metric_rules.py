@@ -16,7 +16,7 @@ KEYS_OF_KIND = {
     "ratio": ("events", "total", "template", "margin", "no_harm", "floor", "max"),
     "latency": ("buckets", "template", "unit", "margin", "no_harm", "floor", "objective"),
     "value": ("values", "direction", "margin", "no_harm", "tolerance", "suffix"),
-    "count": ("events", "template", "direction", "margin", "no_harm"),
+    "count": ("events", "template", "direction", "margin", "no_harm", "tolerance"),
     "slo": ("events", "total", "template", "slo"),
     "threshold": ("query", "limits", "suffix"),
 }
@@ -45,6 +45,10 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
         yield from _selector_faults(metric, part, (*path, part))
     if metric.objective is not None and metric.objective.under <= timedelta(0):
         yield Fault((*path, "objective", "under"), "must be longer than zero")
+    if metric.kind == "count" and metric.direction == "down" and metric.tolerance:
+        yield Fault(
+            (*path, "tolerance"), "says how many events are fine: with direction: down fewer are worse; leave it out"
+        )
     if metric.kind == "slo":
         yield from _slo_faults(metric, path)
     if metric.kind == "threshold":

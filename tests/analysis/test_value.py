@@ -15,6 +15,7 @@ from scipy import integrate, stats
 
 from coalmine.analysis import asymptotic
 from coalmine.analysis.channels import Pace
+from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.value import ValueMeans, ValueMetric
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, Evaluation, Finding, MetricCounts
@@ -123,11 +124,10 @@ def test_running_sums_are_what_all_blocks_together_say() -> None:
     difference = canary - baseline
     centred = difference - difference.mean()
     lagged = (centred[1:] * centred[:-1]).sum()
-    variance, _ = asymptotic.long_run(np.array((centred**2).sum()), np.array(lagged), np.array(37.0), np.array(1.0))
-    t = asymptotic.student(
-        asymptotic.widest_score(np.array(37.0), 0.01),
-        asymptotic.long_run(np.array((centred**2).sum()), np.array(lagged), np.array(37.0), np.array(1.0))[1],
+    variance, freedom = asymptotic.long_run(
+        np.array((centred**2).sum()), np.array(lagged), np.array(37.0), np.array(1.0)
     )
+    t = asymptotic.student(asymptotic.widest_score(np.array(37.0), 0.01), freedom)
     reading = metric.read("cpu", state, 0.01, 0.5)
     assert reading.effect == pytest.approx(difference.mean(), rel=1e-5)
     assert reading.interval is not None
@@ -251,8 +251,6 @@ def test_blocks_are_minutes_whatever_the_look() -> None:
 
 
 def test_beside_errors_it_has_a_third_of_their_weight() -> None:
-    from coalmine.analysis.comparison import Comparison
-
     weights = Comparison(judge(errors(), cpu(), Metric(name="memory", kind="value"))).harm_weights
     assert weights["cpu"] == weights["memory"]
     assert weights["cpu"] + weights["memory"] == pytest.approx(weights["errors"] / 2)
@@ -264,7 +262,7 @@ levels = st.floats(0.1, 100.0)
 rows_of = st.lists(st.tuples(levels, levels), min_size=11, max_size=24)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows_of)
 def test_swapping_the_arms_flips_the_sign(rows: list[tuple[float, float]]) -> None:
     there = minutes([([c], [b]) for c, b in rows])[-1].verdicts[0]
@@ -276,7 +274,7 @@ def test_swapping_the_arms_flips_the_sign(rows: list[tuple[float, float]]) -> No
     assert there.interval[0] == pytest.approx(-back.interval[1], rel=1e-3, abs=1e-4 * scale)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows_of, st.integers(-100, 100))
 def test_scaling_units_changes_nothing(rows: list[tuple[float, float]], power: int) -> None:
     plain = minutes([([c], [b]) for c, b in rows])[-1].verdicts[0]
@@ -287,7 +285,7 @@ def test_scaling_units_changes_nothing(rows: list[tuple[float, float]], power: i
     assert scaled.effect == pytest.approx(math.ldexp(plain.effect or 0.0, power), rel=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(rows_of, st.sets(st.integers(0, 10), max_size=5))
 def test_looks_without_data_change_nothing(rows: list[tuple[float, float]], gaps: set[int]) -> None:
     looks: list[list[MetricCounts]] = [[gauges([c], [b])] for c, b in rows]
@@ -304,7 +302,7 @@ wild = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(st.lists(wild, min_size=1, max_size=3), st.lists(wild, min_size=1, max_size=3)),
