@@ -7,7 +7,17 @@ import sys
 
 from benchmarks import figures
 
-ALL = ("cli_help", "look_cost", "look_speed", "history", "envoy_shift", "rollback_latency", "kills", "judge_quick")
+ALL = (
+    "cli_help",
+    "look_cost",
+    "look_speed",
+    "history",
+    "envoy_shift",
+    "rollback_latency",
+    "kills",
+    "judge_quick",
+    "judge_kinds",
+)
 
 
 def main(asked: list[str]) -> int:
