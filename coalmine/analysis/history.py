@@ -17,7 +17,7 @@ from coalmine.analysis.comparison import DIFFERENCE, EVENTS, NORMAL, SAVAGE
 from coalmine.analysis.dispersion import Dispersion
 from coalmine.analysis.grids import Array
 from coalmine.analysis.scores import bucket_scores, tilt_increments
-from coalmine.analysis.value import ValueMetric
+from coalmine.analysis.value import FEWEST_BLOCKS, ValueMetric
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import ChannelHistory, MetricCounts, ServiceHistory
 from coalmine.spec.canary import Metric
@@ -158,6 +158,8 @@ def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
     for window in windows:
         _, means, _ = judge.take(state, window, None, "")
         state = judge.update(state, means, Pace(0.0, 1.0, 0.0, block))
+    if state.blocks[0] < FEWEST_BLOCKS:
+        return {}
     return _summary((DIFFERENCE,), judge.relative_variance(state), np.zeros(1))
 
 

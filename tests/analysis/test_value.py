@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from coalmine.analysis import asymptotic
+from coalmine.analysis import asymptotic, summarise_history
 from coalmine.analysis.channels import Pace
 from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.value import ValueMeans, ValueMetric
@@ -346,3 +346,30 @@ def test_the_state_stays_small_however_long() -> None:
     rows = [[ratio(1, 200, 9, 1800), gauges([1e9 * rng.random()], [1e9 * rng.random()])] for _ in range(200)]
     both, one = fold(judge_, rows)[-1].evidence, fold(alone, [row[:1] for row in rows])[-1].evidence
     assert bare_size(both) - bare_size(one) <= 2560
+
+
+def test_a_history_tells_the_noise_and_lets_a_small_harm_roll_back() -> None:
+    rng = np.random.default_rng(12)
+    past = [[gauges([10 + rng.standard_normal()], [10 + rng.standard_normal()])] for _ in range(120)]
+    history = summarise_history(past, 60.0, [cpu()])
+    # Two arms of variance 1, at a level of 10.
+    assert history.looks == 120
+    assert history.channels["cpu"]["difference"].tau2 == pytest.approx(2 / 100, rel=0.6)
+    rows = [[gauges([13 + rng.standard_normal()], [10 + rng.standard_normal()])] for _ in range(40)]
+    judge_ = judge(cpu(), history=history, look=timedelta(minutes=1))
+    found = fold(judge_, rows)
+    assert found[0].verdicts[0].margin == pytest.approx(1.0, abs=0.3)
+    assert found[-1].finding is Finding.HARM
+    short = summarise_history(past[:70], 5.0, [cpu()])
+    assert short.channels["cpu"] == {}
+
+
+def test_a_noisier_history_makes_it_slower() -> None:
+    rng = np.random.default_rng(13)
+    rows = [[gauges([12 + rng.standard_normal()], [10 + rng.standard_normal()])] for _ in range(15)]
+    found = []
+    for spread in (1.0, 5.0):
+        past = [[gauges([10 + spread * rng.standard_normal()], [10.0])] for _ in range(100)]
+        history = summarise_history(past, 60.0, [cpu()])
+        found.append(fold(judge(cpu(), history=history, look=timedelta(minutes=1)), rows)[-1].verdicts[0])
+    assert found[0].log_e_harm > found[1].log_e_harm
