@@ -8,10 +8,11 @@ nothing. The part of the period's error budget that is used up is a count, not a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import exp, expm1, log, log1p
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import betaln
 
 from coalmine.analysis import grids, mixture
@@ -29,6 +30,10 @@ from coalmine.spec.durations import format_duration
 
 _COLD = Prior(np.zeros(1), np.zeros(1, bool))
 _LEVEL: Array = np.ones(1)
+_LOWEST = -700.0
+"""A share below e^-700 is none."""
+_NEAR_ONE = 1.0 - 2.0**-53
+"""Counts beyond what a double tells apart: all but one bad are not all bad."""
 
 
 @dataclass(frozen=True)
@@ -214,15 +219,31 @@ def share_interval(events: int, total: int, phi: float, alpha: float) -> tuple[f
     x, n = events / phi, total / phi
     bound = float(betaln(1.0 + x, 1.0 + n - x)) + np.log(alpha)
 
-    def beyond(p: float) -> float:
-        return float(bound - (x * np.log(p) if x else 0.0) - ((n - x) * np.log1p(-p) if n > x else 0.0))
+    def rejected(log_bad: float, log_good: float) -> bool:
+        return bool(bound >= (x * log_bad if x else 0.0) + ((n - x) * log_good if n > x else 0.0))
 
-    middle, tiny = x / n, 1e-300
-    near_one = float(np.nextafter(1.0, 0.0))
-    centre = min(max(middle, tiny), near_one)
-    low = 0.0 if events == 0 or beyond(tiny) <= 0 else float(brentq(beyond, tiny, centre, xtol=1e-300, rtol=1e-9))
-    high = 1.0 if events == total or beyond(near_one) <= 0 else float(brentq(beyond, centre, near_one, rtol=1e-9))
+    # Bisected in logarithms: the ends may lie as close to 0 or 1 as they like.
+    low = exp(_edge(lambda at: rejected(at, _log_rest(at)), log(x / n))) if x else 0.0
+    high = (
+        -expm1(_edge(lambda at: rejected(_log_rest(at), at), log1p(-min(x / n, _NEAR_ONE)))) if events < total else 1.0
+    )
     return low, high
+
+
+def _log_rest(log_share: float) -> float:
+    """``ln(1 - share)``, exact for shares near 0 and near 1."""
+    return log(-expm1(log_share)) if log_share > -0.7 else log1p(-exp(log_share))
+
+
+def _edge(rejected: Callable[[float], bool], inside: float) -> float:
+    """The lowest logarithm up to ``inside`` that is not rejected; ``inside`` is not."""
+    outside, inside = min(2.0 * inside, -1.0) - 1.0, min(inside, -1e-300)
+    while not rejected(outside) and outside > _LOWEST:
+        outside *= 2.0
+    for _ in range(80):
+        middle = 0.5 * (outside + inside)
+        outside, inside = (middle, inside) if rejected(middle) else (outside, middle)
+    return inside
 
 
 def _described(burn: BurnRate) -> str:

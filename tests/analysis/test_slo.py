@@ -56,11 +56,22 @@ def test_the_interval_of_a_share_solves_its_equation(events: int, total: int) ->
     mixed = stats.betabinom.logpmf(events, total, 1, 1)
     for end in (low, high):
         if 0.0 < end < 1.0:
+            # The coefficient is the same in both, so its rounding cancels.
             assert stats.binom.logpmf(events, total, end) - mixed == pytest.approx(math.log(0.01), abs=0.02)
     if total <= 100_000:
         exact = stats.binomtest(events, total).proportion_ci(0.99, method="exact")
         assert low <= exact.low + 1e-9
         assert high >= exact.high - 1e-9
+
+
+def test_the_interval_of_a_share_holds_for_counts_of_any_size() -> None:
+    """One of a great many: with u = n p the equation is u - ln u = ln n + ln(1 / alpha), Poisson's limit."""
+    _, high = share_interval(1, 10**15, 1.0, 0.01)
+    u = high * 10**15
+    assert u - math.log(u) == pytest.approx(math.log(10**15) + math.log(100), rel=1e-6)
+    for events, total in ((10**18 - 1, 10**18), (10**17, 10**17), (0, 10**18), (0, 1), (1, 1)):
+        low, high = share_interval(events, total, 1.25, 0.01)
+        assert 0.0 <= low < high <= 1.0 or low == high == 1.0
 
 
 def test_the_interval_covers_at_every_look_together() -> None:
