@@ -227,7 +227,7 @@ def share_interval(events: int, total: int, phi: float, alpha: float) -> tuple[f
     high = (
         -expm1(_edge(lambda at: rejected(_log_rest(at), at), log1p(-min(x / n, _NEAR_ONE)))) if events < total else 1.0
     )
-    return low, high
+    return min(low, high), high
 
 
 def _log_rest(log_share: float) -> float:
