@@ -9,9 +9,9 @@ STATE := $(CURDIR)/.coalmine
 
 # What we start keeps its files in the clone.
 export COALMINE_HOME ?= $(STATE)/local
-ISOLATED = env HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CONFIG_HOME="$(STATE)/home/.config" \
+ISOLATED = env -u PYTHONDONTWRITEBYTECODE HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CONFIG_HOME="$(STATE)/home/.config" \
 	XDG_DATA_HOME="$(STATE)/home/.local/share" XDG_STATE_HOME="$(STATE)/home/.local/state" \
-	XDG_RUNTIME_DIR="$(STATE)/run" TMPDIR="$(STATE)/tmp" PYTHONPYCACHEPREFIX="$(STATE)/pycache" \
+	XDG_RUNTIME_DIR="$(STATE)/run" TMPDIR="$(STATE)/tmp" \
 	PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: help setup demo test faults lint bench docs clean lock state
@@ -46,6 +46,7 @@ bench: state
 # The figures from what was measured last, and the pictures from a release that is run for them.
 docs: state
 	@$(ISOLATED) $(BIN)/python -c 'from benchmarks import figures; print(figures.write())'
+	@$(ISOLATED) $(BIN)/python -c 'from benchmarks.judge import page; page.write()'
 	@$(ISOLATED) $(BIN)/python -m benchmarks.pictures
 
 # The lock names no registry: whatever index pip is set to use is used.

@@ -34,6 +34,7 @@ from temporalio.runtime import (
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
 from activities.hooks import run_hook
@@ -131,7 +132,8 @@ def main_activities(client: Client) -> list[Activity]:
 def side_activities() -> list[Activity]:
     """What may hang without delaying a rollback."""
     channels = {kind: make_notifier(kind) for kind in notifier_kinds()}
-    return [NotificationActivities(channels).notify, run_hook, generate_load]
+    sources = {kind: make_source(kind) for kind in source_kinds()}
+    return [NotificationActivities(channels).notify, run_hook, DiagnosisActivities(sources).diagnose, generate_load]
 
 
 def build_workers(
@@ -194,7 +196,8 @@ async def serve(workers: Sequence[Worker], stop: asyncio.Event) -> None:
         await asyncio.wait([*runs, stopping], return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             log.info("draining")
-        await asyncio.gather(*(worker.shutdown() for worker in workers if worker.is_running))
+        # Also those that have not begun yet: SIGTERM may come first.
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
         await asyncio.gather(*runs)
     finally:
         stopping.cancel()

@@ -26,7 +26,7 @@ from coalmine.records import (
     ServiceHistory,
     Written,
 )
-from coalmine.spec.canary import Ledger
+from coalmine.spec.canary import Ledger, Metric
 
 HISTORY_AGE = timedelta(days=30)
 """Older looks say little about how noisy a service is now."""
@@ -68,7 +68,7 @@ class LedgerActivities:
             since = request.now - HISTORY_AGE
             async with beating():
                 looks = await self._store(request.ledger).promoted_looks(book, since, HISTORY_LOOKS)
-                return await asyncio.to_thread(_summarise, looks, request)
+                return await asyncio.to_thread(history_of_looks, looks, request.metrics)
 
     def _store(self, ledger: Ledger) -> LedgerStore:
         key = ledger.model_dump_json()
@@ -81,8 +81,12 @@ def _book(environment: str, service: str, region: str | None) -> str:
     return "/".join(part for part in (environment, service, region) if part)
 
 
-def _summarise(looks: Sequence[LedgerEntry], request: HistoryRequest) -> ServiceHistory:
-    """Hand the counts of looks that compared two arms to the statistics."""
+def history_of_looks(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) -> ServiceHistory:
+    """The noise that looks of promoted rollouts show of these metrics; looks of the bake are left out.
+
+    Raises:
+        LedgerCorrupt: a look whose counts cannot be read.
+    """
     from coalmine.analysis import summarise_history
 
     read = [_past_look(entry) for entry in looks if entry.data.get("stage", "compare") == "compare"]
@@ -94,7 +98,7 @@ def _summarise(looks: Sequence[LedgerEntry], request: HistoryRequest) -> Service
     return summarise_history(
         [look.counts for look in read],
         fmean(look.seconds for look in read),
-        request.metrics,
+        metrics,
         since=read[0].at,
         until=read[-1].at,
     )

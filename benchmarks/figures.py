@@ -20,7 +20,7 @@ Measured by `make bench` on the machine each line names; drawn from `benchmarks/
 
 def write() -> Path:
     """Write the page anew from what was measured so far."""
-    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_help()]
+    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_backtest(), *_help(), *_plan(), *_mutants()]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
     PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge() + _kinds())
     return PAGE
@@ -96,6 +96,20 @@ def _history() -> list[tuple[str, str, str, str]]:
     return [(what, figure, "promoted, whole", _machine(found))]
 
 
+def _backtest() -> list[tuple[str, str, str, str]]:
+    found = _read("backtest")
+    if found is None:
+        return []
+    what = f"`coalmine backtest`, {found['traces']:,} traces of {found['looks']} looks, errors + latency, one core"
+    figure = (
+        f"{max(found['processor_seconds']):.1f} s of processor time, {min(found['wall_seconds']):.1f} s by the clock "
+        f"(load {found['load_average']:g}); bytes the same twice and in another order of metrics"
+    )
+    if not (found["same_bytes_twice"] and found["same_bytes_in_another_order"]):
+        figure = figure.replace("the same twice and", "NOT the same twice or")
+    return [(what, figure, f"{found['limit_seconds']:g} s", _machine(found))]
+
+
 def _help() -> list[tuple[str, str, str, str]]:
     found = _read("cli_help")
     if found is None:
@@ -105,28 +119,34 @@ def _help() -> list[tuple[str, str, str, str]]:
     return [("`coalmine --help` and every verb's", figure, f"{found['limit_seconds']} s", _machine(found))]
 
 
-def _judge() -> str:
-    found = _read("judge_quick")
+def _plan() -> list[tuple[str, str, str, str]]:
+    found = _read("plan")
     if found is None:
+        return []
+    rows = found["settings"]
+    what = "`coalmine plan`: forecast median within 25 % of the judge's, or one look ([plan.md](plan.md))"
+    return [(what, f"{sum(row['within'] for row in rows)} of {len(rows)} settings", "20", _machine(found))]
+
+
+def _mutants() -> list[tuple[str, str, str, str]]:
+    found = _read("mutants")
+    if found is None:
+        return []
+    explained = found["survived"] - found["unexplained"]
+    figure = f"{found['score']:.1%} of {found['mutants']}"
+    if "score_at_first" in found:
+        figure += f" ({found['score_at_first']:.1%} before tests were added for its survivors)"
+    figure += f"; {explained} of {found['survived']} survivors explained"
+    what = f"wrong changes of the judge's code that its tests notice (seed {found['seed']})"
+    return [(what, figure, f"{found['least_score']:.0%}", _machine(found))]
+
+
+def _judge() -> str:
+    if _read("judge") is None:
         return ""
-    harmful = [cell for cell in found["cells"] if cell.get("ratio") is not None and cell["known"]]
-    lines = [
-        "",
-        "## The judge, quick benchmark",
-        "",
-        f"{_machine(found)}; seed {found['seed']}. Median looks until rollback over the looks the two-sample bound",
-        "needs (200 requests/s, a look each 10 s, alpha 1 %, no margin, with history); 1 is the theoretical limit.",
-        "",
-        "| regression | weight | runs | ratio |",
-        "|---|---:|---:|---:|",
-    ]
-    for cell in harmful:
-        row = (cell["scenario"], f"{cell['weight']:.0%}", str(cell["runs"]), f"{cell['ratio']:.2f}")
-        lines.append("| " + " | ".join(row) + " |")
-    upper = f"{found['pooled_upper_limit']:.2%}"
-    lines += ["", f"False rollbacks of releases without change, noisy regimes pooled: 95 % upper limit {upper}."]
-    lines += ["", "What is behind these and how to read them: [judging.md](judging.md)."]
-    return "\n".join(lines) + "\n"
+    return (
+        "\nHow often the judge is wrong, how soon it sees a fault, and how others do: [benchmark.md](benchmark.md).\n"
+    )
 
 
 def _kinds() -> str:

@@ -69,6 +69,8 @@ def submission(ground: Ground, route: str, store: str, version: str) -> Submissi
         "policy": {"look": "1s"},
         "sources": {"prometheus": {"url": store, "scrape": "200ms", "flush": "0s"}},
         "notify": [],
+        # The store that answers nothing answers no diagnosis either.
+        "diagnose": {"timeout": "1s"},
         "ledger": {"path": str(ground.folder / "ledger")},
     }
     return Submission(spec=CanarySpec.model_validate(spec), by="bench")

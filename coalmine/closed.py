@@ -51,6 +51,7 @@ def status_of_report(report: RolloutReport, execution: WorkflowExecution) -> Rol
         canary_weight=backend_share if report.outcome is Outcome.PROMOTED else 0.0,
         looks=report.looks,
         verdicts=report.verdicts,
+        diagnosis=report.diagnosis,
         canary_requests=report.canary_requests,
         restored=True if report.seconds_to_restore is not None else None,
         started_at=report.started_at,

@@ -8,6 +8,7 @@ from coalmine.commands import can_send
 from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.markdown import cell, table, url_length
 from coalmine.records import (
+    Diagnosis,
     GateStatus,
     LedgerEntry,
     MetricVerdict,
@@ -69,6 +70,7 @@ def status(state: RolloutState) -> RolloutStatus:
         step_requests=state.step_requests,
         history_note=state.history_note,
         restored=state.restored,
+        diagnosis=state.diagnosis,
         refused=state.refused,
         can_send=can_send(state),
         ledger_backlog=len(state.backlog),
@@ -101,6 +103,7 @@ def report(state: RolloutState) -> RolloutReport:
         seconds_to_restore=state.restore_seconds,
         verdicts=state.verdicts,
         checks=state.checks,
+        diagnosis=state.diagnosis,
         decisions=[entry for entry in state.log if entry.kind != "look"],
         ledger_complete=not state.backlog and not state.unwritten,
     )
@@ -143,6 +146,13 @@ def headline(state: RolloutState) -> str:
     paused = ", paused" if state.paused else ""
     phase = "rolling back" if state.phase is Phase.ROLLING_BACK else str(state.phase)
     return f"{where}: {ended if ended and state.phase is Phase.CLOSED else phase} at {state.canary_share():g} %{paused}"
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """A diagnosis in a message to people: the sentence, links, and traces that have one."""
+    links = [f"{link.name}: {link.url}" for link in diagnosis.links]
+    links += [f"trace {found.trace_id}: {found.link}" for found in diagnosis.exemplars if found.link]
+    return "\n".join([diagnosis.sentence, *links])
 
 
 def page(state: RolloutState) -> str:
@@ -193,6 +203,8 @@ def _facts(state: RolloutState) -> list[str]:
         facts.append(f"**gate `{gate.name}` waits** for {wanted.count} of {who} until {_clock(gate.deadline)}")
     if state.reason:
         facts.append(cell(state.reason, _TEXT))
+    if state.diagnosis is not None:
+        facts.append(f"**points to the cause:** {cell(state.diagnosis.sentence, _TEXT)}")
     if state.history_note:
         facts.append(cell(state.history_note, _TEXT))
     return facts

@@ -19,7 +19,11 @@ INCONCLUSIVE = "inconclusive"
 NO_DATA = "no_data"
 GATE = "gate"
 """What a hold is for when a gate was not approved in time."""
+MOST_SUSPECTS = 3
+"""Metrics a diagnosis breaks down at most."""
 HARM_FINDINGS = frozenset({Finding.CRASH, Finding.HARM})
+ASKING_FINDINGS = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
+"""Findings upon which a human is asked, unless one has answered."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,20 @@ def guardrail_failures(verdicts: Sequence[MetricVerdict], finding: Finding | Non
     if not failing and finding in HARM_FINDINGS:
         return ["the guardrails together"]
     return failing
+
+
+def suspects(verdicts: Sequence[MetricVerdict]) -> list[str]:
+    """Metrics worth breaking down, the most suspicious first: those that fail, else the one with most evidence."""
+    ordered = sorted(verdicts, key=lambda verdict: (verdict.verdict != "fail", -verdict.log_e_harm))
+    failing = [verdict.metric for verdict in ordered if verdict.verdict == "fail"]
+    return failing[:MOST_SUSPECTS] or [verdict.metric for verdict in ordered[:1]]
+
+
+def alarm_of(finding: Finding | None) -> Action:
+    """What a finding leads to by itself, whatever clock and people say: roll back, hold, or go on."""
+    if finding in HARM_FINDINGS:
+        return Action.ROLL_BACK
+    return Action.HOLD if finding in ASKING_FINDINGS else Action.CONTINUE
 
 
 def decide(state: RolloutState, now: datetime) -> Decision:
@@ -71,7 +89,7 @@ def decide(state: RolloutState, now: datetime) -> Decision:
 
 def _alarm(state: RolloutState, now: datetime) -> Decision | None:
     policy, finding, why = state.spec.policy, state.finding, state.finding_reason
-    if finding in HARM_FINDINGS and finding is not None:
+    if finding is not None and alarm_of(finding) is Action.ROLL_BACK:
         return Decision(Action.ROLL_BACK, why, Cause.ANALYSIS, finding)
     if finding in (Finding.SAMPLE_RATIO, Finding.HARM_UNSURE) and finding not in state.acknowledged:
         return Decision(Action.HOLD, why, Cause.ANALYSIS, finding)
@@ -113,23 +131,30 @@ def evidence_unmet(state: RolloutState, now: datetime) -> list[str]:
 def _data_unmet(state: RolloutState) -> list[str]:
     if state.finding is None:
         return ["no look yet"] if not state.advise or state.looks == 0 else []
-    failing = [
-        verdict.metric for verdict in state.verdicts if verdict.role == "guardrail" and verdict.verdict == "fail"
-    ]
+    last = state.is_last_step and not state.stage_is_bake
+    return doubts(state.finding, state.finding_reason, state.verdicts, proof=last)
+
+
+def doubts(finding: Finding, reason: str, verdicts: Sequence[MetricVerdict], *, proof: bool) -> list[str]:
+    """What in the evidence stands in the way of the next step, in words; empty = nothing.
+
+    Args:
+        finding, reason, verdicts: of the latest look.
+        proof: whether no harm must be shown, as promotion asks.
+    """
+    failing = [verdict.metric for verdict in verdicts if verdict.role == "guardrail" and verdict.verdict == "fail"]
     unmet = [f"guardrail '{name}' fails" for name in failing]
-    silent = [
-        verdict.metric for verdict in state.verdicts if verdict.role == "guardrail" and verdict.verdict == "no_data"
-    ]
+    silent = [verdict.metric for verdict in verdicts if verdict.role == "guardrail" and verdict.verdict == "no_data"]
     unmet += [f"'{name}' has no data" for name in silent]
-    if not silent and state.finding is Finding.NO_DATA:
-        unmet.append(state.finding_reason)
-    if state.finding is Finding.SAMPLE_RATIO:
+    if not silent and finding is Finding.NO_DATA:
+        unmet.append(reason)
+    if finding is Finding.SAMPLE_RATIO:
         unmet.append("the sample ratio is off")
-    unmet += [leaning for verdict in state.verdicts if (leaning := _leaning(verdict)) and verdict.metric not in failing]
-    if state.is_last_step and not state.stage_is_bake and state.finding is not Finding.NO_HARM and not failing:
+    unmet += [leaning for verdict in verdicts if (leaning := _leaning(verdict)) and verdict.metric not in failing]
+    if proof and finding is not Finding.NO_HARM and not failing:
         unproven = [
             verdict.metric
-            for verdict in state.verdicts
+            for verdict in verdicts
             if verdict.role == "guardrail" and verdict.verdict != "no_data" and not verdict.no_harm
         ]
         unmet.append(f"no harm is not shown yet for {', '.join(unproven) or 'all guardrails'}")

@@ -6,11 +6,14 @@ Pure: what may be said in which phase is in ``coalmine.commands``, what follows 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any, Literal
 
 from coalmine.records import (
     Action,
     Cause,
     Check,
+    Diagnosis,
     Evidence,
     Finding,
     Judge,
@@ -27,6 +30,7 @@ from coalmine.records import (
     Submission,
     Verb,
     Weights,
+    Window,
 )
 from coalmine.spec.canary import ApprovalGate, CanarySpec, Step
 
@@ -42,8 +46,10 @@ EXIT = {
 KEPT_DECISIONS = 60
 """Entries the query ``decisions`` still shows; older ones are in the ledger."""
 KEPT_REFUSALS = 20
+LOOK_DETAILS = frozenset({"counts", "effects"})
+"""What a look's entry holds for the ledger alone."""
 KEPT_COUNTS = 200
-"""Newest entries of the backlog whose looks keep their counts."""
+"""Newest entries of the backlog whose looks keep their details."""
 KEPT_BACKLOG = 1_500
 """Entries the backlog holds at most: a state over 2 MB cannot be carried, and the server would end the workflow."""
 
@@ -85,6 +91,18 @@ class GateState(Record):
     approvals: list[Approval] = []
     waiting_since: datetime | None = None
     deadline: datetime | None = None
+
+
+class PendingDiagnosis(Record):
+    """A rollback or a hold whose cause is yet to be looked for."""
+
+    decision: Literal["roll_back", "hold"]
+    reason: str
+    at: datetime
+    window: Window
+    metrics: list[str] = []
+    """Names of those to break down, the most suspicious first."""
+    compare: bool = True
 
 
 class RolloutState(Record):
@@ -149,6 +167,10 @@ class RolloutState(Record):
     finding_reason: str = ""
     no_data_since: datetime | None = None
     told_no_data: bool = False
+
+    to_diagnose: PendingDiagnosis | None = None
+    diagnosis: Diagnosis | None = None
+    """What points to the cause of the last rollback or hold."""
 
     paused: bool = False
     paused_at: datetime | None = None
@@ -253,11 +275,11 @@ class RolloutState(Record):
         return next((gate for gate in self.gates if gate.step == index), None)
 
     def put_by(self, entry: LedgerEntry) -> None:
-        """Keep an entry for the ledger. In a long outage old looks lose their counts first, then go."""
+        """Keep an entry for the ledger. In a long outage old looks lose their details first, then go."""
         self.backlog.append(entry)
         old = len(self.backlog) - KEPT_COUNTS - 1
-        if old >= 0 and "counts" in self.backlog[old].data:
-            rest = {key: value for key, value in self.backlog[old].data.items() if key != "counts"}
+        if old >= 0 and not LOOK_DETAILS.isdisjoint(self.backlog[old].data):
+            rest = {key: value for key, value in self.backlog[old].data.items() if key not in LOOK_DETAILS}
             self.backlog[old] = self.backlog[old].model_copy(update={"data": rest})
         if len(self.backlog) > KEPT_BACKLOG:
             looks = (index for index, kept in enumerate(self.backlog) if kept.kind == "look")
@@ -324,6 +346,21 @@ class RolloutState(Record):
             return self.window_ends
         gate = self.waiting_gate()
         return gate.deadline if gate else None
+
+
+def effect_record(verdict: MetricVerdict) -> dict[str, Any]:
+    """One metric at one look as the ledger keeps it: a page draws thousands of them, so five digits must do."""
+    low, high = verdict.interval or (None, None)
+    numbers = {
+        "effect": verdict.effect,
+        "low": low,
+        "high": high,
+        "margin": verdict.margin,
+        "baseline": verdict.baseline,
+        "canary": verdict.canary,
+    }
+    kept = {name: float(f"{value:.5g}") for name, value in numbers.items() if value is not None and isfinite(value)}
+    return {"metric": verdict.metric, "verdict": verdict.verdict, **kept}
 
 
 def gate_name(spec: CanarySpec, index: int) -> str:

@@ -70,3 +70,16 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
         if given and said and given != said:
             raise InputError(f"{text!r} says {said}, but {option} says {given}: leave one out")
     return RolloutName(name.service, name.environment or environment, name.region or region, name.version, name.number)
+
+
+def split_rollout_id(text: str) -> tuple[str, str] | None:
+    """The ledger's book of a rollout id, and the id; None when the text is none.
+
+    Its last part is a number, or the run's id where the rollout ended before it got one.
+    """
+    parts = text.strip().strip("/").split("/")
+    if len(parts) not in (4, 5) or not re.fullmatch(r"[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27}", parts[-1]):
+        return None
+    if parts[0] == "canary" or not all(re.fullmatch(IDENTIFIER, part) for part in parts[:-2]):
+        return None
+    return "/".join(parts[:-2]), "/".join(parts)

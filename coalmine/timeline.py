@@ -270,6 +270,8 @@ def _result_text(result: Any) -> str:
         return ""
     if "finding" in result:
         return f"{result['finding']}; {result.get('reason', '')}"
+    if "sentence" in result:
+        return str(result["sentence"])
     if "weights" in result:
         shares = ", ".join(f"{name} {float(weight):g} %" for name, weight in sorted(result["weights"].items()))
         return f"{shares} (generation {result.get('generation', '?')})"

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from coalmine import console
 from coalmine.commands import can_send
 from coalmine.markdown import url_length
-from coalmine.records import Action, CanaryInput, Cause, LedgerEntry, MetricVerdict, Outcome, Phase, Refusal
+from coalmine.records import (
+    Action,
+    CanaryInput,
+    Cause,
+    Diagnosis,
+    LedgerEntry,
+    Link,
+    MetricVerdict,
+    Outcome,
+    Phase,
+    Refusal,
+)
 from coalmine.rollout import RolloutState
 from tests.test_commands import NOW, make_state, states
 from tests.workflows.world import make_spec, make_submission
@@ -100,3 +111,12 @@ def test_a_state_survives_json() -> None:
     carried = CanaryInput(service="a", environment="b", carried=state.model_dump(mode="json")).model_dump_json()
     read: dict[str, Any] | None = CanaryInput.model_validate_json(carried).carried
     assert RolloutState.model_validate(read) == state
+
+
+def test_the_page_and_the_status_say_what_points_to_the_cause() -> None:
+    found = Diagnosis(sentence="errors: route pay | carries it all", links=[Link(name="logs", url="https://x/")])
+    state = make_state(diagnosis=found)
+    assert "**points to the cause:** errors: route pay / carries it all" in console.page(state)
+    assert console.status(state).diagnosis == found
+    assert console.report(state).diagnosis == found
+    assert console.diagnosis_text(found) == "errors: route pay | carries it all\nlogs: https://x/"

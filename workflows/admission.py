@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from coalmine.rollout import RolloutState
     from coalmine.spec import recheck
+    from coalmine.spec.digest import spec_digest, spec_record
     from coalmine.spec.plan import plan
 
 from workflows.calls import FLEET, HISTORY, HOOK, ROUTE_READ, call
@@ -97,6 +98,9 @@ class Admission:
             advise=state.advise,
             snapshot=route.weights,
             checks=[check.model_dump(mode="json") for check in state.checks],
+            spec_hash=spec_digest(state.spec),
+            planned_looks=state.planned_looks,
+            details={"spec": spec_record(state.spec)},
         )
         return None
 

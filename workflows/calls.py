@@ -55,6 +55,11 @@ def collecting(look: timedelta) -> Budget:
     return Budget(bound, total=bound, heartbeat=BEAT, longest_pause=timedelta(seconds=1))
 
 
+def diagnosing(timeout: timedelta) -> Budget:
+    """A diagnosis may be tried again where a worker died, but takes no longer than half as much again."""
+    return Budget(timeout, total=timeout * 1.5, heartbeat=min(timedelta(seconds=10), timeout), attempts=2)
+
+
 async def call(signature: ActivitySignature[In, Out], request: In, budget: Budget, summary: str) -> Out:
     """Run one activity.
 

@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.admission import Admission
 from workflows.calls import FLEET_AFTER, call
+from workflows.diagnosis import Diagnosing
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.looks import Looks
@@ -87,6 +88,7 @@ class Canary(Reception):
         self._traffic = Traffic(state, self._journal, self._is_ordered)
         self._looks = Looks(state, self._journal, self._is_ordered)
         self._turn = Turns(state, self._journal)
+        self._diagnosing = Diagnosing(state, self._journal)
         self._admission = Admission(state, self._journal, self._traffic, self._is_ordered)
 
     @property
@@ -116,10 +118,12 @@ class Canary(Reception):
                 reason = "no release was submitted within a minute: start it with coalmine start, or pass 'submission'"
                 raise ApplicationError(reason, type="InvalidInput", non_retryable=True) from None
         self._diary.start()
+        self._diagnosing.start()
         self._diary.show()
         while not self._done:
             await self._proceed()
         await workflow.wait_condition(workflow.all_handlers_finished)
+        self._diagnosing.stop()
         await self._diary.stop()
         if self._cancellation is not None:
             raise self._cancellation
@@ -164,6 +168,7 @@ class Canary(Reception):
             return
         if workflow.info().is_continue_as_new_suggested():
             await workflow.wait_condition(workflow.all_handlers_finished)
+            self._diagnosing.stop()
             await self._diary.stop()
             spec = state.spec
             workflow.continue_as_new(
@@ -345,6 +350,7 @@ class Canary(Reception):
             except ActivityError as error:
                 self._diary.note("hook", f"rolled_back: {failure_reason(error)}", hook="rolled_back")
                 self._diary.tell("Hook rolled_back failed", f"{state.rollout_id}: {failure_reason(error)}", "warning")
+        await self._diagnosing.finish()
         self._turn.end(state.ending, state.reason)
 
     async def _ban(self) -> None:
@@ -374,6 +380,7 @@ class Canary(Reception):
         """Hand the rest of the record over, and be done."""
         if not self._rollout.rollout_id:
             self._admission.name_by_run()
+        await self._diagnosing.finish()
         complete = await self._diary.flush()
         lacking = len(self._rollout.backlog) + self._rollout.unwritten
         if lacking:

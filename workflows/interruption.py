@@ -26,12 +26,18 @@ async def unless(interrupted: Callable[[], bool], work: Coroutine[Any, Any, T]) 
     try:
         await workflow.wait_condition(lambda: task.done() or interrupted())
     except asyncio.CancelledError:
-        task.cancel()
+        drop(task)
         raise
     if task.done():
         return task.result()
-    task.cancel()
+    drop(task)
     raise Interrupted
+
+
+def drop(task: asyncio.Future[Any]) -> None:
+    """Cancel work whose end nobody waits for: how it ends is of no interest, and no error in the worker's log."""
+    task.cancel()
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def failure_type(error: ActivityError) -> str:

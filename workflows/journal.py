@@ -62,14 +62,17 @@ class Journal:
             task.cancel()
         self._tasks = []
 
-    def note(self, kind: str, reason: str = "", by: str = "", **data: Any) -> None:
-        """Record a decision or an event; it goes to the ledger at once."""
-        self._append(self._entry(kind, reason, by, data), shown=None)
+    def note(
+        self, kind: str, reason: str = "", by: str = "", *, details: dict[str, Any] | None = None, **data: Any
+    ) -> None:
+        """Record a decision or an event; it goes to the ledger at once. ``details`` are for the ledger only."""
+        entry = self._entry(kind, reason, by, {**data, **(details or {})})
+        self._append(entry, shown=entry.model_copy(update={"data": data}))
         self._state.urgent = True
 
-    def note_look(self, reason: str, numbers: dict[str, Any], counts: list[dict[str, Any]], urgent: bool) -> None:
-        """Record a look with the very counts that were judged; the page and ``decisions`` show it without them."""
-        entry = self._entry("look", reason, "", {**numbers, "counts": counts})
+    def note_look(self, reason: str, numbers: dict[str, Any], details: dict[str, Any], urgent: bool) -> None:
+        """Record a look; its details (the very counts that were judged, each metric's effect) go to the ledger only."""
+        entry = self._entry("look", reason, "", {**numbers, **details})
         self._append(entry, shown=entry.model_copy(update={"data": numbers}))
         self._state.urgent = self._state.urgent or urgent
 

@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
         MetricCounts,
         Window,
     )
-    from coalmine.rollout import RolloutState
+    from coalmine.rollout import RolloutState, effect_record
     from coalmine.spec.canary import Metric
 
 from workflows.calls import JUDGE, call, collecting
@@ -205,7 +205,8 @@ class Looks:
         if decision.action is not Action.CONTINUE:
             numbers["verdicts"] = [verdict.model_dump(mode="json", exclude_defaults=True) for verdict in state.verdicts]
         plain = [metric.model_dump(mode="json", exclude_defaults=True) for metric in counts]
-        self._journal.note_look(decision.reason, numbers, plain, urgent=decision.action is not Action.CONTINUE)
+        details = {"counts": plain, "effects": [effect_record(verdict) for verdict in state.verdicts]}
+        self._journal.note_look(decision.reason, numbers, details, urgent=decision.action is not Action.CONTINUE)
 
 
 def _began(windows: dict[tuple[datetime, datetime], list[Metric]], counts: list[MetricCounts]) -> datetime | None:

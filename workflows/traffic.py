@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.durations import format_duration
 
 from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, call
-from workflows.interruption import failure_reason, failure_type, unless
+from workflows.interruption import drop, failure_reason, failure_type, unless
 from workflows.journal import Journal
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Traffic:
                 except TimeoutError:
                     self._tell_of_slow_restore()
         except asyncio.CancelledError:
-            task.cancel()
+            drop(task)
             raise
         return task.result()
 

@@ -12,8 +12,10 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.decisions import GATE, evidence_unmet, guardrail_failures
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
     from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
+    from coalmine.spec.digest import spec_digest
     from coalmine.spec.durations import format_duration
 
+from workflows.diagnosis import note_what_to_diagnose
 from workflows.journal import Journal
 
 
@@ -59,6 +61,7 @@ class Turns:
         state = self._state
         if state.phase in (Phase.ROLLING_BACK, Phase.CLOSED):
             return
+        note_what_to_diagnose(state, "roll_back", reason)
         state.order, state.held, state.paused = None, None, False
         state.ending, state.cause, state.reason = ending, cause, reason
         state.outcome = None
@@ -87,15 +90,28 @@ class Turns:
             weights=state.weights,
             looks=state.looks,
             canary_requests=state.canary_requests,
+            details={
+                "version": state.spec.arms.canary.version,
+                "baseline": state.spec.arms.baseline.version,
+                "by": state.submission.by,
+                "spec_hash": spec_digest(state.spec),
+                "checks": [check.model_dump(mode="json") for check in state.checks],
+                "seconds_to_restore": state.restore_seconds,
+                "verdicts": [verdict.model_dump(mode="json", exclude_defaults=True) for verdict in state.verdicts],
+            },
         )
         severity = "info" if state.outcome in (Outcome.PROMOTED, None) else "warning"
+        told = reason
+        if state.diagnosis is not None and state.ending is not None and state.diagnosis.decision == "roll_back":
+            told = f"{reason}\n{console.diagnosis_text(state.diagnosis)}"
         self._journal.tell(
-            f"{console.headline(state)}", reason, "info" if severity == "info" else "warning", key="closed"
+            f"{console.headline(state)}", told, "info" if severity == "info" else "warning", key="closed"
         )
         self._journal.show()
 
     def hold(self, finding: str, reason: str) -> None:
         state, now = self._state, workflow.now()
+        note_what_to_diagnose(state, "hold", reason)
         if state.advise:
             state.advice = Action.HOLD
             self.end(None, f"advice: hold; {reason}")

@@ -42,3 +42,35 @@ class LedgerStore(Protocol):
             LedgerError, LedgerCorrupt: as ``read``.
         """
         ...
+
+    async def books(self) -> list[str]:
+        """Every book that holds a rollout, sorted.
+
+        Raises:
+            LedgerError: the ledger cannot be read now.
+        """
+        ...
+
+    async def rollout(self, book: str, rollout_id: str) -> list[LedgerEntry]:
+        """The entries of one rollout in order of sequence, without reading other rollouts; empty when there are none.
+
+        Raises:
+            LedgerError, LedgerCorrupt: as ``read``.
+        """
+        ...
+
+    async def latest(self, book: str) -> str | None:
+        """The id of the rollout whose last entry is the newest of the book.
+
+        Raises:
+            LedgerError, LedgerCorrupt: as ``read``.
+        """
+        ...
+
+    async def events(self, environment: str, since: datetime) -> list[LedgerEntry]:
+        """All entries but looks, of every book of an environment, at or after ``since``, in order of time.
+
+        Raises:
+            LedgerError, LedgerCorrupt: as ``read``.
+        """
+        ...

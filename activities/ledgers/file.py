@@ -35,6 +35,8 @@ KEPT_INDEXES = 64
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
 LONGEST_NAME = 120
+_LOOK = b'{"kind":"look",'
+"""How the line of a look begins as we write it."""
 _NUMBER = re.compile(r"[0-9A-Za-z-]+")
 
 
@@ -70,6 +72,22 @@ class FileLedger:
     async def promoted_looks(self, book: str, since: datetime, limit: int) -> list[LedgerEntry]:
         """See ``LedgerStore``."""
         return await asyncio.to_thread(self._promoted_looks, book, since, limit)
+
+    async def books(self) -> list[str]:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(self._books)
+
+    async def rollout(self, book: str, rollout_id: str) -> list[LedgerEntry]:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(self._rollout, book, rollout_id)
+
+    async def latest(self, book: str) -> str | None:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(self._latest, book)
+
+    async def events(self, environment: str, since: datetime) -> list[LedgerEntry]:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(self._events, environment, since)
 
     def file_of(self, book: str, rollout_id: str) -> Path:
         """The file of one rollout.
@@ -170,6 +188,40 @@ class FileLedger:
                 break
         return sorted(looks, key=lambda entry: (entry.at, entry.rollout_id, entry.sequence))
 
+    def _books(self) -> list[str]:
+        try:
+            return sorted({str(path.parent.relative_to(self._root)) for path in self._root.glob("*/**/*.jsonl")})
+        except OSError as error:
+            raise LedgerError(f"ledger {self._root} cannot be read: {error.strerror or error}") from error
+
+    def _rollout(self, book: str, rollout_id: str) -> list[LedgerEntry]:
+        path = self.file_of(book, rollout_id)
+        if not path.exists():
+            return []
+        found = [entry for _, entry in _entries(path) if entry.rollout_id == rollout_id]
+        return sorted(found, key=lambda entry: entry.sequence)
+
+    def _latest(self, book: str) -> str | None:
+        last = [max((e for _, e in _entries(path)), key=lambda e: e.at, default=None) for path in self._newest(book)]
+        return max((entry for entry in last if entry), key=lambda entry: entry.at).rollout_id if any(last) else None
+
+    def _newest(self, book: str) -> list[Path]:
+        """The file that ends last; with those whose end tells no time."""
+        ends = {path: _newest(path) for path in self._files(book)}
+        known = max((end for end in ends.values() if end != float("inf")), default=None)
+        return [path for path, end in ends.items() if end in (known, float("inf"))]
+
+    def _events(self, environment: str, since: datetime) -> list[LedgerEntry]:
+        found: list[LedgerEntry] = []
+        for book in self._books():
+            if book.partition("/")[0] != environment:
+                continue
+            for path in self._files(book):
+                if _newest(path) >= since.timestamp():
+                    entries = (entry for _, entry in _entries(path, looks=False))
+                    found += [entry for entry in entries if entry.at >= since and entry.kind != "look"]
+        return sorted(found, key=lambda entry: (entry.at, entry.rollout_id, entry.sequence))
+
     def _files(self, book: str) -> list[Path]:
         folder = self._folder(book)
         try:
@@ -249,14 +301,15 @@ def _key(line: bytes) -> tuple[str, int] | None:
         return None
 
 
-def _entries(path: Path) -> Iterator[tuple[int, LedgerEntry]]:
-    """Every entry with its line number, from 1."""
+def _entries(path: Path, *, looks: bool = True) -> Iterator[tuple[int, LedgerEntry]]:
+    """Every entry with its line number, from 1; without looks where they are not wanted, most of them unread."""
     try:
         whole, torn = _split(path.read_bytes())
     except OSError as error:
         raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(whole, 1):
-        yield number, _parse(line, path, number)
+        if looks or not line.startswith(_LOOK):
+            yield number, _parse(line, path, number)
     if torn and _key(torn) is not None:
         yield len(whole) + 1, _parse(torn, path, len(whole) + 1)
 

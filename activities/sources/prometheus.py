@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from activities.sources.prometheus_arms import ArmTally, tally_arm
+from activities.sources.prometheus_breakdown import break_metric_down
 from activities.sources.prometheus_burn import burn_counts
 from activities.sources.prometheus_check import check_metric
 from activities.sources.prometheus_groups import COUNT, NoCounts, Tally
@@ -19,7 +20,15 @@ from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_query import ask_threshold
 from activities.sources.prometheus_values import ArmValues, read_values
 from coalmine.errors import QueryRejected
-from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
+from coalmine.records import (
+    ArmCounts,
+    BreakdownRequest,
+    Check,
+    CollectRequest,
+    MetricBreakdown,
+    MetricCounts,
+    Window,
+)
 from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
 
 T = TypeVar("T")
@@ -62,6 +71,14 @@ class PrometheusSource:
         except QueryRejected as error:
             return [Check(ok=False, name=f"source {metric.source}", reason=str(error))]
         return await check_metric(http, metric, arms)
+
+    async def break_down(self, source: Source, metric: Metric, request: BreakdownRequest) -> MetricBreakdown:
+        """The metric by labels, from the same raw samples a look counts; see ``prometheus_breakdown``.
+
+        Raises:
+            SourceUnreachable, QueryRejected: as ``collect``.
+        """
+        return await break_metric_down(self.client(metric.source, source), metric, request)
 
     def client(self, name: str, source: Source) -> PrometheusHttp:
         """The connection for a source as it is configured now.

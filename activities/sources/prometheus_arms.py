@@ -68,6 +68,27 @@ def part_selectors(metric: Metric, part: Part, arm: Arm) -> tuple[tuple[Selector
     return with_count, query.unit
 
 
+@dataclass(frozen=True)
+class ArmRead:
+    """One arm's series in and around one window (milliseconds), grouped by part and fit to be counted."""
+
+    groups: Mapping[Part, Sequence[Group]]
+    window: tuple[int, int]
+    before: Mapping[Labels, Sequence[Sample]]
+    targets: Targets
+    unit: str
+    queries: list[str]
+
+    def count(self, part: Part, groups: Sequence[Group] | None = None) -> Tally:
+        """What a part counted, or some groups of it; a long window is best counted in the store's own threads.
+
+        Raises:
+            NoCounts: a sample is no count, or there is nothing to count from.
+        """
+        family = [group for found in self.groups.values() for group in found]
+        return tally(self.groups[part] if groups is None else groups, self.window, self.before, self.targets, family)
+
+
 async def tally_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, window: Window) -> ArmTally:
     """Count one arm in one window.
 
@@ -75,6 +96,17 @@ async def tally_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, w
         NoCounts: the store has no exact counts for it; the message is the reason.
         SourceUnreachable: the store did not answer in time.
         QueryRejected: the query cannot be used.
+    """
+    read = await read_arm(http, metric, arm, name, window)
+    tallies = {part: await http.run(read.count, part) for part in read.groups}
+    return ArmTally(tallies, read.unit, read.queries)
+
+
+async def read_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, window: Window) -> ArmRead:
+    """Read what one arm's counts of one window are made of.
+
+    Raises:
+        As ``tally_arm``.
     """
     scrape = milliseconds_in(http.source.scrape)
     start, end = milliseconds(window.start), milliseconds(window.end)
@@ -120,9 +152,8 @@ async def tally_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, w
         )
         refuse_partial([*old.warnings, *targets.warnings])
         before.update(old.series)
-    tallies = {part: await http.run(tally, groups[part], (start, end), before, targets, everything) for part in parts}
     queries = [f"{selector}[{until - since}ms] @ {until / 1000:.3f}" for part in parts for selector in asked[part][0]]
-    return ArmTally(tallies, asked[leading][1], queries)
+    return ArmRead(groups, (start, end), before, targets, asked[leading][1], queries)
 
 
 def refuse_partial(warnings: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import base64
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -96,6 +96,7 @@ class PrometheusHttp:
         retry = Retry(
             total=1, connect=1, read=False, redirect=None, status=0, backoff_factor=0.1, raise_on_status=False
         )
+        self._session = session
         self._connect = PrometheusConnect(
             url=source.url.rstrip("/"),
             headers=headers,
@@ -121,6 +122,21 @@ class PrometheusHttp:
         """Do work on answers in one of this store's threads: a catch-up may bring a million samples."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
+    async def exemplars(self, text: str, start: int, end: int) -> Sequence[Any]:
+        """Exemplars of the series a selector names, from ``start`` to ``end`` (milliseconds), as the store lists them.
+
+        Raises:
+            SourceUnreachable: no answer in time, or a 5xx.
+            QueryRejected: the store refused, or does not keep exemplars.
+        """
+        params = {"query": text, "start": f"{start / 1000:.3f}", "end": f"{end / 1000:.3f}"}
+        call = partial(self._list, "/api/v1/query_exemplars", params)
+        try:
+            answer = await asyncio.wait_for(self.run(self._asked, text, call), self.timeout + CONNECT_TIMEOUT + 0.5)
+        except TimeoutError:
+            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+        return answer.result
+
     def close(self) -> None:
         """Close connections and threads; a query that is under way ends by its own time-out."""
         self._connect.close()
@@ -130,10 +146,26 @@ class PrometheusHttp:
         params = {"timeout": f"{max(1, round(self.timeout * 1000))}ms"}
         if at is not None:
             params["time"] = f"{at // 1000}.{at % 1000:03d}"
+        return self._asked(text, partial(self._connect.custom_query, text, params=params))
+
+    def _list(self, path: str, params: Mapping[str, str]) -> Sequence[Any]:
+        response = self._session.get(
+            self.source.url.rstrip("/") + path,
+            params=params,
+            headers=self._connect.headers,
+            auth=self._connect.auth,
+            timeout=(CONNECT_TIMEOUT, self.timeout),
+        )
+        if response.status_code != 200:
+            raise PrometheusApiClientException(f"HTTP Status Code {response.status_code}")
+        listed: Sequence[Any] = response.json()["data"]
+        return listed
+
+    def _asked(self, text: str, call: Callable[[], Any]) -> Answer:
         self._seen.response = None
         sent = time.time()
         try:
-            result = self._connect.custom_query(text, params=params)
+            result = call()
         except PrometheusApiClientException:
             raise self._refused(text, self._seen.response) from None
         except requests.exceptions.SSLError as error:

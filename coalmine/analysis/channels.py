@@ -243,7 +243,7 @@ def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Ar
 
     Below the first rung it is interpolated between pure counting and that rung, in 1/phi, in which the log-likelihood
     is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
-    it makes up for dispersions that are estimated too small (``benchmarks.judge_quick``).
+    it makes up for dispersions that are estimated too small (``benchmarks.judge``).
     """
     rung = mixture.rung_of(phi)
     evidence = mixture.log_evidence(capital, log_prior, rung, unspent)

@@ -13,7 +13,7 @@ from coalmine.analysis import grids
 from coalmine.analysis.channels import Counts
 from coalmine.analysis.grids import Array
 from coalmine.analysis.increments import one_sample
-from coalmine.analysis.mixture import log_sum
+from coalmine.analysis.mixture import log_add, log_sum
 from coalmine.analysis.trees import Capital
 
 
@@ -40,12 +40,12 @@ class Crash:
     def fold(self, counts: Counts, likelihood: Array | None, log_weight: float) -> Crash:
         """Fold one look in; ``likelihood`` [..., 23] is the curve at ``ratios``, None while there is no baseline."""
         odds = grids.CRASH_LEVELS / (1.0 - grids.CRASH_LEVELS)
-        level = np.logaddexp(self.level, log_weight) + one_sample(
+        level = log_add(self.level, log_weight) + one_sample(
             counts.canary_events, counts.canary, grids.CRASH_SHARE, odds
         )
         if likelihood is None:
             return Crash(level, self.relative)
-        relative = np.logaddexp(self.relative, log_weight) + likelihood[..., :-1] - likelihood[..., -1:]
+        relative = log_add(self.relative, log_weight) + likelihood[..., :-1] - likelihood[..., -1:]
         return Crash(level, relative)
 
     def log_evidence(self, unspent: float, *, alone: bool = False) -> Array:

@@ -14,9 +14,10 @@ import numpy as np
 from scipy.special import betaln
 
 from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.analysis.sentences import number, percent
 from coalmine.analysis.state import decode, encode
-from coalmine.analysis.trees import Count
+from coalmine.analysis.trees import Count, choose, take
 
 ALPHA = 0.001
 TOLERANCE = 0.1
@@ -27,62 +28,94 @@ _COLD = Prior(np.zeros(1), np.zeros(1, bool))
 
 @dataclass(frozen=True)
 class SampleRatio:
-    """State of the test, arrays [1]: ``share`` is the weight under test, ``tests`` how many there were."""
+    """State of the test for a batch of runs, arrays [S]: ``share`` under test, ``tests`` how many there were."""
 
-    share: float
-    tests: int
+    share: Array
+    tests: Integers
     canary: Count
     baseline: Count
     noise: Dispersion
 
     @staticmethod
-    def start(share: float = 0.0, tests: int = 0) -> SampleRatio:
-        """Nothing seen at this share."""
-        return SampleRatio(share, tests, np.zeros(1), np.zeros(1), Dispersion.start((1,)))
+    def start(size: int = 1) -> SampleRatio:
+        """Nothing seen, for ``size`` runs."""
+        none = np.zeros(size)
+        return SampleRatio(none, np.zeros(size, np.int64), none, none, Dispersion.start((size,)))
 
-    def add(self, canary: int, baseline: int, share: float, block: int) -> SampleRatio:
-        """Fold one window in, taken wholly at ``share`` (0-1, exclusive)."""
-        state = self if share == self.share else SampleRatio.start(share, self.tests + 1)
-        total = float(canary + baseline)
-        t = np.array([canary - share * total])
-        v = np.array([total * share * (1.0 - share)])
-        noise = state.noise.add(t, v, v, block, np.ones(1, bool))
-        noise = noise.remember(noise.phi(_COLD, np.ones(1), np.ones(1)), np.ones(1, bool))
-        return replace(state, canary=state.canary + canary, baseline=state.baseline + baseline, noise=noise)
+    def add(
+        self, canary: Numeric, baseline: Numeric, share: Numeric, block: int, present: Mask | None = None
+    ) -> SampleRatio:
+        """Fold one window in.
+
+        Args:
+            canary, baseline: requests, [S].
+            share: the canary's, 0-1, exclusive; the windows lie wholly at it, [S].
+            block: looks per minute.
+            present: which runs have this window; all when None.
+        """
+        present = np.ones(self.share.shape, bool) if present is None else present
+        state = choose(present & (share != self.share), self._anew(share), self)
+        total = np.where(present, canary + baseline, 0.0)
+        t = np.where(present, canary - share * total, 0.0)
+        v = np.where(present, total * share * (1.0 - share), 0.0)
+        noise = state.noise.add(t, v, v, block, present)
+        noise = noise.remember(noise.phi(_COLD, np.ones(1), np.ones(1)), present)
+        return replace(
+            state,
+            share=np.where(present, share, self.share),
+            tests=self.tests + (present & (share != self.share)),
+            canary=state.canary + np.where(present, canary, 0.0),
+            baseline=state.baseline + np.where(present, baseline, 0.0),
+            noise=noise,
+        )
+
+    def take(self, runs: Mask) -> SampleRatio:
+        """Some of the runs."""
+        return replace(take(self, runs), share=self.share[runs], tests=self.tests[runs])
+
+    def _anew(self, share: Numeric) -> SampleRatio:
+        return replace(SampleRatio.start(self.share.size), share=np.broadcast_to(share, self.share.shape))
 
     def written(self, look: int) -> dict[str, Any]:
-        """The state as JSON."""
-        return encode(self, look) | {"share": self.share, "tests": self.tests}
+        """The state of one run as JSON."""
+        return encode(self, look) | {"share": float(self.share[0]), "tests": int(self.tests[0])}
 
     @staticmethod
     def read(written: dict[str, Any] | None) -> SampleRatio:
         """What ``written`` wrote; a fresh state for None."""
+        fresh = SampleRatio.start()
         if not written:
-            return SampleRatio.start()
-        return decode(SampleRatio.start(float(written["share"]), int(written["tests"])), written)
+            return fresh
+        read = decode(fresh, written)
+        return replace(read, share=np.array([float(written["share"])]), tests=np.array([int(written["tests"])]))
 
-    def complaint(self) -> str:
-        """What is wrong with the sample ratio, in a sentence; empty when nothing is."""
-        if not self.tests or not self.mismatch():
+    def complaint(self, run: int = 0) -> str:
+        """What is wrong with the sample ratio of one run, in a sentence; empty when nothing is."""
+        if not self.mismatch()[run]:
             return ""
-        total = float((self.canary + self.baseline)[0])
+        total = float((self.canary + self.baseline)[run])
         return (
-            f"the sample ratio is off: the canary got {percent(self.seen)} of {number(total)} requests "
-            f"instead of {percent(self.share)}, so the comparison is invalid (alpha {percent(ALPHA)})"
+            f"the sample ratio is off: the canary got {percent(float(self.seen[run]))} of {number(total)} requests "
+            f"instead of {percent(float(self.share[run]))}, so the comparison is invalid (alpha {percent(ALPHA)})"
         )
 
     @property
-    def seen(self) -> float:
-        """The canary's share of the requests at this weight; nan without requests."""
-        total = float((self.canary + self.baseline)[0])
-        return float(self.canary[0]) / total if total else float("nan")
+    def seen(self) -> Array:
+        """The canary's share of the requests at this weight, [S]; nan without requests."""
+        total = self.canary + self.baseline
+        result: Array = np.where(total > 0, self.canary / np.where(total > 0, total, 1.0), np.nan)
+        return result
 
-    def mismatch(self) -> bool:
-        """The share is off by more than a tenth of the weight, and that is not chance."""
-        if not self.canary[0] + self.baseline[0] or abs(self.seen / self.share - 1.0) <= TOLERANCE:
-            return False
+    def mismatch(self) -> Mask:
+        """The share is off by more than a tenth of the weight, and that is not chance; [S]."""
+        tested = (self.tests > 0) & (self.canary + self.baseline > 0)
+        share = np.where(tested, self.share, 0.5)
+        off = tested & ~(np.abs(self.seen / share - 1.0) <= TOLERANCE)
+        if not off.any():
+            return off
         phi = self.noise.lagged(_COLD, np.ones(1))
-        a, b = _CONCENTRATION * self.share, _CONCENTRATION * (1.0 - self.share)
+        a, b = _CONCENTRATION * share, _CONCENTRATION * (1.0 - share)
         n_c, n_b = self.canary / phi, self.baseline / phi
-        evidence = betaln(a + n_c, b + n_b) - betaln(a, b) - n_c * np.log(self.share) - n_b * np.log1p(-self.share)
-        return bool(evidence[0] >= np.log(self.tests * (self.tests + 1) / ALPHA))
+        evidence = betaln(a + n_c, b + n_b) - betaln(a, b) - n_c * np.log(share) - n_b * np.log1p(-share)
+        result: Mask = off & (evidence >= np.log(np.maximum(self.tests * (self.tests + 1), 1) / ALPHA))
+        return result

@@ -6,13 +6,19 @@ tilt by monotone scores bets that the canary's share of the slow buckets is larg
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.special import expit, ndtri
 
 from coalmine.analysis.grids import Array, Numeric
+from coalmine.analysis.mixture import log_add
 
 _NEWTON_STEPS = 7
 _CLOSE = 1e-7
+_BLOCK = 64
+_WORTH_LEAVING_OUT = 64
+"""So many that stopped are left out of further steps; fewer cost less than the copy."""
 _HIGHEST_SAVAGE = 12.0
 
 
@@ -63,23 +69,69 @@ def tilt_increments(canary: Numeric, pooled: Numeric, scores: Array, tilts: Arra
     score_sum = np.where(informative, (x * centred).sum(axis=-1), 0.0)
     variance = np.where(informative, (m * centred**2).sum(axis=-1) * share * (1.0 - share), 0.0)
 
-    base = np.log(share / (1.0 - share))[..., None, None]
-    tilted = base + tilts[:, None] * centred[..., None, :]
-    weight, requests = m[..., None, :], n_c[..., None]
-    shift = np.zeros(tilted.shape[:-1])
-    for _ in range(_NEWTON_STEPS):
-        p = expit(tilted + shift[..., None])
-        excess = (weight * p).sum(axis=-1) - requests
-        slope = (weight * p * (1.0 - p)).sum(axis=-1)
-        move = np.clip(excess / np.maximum(slope, 1e-12), -2.0, 2.0)
-        shift -= move
-        if np.abs(move).max() < _CLOSE:
-            break
-    saddle = tilted + shift[..., None]
-    p = expit(saddle)
-    slope = (weight * p * (1.0 - p)).sum(axis=-1)
-    log_moment = (weight * np.logaddexp(0.0, saddle)).sum(axis=-1) + total[..., None] * np.log1p(-share)[..., None]
+    buckets = centred.shape[-1]
+    rows = [np.broadcast_to(values, score_sum.shape).reshape(-1) for values in (share, n_c)]
+    columns = [np.broadcast_to(values, centred.shape).reshape(-1, buckets).T for values in (m, centred)]
+    saddles = _saddles(columns[0], columns[1], rows[0], rows[1], tilts)
+    shift, slope, log_moment = (values.reshape(*score_sum.shape, tilts.size) for values in saddles)
+    log_moment += (total * np.log1p(-share))[..., None]
     flat = np.maximum(total * share * (1.0 - share), 1e-9)[..., None]
-    normaliser = log_moment - requests * shift - 0.5 * np.log(np.maximum(slope, 1e-9) / flat)
+    normaliser = log_moment - n_c[..., None] * shift - 0.5 * np.log(np.maximum(slope, 1e-9) / flat)
     increments = np.where(informative[..., None], tilts * score_sum[..., None] - normaliser, 0.0)
     return increments, score_sum, variance
+
+
+def _saddles(weight: Array, centred: Array, share: Array, requests: Array, tilts: Array) -> tuple[Array, Array, Array]:
+    """Where the tilted canary expects the requests it had.
+
+    Args:
+        weight, centred: pooled counts and centred scores per bucket, [B, R].
+        share, requests: the canary's, [R].
+        tilts: [K].
+
+    Returns:
+        The shift of all log odds that brings that about; the variance there; the log moment; each [R, K].
+    """
+    found = tuple(np.empty((share.size, tilts.size)) for _ in range(3))
+    # Blocks stay in the processor's cache; sums over the first axis run over whole arrays at a time.
+    for start in range(0, share.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        counts = np.repeat(weight[:, block], tilts.size, axis=1)
+        tilted = (centred[:, block, None] * tilts).reshape(counts.shape)
+        tilted += np.repeat(np.log(share[block] / (1.0 - share[block])), tilts.size)
+        shift = _shifts(counts, tilted, np.repeat(requests[block], tilts.size))
+        tilted += shift
+        slope = _tilted_sums(counts, tilted)[1]
+        counts *= log_add(tilted, 0.0)
+        for into, values in zip(found, (shift, slope, counts.sum(axis=0)), strict=True):
+            into[block] = values.reshape(-1, tilts.size)
+    return found[0], found[1], found[2]
+
+
+def _shifts(weight: Array, tilted: Array, requests: Array) -> Array:
+    """Newton's method, [N], for counts and log odds [B, N]; each stops for itself, whatever it is computed with."""
+    shift, moving = np.zeros(requests.size), np.ones(requests.size, bool)
+    at: Any = slice(None)
+    for _ in range(_NEWTON_STEPS):
+        part, slope = _tilted_sums(weight, tilted + shift[at])
+        move = np.minimum(np.maximum((part - requests) / np.maximum(slope, 1e-12), -2.0), 2.0)
+        shift[at] -= np.where(moving, move, 0.0)
+        moving &= np.abs(move) >= _CLOSE
+        left = np.count_nonzero(moving)
+        if not left:
+            break
+        if moving.size - left >= _WORTH_LEAVING_OUT:
+            at = np.flatnonzero(moving) if isinstance(at, slice) else at[moving]
+            requests, weight, tilted = requests[moving], weight[:, moving], tilted[:, moving]
+            moving = np.ones(left, bool)
+    return shift
+
+
+def _tilted_sums(weight: Array, log_odds: Array) -> tuple[Array, Array]:
+    """Sums over the buckets (first axis) of the expected canary requests, and of their variance."""
+    p = expit(log_odds)
+    expected = weight * p
+    part = expected.sum(axis=0)
+    np.subtract(1.0, p, out=p)
+    expected *= p
+    return part, expected.sum(axis=0)

@@ -20,7 +20,7 @@ class Output:
     @property
     def is_json(self) -> bool:
         """Whether a program reads stdout."""
-        return self.form != "table"
+        return self.form in ("json", "jsonl")
 
     def data(self, value: Any, text: str) -> None:
         """Print ``value`` as JSON, or ``text`` for the table form."""

@@ -26,7 +26,14 @@ def read_spec(file: str) -> CanarySpec:
     """
     from coalmine.spec.document import parse_spec
 
-    return parse_spec(_text(file), "<stdin>" if file == "-" else file, foreign_routers())
+    return parse_spec(read_text(file), "<stdin>" if file == "-" else file, foreign_routers())
+
+
+def read_parts(file: str, needed: Collection[str]) -> tuple[CanarySpec, frozenset[str]]:
+    """As ``read_spec``, for a verb that needs only some sections; tells also which are written."""
+    from coalmine.spec.document import parse_parts
+
+    return parse_parts(read_text(file), needed, "<stdin>" if file == "-" else file, foreign_routers())
 
 
 def foreign_routers() -> Collection[str]:
@@ -34,7 +41,12 @@ def foreign_routers() -> Collection[str]:
     return sorted({entry.name for entry in entry_points(group=ROUTERS)})
 
 
-def _text(file: str) -> str:
+def read_text(file: str) -> str:
+    """All of a file; ``-`` reads stdin.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         if file == "-":
             return sys.stdin.read()
@@ -42,7 +54,7 @@ def _text(file: str) -> str:
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{file} is a folder: name the spec file in it") from None
+        raise InputError(f"{file} is a folder: name the file in it") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:

@@ -19,6 +19,8 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
     "Write a spec": [
         ("validate", "validate", "check specs; with --connect ask the router and the metric sources too"),
         ("plan", "plan", "show what a spec will do and when, before anything is done"),
+        ("backtest", "backtest", "judge recorded looks by a spec: would it have been caught, and when"),
+        ("simulate", "simulate", "judge a past period of a Prometheus; with --split count its false alarms"),
         ("schema", "schema", "print the JSON Schema of a spec, for editors"),
     ],
     "Release": [
@@ -27,6 +29,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("status", "status", "show where a rollout stands, and why"),
         ("list", "listing", "list rollouts: open ones, then the latest closed"),
         ("decisions", "decisions", "list every decision with its reason, and every refused input"),
+        ("report", "report", "make a page of a rollout from the ledger: plots, decisions, diagnosis"),
         ("history", "history", "tell what happened, from Temporal's own history"),
     ],
     "Say something to a rollout": [

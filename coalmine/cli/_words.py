@@ -124,6 +124,17 @@ def gate(status: RolloutStatus) -> str:
     return f"'{waiting.name}' waits for {waiting.count} of {who}{given}"
 
 
+def diagnosis(status: RolloutStatus) -> str:
+    """What points to the cause, with links; a line each."""
+    found = status.diagnosis
+    if found is None:
+        return ""
+    links = [f"{link.name}: {link.url}" for link in found.links]
+    links += [f"trace {one.trace_id}: {one.link}" if one.link else f"trace {one.trace_id}" for one in found.exemplars]
+    changes = [f"{moment(change.at)} {change.rollout_id} {change.what}" for change in found.changes[-3:]]
+    return "\n".join([found.sentence, *links, *changes])
+
+
 def effect(verdict: MetricVerdict) -> str:
     """``×1.03 [0.97, 1.10]``, or ``+0.12 [+0.08, +0.16]`` for a difference."""
     if verdict.effect is None:
@@ -162,6 +173,7 @@ def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict
         "traffic": ", ".join(f"{name} {weight:g} %" for name, weight in sorted(status.weights.items())),
         "looks": looks(status, now),
         "held": status.held_reason,
+        "cause": diagnosis(status),
         "gate": gate(status),
         "not yet": "\n".join(status.unmet) if status.outcome is None else "",
         "restored": _RESTORED[status.restored],

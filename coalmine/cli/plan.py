@@ -1,27 +1,71 @@
-"""``coalmine plan``: what a spec will do and when."""
+"""``coalmine plan``: what a spec will do and when, and when the judge will be able to decide."""
 
 from __future__ import annotations
 
+import argparse
+import math
 from datetime import timedelta
 
 from coalmine.cli._output import Output, columns, plain
 from coalmine.cli._parser import Args, Parser
 
+MOST_TIMES = 1000.0
+
 
 def options(parser: Parser, verb: str) -> None:
     """What it takes."""
     parser.add_argument("file", metavar="FILE", help="the spec; - reads stdin")
+    parser.add_argument(
+        "--rps",
+        type=_rate,
+        metavar="N",
+        help="forecast when a regression is caught and no harm is shown, at N requests per second of both versions",
+    )
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="the same, with requests per second and baseline read from the metric sources",
+    )
+    parser.add_argument(
+        "--regression",
+        type=_times,
+        action="append",
+        metavar="TIMES",
+        help="how many times the odds of a bad request to forecast for, beside each no_harm (default: 2); repeatable",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=_baseline,
+        action="append",
+        metavar="METRIC=SHARE",
+        help="share of bad requests before the release, such as errors=0.2%%; of a latency those slower than its "
+        "objective, or than its p97; repeatable",
+    )
+    parser.add_argument(
+        "--history",
+        choices=("ledger", "none", "quiet"),
+        metavar="WHICH",
+        help="the service's noise: as the ledger here tells (ledger, the default), unknown (none), or quiet",
+    )
     parser.add_output()
 
 
 def run(args: Args, out: Output) -> int:
-    """Print the plan; nothing is asked of anybody."""
+    """Print the plan; without ``--connect`` nothing is asked of anybody."""
     from coalmine.cli._specs import read_spec
     from coalmine.spec.durations import format_duration
     from coalmine.spec.plan import plan
 
     spec = read_spec(args.file)
     planned = plan(spec)
+    foretold, lines, warnings = None, "", planned.warnings
+    if any((args.rps is not None, args.connect, args.regression, args.baseline, args.history)):
+        # numpy and scipy take a while to import: only those who ask for a forecast wait for them.
+        from coalmine.cli import _forecast
+
+        found = _forecast.forecast(spec, args)
+        foretold, lines = plain(found), _forecast.text(found, spec)
+        warnings = [*warnings, *found.warnings]
     rows: list[list[str]] = [
         [
             str(step.number),
@@ -55,10 +99,42 @@ def run(args: Args, out: Output) -> int:
     )
     summary = {"service": spec.service, "environment": spec.environment, "region": spec.region}
     versions = {"version": arms.canary.version, "baseline_version": arms.baseline.version}
-    out.data({**summary, **versions, **plain(planned)}, text)
-    for warning in planned.warnings:
+    told = {**summary, **versions, **plain(planned)}
+    out.data(told if foretold is None else {**told, "forecast": foretold}, "\n".join([text, lines]) if lines else text)
+    for warning in warnings:
         out.say(f"warning: {warning}")
     return 0
+
+
+def _rate(text: str) -> float:
+    value = _number(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give requests per second, more than 0, such as 200")
+    return value
+
+
+def _times(text: str) -> float:
+    value = _number(text)
+    if not 1.0 < value <= MOST_TIMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regression: give a number above 1, up to {MOST_TIMES:g}")
+    return value
+
+
+def _baseline(text: str) -> tuple[str, float]:
+    name, equals, share = text.partition("=")
+    value = _number(share.removesuffix("%")) / (100.0 if share.endswith("%") else 1.0)
+    if not name or not equals or not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not METRIC=SHARE: the share is between 0 and 1, such as errors=0.002 or errors=0.2%"
+        )
+    return name, value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _offset(at: timedelta) -> str:

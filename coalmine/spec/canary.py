@@ -376,6 +376,31 @@ class Notifier(SpecModel):
     url: str | None = Field(default=None, description="webhook: where to post.")
 
 
+class Diagnose(SpecModel):
+    """What is gathered at a rollback and a hold to point to the cause (docs/diagnosis.md)."""
+
+    labels: list[str] = Field(
+        default=["route", "path", "handler", "method", "code", "status", "instance", "pod", "region", "zone"],
+        max_length=20,
+        description="Labels by which a metric that got worse is broken down; those its series lack are skipped.",
+    )
+    window: Duration = Field(
+        default=timedelta(minutes=10), description="How far back it looks, at most to where the traffic was shifted."
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=20),
+        description="How long gathering may take. A rollback is over before it begins, and closes without it then.",
+    )
+    exemplars: int = Field(default=5, ge=0, le=20, description="How many exemplar traces of the canary are kept.")
+    links: dict[str, str] = Field(
+        default={},
+        description="Where to look further: a name and a URL in which `{service}` `{environment}` `{region}` "
+        "`{version}` `{backend}` `{baseline}` `{rollout_id}` `{from}` `{to}` (times) `{from_ms}` `{to_ms}` are filled "
+        "in. One with `{trace_id}` is filled in for each exemplar.",
+        examples=[{"logs": "https://logs.example/search?q={service}+{version}&from={from_ms}&to={to_ms}"}],
+    )
+
+
 class Ledger(SpecModel):
     """Where the copy of the record goes: JSON Lines files under ``path``."""
 
@@ -439,6 +464,7 @@ class CanarySpec(SpecModel):
     hooks: Hooks = Field(default=Hooks(), description="Your own steps, called over HTTP.")
     notify: list[Notifier] = Field(default=[Notifier(kind="log")], description="Where people hear of it.")
     ledger: Ledger = Field(default=Ledger(), description="Where the copy of the record goes.")
+    diagnose: Diagnose = Field(default=Diagnose(), description="What points to the cause of a rollback or a hold.")
     sources: dict[str, Source] = Field(
         default={},
         description="Metric stores, by the name metrics use.",

@@ -28,6 +28,9 @@ _STAND_INS: dict[str, Any] = {
 }
 """In place of a broken section, so that the others can be judged; the rules that read it are left out."""
 
+ALL = frozenset(CanarySpec.model_fields)
+"""Every section of a spec."""
+
 
 def check_spec(data: Mapping[str, Any], routers: Collection[str] = (), file: str = "<spec>") -> CanarySpec:
     """Turn plain data (as JSON brings it) into a spec.
@@ -57,13 +60,18 @@ def recheck(spec: CanarySpec, routers: Collection[str] | None = None) -> list[Pr
 
 
 def examine(
-    data: Any, routers: Collection[str] = (), spelled: Spelling = lambda path: None
+    data: Any, routers: Collection[str] = (), spelled: Spelling = lambda path: None, *, needed: Collection[str] = ALL
 ) -> tuple[CanarySpec | None, list[Fault]]:
-    """The spec, or all that is wrong with it (never both)."""
+    """The spec, or all that is wrong with it (never both).
+
+    Sections that are not ``needed`` may be absent: stand-ins take their place, and nothing is asked of them.
+    """
     if not isinstance(data, Mapping):
         return None, [Fault((), "a spec is a mapping: write key: value, beginning with service: ...")]
     if is_later_value(("kind",), data.get("kind")):
         return None, [Fault(("kind",), f"{data['kind']!r} is not built yet (known: Canary)")]
+    spared = ALL - frozenset(needed) - data.keys()
+    data = {**data, **{section: copy.deepcopy(_STAND_INS[section]) for section in spared & _STAND_INS.keys()}}
     spec, errors = _validated(CanarySpec, data)
     router = data["route"].get("router") if isinstance(data.get("route"), Mapping) else None
     shape = _Shape(router, spelled)
@@ -74,7 +82,7 @@ def examine(
         spec, _ = _validated(CanarySpec, _mended(data, shape))
     if spec is not None:
         _name_the_only_source(spec)
-        shape.faults += [fault for fault in broken_rules(spec, broken) if not shape.explains(fault, data)]
+        shape.faults += [fault for fault in broken_rules(spec, broken | spared) if not shape.explains(fault, data)]
     return (None, shape.faults) if shape.faults else (spec, [])
 
 

@@ -15,7 +15,7 @@ from ruamel.yaml.reader import ReaderError
 
 from coalmine.errors import Problem, SpecError
 from coalmine.spec.canary import CanarySpec
-from coalmine.spec.check import examine
+from coalmine.spec.check import ALL, examine
 from coalmine.spec.faults import Fault, Path, as_problem
 from coalmine.spec.nodes import DEEPEST, NodeReader, Place, Spot, place_of_mark
 
@@ -34,6 +34,30 @@ def parse_spec(text: str, file: str = "<text>", routers: Collection[str] = ()) -
     Raises:
         SpecError: every problem found, each with line and column, in the order of the file.
     """
+    return _parsed(text, file, routers, ALL)[0]
+
+
+def parse_parts(
+    text: str, needed: Collection[str], file: str = "<text>", routers: Collection[str] = ()
+) -> tuple[CanarySpec, frozenset[str]]:
+    """As ``parse_spec``, for who needs only some sections: the others may be absent; what is written must be right.
+
+    Args:
+        text, file, routers: as for ``parse_spec``.
+        needed: sections (top-level keys) that must be there unless they have a default.
+
+    Returns:
+        The spec, with stand-ins for required sections that are absent, and the sections that are written.
+
+    Raises:
+        SpecError: as ``parse_spec``.
+    """
+    return _parsed(text, file, routers, needed)
+
+
+def _parsed(
+    text: str, file: str, routers: Collection[str], needed: Collection[str]
+) -> tuple[CanarySpec, frozenset[str]]:
     root, wrong = _read(text)
     if root is None or wrong:
         raise SpecError(_problems(wrong, file))
@@ -42,10 +66,10 @@ def parse_spec(text: str, file: str = "<text>", routers: Collection[str] = ()) -
         spot = root.find(path)
         return spot.spelling if spot is not None else None
 
-    spec, faults = examine(root.data, routers, spelled)
+    spec, faults = examine(root.data, routers, spelled, needed=needed)
     if spec is None:
         raise SpecError(_problems([(root.place_of(fault), fault) for fault in faults], file))
-    return spec
+    return spec, frozenset(root.data)
 
 
 def _problems(wrong: Iterable[tuple[Place, Fault]], file: str) -> list[Problem]:

@@ -40,7 +40,6 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
     if metric.template is not None and metric.template not in TEMPLATES:
         mend = did_you_mean(metric.template, list(TEMPLATES))
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
-    yield from _missing_parts(metric, index)
     for part in PARTS[metric.kind]:
         yield from _selector_faults(metric, part, (*path, part))
     if metric.objective is not None and metric.objective.under <= timedelta(0):
@@ -66,7 +65,10 @@ def _is_said(metric: Metric, key: str) -> bool:
     return said
 
 
-def _missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
+def missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
+    """What a metric that is read from a source does not say."""
+    if metric.kind == "threshold" and metric.query is None:
+        yield Fault(("metrics", index), f"{metric.name!r} reads nothing: write query")
     parts = PARTS[metric.kind]
     missing = [part for part in parts if not getattr(metric, part)]
     if metric.template is not None or not missing:
@@ -129,9 +131,7 @@ def _slo_faults(metric: Metric, path: Path) -> Iterator[Fault]:
 
 
 def _threshold_faults(metric: Metric, path: Path) -> Iterator[Fault]:
-    if metric.query is None:
-        yield Fault(path, f"{metric.name!r} reads nothing: write query")
-    else:
+    if metric.query is not None:
         for match in _ARM.finditer(metric.query):
             if match[1] not in PLACEHOLDERS or match[0].count("{") > 1:
                 yield Fault((*path, "query"), f"{match[0]!r} is not known: use {_KNOWN}")

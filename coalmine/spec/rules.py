@@ -12,11 +12,14 @@ from datetime import timedelta
 from coalmine.spec.canary import CanarySpec, Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
-from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults
+from coalmine.spec.links import link_problem
+from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
 
 SHORTEST_LOOK = timedelta(milliseconds=100)
+LONGEST_DIAGNOSIS = timedelta(hours=1)
+SLOWEST_DIAGNOSIS = timedelta(minutes=2)
 _FORBIDDEN_IN_NAMES = frozenset(" \t\r\n\"'`\\{}")
 
 Rule = Callable[[CanarySpec], Iterable[Fault]]
@@ -65,14 +68,22 @@ def _arms(spec: CanarySpec) -> Iterator[Fault]:
         yield Fault(("arms", "canary", "version"), f"both arms have the version {version}: nothing would be released")
 
 
-@_reads("metrics", "steps", "people", "sources", "route")
+@_reads("steps", "people", "sources", "route")
 def _names(spec: CanarySpec) -> Iterator[Fault]:
     """Names stand in tables, messages and commands: one visible word or a few."""
-    names: list[tuple[Path, str]] = [(("metrics", at, "name"), metric.name) for at, metric in enumerate(spec.metrics)]
+    names: list[tuple[Path, str]] = [(("route", "name"), spec.route.name)]
     names += [(("steps", at, "gate", "name"), step.gate.name or "-") for at, step in enumerate(spec.steps) if step.gate]
     names += [(("people", group), group) for group in spec.people]
     names += [(("sources", name), name) for name in spec.sources]
-    names.append((("route", "name"), spec.route.name))
+    yield from _invisible(names)
+
+
+@_reads("metrics")
+def _metric_names(spec: CanarySpec) -> Iterator[Fault]:
+    yield from _invisible([(("metrics", at, "name"), metric.name) for at, metric in enumerate(spec.metrics)])
+
+
+def _invisible(names: Iterable[tuple[Path, str]]) -> Iterator[Fault]:
     for path, name in names:
         if not name.strip() or not name.isprintable():
             on_key = path[0] in ("people", "sources")
@@ -182,6 +193,12 @@ def _requests_are_counted(spec: CanarySpec) -> Iterator[Fault]:
 
 
 @_reads("metrics", "sources")
+def _metrics_read_something(spec: CanarySpec) -> Iterator[Fault]:
+    for index, metric in enumerate(spec.metrics):
+        yield from missing_parts(metric, index)
+
+
+@_reads("metrics", "sources")
 def _metrics_have_sources(spec: CanarySpec) -> Iterator[Fault]:
     if not spec.sources:
         yield Fault(("sources",), "there is none, so no metric can be read: write sources: {prometheus: {url: ...}}")
@@ -254,6 +271,27 @@ def _notify(spec: CanarySpec) -> Iterator[Fault]:
             yield Fault(("notify", index, "url"), "belongs to kind: webhook; a log has no URL")
         elif notifier.url is not None and (problem := url_problem(notifier.url, "leave it out")):
             yield Fault(("notify", index, "url"), problem)
+
+
+@_reads("diagnose")
+def _diagnose(spec: CanarySpec) -> Iterator[Fault]:
+    diagnose = spec.diagnose
+    for index, label in enumerate(diagnose.labels):
+        if not label.strip() or not label.isprintable():
+            yield Fault(("diagnose", "labels", index), f"{shown(label)} cannot be a label: it is blank or invisible")
+        elif label in diagnose.labels[:index]:
+            yield Fault(("diagnose", "labels", index), f"{label!r} is there twice")
+    if not timedelta(0) < diagnose.window <= LONGEST_DIAGNOSIS:
+        longest = format_duration(LONGEST_DIAGNOSIS)
+        yield Fault(("diagnose", "window"), f"must be longer than zero and at most {longest}: raw samples are read")
+    if not timedelta(0) < diagnose.timeout <= SLOWEST_DIAGNOSIS:
+        longest = format_duration(SLOWEST_DIAGNOSIS)
+        yield Fault(("diagnose", "timeout"), f"must be longer than zero and at most {longest}: closing waits for it")
+    for name, template in diagnose.links.items():
+        if not name.strip() or not name.isprintable():
+            yield Fault(("diagnose", "links", name), f"{shown(name)} cannot be a name: it is blank or invisible", True)
+        elif problem := link_problem(template):
+            yield Fault(("diagnose", "links", name), problem)
 
 
 def _guardrails(metrics: Sequence[Metric]) -> list[Metric]:

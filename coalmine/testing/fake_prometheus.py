@@ -49,6 +49,8 @@ class FakePrometheus:
         self.warnings: list[str] = []
         self.extra: dict[str, Any] = {}
         """Further keys of the answer, such as VictoriaMetrics' ``isPartial``."""
+        self.exemplars: list[Mapping[str, Any]] | None = None
+        """What the exemplars' API lists, whatever is asked; None: there is no such API."""
         self.max_samples: int | None = None
         self.clock: Callable[[], float] = time.time
         self.answer: Callable[[str, Mapping[str, str]], FakeAnswer | None] = lambda query, headers: None
@@ -144,6 +146,9 @@ class FakePrometheus:
                 query = asked.get("query", "")
                 fake.queries.append(query)
                 answer = fake.answer(query, dict(self.headers.items()))
+                if answer is None and parts.path == "/api/v1/query_exemplars" and fake.exemplars is not None:
+                    listed = {"status": "success", "data": fake.exemplars}
+                    answer = FakeAnswer(200, json.dumps(listed).encode(), {"Content-Type": "application/json"})
                 if answer is None and parts.path != "/api/v1/query":
                     answer = FakeAnswer(404, b"404 page not found")
                 if answer is None:

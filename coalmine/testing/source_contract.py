@@ -15,9 +15,9 @@ from typing import Protocol
 
 import pytest
 
-from activities.sources.base import MetricSource
+from activities.sources.base import MetricSource, break_down
 from coalmine.errors import SourceUnreachable
-from coalmine.records import CollectRequest, MetricCounts, Window
+from coalmine.records import ArmCounts, BreakdownRequest, CollectRequest, MetricCounts, Window
 from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
 
 
@@ -154,6 +154,29 @@ class MetricSourceContract:
         found = await asyncio.gather(*(collect(world, world.ratio, window) for window in windows))
         totals = [counts.baseline.total for counts in found if counts.baseline is not None]
         assert totals == [30, 300] * 4
+
+    async def test_a_breakdown_adds_up_to_the_look(self, world: SourceWorld) -> None:
+        window = await world.happen({
+            "baseline": Happened(1427, 25, (50, 7, 3)), "canary": Happened(154, 30, (1, 9, 7)),
+        })  # fmt: skip
+        labels = ["job", "instance", "version", "code", "no such label"]
+        for metric in (world.ratio, world.latency):
+            counts = await collect(world, metric, window)
+            assert counts.baseline is not None
+            assert counts.canary is not None
+            request = BreakdownRequest(window=window, arms=world.arms, labels=labels)
+            found = await break_down(world.adapter, world.source, metric, request)
+            assert found.supported or found.reason
+            assert bool(found.labels) == found.supported
+            for label in found.labels:
+                for arm, whole in (("baseline", counts.baseline), ("canary", counts.canary)):
+                    values: list[ArmCounts] = [getattr(one, arm) for one in label.values]
+                    assert sum(one.total for one in values) == whole.total
+                    if whole.buckets is None:
+                        assert sum(one.events or 0 for one in values) == whole.events
+                    else:
+                        split = [one.buckets for one in values if one.buckets is not None]
+                        assert [sum(column) for column in zip(*split, strict=True)] == whole.buckets
 
 
 async def collect(

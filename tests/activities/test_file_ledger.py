@@ -313,3 +313,32 @@ class TestPromotedLooks:
         look = entry(1, rollout)
         await ledger.append(BOOK, [look, entry(2, rollout, "closed", outcome="promoted", note="x" * module.TAIL)])
         assert await ledger.promoted_looks(BOOK, NOON, 5000) == [look]
+
+
+async def test_one_rollout_is_read_without_the_others(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path)
+    other = f"{BOOK}/1.43.0/1"
+    await ledger.append(BOOK, [entry(2), entry(1), entry(1, other, at=NOON + timedelta(hours=1))])
+    other_file = ledger.file_of(BOOK, other)
+    other_file.write_bytes(other_file.read_bytes() + b"not an entry\n")
+    assert numbers(await ledger.rollout(BOOK, ROLLOUT)) == [1, 2]
+    assert await ledger.rollout(BOOK, f"{BOOK}/1.42.0/2") == []
+
+
+async def test_books_and_their_latest_rollout(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path)
+    assert await ledger.books() == []
+    later = f"{BOOK}/1.41.0/1"
+    await ledger.append(BOOK, [entry(1), entry(1, later, at=NOON + timedelta(hours=1))])
+    await ledger.append("production/cart/eu", [entry(1, "production/cart/eu/2.0/1")])
+    assert await ledger.books() == ["production/cart/eu", "production/checkout"]
+    assert await ledger.latest(BOOK) == later
+    assert await ledger.latest("production/none") is None
+
+
+async def test_events_of_an_environment(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path)
+    await ledger.append(BOOK, [entry(1), entry(2, kind="shifted"), entry(3, kind="closed")])
+    await ledger.append("production/cart/eu", [entry(4, "production/cart/eu/2.0/1", kind="shifted")])
+    await ledger.append("staging/cart", [entry(5, "staging/cart/2.0/1", kind="shifted")])
+    assert numbers(await ledger.events("production", NOON + timedelta(seconds=3))) == [3, 4]

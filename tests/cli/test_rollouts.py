@@ -144,7 +144,8 @@ async def test_harm_exits_3(desk: Desk) -> None:
 async def test_a_human_exits_4_and_jsonl_tells_every_change(desk: Desk) -> None:
     watching = asyncio.create_task(desk.type("start", desk.write(**SLOW), "--watch", "-o", "jsonl"))
     await desk.until_started()
-    await desk.until(lambda status: status.phase is Phase.STEPPING)
+    # Some looks later the one who watches has seen the step too.
+    await desk.until(lambda status: status.phase is Phase.STEPPING and status.looks >= 4)
     await desk.coalmine.send(desk.ref, desk.verb("rollback"), by="bo")
     ran = await watching
     assert ran.code == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,11 @@ from coalmine.cli._bars import WIDTH, interval_bar
 from coalmine.cli._page import draw
 from coalmine.records import (
     Cause,
+    Change,
+    Diagnosis,
+    Exemplar,
     GateStatus,
+    Link,
     MetricVerdict,
     Outcome,
     Phase,
@@ -155,3 +160,17 @@ def test_bars_keep_their_width_whatever_comes() -> None:
     for low in (1e-12, 0.1, 1.0, 3.0, 1e9):
         for factor in (1.0, 1.0001, 50.0, 1e6):
             assert len(interval_bar(low, (low, low * factor), 1.1)) == WIDTH
+
+
+def test_what_points_to_the_cause_is_shown_with_its_links() -> None:
+    found = Diagnosis(
+        sentence="errors: route pay carries it all",
+        links=[Link(name="logs", url="https://logs.example/")],
+        exemplars=[Exemplar(trace_id="abc", at=NOW, link="https://traces.example/abc")],
+        changes=[Change(at=NOW, rollout_id="production/cart/2.0/1", what="shifted")],
+    )
+    page = _words.page(stepping().model_copy(update={"diagnosis": found}), NOW)
+    assert re.search("^cause +errors: route pay carries it all$", page, re.MULTILINE)
+    assert "logs: https://logs.example/" in page
+    assert "trace abc: https://traces.example/abc" in page
+    assert "2026-11-23 12:00:00Z production/cart/2.0/1 shifted" in page

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -117,9 +118,19 @@ def stopped(pid: int) -> Iterator[None]:
     """SIGSTOP before the block, SIGCONT after it, whatever happened."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        # The signal is heard by one thread; on a busy machine the others run on until that one has.
+        deadline = time.monotonic() + PATIENCE
+        while not _all_stopped(pid):
+            assert time.monotonic() < deadline, f"{pid} does not stop"
+            time.sleep(0.001)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def _all_stopped(pid: int) -> bool:
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return set(states) == {"T"}
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

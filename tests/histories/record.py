@@ -1,6 +1,8 @@
 """Records the histories that every later version must still replay.
 
-A new release adds its own folder: ``.venv/bin/python -m tests.histories.record`` writes those of this version.
+A new release adds its own folder: ``.venv/bin/python -m tests.histories.record`` writes those of this version. A change
+between two releases that workflows take by ``workflow.patched`` adds one too, with the scripts that meet it:
+``.venv/bin/python -m tests.histories.record 0.1.0-diagnosis rolled_back_by_harm held_and_resumed``.
 """
 
 from __future__ import annotations
@@ -128,15 +130,17 @@ def plain(value: Any) -> Any:
     return {**kept, "identity": "recorder"} if "identity" in kept else kept
 
 
-async def main() -> None:
-    """Write them all."""
+async def main(folder_name: str = coalmine.__version__, *wanted: str) -> None:
+    """Write those that are wanted by name, else all."""
     logging.disable(logging.WARNING)
-    folder = FOLDER / coalmine.__version__
+    folder = FOLDER / folder_name
     folder.mkdir(exist_ok=True)
     for script in SCRIPTS:
+        if wanted and script.__name__ not in wanted:
+            continue
         path = await record(script, folder)
         print(f"{path.relative_to(FOLDER)}: {path.stat().st_size // 1024} KB")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

@@ -111,6 +111,13 @@ async def test_what_stops_it_is_one_clear_line(start: Start, variables: dict[str
     assert words in line["reason"]
 
 
+async def test_a_stop_that_comes_before_the_first_poll_is_heard(bare_temporal: TemporalServer) -> None:
+    client = await bare_temporal.connect()
+    stop = asyncio.Event()
+    stop.set()
+    await asyncio.wait_for(worker.serve(worker.build_workers(client, WorkerSettings()), stop), 60)
+
+
 async def test_a_worker_that_fails_for_good_ends_the_process(temporal_env: TemporalServer) -> None:
     client = await TemporalServer(temporal_env.address, "nowhere").connect()
     workers = worker.build_workers(client, WorkerSettings())

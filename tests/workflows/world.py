@@ -23,6 +23,8 @@ from coalmine.records import (
     Check,
     Collected,
     CollectRequest,
+    Diagnosis,
+    DiagnosisRequest,
     Done,
     EvaluateRequest,
     Evaluation,
@@ -34,6 +36,7 @@ from coalmine.records import (
     HookRequest,
     LedgerEntry,
     LedgerWrite,
+    Link,
     MetricCounts,
     MetricVerdict,
     NotifyRequest,
@@ -139,6 +142,10 @@ class World:
     evaluate_error: ApplicationError | None = None
     notify_error: ApplicationError | None = None
     hook_gate: asyncio.Event | None = None
+    diagnosis_gate: asyncio.Event | None = None
+    diagnosis_error: ApplicationError | None = None
+    diagnoses: list[DiagnosisRequest] = field(default_factory=list)
+    weight_when_diagnosing: list[float] = field(default_factory=list)
     read_errors: list[ApplicationError] = field(default_factory=list)
     hook_errors: dict[str, list[ApplicationError]] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=lambda: [Check(ok=True, name="router", reason="capable")])
@@ -187,7 +194,7 @@ class World:
     @property
     def side_activities(self) -> list[Any]:
         """For the worker on the side queue."""
-        return [self.notify, self.run_hook]
+        return [self.notify, self.run_hook, self.diagnose]
 
     @activity.defn(name="read_route")
     async def read_route(self, request: RouteRequest) -> RouteState:
@@ -329,6 +336,18 @@ class World:
             raise self.notify_error
         self.notices.append(request)
         return Done()
+
+    @activity.defn(name="diagnose")
+    async def diagnose(self, request: DiagnosisRequest) -> Diagnosis:
+        """The route pay, unless the script says otherwise."""
+        self.diagnoses.append(request)
+        self.weight_when_diagnosing.append(self.canary)
+        if self.diagnosis_gate is not None:
+            await until_set(self.diagnosis_gate)
+        if self.diagnosis_error is not None:
+            raise self.diagnosis_error
+        links = [Link(name="logs", url="https://logs.example/")]
+        return Diagnosis(sentence="errors: route /pay", decision=request.decision, at=request.at, links=links)
 
     @activity.defn(name="run_hook")
     async def run_hook(self, request: HookRequest) -> Done:

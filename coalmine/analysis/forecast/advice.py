@@ -1,0 +1,156 @@
+"""What a forecast warns of before the start, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from coalmine.analysis.comparison import margin_of
+from coalmine.analysis.forecast.outlook import Outlook
+from coalmine.analysis.forecast.told import Finding, StepForecast
+from coalmine.analysis.sentences import number as grouped
+from coalmine.analysis.sentences import percent, times
+from coalmine.spec.canary import Metric, Step
+from coalmine.spec.durations import format_duration
+
+ENOUGH = 0.8
+"""A step that catches a regression this often decides."""
+CANNOT, SELDOM = 0.05, 0.5
+"""A step that catches a regression less often than this cannot decide, or seldom does."""
+LOW_TRAFFIC = 10.0
+"""Requests per second below which a canary is slow whatever its steps are."""
+WEIGHTS = (2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
+"""Weights that are tried when a step cannot decide."""
+
+Caught = Callable[[int, Metric, float, float], float]
+"""Chance to catch a regression by the end of a step (counted from 0) at another weight."""
+
+
+def chance(share: float) -> str:
+    """``41 %``; never more exact than a forecast is."""
+    if share < 0.01:
+        return "< 1 %"
+    return "> 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
+def about(duration: timedelta) -> str:
+    """A duration without what nobody would plan by: to the hour from two days on, to the minute from two hours on."""
+    unit = next(
+        (
+            timedelta(**{name: 1})
+            for name, least in (("hours", 48), ("minutes", 2))
+            if duration >= timedelta(hours=least)
+        ),
+        timedelta(seconds=1),
+    )
+    return format_duration(max(round(duration / unit), 1) * unit)
+
+
+@dataclass(frozen=True)
+class Warner:
+    """Reads a forecast's findings."""
+
+    outlook: Outlook
+    steps: Sequence[Step]
+    metrics: Sequence[Metric]
+    regressions: Sequence[float]
+    caught: Caught
+
+    def warnings(self, steps: Sequence[StepForecast], promotable: float) -> Iterator[str]:
+        """All of them, the widest first."""
+        if self.outlook.rps < LOW_TRAFFIC:
+            yield (
+                f"{self.outlook.rps:g} requests/s is little: below {LOW_TRAFFIC:g} a canary takes long whatever its "
+                "steps are; longer steps, more weight early, or synthetic traffic to both versions help"
+            )
+        for metric in self.metrics:
+            yield from self._pointless(metric)
+        for number, step in enumerate(steps):
+            yield from self._starved(number)
+            yield from self._undecided(number, step)
+        if promotable < ENOUGH:
+            last = [finding for finding in steps[-1].findings if finding.regression is None]
+            slowest = max(last, key=lambda one: one.usual.looks if one.usual is not None else float("inf"))
+            needs = f"the last step takes {about(slowest.usual.lasts)}" if slowest.usual else "it takes months"
+            most = format_duration(self.outlook.judge.policy.max_extension)
+            yield (
+                f"by the end of the steps no harm is shown for {chance(promotable)} of releases without change; "
+                f"the others wait for it, at most {most}: for 80 % {needs} ({slowest.metric})"
+            )
+
+    def _pointless(self, metric: Metric) -> Iterator[str]:
+        level, bound, margin = (
+            self.outlook.levels[metric.name],
+            self.outlook.watched(metric),
+            margin_of(self.outlook.judge, metric),
+        )
+        for size in self.regressions:
+            if size <= margin:
+                yield f"{metric.name} {times(size)} is never rolled back: it is within the margin, {times(margin)}"
+            elif (reached := level.worse(bound, size).above(bound)) <= metric.floor:
+                yield (
+                    f"{metric.name} {times(size)} of {percent(level.above(bound))} is {percent(reached)}, never rolled "
+                    f"back: a canary's level up to the floor, {percent(metric.floor)}, is no harm"
+                )
+
+    def _starved(self, number: int) -> Iterator[str]:
+        step = self.steps[number]
+        lasts = timedelta(seconds=step.min_requests / (self.outlook.rps * step.weight / 100.0))
+        if lasts > step.for_:
+            yield (
+                f"step {number + 1} needs {grouped(step.min_requests)} canary requests (min_requests), which takes "
+                f"{about(lasts)} at {step.weight:g} % of {self.outlook.rps:g} requests/s, longer than its "
+                f"{format_duration(step.for_)}"
+            )
+
+    def _undecided(self, number: int, step: StepForecast) -> Iterator[str]:
+        largest = max(self.regressions)
+        asked = [one for one in step.findings if one.regression == largest and self._possible(one.metric, largest)]
+        if not asked:
+            return
+        worst = min(asked, key=lambda one: one.by_end)
+        if worst.by_end >= SELDOM:
+            return
+        planned = self.steps[number]
+        verb = "cannot catch" if worst.by_end < CANNOT else "seldom catches"
+        what = f"{times(largest)} in {worst.metric}"
+        yield (
+            f"at {self.outlook.rps:g} requests/s step {number + 1}, {planned.weight:g} % for "
+            f"{format_duration(planned.for_)}, {verb} {what} ({chance(worst.by_end)}): {self._mends(number, worst)}"
+        )
+
+    def _possible(self, name: str, size: float) -> bool:
+        metric = next(one for one in self.metrics if one.name == name)
+        return not list(replace(self, regressions=[size])._pointless(metric))
+
+    def _mends(self, number: int, worst: Finding) -> str:
+        """What would let the step catch it in 80 of 100: more time, more weight, or more requests."""
+        step, look = self.steps[number], self.outlook.judge.policy.look
+        mends = []
+        if worst.usual is not None:
+            mends.append(f"for: {about(worst.usual.lasts)}")
+        if (weight := self._weight(number, worst)) is not None:
+            mends.append(f"weight: {weight:g}")
+        if worst.usual is not None:
+            # Evidence goes by the canary's requests: as many more a second as there are too few by the step's end.
+            before = sum(one.weight * (one.for_ / look) for one in self.steps[:number])
+            wanted, given = (before + step.weight * looks for looks in (worst.usual.looks, step.for_ / look))
+            needed = self.outlook.rps * wanted / given
+            mends.append(f"about {float(f'{needed:.2g}'):,.0f} requests/s (synthetic traffic to both versions)")
+        return f"80 % need {' or '.join(mends)}" if mends else "a month of it would not do; more traffic is needed"
+
+    def _weight(self, number: int, worst: Finding) -> float | None:
+        step, metric = self.steps[number], next(one for one in self.metrics if one.name == worst.metric)
+        highest = self.steps[number + 1].weight if number + 1 < len(self.steps) else 100.0
+        size = worst.regression
+        if size is None:
+            return None
+        return next(
+            (
+                weight
+                for weight in WEIGHTS
+                if step.weight < weight < highest and self.caught(number, metric, size, weight) >= ENOUGH
+            ),
+            None,
+        )

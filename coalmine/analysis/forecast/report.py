@@ -1,0 +1,178 @@
+"""What is foretold of a plan: per step and metric, what the worst case costs, and what cannot work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from math import sqrt
+
+from scipy.stats import norm
+
+from coalmine.analysis.comparison import known_history, margin_of
+from coalmine.analysis.forecast.advice import Warner
+from coalmine.analysis.forecast.arrival import Arrival
+from coalmine.analysis.forecast.course import Course, Stretch
+from coalmine.analysis.forecast.outlook import Outlook
+from coalmine.analysis.forecast.told import Baseline, Cost, Finding, Forecast, StepForecast, When
+from coalmine.records import Judge
+from coalmine.spec.canary import Metric, Step
+
+USUAL, SURE = 0.8, 0.95
+"""The chances at which requests and times are told."""
+FARTHEST = timedelta(days=30)
+"""How long a step is imagined to go on."""
+MOST_LOOKS = 20_000
+BUDGET = timedelta(days=30)
+"""The period of the error budget."""
+SIZES = (1.5, 2.0, 2.5, 3.0, 5.0, 10.0)
+"""Regressions among which the costliest is looked for, beside those that are asked about."""
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """One forecast in the making."""
+
+    outlook: Outlook
+    steps: Sequence[Step]
+    origins: dict[str, str]
+    regressions: Sequence[float]
+    _arrivals: dict[tuple[str, float | None, int], Arrival] = field(default_factory=dict)
+
+    @property
+    def judge(self) -> Judge:
+        return self.outlook.judge
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Those that are forecast."""
+        return [metric for metric in self.judge.metrics if metric.name in self.outlook.levels]
+
+    def forecast(self) -> Forecast:
+        """All of it."""
+        courses = [self._endless(self.steps[: number + 1]) for number in range(len(self.steps))]
+        steps = [self._step(number, course) for number, course in enumerate(courses)]
+        costs = [cost for metric in self.metrics if (cost := self._cost(metric, courses[-1])) is not None]
+        promotable = 1.0
+        for finding in steps[-1].findings:
+            promotable *= finding.by_end if finding.regression is None else 1.0
+        return Forecast(
+            rps=self.outlook.rps,
+            history=known_history(self.judge) is not None,
+            baselines=[self._baseline(metric) for metric in self.metrics],
+            steps=steps,
+            promotable=round(promotable, 4),
+            costs=costs,
+            warnings=list(
+                Warner(self.outlook, self.steps, self.metrics, self.regressions, self._caught).warnings(
+                    steps, promotable
+                )
+            ),
+        )
+
+    # ------------------------------------------------------------------------------------------------- parts
+
+    def _looks(self, step: Step) -> int:
+        return max(step.for_ // self.judge.policy.look, 1)
+
+    def _endless(self, steps: Sequence[Step]) -> Course:
+        most = min(MOST_LOOKS, FARTHEST // self.judge.policy.look)
+        stretches = [Stretch(self._looks(step), step.weight / 100.0) for step in steps]
+        return self.outlook.course(
+            [*stretches[:-1], replace(stretches[-1], looks=max(most, stretches[-1].looks))],
+            marks=[sum(stretch.looks for stretch in stretches)],
+        )
+
+    def _step(self, number: int, course: Course) -> StepForecast:
+        step = self.steps[number]
+        findings: list[Finding] = []
+        for metric in self.metrics:
+            for size in self.regressions:
+                arrival = self._arrival(metric, size, number, course)
+                fixed = self._fixed(metric, size, step.weight / 100.0)
+                findings.append(self._finding(metric, size, number, arrival, fixed))
+            if metric.role == "guardrail":
+                findings.append(self._finding(metric, None, number, self._arrival(metric, None, number, course), None))
+        return StepForecast(number=number + 1, weight=step.weight, findings=findings)
+
+    def _arrival(self, metric: Metric, size: float | None, number: int, course: Course) -> Arrival:
+        key = (metric.name, size, number)
+        if key not in self._arrivals:
+            self._arrivals[key] = (
+                self.outlook.no_harm(metric, course) if size is None else self.outlook.harm(metric, size, course)
+            )
+        return self._arrivals[key]
+
+    def _before(self, number: int) -> int:
+        return sum(self._looks(step) for step in self.steps[:number])
+
+    def _finding(self, metric: Metric, size: float | None, number: int, arrival: Arrival, fixed: int | None) -> Finding:
+        end = self._before(number) + self._looks(self.steps[number])
+        return Finding(
+            metric=metric.name,
+            regression=size,
+            usual=self._when(number, arrival, USUAL),
+            sure=self._when(number, arrival, SURE),
+            by_end=round(arrival.by(end), 4),
+            fixed=fixed,
+        )
+
+    def _when(self, number: int, arrival: Arrival, chance: float) -> When | None:
+        found = arrival.looks(chance)
+        if found is None:
+            return None
+        looks = max(found - self._before(number), 0)
+        requests = looks * self.outlook.per_look * self.steps[number].weight / 100.0
+        return When(looks=looks, lasts=looks * self.judge.policy.look, requests=round(requests))
+
+    def _fixed(self, metric: Metric, size: float, share: float) -> int | None:
+        """Canary requests of a one-sided two-sample z test of shares, one look, alpha of its own, power 80 %."""
+        level, bound = self.outlook.levels[metric.name], self.outlook.watched(metric)
+        p, q = level.worse(bound, size).above(bound), level.above(bound)
+        if p <= q or not 0.0 < share < 1.0:
+            return None
+        ratio = (1.0 - share) / share
+        pooled = (p + ratio * q) / (1.0 + ratio)
+        wanted = norm.isf(self.judge.policy.alpha) * sqrt(pooled * (1.0 - pooled) * (1.0 + 1.0 / ratio))
+        wanted += norm.ppf(USUAL) * sqrt(p * (1.0 - p) + q * (1.0 - q) / ratio)
+        return int(-(-((wanted / (p - q)) ** 2) // 1))
+
+    def _baseline(self, metric: Metric) -> Baseline:
+        level, bound = self.outlook.levels[metric.name], self.outlook.watched(metric)
+        return Baseline(
+            metric=metric.name,
+            bad=float(f"{level.above(bound):.6g}"),
+            slower_than=level.bounds[bound] if level.bounds else None,
+            origin=self.origins.get(metric.name, "stated"),
+            margin=margin_of(self.judge, metric),
+        )
+
+    def _cost(self, metric: Metric, course: Course) -> Cost | None:
+        level, bound = self.outlook.levels[metric.name], self.outlook.watched(metric)
+        number, end = len(self.steps) - 1, self._before(len(self.steps))
+        worst: Cost | None = None
+        for size in sorted({*SIZES, *self.regressions}):
+            found = self._arrival(metric, size, number, course).looks(SURE)
+            caught = found is not None and found <= end
+            requests = self.outlook.requests(course, found if caught and found is not None else end)
+            bad = requests * (level.worse(bound, size).above(bound) - level.above(bound))
+            if worst is None or bad > worst.bad_requests:
+                worst = Cost(
+                    metric=metric.name,
+                    regression=size,
+                    bad_requests=round(bad),
+                    canary_requests=round(requests),
+                    caught=caught,
+                    budget=self._budget(metric),
+                )
+        return worst
+
+    def _budget(self, metric: Metric) -> int | None:
+        allowed = metric.max if metric.kind == "ratio" else metric.objective and 1.0 - metric.objective.share
+        return round(allowed * self.outlook.rps * BUDGET.total_seconds()) if allowed else None
+
+    def _caught(self, number: int, metric: Metric, size: float, weight: float) -> float:
+        """Chance to catch a regression by the end of a step that has another weight."""
+        changed = [*self.steps[:number], self.steps[number].model_copy(update={"weight": weight})]
+        course = self.outlook.course([Stretch(self._looks(one), one.weight / 100.0) for one in changed])
+        return float(self.outlook.harm(metric, size, course).chance[-1])

@@ -1,0 +1,101 @@
+"""Releases that never were: the live version split by a label, each value in turn as the canary of the others (A/A)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from scipy.special import betaincinv
+
+from coalmine.analysis.latency import common_bounds, merge_buckets
+from coalmine.backtest.past import observation_of
+from coalmine.backtest.trace import Trace, TraceReader
+from coalmine.records import ArmCounts, MetricCounts
+from coalmine.spec.canary import Metric
+
+Look = Mapping[str, Sequence[MetricCounts]]
+"""By value of the label: what its part of the live version counted, as counts of the canary."""
+
+
+def observations(look: Look, canary: Sequence[str]) -> dict[str, Any]:
+    """One look with the values ``canary`` against all the others, as a line of a trace holds it."""
+    metrics = list(dict.fromkeys(counts.metric for parts in look.values() for counts in parts))
+    told: dict[str, Any] = {}
+    for name in metrics:
+        arms = {
+            "canary": [_of(look, value, name) for value in look if value in canary],
+            "baseline": [_of(look, value, name) for value in look if value not in canary],
+        }
+        canary_sum, baseline_sum = (_summed(name, parts) for parts in arms.values())
+        told[name] = {
+            "canary": _arm(canary_sum),
+            "baseline": _arm(baseline_sum),
+        }
+    return told
+
+
+def lines(at: Sequence[datetime], looks: Sequence[Look], canary: Sequence[str]) -> list[dict[str, Any]]:
+    """The looks of a trace; the weight is not known: nobody configured one."""
+    return [
+        {"at": moment.isoformat(), "weight": None, "observations": observations(look, canary)}
+        for moment, look in zip(at, looks, strict=True)
+    ]
+
+
+def split_traces(
+    label: str, at: Sequence[datetime], looks: Sequence[Look], metrics: Sequence[Metric], length: int
+) -> list[Trace]:
+    """Every value of the label as a canary, in stretches of ``length`` looks; a shorter rest is left out.
+
+    Args:
+        label: what the live version was split by.
+        at: when each look ended.
+        looks: what each value counted.
+        metrics: what is judged.
+        length: looks of one release.
+    """
+    traces = []
+    for start in range(0, len(looks) - length + 1, length):
+        stretch = slice(start, start + length)
+        for value in looks[start]:
+            name = f"{label}={value} {at[start].isoformat().replace('+00:00', 'Z')}"
+            reader = TraceReader(name, metrics)
+            for line in lines(at[stretch], looks[stretch], [value]):
+                reader.add(line, name)
+            traces.append(reader.finished())
+    return traces
+
+
+def upper_limit(events: int, runs: int, confidence: float = 0.95) -> float:
+    """Upper end of the one-sided Clopper-Pearson interval of a share; the runs are taken as independent."""
+    return 1.0 if events >= runs else float(betaincinv(events + 1, runs - events, confidence))
+
+
+def _of(look: Look, value: str, metric: str) -> MetricCounts | None:
+    found = next((counts for counts in look[value] if counts.metric == metric), None)
+    return None if found is None or found.status == "no_data" or found.canary is None else found
+
+
+def _summed(metric: str, parts: Sequence[MetricCounts | None]) -> MetricCounts | None:
+    """The parts that have data, added up; None when none has."""
+    there = [(part, part.canary) for part in parts if part is not None and part.canary is not None]
+    if not there:
+        return None
+    if there[0][0].bounds is None:
+        total = ArmCounts(total=sum(arm.total for _, arm in there), events=sum(arm.events or 0 for _, arm in there))
+        return MetricCounts(metric=metric, canary=total)
+    bounds: tuple[float, ...] = tuple(there[0][0].bounds)
+    for part, _ in there:
+        bounds = common_bounds(bounds, part.bounds or ())
+    if not bounds:
+        return None
+    merged = sum(merge_buckets(np.array(arm.buckets), part.bounds or (), bounds) for part, arm in there)
+    buckets = [int(count) for count in np.asarray(merged)]
+    return MetricCounts(metric=metric, bounds=list(bounds), canary=ArmCounts(total=sum(buckets), buckets=buckets))
+
+
+def _arm(counts: MetricCounts | None) -> dict[str, Any] | None:
+    told = None if counts is None else observation_of(counts)
+    return None if told is None else told["canary"]

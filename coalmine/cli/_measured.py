@@ -1,0 +1,67 @@
+"""Asking the metric sources what the live version does now: requests per second, event rates, histograms."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from activities.sources.registry import make_source
+from coalmine.errors import InputError
+from coalmine.records import ArmCounts, CollectRequest, MetricCounts, Window
+from coalmine.spec.canary import Arms, CanarySpec, Metric
+
+LOOKED_BACK = (timedelta(hours=1), timedelta(minutes=10), timedelta(minutes=1))
+"""Periods that are asked for, the longest first: rare events need a long one, a young service has none."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of the live version."""
+
+    counts: ArmCounts
+    bounds: tuple[float, ...]
+    period: timedelta
+
+    @property
+    def rps(self) -> float:
+        """Requests per second."""
+        return self.counts.total / self.period.total_seconds()
+
+
+def measure(spec: CanarySpec, kinds: tuple[str, ...]) -> dict[str, Measured]:
+    """What each metric of these kinds counted for the baseline lately, by name.
+
+    Raises:
+        InputError: a metric has no counts, or no requests; says which and why.
+        SourceError: a source did not answer, or refused the query.
+    """
+    return asyncio.run(_measure(spec, [metric for metric in spec.metrics if metric.kind in kinds]))
+
+
+async def _measure(spec: CanarySpec, metrics: list[Metric]) -> dict[str, Measured]:
+    found = await asyncio.gather(*(_of(spec, metric) for metric in metrics))
+    return {metric.name: one for metric, one in zip(metrics, found, strict=True)}
+
+
+async def _of(spec: CanarySpec, metric: Metric) -> Measured:
+    source = spec.sources[metric.source]
+    adapter = make_source(source.kind)
+    # Alone: the live version takes all traffic before a rollout, and the new one may not exist yet.
+    live = Arms(baseline=spec.arms.baseline, canary=spec.arms.baseline)
+    end = datetime.now(UTC) - source.scrape - source.flush
+    reason = ""
+    for period in (*LOOKED_BACK, 4 * source.scrape):
+        request = CollectRequest(
+            window=Window(start=end - period, end=end),
+            metrics=[metric],
+            arms=live,
+            sources={metric.source: source},
+            compare=False,
+        )
+        counts: MetricCounts = await adapter.collect(source, metric, request)
+        if counts.status == "ok" and counts.canary is not None and counts.canary.total > 0:
+            return Measured(counts.canary, tuple(counts.bounds or ()), period)
+        reason = counts.reason.removeprefix("canary: ") or "no requests"
+    version = spec.arms.baseline.version
+    raise InputError(f"--connect: {metric.name} says nothing of {version}: {reason}; give --rps and --baseline instead")

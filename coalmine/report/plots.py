@@ -1,0 +1,199 @@
+"""Plots as inline SVG: effect and interval against the margin, and the canary's weight, over the time of the looks.
+
+What colour says is also said by shape or text; every plot has a title and a description, and stands beside its table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import escape
+
+from coalmine.report.story import LookStory, Point, WeightStory
+from coalmine.report.words import times
+
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760.0, 58.0, 16.0, 14.0, 30.0
+WIDEST = 32.0
+"""The effect's axis reaches at most from 1/32 to 32; what lies beyond is drawn at its edge."""
+_MARKS = {
+    "advance": ("▲", "advanced"),
+    "promote": ("★", "promoted"),
+    "hold": ("◆", "held"),
+    "roll_back": ("■", "rolled back"),
+}
+_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0)
+_SPACINGS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 7 * 86400)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From moments and values to places in the picture; shared by all plots of a page, so that they line up."""
+
+    start: datetime
+    end: datetime
+    height: float
+
+    def x(self, at: datetime) -> float:
+        """Left to right."""
+        whole = max((self.end - self.start).total_seconds(), 1e-9)
+        share = (at - self.start).total_seconds() / whole
+        return round(LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, share: float) -> float:
+        """0 is the bottom, 1 the top; what is beyond stays at the edge."""
+        return round(TOP + (1 - min(max(share, 0.0), 1.0)) * (self.height - TOP - BOTTOM), 1)
+
+    def hours(self) -> Iterator[tuple[float, str]]:
+        """Ticks of the time axis with their labels."""
+        whole = (self.end - self.start).total_seconds()
+        spacing = next((step for step in _SPACINGS if whole / step <= 8), math.ceil(whole / 8 / 86400) * 86400)
+        midnight = self.start.replace(hour=0, minute=0, second=0, microsecond=0)
+        passed = (self.start - midnight).total_seconds()
+        at = midnight + timedelta(seconds=math.ceil(passed / spacing) * spacing)
+        form = (
+            "%m-%d" if spacing >= 86400 else "%d. %H:%M" if whole > 86400 else "%H:%M:%S" if spacing < 60 else "%H:%M"
+        )
+        while at <= self.end:
+            yield self.x(at), at.strftime(form)
+            at += timedelta(seconds=spacing)
+
+
+def effect_plot(name: str, identity: str, points: Sequence[Point], looks: Sequence[LookStory], scale: Scale) -> str:
+    """Effect (line), interval (band) and margin (dashed) of one metric; a gap where it was not known.
+
+    Args:
+        name: The metric.
+        identity: Prefix of the picture's ids, unique on the page.
+        points: In order of looks, thinned already.
+        looks: Those that decided something: marked on the upper edge.
+        scale: Shared time axis.
+    """
+    reach = _reach(points)
+
+    def y(ratio: float) -> float:
+        return scale.y((math.log(max(ratio, 1e-12)) / math.log(reach) + 1) / 2)
+
+    parts = [_axes(scale, [(y(tick), times(tick)) for tick in _ticks(reach)])]
+    for run in _runs(points):
+        upper = [f"{scale.x(p.at)},{y(p.high) if p.high is not None else scale.y(1)}" for p in run]
+        lower = [f"{scale.x(p.at)},{y(p.low) if p.low is not None else scale.y(0)}" for p in reversed(run)]
+        line = " ".join(f"{scale.x(p.at)},{y(p.effect)}" for p in run if p.effect is not None)
+        if len(run) == 1:
+            x = scale.x(run[0].at)
+            parts.append(f'<path class="band-line" d="M{upper[0]}L{lower[0]}"/><circle class="dot" cx="{x}"')
+            parts.append(f' cy="{line.partition(",")[2]}" r="3"/>')
+        else:
+            parts.append(f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>')
+            parts.append(f'<polyline class="effect" points="{line}"/>')
+    parts.append(f'<path class="same" d="M{LEFT},{y(1)}H{WIDTH - RIGHT}"/>')
+    parts += [_margin(run, scale, y(margin), margin) for margin, run in _margins(points)]
+    parts += [_mark(look, scale) for look in looks if look.action in _MARKS]
+    title = f"{name}: effect of the canary against the margin"
+    return _svg(identity, title, _effect_words(name, points), parts, scale.height)
+
+
+def weight_plot(identity: str, weights: Sequence[WeightStory], scale: Scale) -> str:
+    """The canary's share of traffic as stairs."""
+    parts = [_axes(scale, [(scale.y(share / 100), f"{share} %") for share in (0, 25, 50, 75, 100)])]
+    path = f"M{LEFT},{scale.y(0)}"
+    for shift in weights:
+        path += f"H{scale.x(shift.at)}V{scale.y(shift.weight / 100)}"
+    parts.append(f'<path class="weight" d="{path}H{WIDTH - RIGHT}"/>')
+    shown = ", ".join(f"{shift.weight:g} %" for shift in weights[:40]) or "none"
+    words = f"Weights in order: {shown}{' and more' if len(weights) > 40 else ''}."
+    return _svg(identity, "The canary's share of traffic over time", words, parts, scale.height)
+
+
+def _effect_words(name: str, points: Sequence[Point]) -> str:
+    known = [point for point in points if point.effect is not None]
+    if not known:
+        return f"{name} was never compared."
+    last = known[-1]
+    low = times(last.low) if last.low is not None else "an open end"
+    high = times(last.high) if last.high is not None else "an open end"
+    margin = f", margin {times(last.margin)}" if last.margin is not None else ""
+    return (
+        f"At the last compared look, look {last.look}: effect {times(last.effect)}, between {low} and {high}{margin}."
+    )
+
+
+def _reach(points: Sequence[Point]) -> float:
+    ratios = [1.0, *(p.margin * 1.3 for p in points if p.margin is not None and p.margin > 0)]
+    # The first looks know next to nothing: their wide intervals must not flatten all that follows.
+    settled = points[len(points) // 4 :]
+    ratios += [end for p in settled for end in (p.effect, p.low, p.high) if end is not None and end > 0]
+    spread = max(max(ratio, 1 / ratio) for ratio in ratios)
+    return min(max(spread * 1.05, 1.5), WIDEST)
+
+
+def _ticks(reach: float) -> list[float]:
+    inside = [tick for tick in _TICKS if 1 / reach <= tick <= reach]
+    kept: list[float] = []
+    for tick in sorted(inside, key=lambda tick: (tick != 1.0, abs(math.log(tick)))):
+        if all(abs(math.log(tick / other)) > math.log(reach) / 5 for other in kept):
+            kept.append(tick)
+    return kept
+
+
+def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
+    run: list[Point] = []
+    for point in points:
+        if point.effect is None:
+            if run:
+                yield run
+            run = []
+        else:
+            run.append(point)
+    if run:
+        yield run
+
+
+def _margins(points: Sequence[Point]) -> Iterator[tuple[float, list[Point]]]:
+    """Stretches under one margin: it is wider where the noise is found to be correlated."""
+    run: list[Point] = []
+    for point in points:
+        if run and point.margin != run[-1].margin:
+            if run[-1].margin is not None and run[-1].margin > 0:
+                yield run[-1].margin, run
+            run = []
+        run.append(point)
+    if run and run[-1].margin is not None and run[-1].margin > 0:
+        yield run[-1].margin, run
+
+
+def _margin(run: Sequence[Point], scale: Scale, y: float, margin: float) -> str:
+    start, end = scale.x(run[0].at), scale.x(run[-1].at)
+    start, end = (start, end) if end - start > 4 else (max(start - 6, LEFT), min(end + 6, WIDTH - RIGHT))
+    label = f'<text class="margin-label" x="{end}" y="{y - 3}" text-anchor="end">margin {times(margin)}</text>'
+    return f'<path class="margin" d="M{start},{y}H{end}"/>{label}'
+
+
+def _mark(look: LookStory, scale: Scale) -> str:
+    sign, said = _MARKS[look.action]
+    tip = f"look {look.look}: {said}"
+    return (
+        f'<g class="mark {look.action.replace("_", "-")}"><title>{escape(tip)}</title>'
+        f'<path d="M{scale.x(look.at)},{TOP}V{scale.height - BOTTOM}"/>'
+        f'<text x="{scale.x(look.at)}" y="{TOP - 2}" text-anchor="middle">{sign}</text></g>'
+    )
+
+
+def _axes(scale: Scale, rows: Sequence[tuple[float, str]]) -> str:
+    right, foot = WIDTH - RIGHT, scale.height - BOTTOM
+    parts = [f'<path class="grid" d="{"".join(f"M{LEFT},{y}H{right}" for y, _ in rows)}"/>']
+    parts += [f'<text class="tick" x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{text}</text>' for y, text in rows]
+    parts += [
+        f'<text class="tick" x="{x}" y="{foot + 18}" text-anchor="middle">{text}</text>' for x, text in scale.hours()
+    ]
+    parts.append(f'<path class="axis" d="M{LEFT},{TOP}V{foot}H{right}"/>')
+    return "".join(parts)
+
+
+def _svg(identity: str, title: str, words: str, parts: Sequence[str], height: float) -> str:
+    return (
+        f'<svg role="img" viewBox="0 0 {WIDTH:g} {height:g}" aria-labelledby="{identity}-title {identity}-desc">'
+        f'<title id="{identity}-title">{escape(title)}</title><desc id="{identity}-desc">{escape(words)}</desc>'
+        f"{''.join(parts)}</svg>"
+    )

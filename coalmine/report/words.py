@@ -1,0 +1,57 @@
+"""Numbers and moments as the page writes them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from coalmine.spec.durations import format_duration
+
+
+def times(ratio: float | None) -> str:
+    """``×1.25``; ``–`` when it is not known."""
+    if ratio is None:
+        return "–"
+    if ratio >= 10:
+        return f"×{ratio:,.0f}" if ratio >= 100 else f"×{ratio:.1f}"
+    return f"×{ratio:.2f}" if ratio >= 0.1 else f"×{ratio:.2g}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """``×0.80 … ×1.30``; an open end is said."""
+    if low is None and high is None:
+        return "–"
+    return f"{times(low) if low is not None else 'open'} … {times(high) if high is not None else 'open'}"
+
+
+def percent(share: float | None) -> str:
+    """``0.48 %``."""
+    if share is None:
+        return "–"
+    value = 100 * share
+    return f"{value:.1f} %" if abs(value) >= 10 else f"{value:.3g} %"
+
+
+def level(value: float | None, kind: str) -> str:
+    """A metric's level in its own unit: a share for ``ratio``, a time for ``latency``, else the bare number."""
+    if value is None:
+        return "–"
+    if kind == "ratio":
+        return percent(value)
+    if kind == "latency":
+        return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
+    return f"{value:.4g}"
+
+
+def moment(at: datetime | None) -> str:
+    """``2026-03-01 12:00:00 UTC``."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else "–"
+
+
+def span(length: timedelta) -> str:
+    """``4m10s``, to the second."""
+    return format_duration(timedelta(seconds=max(round(length.total_seconds()), 0)))
+
+
+def plain(name: str) -> str:
+    """``roll_back`` as ``roll back``."""
+    return name.replace("_", " ")

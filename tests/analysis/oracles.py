@@ -1,0 +1,193 @@
+"""The judge worked out a second way, for tests: from all looks at once, by scipy's distributions, without any state.
+
+Slow and plain on purpose. Constants are written out here as the method is published, not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import binom, nchypergeom_fisher
+
+Array = NDArray[np.float64]
+Look = tuple[int, int, int, int]
+"""Canary events and requests, baseline events and requests."""
+
+LADDER = [1.0, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0]
+HARM = np.geomspace(1.15, 400.0, 22)
+HARM_PRIOR = HARM**-0.5 / (HARM**-0.5).sum()
+NO_HARM = 1 / np.geomspace(1.1, 8.0, 14)
+FLOOR = np.geomspace(1.5, 30.0, 6)
+
+
+def long_run(t: Array, v: Array, scale: float, noise: float, block: int) -> tuple[float, float]:
+    """Long-run dispersion and autocorrelation of residuals ``t`` of variance ``v``."""
+    k = t.size
+    residual = t - t.sum() / v.sum() * v if v.sum() > 0 else t * 0.0
+    squares = (residual**2).sum()
+    if squares == 0:
+        return 0.0, 0.0
+    rho = float(np.clip((residual[1:] * residual[:-1]).sum() / squares - noise / np.sqrt(k), 0.0, 0.95))
+    spread = squares / (v.sum() * scale * max(k - 1, 1) / k) * (1 + rho) / (1 - rho)
+    blocks = k // block
+    if blocks < 2:
+        return spread, rho
+    block_t, block_v = (values[: blocks * block].reshape(blocks, block).sum(axis=1) for values in (t, v))
+    residual = block_t - block_t.sum() / block_v.sum() * block_v
+    by_block = (residual**2).sum() / (block_v.sum() * scale * (blocks - 1) / blocks)
+    return max(spread, by_block * max(1 - noise * np.sqrt(2 / blocks), 0.0)), rho
+
+
+def dispersion(t: Array, v: Array, unit: Array, *, level: float, scale: float, tau2: float | None, block: int) -> float:
+    """phi as estimated from these looks; ``tau2`` None = without history."""
+    information = level * (unit**2).sum() / unit.sum() if unit.sum() > 0 else 0.0
+    weight, expected = (10.0, 1.25) if tau2 is None else (60.0, 1 + 1.25 * tau2 * information)
+    seen, _ = long_run(t, v, scale, 1.0, block) if t.size else (0.0, 0.0)
+    looks = max(t.size - 1, 0)
+    return max((weight * expected + looks * seen) / (weight + looks), 1.0)
+
+
+def likelihood(look: Look, ratios: Array) -> Array:
+    """ln P(canary events | totals, ratio), by scipy; zero when the window says nothing."""
+    x_c, n_c, x_b, n_b = look
+    e, n = x_c + x_b, n_c + n_b
+    if e in (0, n) or not n_c or not n_b:
+        return np.zeros(len(ratios))
+    return np.array([nchypergeom_fisher.logpmf(x_c, n, n_c, e, ratio) for ratio in ratios])
+
+
+def one_sample(look: Look, null: float, ratios: Array) -> Array:
+    """The canary alone against a level, by scipy's binomial."""
+    x, n = look[:2]
+    odds = null / (1 - null) * ratios
+    result: Array = binom.logpmf(x, n, odds / (1 + odds)) - binom.logpmf(x, n, null)
+    return result
+
+
+def mixture(increments: Array, weights: Array, prior: Array, phi: float, cap: float) -> float:
+    """ln E of increments [T, K] at one dispersion: summed over every look the fault may have begun at."""
+    earned = np.minimum(increments / phi, cap)
+    parts = [np.log(max(1.0 - weights.sum(), 1e-300))]
+    for start, weight in enumerate(weights):
+        parts += list(np.log(weight) + np.log(prior) + earned[start:].sum(axis=0))
+    return float(logsumexp(parts))
+
+
+def tempered(increments: Array, weights: Array, prior: Array, phi: float, cap: float) -> float:
+    """ln E at ``phi``: rounded up to the ladder, but interpolated in 1/phi below its first rung."""
+    rung = next((one for one in LADDER if one >= phi - 1e-9), 40.0)
+    found = mixture(increments, weights, prior, rung, cap)
+    if rung == 1.25:
+        counting = mixture(increments, weights, prior, 1.0, cap)
+        found += (1 / phi - 0.8) / 0.2 * (counting - found)
+    return found / max(phi / 40.0, 1.0) if found > 0 else found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What ratio channels are judged by."""
+
+    margin: float
+    floor: float
+    no_harm: float
+    tau2: float | None
+    cap: float
+    block: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to know after the looks: ln E of harm and no harm, phi now, and the curve of log-likelihoods."""
+
+    harm: float
+    no_harm: float
+    phi: float
+    curve: Array
+
+
+def ratio(looks: Sequence[Look], weights: Array, rule: Rule) -> Found:
+    """A channel of events per request after these looks."""
+    counts = np.array(looks, float)
+    x_c, n_c, x_b, n_b = counts.T
+    share = rule.margin * n_c / np.maximum(rule.margin * n_c + n_b, 1.0)
+    events, requests = x_c + x_b, n_c + n_b
+    t = x_c - share * events
+    v = events * share * (1 - share) * np.maximum(1 - events / np.maximum(requests, 1.0), 0.02)
+    unit = requests * share * (1 - share)
+
+    def spread(level: float, until: int) -> float:
+        first = slice(0, until)
+        e = events[first].sum()
+        seen, assumed = (x_c[first].sum() + 0.5) / (e + 1), (share * events)[first].sum() / max(e, 1.0)
+        scale = float(np.clip(seen * (1 - seen) / max(assumed * (1 - assumed), 1e-9), 0.05, 20.0))
+        return dispersion(t[first], v[first], unit[first], level=level, scale=scale, tau2=rule.tau2, block=rule.block)
+
+    def level(until: int) -> float:
+        rate = (x_b[:until].sum() + 0.5) / (n_b[:until].sum() + 1)
+        return float(rate * (1 - rate))
+
+    now = len(looks)
+    if now > 3:
+        phi = spread(level(now - 3), now - 3)
+    else:
+        information = level(now) * (unit**2).sum() / unit.sum()
+        phi = 1.25 if rule.tau2 is None else 1 + 1.25 * rule.tau2 * information
+
+    def against(ratios: Array, null: float) -> Array:
+        at: Array = np.array([likelihood(look, np.array([*ratios, null])) for look in looks])
+        result: Array = at[:, :-1] - at[:, -1:]
+        return result
+
+    harm = tempered(against(rule.margin * HARM, rule.margin), weights, HARM_PRIOR, phi, rule.cap)
+    if rule.floor > 0:
+        above = np.array([one_sample(look, rule.floor, FLOOR) for look in looks])
+        harm = min(harm, tempered(above, weights, np.full(6, 1 / 6), phi, rule.cap))
+    if x_c.sum() < 5:
+        harm = min(harm, 0.0)
+    flat = np.full(14, 1 / 14)
+    below = np.array([one_sample(look, 0.005, NO_HARM) for look in looks])
+    proofs = [against(rule.no_harm * NO_HARM, rule.no_harm), below]
+    no_harm = logsumexp([tempered(one, weights, flat, phi, rule.cap) for one in proofs]) - np.log(2)
+    grid = np.geomspace(1 / 30, 400, 41)
+    curve = np.array([likelihood(look, grid) for look in looks]).sum(axis=0)
+    return Found(harm, float(no_harm), phi, curve - curve.max())
+
+
+def crash(looks: Sequence[Look], weights: Array, margin: float) -> float:
+    """ln E of the crash guard: neither tempered nor capped."""
+    null = max(2.0, margin)
+    level = np.array([one_sample(look, 0.5, np.array([3.0, 19.0])) for look in looks])
+    at = np.array([likelihood(look, np.array([*(null * HARM), null])) for look in looks])
+    return min(
+        mixture(level, weights, np.array([0.5, 0.5]), 1.0, np.inf),
+        mixture(at[:, :-1] - at[:, -1:], weights, HARM_PRIOR, 1.0, np.inf),
+    )
+
+
+def investments(planned: int, looks: int, new_steps: Sequence[int] = (), extension: Sequence[int] = ()) -> Array:
+    """Cash invested at each look, counted from 1."""
+    weights: list[float] = []
+    for look in range(1, looks + 1):
+        left = 1.0 - sum(weights)
+        if look == 1:
+            weights.append(0.75 * left)
+        elif look in new_steps:
+            weights.append(0.5 * left)
+        elif look in extension:
+            weights.append(left / (planned + 1))
+        else:
+            weights.append(left / (max(planned - look + 1, 1) + max(1.0, 0.25 * planned)))
+    return np.array(weights)
+
+
+def peak(curve: Any) -> float:
+    """The ratio of the largest likelihood, by a parabola through the best grid point and its neighbours."""
+    logs = np.log(np.geomspace(1 / 30, 400, 41))
+    at = int(np.clip(np.argmax(curve), 1, 39))
+    a, b, _ = np.polyfit(logs[at - 1 : at + 2], curve[at - 1 : at + 2], 2)
+    return float(np.exp(-b / (2 * a)))

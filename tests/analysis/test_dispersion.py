@@ -1,0 +1,126 @@
+"""The dispersion from running sums, against the same estimate worked out from all looks at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from coalmine.analysis.dispersion import Dispersion, Prior
+from tests.analysis.oracles import long_run
+
+COLD = Prior(np.zeros(1), np.zeros(1, bool))
+HERE = np.ones(1, bool)
+BLOCK = 3
+
+
+def folded(t: NDArray[Any], v: NDArray[Any], unit: NDArray[Any], block: int = BLOCK) -> Dispersion:
+    state = Dispersion.start((1,))
+    for look in range(t.size):
+        here = slice(look, look + 1)
+        state = state.add(t[here], v[here], unit[here], block, HERE)
+    return state
+
+
+def draw(kind: str, looks: int, seed: int = 1) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    rng = np.random.default_rng(seed)
+    v, unit = rng.uniform(0.5, 3.0, looks), rng.uniform(1.0, 9.0, looks)
+    noise = rng.standard_normal(looks)
+    if kind == "slow":
+        noise = 0.3 * noise + np.repeat(rng.standard_normal(looks), 6)[:looks]
+    if kind == "blocks":
+        noise = noise + 3.0 * np.repeat(rng.standard_normal(looks), BLOCK)[:looks]
+    return np.sqrt(v) * noise + 0.4 * v, v, unit
+
+
+@pytest.mark.parametrize("kind", ["quick", "slow", "blocks"])
+@pytest.mark.parametrize("looks", [2, 7, 40, 41])
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_running_sums_are_the_estimate_from_all_looks(kind: str, looks: int, noise: float) -> None:
+    t, v, unit = draw(kind, looks)
+    spread, rho = folded(t, v, unit).observed(np.array([0.8]), noise)
+    expected = long_run(t, v, 0.8, noise, BLOCK)
+    assert (float(spread[0]), float(rho[0])) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_blocks_are_what_shows_when_neighbours_do_not() -> None:
+    """Neighbours that undo each other on a level that changes from block to block: quiet by looks, loud by blocks."""
+    rng = np.random.default_rng(2)
+    t = np.tile([1.0, -1.0], 150) + np.repeat(rng.choice([-1.0, 1.0], 50), 6)
+    v = np.ones(300)
+    spread, rho = folded(t, v, v, block=6).observed(np.ones(1), 1.0)
+    assert (float(spread[0]), float(rho[0])) == pytest.approx(long_run(t, v, 1.0, 1.0, 6))
+    assert spread[0] == pytest.approx(6.0 * 0.8, rel=0.1)
+    alone, _ = folded(t, v, v, block=1000).observed(np.ones(1), 1.0)
+    assert alone[0] == pytest.approx(2.0, rel=0.1)
+
+
+def test_autocorrelation_is_held_below_one() -> None:
+    t, v = np.repeat([5.0, -5.0], 50), np.ones(100)
+    spread, rho = folded(t, v, v, block=1000).observed(np.ones(1), 0.0)
+    assert float(rho[0]) == 0.95
+    assert float(spread[0]) == pytest.approx(25.0 * 100 / 99 * 1.95 / 0.05)
+
+
+def test_information_is_the_average_weighted_by_itself() -> None:
+    state = folded(np.zeros(2), np.ones(2), np.array([1.0, 3.0]))
+    assert state.information() == pytest.approx((1.0 + 9.0) / 4.0)
+    assert Dispersion.start((1,)).information() == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("known", "weight"), [(False, 10.0), (True, 60.0)])
+def test_the_estimate_is_shrunk_to_what_is_known(known: bool, weight: float) -> None:
+    prior = Prior(np.array([0.2]), np.array([known]))
+    t, v, unit = draw("slow", 40, seed=3)
+    state = folded(t, v, unit)
+    expected = 1 + 1.25 * 0.2 * 0.7 * (unit**2).sum() / unit.sum() if known else 1.25
+    seen, _ = long_run(t, v, 0.8, 1.0, BLOCK)
+    found = state.phi(prior, np.array([0.7]), np.array([0.8]))
+    assert found == pytest.approx((weight * expected + 39 * seen) / (weight + 39))
+    assert state.lagged(prior, np.array([0.7])) == pytest.approx(expected)
+
+
+def test_it_is_never_below_one() -> None:
+    quiet = folded(np.full(40, 0.5), np.ones(40), np.ones(40))
+    assert quiet.phi(COLD, np.ones(1), np.ones(1)) == pytest.approx(1.0)
+    shrunk = Prior(np.array([-9.0]), np.ones(1, bool))
+    assert quiet.phi(shrunk, np.ones(1), np.ones(1)) == pytest.approx(1.0)
+    assert quiet.lagged(shrunk, np.ones(1)) == pytest.approx(1.0)
+
+
+def test_before_the_second_look_only_the_prior_speaks() -> None:
+    state = Dispersion.start((1,))
+    assert state.phi(COLD, np.ones(1), np.ones(1)) == pytest.approx(1.25)
+    state = folded(np.array([7.0]), np.ones(1), np.ones(1))
+    assert state.phi(COLD, np.ones(1), np.ones(1)) == pytest.approx(1.25)
+    spread, rho = state.observed(np.ones(1), 1.0)
+    assert (float(spread[0]), float(rho[0])) == (0.0, 0.0)
+
+
+def test_what_is_judged_by_is_the_estimate_of_three_looks_ago() -> None:
+    state = Dispersion.start((1,))
+    for look, estimate in enumerate([2.0, 3.0, 4.0, 5.0, 6.0], 1):
+        state = state.remember(np.array([estimate]), HERE)
+        assert state.lagged(COLD, np.ones(1))[0] == (1.25 if look < 4 else estimate - 3.0)
+
+
+def test_channels_and_runs_that_lack_a_look_keep_theirs() -> None:
+    present = np.array([[True, False], [False, True]])
+    value = np.arange(1.0, 5.0).reshape(2, 2)
+    state = Dispersion.start((2, 2)).add(value, value, value, BLOCK, present).remember(value, present)
+    assert state.sums.shape == (2, 2, 22)
+    assert state.recent.shape == (2, 2, 4)
+    assert (state.sums[~present] == 0).all()
+    assert (state.recent[~present] == 0).all()
+    assert state.information()[present].tolist() == [1.0, 4.0]
+    assert state.recent[present][:, -1].tolist() == [1.0, 4.0]
+
+
+def test_a_prior_of_some_channels() -> None:
+    prior = Prior(np.array([0.1, 0.2, 0.3]), np.array([True, False, True]))
+    part = prior.part(slice(1, None))
+    assert part.tau2.tolist() == [0.2, 0.3]
+    assert part.known.tolist() == [False, True]
+    assert part.looks.tolist() == [10.0, 60.0]

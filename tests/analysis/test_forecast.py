@@ -1,0 +1,174 @@
+"""The forecast against the judge itself on seeded counts, against exact laws, and at its edges."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, invgauss
+
+from benchmarks.plan import SETTINGS, Setting, forecast, measure
+from coalmine.analysis import mixture
+from coalmine.analysis.forecast.course import Stretch, chart
+from coalmine.analysis.forecast.evidence import Traffic
+from coalmine.analysis.forecast.outlook import Level
+from coalmine.analysis.forecast.passage import first_passage
+from coalmine.analysis.forecast.processes import mean_normaliser
+from coalmine.analysis.increments import log_normaliser
+
+SLICE = (0, 3, 8, 11, 15, 19, 21, 26, 28)
+"""Settings of the benchmark that decide within a few looks: both metrics, both directions, history, steps."""
+
+
+@pytest.mark.parametrize("number", SLICE)
+def test_the_median_is_what_the_judge_then_takes(number: int) -> None:
+    row = measure(SETTINGS[number], runs=120, seed=5_000 + number)
+    assert row["within"], row["looks"]
+
+
+# ------------------------------------------------------------------------------------------------- passage
+
+
+def test_whole_events_are_followed_exactly() -> None:
+    steps, chance = 6, 0.2
+    found = first_passage(
+        np.full(steps, 3 * chance), np.full(steps, 3 * chance * (1 - chance)), np.full(steps, 4.0), whole=True
+    )
+    # Counts never fall: to have reached 4 by now is to have at least 4 now.
+    assert found == pytest.approx([binom.sf(3, 3 * (step + 1), chance) for step in range(steps)], abs=1e-9)
+
+
+def test_counting_downwards_is_the_mirror() -> None:
+    steps = 8
+    mean, variance = np.full(steps, 0.4), np.full(steps, 0.4)
+    boundary = np.arange(steps, dtype=float) * 0.8 - 1.0
+    below = first_passage(-mean, variance, np.negative(boundary), whole=True)
+    # Reaching boundary from below with -x is x falling to it: by hand, over all paths of a short walk.
+    law = {0: 1.0}
+    crossed = 0.0
+    for step in range(steps):
+        after: dict[int, float] = {}
+        for total, mass in law.items():
+            for more in range(14):
+                now = total + more
+                part = mass * math.exp(-0.4) * 0.4**more / math.factorial(more)
+                if now <= boundary[step] + 1e-9:
+                    crossed += part
+                else:
+                    after[now] = after.get(now, 0.0) + part
+        law = after
+        assert below[step] == pytest.approx(crossed, abs=1e-6)
+
+
+@pytest.mark.parametrize("drift", [0.05, 0.2])
+def test_many_small_steps_are_brownian_motion(drift: float) -> None:
+    level, steps = 12.0, 4000
+    found = first_passage(np.full(steps, drift), np.full(steps, 0.25), np.full(steps, level), whole=False)
+    mean, shape = level / drift, level**2 / 0.25
+    # Between looks nobody looks: the level is as if 0.583 standard deviations of a step higher (Siegmund).
+    higher = level + 0.5826 * 0.5
+    mean, shape = higher / drift, higher**2 / 0.25
+    at = np.array([100, 400, 1500])
+    exact = invgauss.cdf(at, mean / shape, scale=shape)
+    assert found[at - 1] == pytest.approx(exact, abs=0.01)
+
+
+def test_a_boundary_nobody_reaches_and_one_everybody_has() -> None:
+    ones = np.ones(3)
+    assert (first_passage(ones, ones, np.full(3, np.inf), whole=True) == 0).all()
+    assert first_passage(ones, ones, np.full(3, -np.inf), whole=True) == pytest.approx(1.0)
+    assert first_passage(ones, 0 * ones, np.array([5.0, 2.0, 3.0]), whole=False) == pytest.approx([0.0, 1.0, 1.0])
+
+
+# -------------------------------------------------------------------------------------------------- course
+
+
+def test_a_course_invests_as_the_judge_does() -> None:
+    stretches = [Stretch(20, 0.01), Stretch(30, 0.1), Stretch(200, 0.5)]
+    course = chart(stretches, planned=70)
+    spent, by_look = 0.0, []
+    for look in range(1, 251):
+        weight = mixture.invest(spent, look, 70, new_step=look in (21, 51), extension=look > 70)
+        spent = min(1.0, spent + weight)
+        by_look.append((weight, 1.0 - spent))
+    assert course.first == pytest.approx([by_look[0][0], by_look[20][0], by_look[50][0]])
+    assert course.unspent == pytest.approx([by_look[look - 1][1] for look in course.at], abs=1e-12)
+    assert (course.looks.sum(axis=1) == course.at).all()
+    total = (course.first * (course.looks > 0)).sum(axis=1) + course.later.sum(axis=1) + course.unspent
+    assert total == pytest.approx(1.0)
+    assert {20, 50, 250} <= set(course.at.tolist())
+
+
+def test_the_normaliser_of_expectations_is_that_of_many_counts() -> None:
+    n_c, n_b, e = np.array([40_000.0]), np.array([160_000.0]), np.array([30_000.0])
+    ratios = np.array([0.5, 1.0, 2.0, 7.0])
+    exact, leading = log_normaliser(n_c, n_b, e, ratios)[0], mean_normaliser(n_c, n_b, e, ratios)[0]
+    assert leading - leading[1] == pytest.approx(exact - exact[1], abs=0.2)
+    assert mean_normaliser(0.01 * n_c, 0.01 * n_b, 0.01 * e, ratios)[0] == pytest.approx(0.01 * leading)
+
+
+def test_the_covariance_of_two_buckets_is_hypergeometric() -> None:
+    traffic = Traffic(np.array([[90.0, 10.0]]), np.array([[900.0, 100.0]]))
+    events = np.array([0.0, 1.0])
+    exact = 1.0 / (1 / 90 + 1 / 10 + 1 / 900 + 1 / 100)
+    assert traffic.covariance(events, events)[0] == pytest.approx(exact)
+
+
+def test_a_worse_level_keeps_the_proportions_on_either_side() -> None:
+    level = Level(np.array([0.5, 0.4, 0.06, 0.04]), (0.1, 0.2, 0.5))
+    worse = level.worse(1, 3.0)
+    assert worse.shares.sum() == pytest.approx(1.0)
+    assert worse.above(1) / (1 - worse.above(1)) == pytest.approx(3.0 * 0.1 / 0.9)
+    assert worse.shares[2] / worse.shares[3] == pytest.approx(1.5)
+    assert worse.shares[0] / worse.shares[1] == pytest.approx(1.25)
+
+
+# --------------------------------------------------------------------------------------------------- edges
+
+
+def setting(**changes: Any) -> Setting:
+    said: dict[str, Any] = {"kind": "ratio", "weights": (10,), "looks": (30,), "rps": 200, "look_s": 10, "times": 2}
+    return Setting(**(said | changes))
+
+
+def looks(one: Setting, chance: float = 0.5) -> float:
+    return forecast(one).looks(chance) or math.inf
+
+
+def test_more_of_anything_decides_sooner() -> None:
+    usual = looks(setting())
+    assert looks(setting(rps=1000)) < usual
+    assert looks(setting(weights=(50,))) < usual
+    assert looks(setting(times=5)) < usual
+    assert looks(setting(look_s=60)) < usual
+    assert looks(setting(known=False)) > usual
+    assert looks(setting(), 0.95) > looks(setting(), 0.8) > usual
+
+
+def test_within_the_margin_nothing_is_ever_caught() -> None:
+    assert forecast(setting(times=1.1, margin=1.2)).chance[-1] < 0.01
+    assert forecast(setting(rate=0.0001, times=2)).chance[-1] < 0.01, "below the floor"
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(["ratio", "latency"]),
+    st.sampled_from([(0.01,), (50,), (1, 99.99)]),
+    st.sampled_from([0.001, 3.0, 1e6]),
+    st.sampled_from([1e-9, 0.01, 0.999]),
+    st.sampled_from([1, 1.5, 1000]),
+    st.booleans(),
+)
+def test_extremes_give_chances(
+    kind: str, weights: tuple[float, ...], rps: float, rate: float, times: float, known: bool
+) -> None:
+    one = setting(kind=kind, weights=weights, looks=(3,) * len(weights), rps=rps, rate=rate, times=times, known=known)
+    chance = forecast(one).chance
+    assert np.isfinite(chance).all()
+    assert (np.diff(chance) >= -1e-9).all()
+    assert chance[0] >= 0.0
+    assert chance[-1] <= 1.0 + 1e-9

@@ -1,0 +1,77 @@
+"""Estimate and interval against the curves they are read from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from coalmine.analysis.grids import CURVE_RATIOS, Array
+from coalmine.analysis.interval import estimate, interval
+
+LOG = np.log(CURVE_RATIOS)
+STEP = LOG[1] - LOG[0]
+ONE = np.ones(1)
+
+
+def parabola(peak: float, width: float) -> Array:
+    curve: Array = -0.5 * ((LOG - np.log(peak)) / width)[None, :] ** 2
+    return curve
+
+
+@pytest.mark.parametrize("peak", [0.04, 0.5, 1.0, 1.17, 7.3, 300.0])
+def test_the_peak_of_a_parabola_is_found_between_the_grid_points(peak: float) -> None:
+    assert estimate(parabola(peak, 0.5)) == pytest.approx(peak)
+    assert estimate(parabola(peak, 0.5) + 7.0) == pytest.approx(peak)
+
+
+def test_a_peak_beyond_the_grid_is_its_end() -> None:
+    assert estimate(parabola(1e-4, 1.0)) == pytest.approx(CURVE_RATIOS[0])
+    assert estimate(parabola(1e5, 1.0)) == pytest.approx(CURVE_RATIOS[-1])
+    # A straight line bends nowhere: there is no peak to move to.
+    rising = np.arange(41.0)[None, :]
+    assert estimate(rising) == pytest.approx(CURVE_RATIOS[-2])
+    assert estimate(-rising) == pytest.approx(CURVE_RATIOS[1])
+
+
+@pytest.mark.parametrize(("phi", "alpha", "width"), [(1.0, 0.05, 0.4), (2.5, 0.01, 0.3), (1.25, 0.001, 0.2)])
+def test_the_ends_are_where_the_mixture_rejects(phi: float, alpha: float, width: float) -> None:
+    curve = parabola(2.0, width) + 3.0
+    low, high = interval(curve, np.array([phi]), alpha)
+    tempered = curve[0] / phi
+    against = logsumexp(tempered) - np.log(41) - tempered
+    for end in (low, high):
+        # Linear between two grid points, as the ends are read.
+        assert np.interp(np.log(end), LOG, against) == pytest.approx(np.log(1 / alpha))
+    assert low < 2.0 < high
+    assert (np.log(low) + np.log(high)) / 2 == pytest.approx(np.log(2.0), abs=0.02)
+
+
+def test_a_side_that_is_never_rejected_has_no_bound() -> None:
+    low, high = interval(LOG[None, :] * 5.0, ONE, 0.05)
+    assert high == pytest.approx(400.0)
+    assert 1 < low < 400
+    low, high = interval(LOG[None, :] * -5.0, ONE, 0.05)
+    assert low == pytest.approx(1 / 30)
+    assert 1 / 30 < high < 1
+    low, high = interval(LOG[None, :] * 0.1, ONE, 0.05)
+    assert (float(low[0]), float(high[0])) == pytest.approx((1 / 30, 400.0))
+
+
+def test_runs_are_read_each_by_itself() -> None:
+    curves = np.concatenate([parabola(0.5, 0.3), np.zeros((1, 41)), parabola(4.0, 0.6)])
+    phi = np.array([1.0, 1.0, 2.0])
+    low, high = interval(curves, phi, 0.01)
+    assert np.isnan([estimate(curves)[1], low[1], high[1]]).all()
+    for run in (0, 2):
+        alone = interval(curves[run : run + 1], phi[run : run + 1], 0.01)
+        assert (low[run], high[run]) == pytest.approx((alone[0][0], alone[1][0]))
+        assert estimate(curves)[run] == pytest.approx(estimate(curves[run : run + 1])[0])
+    deep = interval(curves.reshape(3, 1, 41), phi[:, None], 0.01)
+    assert deep[0].shape == (3, 1)
+    assert deep[0][2, 0] == low[2]
+
+
+def test_a_sharp_curve_has_a_narrow_interval() -> None:
+    low, high = interval(parabola(CURVE_RATIOS[20], 0.02), ONE, 0.05)
+    assert LOG[20] - STEP < np.log(low[0]) < LOG[20] < np.log(high[0]) < LOG[20] + STEP

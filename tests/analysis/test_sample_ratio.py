@@ -1,0 +1,147 @@
+"""The sample-ratio test against the beta-binomial distribution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import betabinom, binom
+
+from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.sample_ratio import SampleRatio
+from coalmine.records import Evidence
+from tests.analysis import oracles
+from tests.analysis.looks import judge, look, ratio
+
+COLD = Prior(np.zeros(1), np.zeros(1, bool))
+
+
+def add(state: SampleRatio, window: tuple[int, int], share: float) -> SampleRatio:
+    """One window of a single run, two looks a minute."""
+    return state.add(np.array([window[0]]), np.array([window[1]]), np.array([share]), 2)
+
+
+def folded(windows: list[tuple[int, int]], share: float) -> SampleRatio:
+    state = SampleRatio.start()
+    for window in windows:
+        state = add(state, window, share)
+    return state
+
+
+def at(state: SampleRatio) -> tuple[float, int]:
+    """The share under test, and how many there were."""
+    return float(state.share[0]), int(state.tests[0])
+
+
+def spread(windows: list[tuple[int, int]], share: float, block: int) -> float:
+    """phi of the split, three looks ago."""
+    if len(windows) <= 3:
+        return 1.25
+    counts = np.array(windows[:-3], float)
+    total = counts.sum(axis=1)
+    v = total * share * (1 - share)
+    return oracles.dispersion(counts[:, 0] - share * total, v, v, level=1.0, scale=1.0, tau2=None, block=block)
+
+
+def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -> float:
+    """Beta-binomial against binomial, by scipy; tempered by dividing the counts."""
+    phi = spread(windows, share, block)
+    canary, baseline = np.array(windows, float).sum(axis=0) / phi
+    a, b = 100 * share, 100 * (1 - share)
+    parts = [math.lgamma(value) for value in (a + canary, b + baseline, a + b + canary + baseline, a, b, a + b)]
+    beta = parts[0] + parts[1] - parts[2] - parts[3] - parts[4] + parts[5]
+    return float(beta - canary * math.log(share) - baseline * math.log1p(-share))
+
+
+def test_the_oracle_is_scipys_beta_binomial_over_its_binomial() -> None:
+    a, b = 100 * 0.3, 100 * 0.7
+    scipys = betabinom.logpmf(40, 125, a, b) - binom.logpmf(40, 125, 0.3)
+    # Three windows are judged at a dispersion of 1.25: 50 and 106 requests are worth 40 and 85.
+    assert log_evidence([(50, 106)], 0.3) == pytest.approx(scipys, abs=0.02)
+    assert log_evidence([(50, 106.25)], 0.3) == pytest.approx(scipys)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+@pytest.mark.parametrize("tests", [1, 3])
+def test_it_speaks_when_the_evidence_reaches_alpha(share: float, tests: int) -> None:
+    """Requests come in at a share half as large again, one window after the other, until it speaks."""
+    windows: list[tuple[int, int]] = []
+    state = replace(SampleRatio.start(), share=np.array([0.5]), tests=np.array([tests - 1]))
+    # Windows whose split is exactly as wide as counting makes it: nothing is left to estimate.
+    needed, spoke = math.log(tests * (tests + 1) / 0.001), False
+    for number in range(40):
+        jitter = (-1) ** number
+        windows.append((round(40 * share * 1.5) + jitter, 40 - round(40 * share * 1.5) - jitter))
+        state = add(state, windows[-1], share)
+        assert at(state) == (share, tests)
+        expected = log_evidence(windows, share) >= needed
+        assert bool(state.mismatch()[0]) == expected, number
+        spoke |= expected
+    assert spoke
+
+
+def test_a_share_within_a_tenth_is_no_mismatch_however_sure() -> None:
+    assert not folded([(110_000, 890_000)], 0.1).mismatch()[0]
+    assert folded([(110_001, 889_999)], 0.1).mismatch()[0]
+    assert folded([(89_999, 910_001)], 0.1).mismatch()[0]
+    assert not folded([(90_001, 909_999)], 0.1).mismatch()[0]
+
+
+def test_nothing_seen_is_no_mismatch() -> None:
+    state = SampleRatio.start()
+    assert not state.mismatch()[0]
+    assert state.complaint() == ""
+    assert math.isnan(state.seen[0])
+    empty = add(state, (0, 0), 0.1)
+    assert not empty.mismatch()[0]
+    assert empty.complaint() == ""
+
+
+def test_the_complaint_to_the_letter() -> None:
+    state = folded([(1300, 8700), (1500, 8500)], 0.1)
+    assert state.seen[0] == pytest.approx(0.14)
+    assert state.complaint() == (
+        "the sample ratio is off: the canary got 14.0 % of 20,000 requests instead of 10.0 %, "
+        "so the comparison is invalid (alpha 0.1 %)"
+    )
+    assert folded([(1000, 9000)], 0.1).complaint() == ""
+
+
+def test_each_weight_is_a_test_of_its_own() -> None:
+    state = folded([(13, 87)], 0.1)
+    assert at(state) == (0.1, 1)
+    again = add(state, (20, 80), 0.1)
+    assert at(again) == (0.1, 1)
+    assert (again.canary.tolist(), again.baseline.tolist()) == ([33.0], [167.0])
+    other = add(again, (5, 5), 0.5)
+    assert at(other) == (0.5, 2)
+    assert (other.canary.tolist(), other.baseline.tolist()) == ([5.0], [5.0])
+    assert other.noise.lagged(COLD, np.ones(1)) == pytest.approx(1.25)
+
+
+def test_it_is_written_down_and_read() -> None:
+    state = folded([(13, 87), (20, 80), (9, 91), (11, 89), (30, 70)], 0.1)
+    read = SampleRatio.read(state.written(5))
+    assert at(read) == (0.1, 1)
+    assert (read.canary.tolist(), read.baseline.tolist()) == (state.canary.tolist(), state.baseline.tolist())
+    assert read.noise.sums == pytest.approx(state.noise.sums, rel=1e-6)
+    assert read.noise.recent == pytest.approx(state.noise.recent, rel=1e-6)
+    fresh = SampleRatio.read(None)
+    assert at(fresh) == (0.0, 0)
+    assert math.isnan(fresh.seen[0])
+    assert at(SampleRatio.read({})) == (0.0, 0)
+
+
+def test_a_rollout_keeps_it_with_its_evidence() -> None:
+    evidence: Evidence | None = None
+    for _ in range(3):
+        evidence = look(judge(), [ratio(1, 300, 3, 700)], evidence, share=0.3).evidence
+    assert evidence is not None
+    split = evidence.state["split"]
+    assert (split["share"], split["tests"], split["counts"]) == (0.3, 1, [900, 2100])
+    without = look(judge(), [ratio(1, 300, 3, 700)], evidence, share=None).evidence
+    assert without.state["split"]["counts"] == [900, 2100]
+    for share in (0.0, 1.0):
+        assert look(judge(), [ratio(1, 300, 3, 700)], evidence, share=share).evidence.state["split"]["share"] == 0.3

@@ -1,0 +1,166 @@
+"""plan --rps and --connect: what the judge will be able to say, and when."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coalmine.cli import main
+from coalmine.testing.fake_prometheus import FakePrometheus
+
+SPEC = """\
+service: checkout
+environment: production
+arms:
+  baseline: {version: 1.41.0, backend: checkout-v41}
+  canary: {version: 1.42.0, backend: checkout-v42}
+route: {router: envoy, name: checkout, files: [/etc/envoy/checkout.yaml], admins: ["http://127.0.0.1:9901"]}
+steps:
+  - {weight: 5, for: 5m, min_requests: 2000}
+  - {weight: 50, for: 30m}
+metrics:
+  - {name: errors, kind: ratio, template: http, max: 0.02}
+sources: {prometheus: {url: "http://127.0.0.1:9090"}}
+"""
+LATENCY = "  - {name: latency, kind: latency, template: http, objective: {under: 250ms, share: 0.99}}\n"
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+def forecast(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["plan", "spec.yaml", "-o", "json", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["promotes"] == "35m"
+    found: dict[str, Any] = told["forecast"]
+    return found
+
+
+def test_per_step_and_metric(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = forecast(capsys, "--rps", "200", "--baseline", "errors=0.5%", "--history", "quiet")
+    assert (found["rps"], found["history"]) == (200, True)
+    assert found["baselines"] == [
+        {"metric": "errors", "bad": 0.005, "slower_than": None, "origin": "stated", "margin": 1.1}
+    ]
+    first, second = found["steps"]
+    assert [one["regression"] for one in first["findings"]] == [1.5, 2.0, None]
+    twice = first["findings"][1]
+    # The judge took 45 looks of 10 s at 5 % in the survey; here looks are 30 s, so about 15 at the median.
+    assert 15 <= twice["usual"]["looks"] <= 40
+    assert twice["usual"]["requests"] == twice["usual"]["looks"] * 300
+    assert twice["sure"]["looks"] > twice["usual"]["looks"]
+    assert twice["fixed"] < twice["usual"]["requests"]
+    assert second["findings"][1]["by_end"] > 0.99
+    assert second["findings"][2]["by_end"] > 0.9
+    assert found["promotable"] == second["findings"][2]["by_end"]
+    (cost,) = found["costs"]
+    assert cost["budget"] == 0.02 * 200 * 30 * 86_400
+    assert 0 < cost["bad_requests"] < 1000
+    assert found == forecast(capsys, "--rps", "200", "--baseline", "errors=0.005", "--history", "quiet")
+
+
+def test_without_a_load_nothing_is_foretold(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "spec.yaml", "-o", "json"]) == 0
+    assert "forecast" not in json.loads(capsys.readouterr().out)
+
+
+def test_what_cannot_work_is_said_before_the_start(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "spec.yaml", "--rps", "4", "--regression", "2", "--regression", "1.1"]) == 0
+    printed = capsys.readouterr()
+    assert "forecast at 4 requests/s; the service's noise is not known yet (no history)" in printed.out
+    assert "errors: 0.5 % of the baseline's requests (assumed), margin x1.20" in printed.out
+    for warning in (
+        "4 requests/s is little: below 10",
+        "step 1 needs 2,000 canary requests (min_requests), which takes 2h47m at 5 % of 4 requests/s",
+        "at 4 requests/s step 1, 5 % for 5m, cannot catch x2.0 in errors (< 1 %): 80 % need for: ",
+        "requests/s (synthetic traffic to both versions)",
+        "errors x1.10 is never rolled back: it is within the margin, x1.20",
+        "% of releases without change; the others wait for it, at most 1h",
+    ):
+        assert warning in printed.err
+    assert "worst case of errors: x2.0 adds about 18 bad requests by the end of the steps" in printed.out
+
+
+def test_below_the_floor_nothing_is_harm(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = forecast(capsys, "--rps", "500", "--baseline", "errors=0.02%")
+    assert any("a canary's level up to the floor, 0.05 %, is no harm" in warning for warning in found["warnings"])
+    assert found["steps"][1]["findings"][1]["usual"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rps", "0"], "--rps: '0' is not a rate: give requests per second, more than 0"),
+        (["--rps=-3"], "--rps: '-3' is not a rate"),
+        (["--rps", "nan"], "--rps: 'nan' is not a rate"),
+        (["--rps", "inf"], "--rps: 'inf' is not a rate"),
+        (["--rps", "many"], "--rps: 'many' is not a rate"),
+        (["--rps", "9", "--connect"], "--rps and --connect: give one"),
+        (["--rps", "9", "--regression", "1"], "--regression: '1' is no regression"),
+        (["--rps", "9", "--regression", "nan"], "--regression: 'nan' is no regression"),
+        (["--rps", "9", "--baseline", "errors"], "--baseline: 'errors' is not METRIC=SHARE"),
+        (["--rps", "9", "--baseline", "errors=0"], "--baseline: 'errors=0' is not METRIC=SHARE"),
+        (["--rps", "9", "--baseline", "errors=100%"], "--baseline: 'errors=100%' is not METRIC=SHARE"),
+        (["--rps", "9", "--baseline", "speed=1%"], "'speed' is not a metric of the spec (errors)"),
+        (["--history", "none"], "--history is for a forecast: give --rps N or --connect too"),
+        (["--baseline", "errors=1%"], "--baseline is for a forecast"),
+    ],
+)
+def test_what_cannot_be_asked(spec: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    assert main(["plan", "spec.yaml", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- --connect
+
+
+@pytest.fixture
+def server(spec: Path) -> Iterator[FakePrometheus]:
+    """Seventy minutes of the live version alone: 40 requests and 0.2 errors a second, 1 % slower than 250 ms."""
+    with FakePrometheus() as fake:
+        now = round(time.time()) * 1000
+        at = [now - 15_000 * (280 - index) for index in range(281)]
+        counters: list[tuple[str, dict[str, str], int]] = [
+            ("http_requests_total", {"code": "200"}, 597),
+            ("http_requests_total", {"code": "500"}, 3),
+            ("http_request_duration_seconds_bucket", {"le": "0.1"}, 540),
+            ("http_request_duration_seconds_bucket", {"le": "0.25"}, 594),
+            ("http_request_duration_seconds_bucket", {"le": "+Inf"}, 600),
+        ]
+        for name, labels, each in counters:
+            samples: list[tuple[int, float | str]] = [(moment, each * index) for index, moment in enumerate(at)]
+            fake.add(name, {"version": "1.41.0", **labels}, samples)
+        text = SPEC.replace("sources:", LATENCY + "sources:").replace("http://127.0.0.1:9090", fake.url)
+        spec.write_text(text)
+        yield fake
+
+
+def test_load_and_baseline_are_read(server: FakePrometheus, capsys: pytest.CaptureFixture[str]) -> None:
+    found = forecast(capsys, "--connect", "--regression", "3")
+    assert found["rps"] == pytest.approx(40, rel=0.01)
+    errors, latency = found["baselines"]
+    assert errors["bad"] == pytest.approx(0.005, rel=0.02)
+    assert errors["origin"] == "measured over 1h"
+    assert latency["bad"] == pytest.approx(0.01, rel=0.02)
+    assert latency["slower_than"] == 0.25
+    assert {one["metric"] for one in found["steps"][0]["findings"]} == {"errors", "latency"}
+    assert main(["plan", "spec.yaml", "--connect"]) == 0
+    assert "latency: 1 % of the baseline's requests slower than 250 ms (measured over 1h)" in capsys.readouterr().out
+
+
+def test_a_silent_source_is_told(server: FakePrometheus, capsys: pytest.CaptureFixture[str]) -> None:
+    server.series.clear()
+    assert main(["plan", "spec.yaml", "--connect"]) == 2
+    told = capsys.readouterr().err
+    assert "--connect: errors says nothing of 1.41.0: empty" in told
+    assert "give --rps and --baseline instead" in told

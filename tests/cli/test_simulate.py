@@ -1,0 +1,152 @@
+"""``coalmine simulate`` over a real Prometheus that holds an hour of the past."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from coalmine.cli import main
+from coalmine.local.prometheus import PrometheusServer
+
+SPEC = """\
+arms:
+  baseline: {version: 1.41.0, backend: shop-v41}
+  canary: {version: 1.42.0, backend: shop-v42}
+metrics:
+  - {name: errors, kind: ratio, template: http}
+policy: {look: 30s}
+sources: {prometheus: {url: "http://127.0.0.1:1", scrape: 10s}}
+"""
+SCRAPE, LOOK = 10, 30
+LOOKS = 64
+INSTANCES = ("a:80", "b:80", "c:80", "d:80")
+BEGIN = datetime.fromtimestamp((datetime.now(UTC) - timedelta(hours=3)).timestamp() // 7200 * 7200, UTC)
+"""A moment at which a block of Prometheus begins, long enough ago."""
+
+
+def samples() -> str:
+    """Counters of four instances of the live version, and of a canary with ten times the errors, as OpenMetrics."""
+    rng = np.random.default_rng(11)
+    rows = []
+    for version, instance, rate in [("1.41.0", one, 0.004) for one in INSTANCES] + [("1.42.0", "e:80", 0.04)]:
+        good = bad = 0
+        for tick in range(-12, LOOKS * LOOK // SCRAPE + 3):
+            at = BEGIN.timestamp() + tick * SCRAPE
+            failed = int(rng.binomial(500, rate))
+            good, bad = good + 500 - failed, bad + failed
+            for code, value in (("200", good), ("503", bad)):
+                labels = f'version="{version}",instance="{instance}",job="shop",code="{code}"'
+                rows.append((version, instance, code, at, f"http_requests_total{{{labels}}} {value} {at:.3f}"))
+    body = "\n".join(row[-1] for row in sorted(rows))
+    return f"# TYPE http_requests counter\n{body}\n# EOF\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PrometheusServer]:
+    folder = tmp_path_factory.mktemp("past")
+    (folder / "past.txt").write_text(samples())
+    words = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(folder / "past.txt"), str(folder / "data")]
+    await asyncio.to_thread(lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL))
+    async with PrometheusServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def period(looks: int = LOOKS) -> list[str]:
+    return ["--from", BEGIN.isoformat(), "--to", (BEGIN + timedelta(seconds=looks * LOOK)).isoformat()]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_live_version_split_raises_no_alarm_and_teaches_its_noise(
+    prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, *period()]
+    split = [*words, "--split", "instance", "--save-history", "aa.jsonl", "-o", "json"]
+    assert await asyncio.to_thread(main, split) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert [one["trace"].split()[0] for one in told["releases"]] == [f"instance={name}" for name in INSTANCES]
+    assert told["false_alarms"]["of"] == 4
+    assert told["false_alarms"]["rolled_back"] == told["false_alarms"]["held"] == 0
+    # Not one request is lost or counted twice: 500 in every scrape.
+    assert {one["canary_requests"]["errors"] for one in told["releases"]} == {LOOKS * LOOK // SCRAPE * 500}
+    assert "4 releases without change: 0 rolled back, 0 held by an alarm" in printed.err
+    looks = [json.loads(line) for line in (folder / "aa.jsonl").read_text().splitlines()]
+    assert len(looks) == LOOKS
+    assert looks[0]["observations"]["errors"]["canary"]["total"] == 3000
+    assert looks[0]["observations"]["errors"]["baseline"]["total"] == 3000
+
+    assert await asyncio.to_thread(main, [*words, "--history", "aa.jsonl", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["false_alarms"] is None
+    release = told["releases"][0]
+    assert (release["trace"], release["decision"], release["look"]) == ("1.42.0", "roll_back", 0)
+    assert await asyncio.to_thread(main, [*words, "-o", "json"]) == 0
+    cold = json.loads(capsys.readouterr().out)["releases"][0]
+    assert (cold["decision"], cold["look"]) == ("roll_back", 1)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_steps_cut_the_period_into_releases(
+    prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.yaml").write_text(SPEC + "steps: [{weight: 10, for: 5m}]\n")
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, "--split", "instance"]
+    assert await asyncio.to_thread(main, [*words, *period(25), "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["releases"]) == 2 * len(INSTANCES)
+    assert await asyncio.to_thread(main, [*words, *period(25)]) == 0
+    assert capsys.readouterr().out.count("instance=a:80") == 2
+    assert await asyncio.to_thread(main, [*words, *period(9)]) == 2
+    assert "the period has 9 looks, the spec's steps plan 10: choose a longer one" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, [*words[:-1], "job", *period(12)]) == 2
+    assert "--split job: values in this period: 1; a split needs two at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*period(0)], "the period is shorter than one look"),
+        ([*period(10**6)], "the period has 1,000,000 looks, at most 20,000 are read"),
+        ([*period(700)], "samples up to "),
+        (["--from", "yesterday", "--to", "2026-01-01T00:00:00Z"], "'yesterday' is no time such as"),
+        (["--from", "2026-01-01", "--to", "2026-01-01T00:00:00Z"], "'2026-01-01' has no time zone"),
+        ([*period(), "--save-history", "a.jsonl"], "--save-history needs --split"),
+        ([*period(), "--prometheus", "localhost"], "--prometheus localhost: "),
+    ],
+)
+def test_wrong_use_is_one_line(words: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "spec.yaml", "--prometheus", "http://127.0.0.1:1", *words]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+def test_a_metric_that_reads_nothing_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "spec.yaml").write_text(SPEC.replace(", template: http", "").partition("sources:")[0])
+    assert main(["simulate", "spec.yaml", "--prometheus", "http://127.0.0.1:1", *period()]) == 2
+    assert "metrics.errors.total is missing: write a selector, or a template" in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "spec.yaml", "--prometheus", "http://127.0.0.1:1", *period(3)]) == 1
+    printed = capsys.readouterr()
+    assert "127.0.0.1:1" in printed.err
+    assert "error: " in printed.err
+    assert "internal error" not in printed.err
+    assert printed.err.count("\n") == 1
