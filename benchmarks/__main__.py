@@ -19,6 +19,7 @@ ALL = (
     "rollback_latency",
     "kills",
     "judge",
+    "judge_kinds",
     "backtest",
     "plan",
 )

@@ -22,7 +22,7 @@ def write() -> Path:
     """Write the page anew from what was measured so far."""
     rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_backtest(), *_help(), *_plan(), *_mutants()]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
-    PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge())
+    PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge() + _kinds())
     return PAGE
 
 
@@ -147,6 +147,26 @@ def _judge() -> str:
     return (
         "\nHow often the judge is wrong, how soon it sees a fault, and how others do: [benchmark.md](benchmark.md).\n"
     )
+
+
+def _kinds() -> str:
+    found = _read("judge_kinds")
+    if found is None:
+        return ""
+    lines = [
+        "",
+        "## Further kinds of metrics",
+        "",
+        f"{_machine(found)}; seed {found['seed']}. {found['rows'][0]['runs']:,} runs a line, judged after every one of",
+        f"{found['looks']} minutes (`value`) or looks of 10 s (`count`, `slo`), alpha 1 %, no margin, without history.",
+        "",
+        "| kind | case | found harm | looks until then, median | bound |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in found["rows"]:
+        looks = ("-", "-") if "bound" not in row else (f"{row['looks']:g}", f"{row['bound']:g}")
+        lines.append(f"| `{row['kind']}` | {row['case']} | {row['harm']:.1%} | {looks[0]} | {looks[1]} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from coalmine.commands import can_send
+from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.markdown import cell, table, url_length
 from coalmine.records import (
     Diagnosis,
@@ -231,9 +232,9 @@ def _verdict_row(verdict: MetricVerdict) -> tuple[str, ...]:
     return (
         verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)",
         verdict.verdict.replace("_", " "),
-        f"×{verdict.effect:.2f}" if verdict.effect is not None else "–",
-        f"×{verdict.interval[0]:.2f} … ×{verdict.interval[1]:.2f}" if verdict.interval else "–",
-        f"×{verdict.margin:g}" if verdict.margin else "–",
+        effect_text(verdict.effect, verdict.measure) if verdict.effect is not None else "–",
+        interval_text(verdict) or "–",
+        margin_text(verdict) or "–",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from coalmine.effects import leans_to_harm
 from coalmine.records import Action, Cause, Finding, MetricVerdict
 from coalmine.rollout import RolloutState
 from coalmine.spec.durations import format_duration
@@ -165,12 +166,8 @@ def _leaning(verdict: MetricVerdict) -> str | None:
 
     One long window after an outage counts as one look, and its cap keeps it from rolling back alone.
     """
-    if verdict.role != "guardrail" or verdict.interval is None or verdict.margin is None:
-        return None
-    least = verdict.interval[0]
-    if least <= verdict.margin:
-        return None
-    return f"guardrail '{verdict.metric}' leans to harm: at least x{least:.2f}, margin x{verdict.margin:g}"
+    leaning = leans_to_harm(verdict) if verdict.role == "guardrail" else ""
+    return f"guardrail '{verdict.metric}' leans to harm: {leaning}" if leaning else None
 
 
 def _inconclusive(state: RolloutState, now: datetime) -> Decision | None:

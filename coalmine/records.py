@@ -91,6 +91,8 @@ class Verb(StrEnum):
 
 
 VerdictName = Literal["pass", "fail", "inconclusive", "no_data"]
+Measure = Literal["odds ratio", "rate ratio", "difference", "burn rate"]
+"""What an effect is: a ratio of canary to baseline, their difference, or how fast the canary uses the error budget."""
 Weights = dict[str, float]
 """Percent of traffic by backend; the values sum to 100."""
 
@@ -215,12 +217,24 @@ class Window(Record):
     end: datetime
 
 
+class BurnCounts(Record):
+    """Exact counts of one arm over the last ``seconds`` before a window's end, for burn rates."""
+
+    seconds: float
+    total: int
+    events: int
+
+
 class ArmCounts(Record):
     """Exact counts of one arm in one window. ``buckets`` are per bucket, not cumulative, the last is +Inf."""
 
-    total: int
+    total: int = 0
     events: int | None = None
     buckets: list[int] | None = None
+    values: list[float] | None = None
+    """value: one mean over the window for every instance, in the metric's own unit."""
+    burn: list[BurnCounts] | None = None
+    """slo: the long and short windows of its burn rates, shortest first."""
 
 
 class MetricCounts(Record):
@@ -232,6 +246,10 @@ class MetricCounts(Record):
     canary: ArmCounts | None = None
     bounds: list[float] | None = None
     """Upper bucket bounds in seconds, without +Inf, equal for both arms."""
+    value: float | None = None
+    """threshold: what the query answered at the window's end."""
+    seconds: float | None = None
+    """Length of the window; None = one look."""
     reason: str = ""
     """For ``no_data``: empty, stale, partial, NaN or unreachable, in a sentence."""
     warnings: list[str] = []
@@ -334,10 +352,14 @@ class MetricVerdict(Record):
     sentence: str = ""
     """The verdict in one plain sentence with its numbers."""
     effect: float | None = None
-    """Canary over baseline, as an odds ratio."""
+    """What ``measure`` names: canary over baseline, their difference in the metric's own unit, or a burn rate."""
     interval: tuple[float, float] | None = None
     """Anytime-valid interval of the effect."""
     margin: float | None = None
+    """The effect up to which there is no harm, in the same measure; None when it has none."""
+    measure: Measure = "odds ratio"
+    worse: Literal["up", "down"] = "up"
+    """Which way of the effect is worse: harm is an interval wholly beyond the margin that way."""
     no_harm: bool = False
     log_e_harm: float = 0.0
     log_e_no_harm: float = 0.0

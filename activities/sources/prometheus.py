@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from activities.sources.prometheus_arms import ArmTally, tally_arm
 from activities.sources.prometheus_breakdown import break_metric_down
+from activities.sources.prometheus_burn import burn_counts
 from activities.sources.prometheus_check import check_metric
 from activities.sources.prometheus_groups import COUNT, NoCounts, Tally
 from activities.sources.prometheus_http import PrometheusHttp
+from activities.sources.prometheus_query import ask_threshold
+from activities.sources.prometheus_values import ArmValues, read_values
 from coalmine.errors import QueryRejected
-from coalmine.records import ArmCounts, BreakdownRequest, Check, CollectRequest, MetricBreakdown, MetricCounts
-from coalmine.spec.canary import ArmName, Arms, Metric, Source
+from coalmine.records import (
+    ArmCounts,
+    BreakdownRequest,
+    Check,
+    CollectRequest,
+    MetricBreakdown,
+    MetricCounts,
+    Window,
+)
+from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+
+T = TypeVar("T")
 
 
 class PrometheusSource:
@@ -34,26 +48,21 @@ class PrometheusSource:
             QueryRejected: Prometheus, or this adapter, cannot take the query; says how to mend it.
         """
         http = self.client(metric.source, source)
-        names: tuple[ArmName, ...] = ("baseline", "canary") if request.compare else ("canary",)
-        tallies = await asyncio.gather(
-            *(tally_arm(http, metric, getattr(request.arms, name), name, request.window) for name in names),
-            return_exceptions=True,
-        )
-        reasons: list[str] = []
-        arms: dict[ArmName, ArmTally] = {}
-        for name, outcome in zip(names, tallies, strict=True):
-            if isinstance(outcome, NoCounts):
-                reasons.append(f"{name}: {outcome}")
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                arms[name] = outcome
-        if reasons:
-            return MetricCounts(metric=metric.name, status="no_data", reason="; ".join(reasons))
         try:
-            return _counts(metric, arms)
+            if metric.kind == "threshold":
+                found = await ask_threshold(http, metric, request.arms.canary, request.window)
+            elif metric.kind == "value":
+                found = _values(metric, await _each_arm(read_values, http, metric, request))
+            else:
+                found = _counts(metric, await _each_arm(tally_arm, http, metric, request))
         except NoCounts as error:
             return MetricCounts(metric=metric.name, status="no_data", reason=str(error))
+        if metric.kind == "slo" and found.canary is not None:
+            burn, queries = await burn_counts(http, metric, request.arms.canary, request.window)
+            found.canary.burn = burn
+            found.queries += queries
+        found.seconds = (request.window.end - request.window.start).total_seconds()
+        return found
 
     async def check(self, source: Source, metric: Metric, arms: Arms) -> list[Check]:
         """Whether looks will find what they need; see ``prometheus_check``."""
@@ -89,6 +98,47 @@ class PrometheusSource:
         self._clients.clear()
 
 
+async def _each_arm(
+    read: Callable[[PrometheusHttp, Metric, Arm, str, Window], Awaitable[T]],
+    http: PrometheusHttp,
+    metric: Metric,
+    request: CollectRequest,
+) -> dict[ArmName, T]:
+    """What both arms (the bake: the canary alone) have, read at the same time.
+
+    Raises:
+        NoCounts: an arm has nothing; names every arm that has not.
+    """
+    names: tuple[ArmName, ...] = ("baseline", "canary") if request.compare else ("canary",)
+    outcomes = await asyncio.gather(
+        *(read(http, metric, getattr(request.arms, name), name, request.window) for name in names),
+        return_exceptions=True,
+    )
+    reasons: list[str] = []
+    arms: dict[ArmName, T] = {}
+    for name, outcome in zip(names, outcomes, strict=True):
+        if isinstance(outcome, NoCounts):
+            reasons.append(f"{name}: {outcome}")
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            arms[name] = outcome
+    if reasons:
+        raise NoCounts("; ".join(reasons))
+    return arms
+
+
+def _values(metric: Metric, arms: Mapping[ArmName, ArmValues]) -> MetricCounts:
+    counts = {name: ArmCounts(values=arm.values) for name, arm in arms.items()}
+    return MetricCounts(
+        metric=metric.name,
+        baseline=counts.get("baseline"),
+        canary=counts.get("canary"),
+        warnings=[f"{name}: {text}" for name, arm in arms.items() for text in arm.warnings],
+        queries=[query for arm in arms.values() for query in arm.queries],
+    )
+
+
 def _counts(metric: Metric, arms: Mapping[ArmName, ArmTally]) -> MetricCounts:
     warnings = [
         f"{name}: {text}" for name, arm in arms.items() for part in arm.parts.values() for text in part.warnings
@@ -96,11 +146,11 @@ def _counts(metric: Metric, arms: Mapping[ArmName, ArmTally]) -> MetricCounts:
     queries = [query for arm in arms.values() for query in arm.queries]
     counts: dict[str, ArmCounts] = {}
     bounds: list[float] | None = None
-    if metric.kind == "ratio":
+    if metric.kind != "latency":
         for name, arm in arms.items():
-            total = arm.parts["total"].counted.get("", 0)
             events = arm.parts["events"].counted.get("", 0)
-            counts[name] = ArmCounts(total=total, events=min(events, total))
+            total = arm.parts["total"].counted.get("", 0) if "total" in arm.parts else 0
+            counts[name] = ArmCounts(total=total, events=min(events, total) if "total" in arm.parts else events)
     else:
         shared = _shared_bounds({name: arm.parts["buckets"] for name, arm in arms.items()}, warnings)
         units = {arm.unit for arm in arms.values()}

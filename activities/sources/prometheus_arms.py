@@ -121,7 +121,7 @@ async def read_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, wi
             strict=True,
         )
     )
-    _refuse_partial([warning for read in reads.values() for warning in read.warnings])
+    refuse_partial([warning for read in reads.values() for warning in read.warnings])
     group = histogram_groups if metric.kind == "latency" else plain_groups
     groups = {part: await http.run(group, reads[part].series, end) for part in parts}
     leading = parts[0]
@@ -129,7 +129,7 @@ async def read_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, wi
         selectors = ", ".join(map(str, asked[leading][0]))
         raise NoCounts(f"empty: the {name} has no series for {selectors}")
     _refuse_uncovered(reads[leading].series, groups[leading], end, scrape, milliseconds_in(http.source.flush))
-    if metric.kind == "ratio":
+    if "events" in parts and "total" in parts:
         _refuse_blind_events(asked["events"][0], asked["total"][0], reads["total"].series, reads["events"].series)
         _refuse_stale_events(
             groups["events"], groups["total"], end - STALE * scrape - milliseconds_in(http.source.flush)
@@ -150,13 +150,18 @@ async def read_arm(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, wi
                 scrape,
             ),
         )
-        _refuse_partial([*old.warnings, *targets.warnings])
+        refuse_partial([*old.warnings, *targets.warnings])
         before.update(old.series)
     queries = [f"{selector}[{until - since}ms] @ {until / 1000:.3f}" for part in parts for selector in asked[part][0]]
     return ArmRead(groups, (start, end), before, targets, asked[leading][1], queries)
 
 
-def _refuse_partial(warnings: Sequence[str]) -> None:
+def refuse_partial(warnings: Sequence[str]) -> None:
+    """Refuse an answer that the store itself has doubts about.
+
+    Raises:
+        NoCounts: there are warnings.
+    """
     if warnings:
         raise NoCounts("partial: Prometheus warned: " + "; ".join(dict.fromkeys(warnings)))
 
@@ -169,6 +174,15 @@ def _refuse_uncovered(
     newest = max((group.lead[-1][0] for group in groups), default=None)
     if newest is None:
         raise NoCounts("empty: the series began after the window")
+    refuse_stale(newest, end, scrape, flush)
+
+
+def refuse_stale(newest: int, end: int, scrape: int, flush: int) -> None:
+    """Refuse what says nothing of the window's end; all in milliseconds.
+
+    Raises:
+        NoCounts: the newest sample is too old.
+    """
     if newest < end - STALE * scrape - flush:
         raise NoCounts(f"stale since {_show_moment(newest)}: the targets are no longer scraped, or expose it no more")
     if newest < end - COVERED * scrape:

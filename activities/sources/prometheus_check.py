@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
@@ -12,7 +12,9 @@ from statistics import median
 from activities.sources.prometheus_arms import ArmTally, milliseconds_in, part_selectors, tally_arm
 from activities.sources.prometheus_groups import NoCounts
 from activities.sources.prometheus_http import Answer, PrometheusHttp
+from activities.sources.prometheus_query import ask_threshold
 from activities.sources.prometheus_series import read_samples
+from activities.sources.prometheus_values import ArmValues, read_values
 from coalmine.errors import SourceError
 from coalmine.records import Check, Window
 from coalmine.spec.canary import ArmName, Arms, Metric
@@ -36,8 +38,11 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
     now = datetime.fromtimestamp(float(clock.result[1]), UTC)
     end = now - http.source.scrape - http.source.flush
     window = Window(start=end - max(timedelta(minutes=1), 10 * http.source.scrape), end=end)
+    if metric.kind == "threshold":
+        return [*checks, await _check_query(http, metric, arms, window)]
+    read: Callable[..., Awaitable[ArmValues | ArmTally]] = read_values if metric.kind == "value" else tally_arm
     outcomes = await asyncio.gather(
-        *(tally_arm(http, metric, getattr(arms, arm), arm, window) for arm in _ARM_NAMES), return_exceptions=True
+        *(read(http, metric, getattr(arms, arm), arm, window) for arm in _ARM_NAMES), return_exceptions=True
     )
     tallies: dict[ArmName, ArmTally] = {}
     for arm, outcome in zip(_ARM_NAMES, outcomes, strict=True):
@@ -50,6 +55,8 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
             checks.append(Check(ok=False, name=label, reason=str(outcome)))
         elif isinstance(outcome, BaseException):
             raise outcome
+        elif isinstance(outcome, ArmValues):
+            checks.append(Check(ok=True, name=label, reason=_describe_values(metric, outcome)))
         else:
             tallies[arm] = outcome
             checks.append(Check(ok=True, name=label, reason=_describe(metric, outcome, window)))
@@ -74,10 +81,33 @@ def _describe(metric: Metric, arm: ArmTally, window: Window) -> str:
     if metric.kind == "latency":
         total = arm.parts["buckets"].counted[math.inf]
         return f"{total / seconds:.3g} requests/s in the last {seconds:g} s"
+    if "total" not in arm.parts:
+        return f"{arm.parts['events'].counted.get('', 0)} events in the last {seconds:g} s"
     total = arm.parts["total"].counted.get("", 0)
     events = arm.parts["events"].counted.get("", 0)
     born = "" if arm.parts["events"].counted else " (no series for events yet: counted as 0)"
     return f"{total / seconds:.3g} requests/s and {events} events in the last {seconds:g} s{born}"
+
+
+def _describe_values(metric: Metric, arm: ArmValues) -> str:
+    mean = math.fsum(arm.values) / len(arm.values)
+    unit = f" {metric.suffix}" if metric.suffix else ""
+    instances = "1 instance" if len(arm.values) == 1 else f"{len(arm.values)} instances"
+    return f"{instances}, on average {mean:.4g}{unit}" + "".join(f"; {text}" for text in arm.warnings)
+
+
+async def _check_query(http: PrometheusHttp, metric: Metric, arms: Arms, window: Window) -> Check:
+    name = f"{metric.name}: canary"
+    try:
+        found = await ask_threshold(http, metric, arms.canary, window)
+    except NoCounts as error:
+        note = " (natural before its first request; until then looks have no data)"
+        waiting = str(error).startswith("empty")
+        return Check(ok=waiting, name=name, reason=f"{error}{note if waiting else ''}")
+    except SourceError as error:
+        return Check(ok=False, name=name, reason=str(error))
+    unit = f" {metric.suffix}" if metric.suffix else ""
+    return Check(ok=True, name=name, reason=f"the query answers {found.value:.6g}{unit}")
 
 
 async def _check_scrape(http: PrometheusHttp, metric: Metric, arms: Arms, now: datetime, scrape: int) -> Check:

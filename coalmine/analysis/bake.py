@@ -20,6 +20,8 @@ from coalmine.analysis.crash import Crash
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.increments import one_sample
+from coalmine.analysis.kinds import WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of
+from coalmine.analysis.metrics import Fact
 from coalmine.analysis.trees import Capital, Count
 from coalmine.records import Judge
 from coalmine.spec.canary import Metric
@@ -27,6 +29,11 @@ from coalmine.spec.canary import Metric
 _SPREAD = timedelta(hours=1)
 """A bake's cash is invested over about this time: what is left shrinks by the same part at each look."""
 _COLD = Prior(np.zeros(1), np.zeros(1, bool))
+ABSOLUTE = ("slo", "threshold")
+"""Kinds that are absolute anyway: judged here as in the steps, from evidence of their own."""
+
+SHOWN = ("value", "count")
+"""Kinds that have no absolute limit: shown, not judged."""
 
 
 def limit_of(metric: Metric) -> float | None:
@@ -74,7 +81,7 @@ class BakeState:
 
     looks: int
     spent: float
-    metrics: tuple[OneArm, ...]
+    metrics: tuple[OneArm | AnyState, ...]
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class BakeVerdicts:
     crash: Array
     signals: Array
     metrics: dict[str, Array]
+    facts: dict[str, Fact]
 
 
 class Bake:
@@ -94,16 +102,30 @@ class Bake:
         self.judge = judge
         self.metrics = tuple(judge.metrics)
         self.limits = {metric.name: limit for metric in judge.metrics if (limit := limit_of(metric)) is not None}
-        limited = [metric for metric in judge.metrics if metric.name in self.limits]
+        self.absolute: dict[str, MetricJudge] = {
+            metric.name: judge_of(metric, 1.0, _COLD, judge.policy)
+            for metric in judge.metrics
+            if metric.kind in ABSOLUTE
+        }
+        self.judged = {*self.limits, *self.absolute}
+        """Names of the metrics that are judged here; the others are shown."""
+        limited = [metric for metric in judge.metrics if metric.name in self.judged]
         guards = [metric for metric in judge.metrics if metric.role == "guardrail" and metric.kind == "ratio"]
         self.harm_weights, self.crash_weights = weights(limited, guards)
         self._looks_to_spread = max(2.0, _SPREAD / judge.policy.look)
 
     def start(self, size: int) -> BakeState:
         """Nothing seen."""
-        return BakeState(0, 0.0, tuple(OneArm.start(size) for _ in self.metrics))
+        return BakeState(
+            0,
+            0.0,
+            tuple(
+                self.absolute[metric.name].start(size) if metric.name in self.absolute else OneArm.start(size)
+                for metric in self.metrics
+            ),
+        )
 
-    def update(self, state: BakeState, counts: Sequence[LevelCounts]) -> BakeState:
+    def update(self, state: BakeState, counts: Sequence[LevelCounts | AnyCounts]) -> BakeState:
         """Fold one look in: one window per metric, in the judge's order."""
         left = 1.0 - state.spent
         weight = mixture.FIRST_SHARE if state.looks == 0 else left / self._looks_to_spread
@@ -111,7 +133,9 @@ class Bake:
         cap = float(np.log(1.0 / self.judge.policy.alpha))
         pace = Pace(weight, 1.0 - spent, cap, looks_per_minute(self.judge))
         arms = tuple(
-            self._fold(metric, before, window, pace)
+            self.absolute[metric.name].update(before, window, pace)
+            if metric.name in self.absolute
+            else self._fold(metric, before, window, pace)
             for metric, before, window in zip(self.metrics, state.metrics, counts, strict=True)
         )
         return BakeState(state.looks + 1, spent, arms)
@@ -121,7 +145,14 @@ class Bake:
         unspent = 1.0 - state.spent
         levels: dict[str, Array] = {}
         crashes: dict[str, Array] = {}
+        facts: dict[str, Fact] = {}
         for metric, arm in zip(self.metrics, state.metrics, strict=True):
+            if metric.name in self.absolute:
+                weighed = self.absolute[metric.name].weigh(arm, unspent)
+                levels[metric.name] = weighed.harm
+                if weighed.fact is not None:
+                    facts[metric.name] = weighed.fact
+                continue
             crashes[metric.name] = arm.crash.log_evidence(unspent, alone=True)[:, 0]
             evidence = np.zeros(arm.canary.shape[0])
             if metric.name in self.limits:
@@ -133,13 +164,23 @@ class Bake:
         none = np.full(next(iter(levels.values())).shape, -np.inf)
         harm = [levels[name] + np.log(weight) for name, weight in self.harm_weights.items()]
         crash = [crashes[name] + np.log(weight) for name, weight in self.crash_weights.items()]
-        signals = [levels[m.name] for m in self.metrics if m.role == "signal" and m.name in self.limits]
+        signals = [levels[name] for name in self.signals]
         return BakeVerdicts(
             harm=mixture.log_sum(np.stack([*harm, *crash, none], axis=-1)),
             crash=mixture.log_sum(np.stack([*crash, none], axis=-1)),
             signals=mixture.log_sum(np.stack([*signals, none], axis=-1)) - np.log(max(len(signals), 1)),
             metrics=levels,
+            facts=facts,
         )
+
+    @property
+    def signals(self) -> list[str]:
+        """Names of the signals whose evidence is judged."""
+        return [
+            metric.name
+            for metric in self.metrics
+            if metric.role == "signal" and metric.name in self.judged and metric.kind not in WEIGHTLESS
+        ]
 
     def _fold(self, metric: Metric, arm: OneArm, window: LevelCounts, pace: Pace) -> OneArm:
         present = window.present[:, None]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log
+from math import fsum, log
 
 import numpy as np
 
 from coalmine.analysis import latency
-from coalmine.analysis.bake import Bake, LevelCounts, OneArm
+from coalmine.analysis.bake import SHOWN, Bake, BakeState, LevelCounts, OneArm
 from coalmine.analysis.findings import Case, conclude, leading
-from coalmine.analysis.sentences import number, percent, seconds
+from coalmine.analysis.kinds import AnyCounts, AnyState
+from coalmine.analysis.readings import significant
+from coalmine.analysis.sentences import amount, number, percent, seconds
 from coalmine.analysis.starvation import silence_alone
 from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, MetricVerdict, VerdictName
 from coalmine.spec.canary import Metric
+from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
 _VERSION = 1
 
@@ -36,19 +39,24 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
         state = replace(decode(state, written), looks=int(written["looks"]), spent=float(written["spent"]))
     due: dict[str, float] = dict(written.get("due", {}))
     missing: dict[str, str] = {}
-    counts: list[LevelCounts] = []
+    counts: list[LevelCounts | AnyCounts] = []
     for window, arm in zip(windows, state.metrics, strict=True):
         name = window.metric.name
         reason = window.missing
-        if not reason:
+        if not reason and window.metric.kind in COUNTS_REQUESTS:
             reason, overdue = silence_alone(window, due.pop(name, 0.0), state.looks, float(arm.canary.sum()))
             if overdue:
                 due[name] = round(overdue, 3)
-        level, why = (0, reason) if reason else _events(window)
+        taken: LevelCounts | AnyCounts
+        if name in core.absolute:
+            _, taken, why = core.absolute[name].take(arm, window, None, reason)
+        else:
+            level, why = (0, reason) if reason else _events(window)
+            present = not why and window.metric.kind not in SHOWN
+            taken = LevelCounts(np.array([window.canary.total]), np.array([level]), np.array([present]))
         if why:
             missing[name] = why
-        present = np.array([not why])
-        counts.append(LevelCounts(np.array([window.canary.total]), np.array([level]), present))
+        counts.append(taken)
     state = core.update(state, counts)
     weighed = core.weigh(state)
 
@@ -64,7 +72,9 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
     for name, value in crash_carried.items():
         carried[name] = float(np.logaddexp(carried.get(name, -np.inf), value))
     harmful = leading(carried, harm) if harm >= needed else []
-    signals = [m.name for m in core.metrics if m.role == "signal" and m.name in core.limits]
+    signals = core.signals
+    broken = [m for m in core.metrics if m.name in weighed.facts and weighed.facts[m.name].broken[0]]
+    failing = harmful + [m.name for m in broken]
     signalling = (
         leading(
             {name: float(weighed.metrics[name][0]) - log(len(signals)) for name in signals}, float(weighed.signals[0])
@@ -73,10 +83,12 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
         else []
     )
     verdicts = [
-        _verdict(core, metric, window, arm, missing, harmful + signalling, float(weighed.metrics[metric.name][0]))
+        _absolute(core, metric, arm, state, missing, failing + signalling, float(weighed.metrics[metric.name][0]))
+        if metric.name in core.absolute
+        else _verdict(core, metric, window, arm, missing, failing + signalling, float(weighed.metrics[metric.name][0]))
         for metric, window, arm in zip(core.metrics, windows, state.metrics, strict=True)
     ]
-    required = [m.name for m in core.metrics if m.role == "guardrail" and m.name in core.limits]
+    required = [m.name for m in core.metrics if m.role == "guardrail" and m.name in core.judged]
     finding, reason = conclude(
         Case(
             verdicts=verdicts,
@@ -86,11 +98,13 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
             silent={name: missing[name] for name in required if name in missing},
             crashed=leading(crash_carried, crash),
             harmful=harmful,
-            signals=signalling,
+            broken=[m.name for m in broken if m.role == "guardrail"],
+            signals=signalling + [m.name for m in broken if m.role == "signal"],
             bake=True,
         )
     )
-    ordered = sorted(windows, key=lambda window: window.metric.kind != "ratio")
+    counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
+    ordered = sorted(counting, key=lambda window: ("ratio", "latency", "slo").index(window.metric.kind))
     return Evaluation(
         finding=finding,
         reason=reason,
@@ -104,7 +118,7 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
 def _events(window: MetricWindow) -> tuple[int, str]:
     """Events of the window, or requests above the objective's bound; and why they cannot be told."""
     metric = window.metric
-    if metric.kind == "ratio" or metric.objective is None:
+    if metric.kind != "latency" or metric.objective is None:
         return window.canary.events, ""
     under = metric.objective.under.total_seconds()
     bound = latency.objective_bound(window.bounds, under)
@@ -135,7 +149,8 @@ def _verdict(
         verdict = "no_data"
     text = f"{metric.name}: {_level(metric, window, share)}"
     text += ", no absolute limit: shown only" if limit is None else f", at most {percent(limit)} allowed"
-    text += f", after {number(requests)} requests at 100 %"
+    if metric.kind in COUNTS_REQUESTS:
+        text += f", after {number(requests)} requests at 100 %"
     if metric.name in missing:
         text += f"; no data in this look: {missing[metric.name]}"
     return MetricVerdict(
@@ -149,9 +164,42 @@ def _verdict(
     )
 
 
+def _absolute(
+    core: Bake,
+    metric: Metric,
+    arm: AnyState,
+    state: BakeState,
+    missing: dict[str, str],
+    failing: list[str],
+    log_e: float,
+) -> MetricVerdict:
+    reading = core.absolute[metric.name].read(metric.name, arm, core.judge.policy.alpha, 1.0 - state.spent)
+    verdict: VerdictName = "fail" if metric.name in failing else "no_data" if metric.name in missing else "pass"
+    return MetricVerdict(
+        verdict=verdict,
+        metric=metric.name,
+        role=metric.role,
+        sentence=reading.text + (f"; no data in this look: {missing[metric.name]}" if metric.name in missing else ""),
+        effect=reading.effect,
+        interval=reading.interval,
+        margin=reading.margin,
+        measure=reading.measure,
+        worse=reading.worse,
+        log_e_harm=round(log_e, 4),
+        canary=None if reading.canary is None else significant(reading.canary),
+        canary_requests=reading.canary_requests,
+    )
+
+
 def _level(metric: Metric, window: MetricWindow, share: float | None) -> str:
     if metric.kind == "ratio":
         return percent(share)
+    if metric.kind == "count":
+        return f"{number(window.canary.events)} in this look"
+    if metric.kind == "value":
+        values = window.canary.values
+        shown = amount(fsum(values) / len(values), metric.suffix or "") if values else "unknown"
+        return f"{shown} in this look"
     if metric.objective is None:
         return f"p99 {seconds(latency.quantile(window.canary.buckets, window.bounds, 0.99))} in this look"
     under = metric.objective.under.total_seconds()

@@ -15,20 +15,12 @@ from coalmine.analysis import mixture
 from coalmine.analysis.channels import Pace
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS, Array
+from coalmine.analysis.kinds import GROUP_OF, GROUP_WEIGHTS, WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of
 from coalmine.analysis.latency import OBJECTIVE_SLOT, QUANTILE_SLOTS
-from coalmine.analysis.metrics import (
-    HistogramCounts,
-    LatencyMetric,
-    LatencyState,
-    RatioCounts,
-    RatioMetric,
-    RatioState,
-    Weighed,
-)
+from coalmine.analysis.metrics import Weighed
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
 from coalmine.spec.canary import Metric
 
-KIND_WEIGHTS = {"ratio": 0.48, "latency": 0.48}
 CRASH_WEIGHT = 0.04
 KNOWN_CAP = 2.5
 """With history one window may add this many times ln(1/alpha); without, once."""
@@ -38,7 +30,7 @@ MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""
 
-EVENTS, NORMAL, SAVAGE = "events", "normal", "savage"
+EVENTS, NORMAL, SAVAGE, DIFFERENCE = "events", "normal", "savage", "difference"
 """Channels of a history; with those of the slots of ``coalmine.analysis.latency``."""
 
 
@@ -49,9 +41,13 @@ def known_history(judge: Judge) -> ServiceHistory | None:
 
 
 def channel_names(metric: Metric) -> tuple[str, ...]:
-    """The channels of a metric, in the order of their arrays."""
-    if metric.kind == "ratio":
+    """The channels of a metric, in the order of their arrays; none when its noise is not learnt from history."""
+    if metric.kind in ("ratio", "count"):
         return (EVENTS,)
+    if metric.kind == "value":
+        return (DIFFERENCE,)
+    if metric.kind != "latency":
+        return ()
     slots = tuple(QUANTILE_SLOTS)
     return (NORMAL, SAVAGE, *((OBJECTIVE_SLOT,) if metric.objective is not None else ()), *slots)
 
@@ -92,12 +88,12 @@ def looks_per_minute(judge: Judge) -> int:
 
 def weights(metrics: Sequence[Metric], guards: Sequence[Metric]) -> tuple[dict[str, float], dict[str, float]]:
     """Weight of each guardrail and of each crash guard, by name: they sum to 1 over the kinds present."""
-    guardrails = [metric for metric in metrics if metric.role == "guardrail"]
-    kinds = {kind: sum(metric.kind == kind for metric in guardrails) for kind in KIND_WEIGHTS}
-    total = sum(KIND_WEIGHTS[kind] for kind, number in kinds.items() if number) + (CRASH_WEIGHT if guards else 0.0)
+    groups = {m.name: GROUP_OF[m.kind] for m in metrics if m.role == "guardrail" and m.kind not in WEIGHTLESS}
+    numbers = {group: sum(one == group for one in groups.values()) for group in GROUP_WEIGHTS}
+    total = sum(GROUP_WEIGHTS[group] for group, number in numbers.items() if number) + (CRASH_WEIGHT if guards else 0.0)
     if not total:
         return {}, {}
-    harm = {metric.name: KIND_WEIGHTS[metric.kind] / total / kinds[metric.kind] for metric in guardrails}
+    harm = {name: GROUP_WEIGHTS[group] / total / numbers[group] for name, group in groups.items()}
     crash = {metric.name: CRASH_WEIGHT / total / len(guards) for metric in guards}
     return harm, crash
 
@@ -108,7 +104,7 @@ class ComparisonState:
 
     looks: int
     spent: float
-    metrics: tuple[RatioState | LatencyState, ...]
+    metrics: tuple[AnyState, ...]
 
 
 @dataclass(frozen=True)
@@ -137,12 +133,15 @@ class Comparison:
             else Prior(tau2[metric.name], np.ones(tau2[metric.name].shape[-1], bool))
             for metric in judge.metrics
         }
-        self._judges = tuple(_judge_of(judge, metric, self._priors[metric.name]) for metric in judge.metrics)
+        self._judges = tuple(
+            judge_of(metric, margin_of(judge, metric), self._priors[metric.name], judge.policy)
+            for metric in judge.metrics
+        )
         guards = [metric for metric in judge.metrics if metric.role == "guardrail" and metric.kind == "ratio"]
         self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
         self._block = looks_per_minute(judge)
 
-    def metric(self, index: int) -> RatioMetric | LatencyMetric:
+    def metric(self, index: int) -> MetricJudge:
         """The judge of metric ``index``."""
         return self._judges[index]
 
@@ -152,15 +151,14 @@ class Comparison:
             looks=0,
             spent=0.0,
             metrics=tuple(
-                one.start(size) if isinstance(one, RatioMetric) else one.start(size, bounds.get(name, ()))
-                for name, one in zip(self.names, self._judges, strict=True)
+                one.start(size, bounds.get(name, ())) for name, one in zip(self.names, self._judges, strict=True)
             ),
         )
 
     def update(
         self,
         state: ComparisonState,
-        counts: Sequence[RatioCounts | HistogramCounts],
+        counts: Sequence[AnyCounts],
         *,
         new_step: bool = False,
         extension: bool = False,
@@ -169,17 +167,12 @@ class Comparison:
         look = state.looks + 1
         weight = mixture.invest(state.spent, look, self.judge.planned_looks, new_step=new_step, extension=extension)
         spent = min(1.0, state.spent + weight)
-        updated: list[RatioState | LatencyState] = []
+        updated: list[AnyState] = []
         for metric, one, before, window in zip(self.judge.metrics, self._judges, state.metrics, counts, strict=True):
+            if not isinstance(window, one.counts):
+                raise TypeError(f"{metric.name} is {metric.kind}: give it {one.counts.__name__}")
             burst = 1.0 if self._known(metric) else COLD_BURST
-            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)
-            if isinstance(one, RatioMetric) and isinstance(before, RatioState) and isinstance(window, RatioCounts):
-                updated.append(one.update(before, window, pace))
-            elif isinstance(one, LatencyMetric) and isinstance(before, LatencyState):
-                assert isinstance(window, HistogramCounts), f"{metric.name} is latency: give it HistogramCounts"
-                updated.append(one.update(before, window, pace))
-            else:
-                raise TypeError(f"{metric.name} is {metric.kind}: state or counts are of another kind")
+            updated.append(one.update(before, window, Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)))
         return replace(state, looks=look, spent=spent, metrics=tuple(updated))
 
     def weigh(self, state: ComparisonState) -> Verdicts:
@@ -187,20 +180,14 @@ class Comparison:
         unspent = 1.0 - state.spent
         weighed: dict[str, Weighed] = {}
         for name, one, part in zip(self.names, self._judges, state.metrics, strict=True):
-            if isinstance(one, RatioMetric) and isinstance(part, RatioState):
-                evidence = one.weigh(part, unspent)
-            else:
-                assert isinstance(one, LatencyMetric), name
-                assert isinstance(part, LatencyState), name
-                evidence = one.weigh(part, unspent)
-            weighed[name] = evidence
+            weighed[name] = one.weigh(part, unspent)
         harm = [weighed[name].harm + np.log(weight) for name, weight in self.harm_weights.items()]
         crash = [
             guard + np.log(weight)
             for name, weight in self.crash_weights.items()
             if (guard := weighed[name].crash) is not None
         ]
-        signals = [weighed[m.name].harm for m in self.judge.metrics if m.role == "signal"]
+        signals = [weighed[m.name].harm for m in self.judge.metrics if m.role == "signal" and m.kind not in WEIGHTLESS]
         none = np.full(next(iter(weighed.values())).harm.shape, -np.inf)
         return Verdicts(
             harm=mixture.log_sum(np.stack([*harm, *crash, none], axis=-1)),
@@ -214,18 +201,5 @@ class Comparison:
         return KNOWN_CAP * one_look if self._known(metric) else one_look
 
     def _known(self, metric: Metric) -> bool:
-        return bool(self._priors[metric.name].known.all())
-
-
-def _judge_of(judge: Judge, metric: Metric, prior: Prior) -> RatioMetric | LatencyMetric:
-    margin = margin_of(judge, metric)
-    if metric.kind == "ratio":
-        return RatioMetric(margin, metric.floor, metric.no_harm, prior)
-    return LatencyMetric(
-        margin,
-        metric.floor,
-        metric.no_harm,
-        prior.part(slice(0, 2)),
-        prior.part(slice(2, None)),
-        metric.objective.under.total_seconds() if metric.objective is not None else None,
-    )
+        known = self._priors[metric.name].known
+        return bool(known.size and known.all())

@@ -22,6 +22,8 @@ class Case:
     """Why guardrails have no data in this look, by metric."""
     crashed: Sequence[str] = ()
     harmful: Sequence[str] = ()
+    broken: Sequence[str] = ()
+    """Guardrails whose plain limit is broken: a fact, whatever the evidence of the others."""
     signals: Sequence[str] = ()
     unsure: str = ""
     """Why harm asks a human instead of rolling back; empty when it is sure."""
@@ -38,6 +40,8 @@ def conclude(case: Case) -> tuple[Finding, str]:
     """The finding and its reason: crash, sample ratio, harm, signal, no data, no harm, undecided."""
     if case.crashed and case.crash >= case.needed:
         return Finding.CRASH, f"the canary crashes: {_said(case, case.crashed)}; {_against(case, case.crash)}"
+    if case.broken:
+        return Finding.HARM, f"a limit is broken: {_said(case, case.broken)}"
     if case.sample_ratio:
         return Finding.SAMPLE_RATIO, case.sample_ratio
     if case.harm >= case.needed:

@@ -6,18 +6,19 @@ those older than 30 days; fewer than 60 looks are counted here and then ignored 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
 
 from coalmine.analysis import grids, latency
-from coalmine.analysis.channels import Counts, level, residuals, scale
-from coalmine.analysis.comparison import EVENTS, NORMAL, SAVAGE
+from coalmine.analysis.channels import Counts, Pace, level, residuals, scale
+from coalmine.analysis.comparison import DIFFERENCE, EVENTS, NORMAL, SAVAGE
 from coalmine.analysis.correlation import long_run_factor
 from coalmine.analysis.dispersion import Dispersion
 from coalmine.analysis.grids import Array
 from coalmine.analysis.scores import bucket_scores, tilt_increments
+from coalmine.analysis.value import FEWEST_BLOCKS, ValueMetric
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import ChannelHistory, MetricCounts, ServiceHistory
 from coalmine.spec.canary import Metric
@@ -56,12 +57,14 @@ def summarise_history(
     usable: list[int] = []
     loads: list[float] = []
     for index, metric in enumerate(metrics):
-        windows = [w for row in rows if not (w := row[index]).missing and w.canary.total and w.baseline.total]
+        if metric.kind not in _LEARNT:
+            continue
+        windows = [w for row in rows if not (w := row[index]).missing and _counts(w)]
         usable.append(len(windows))
         if not windows:
             continue
         loads.append(sum(w.canary.total + w.baseline.total for w in windows) / (len(windows) * look_seconds))
-        channels[metric.name] = _ratio(windows, block) if metric.kind == "ratio" else _latency(windows, metric, block)
+        channels[metric.name] = _LEARNT[metric.kind](windows, metric, block)
     return ServiceHistory(
         looks=min(usable, default=0),
         since=since,
@@ -105,7 +108,13 @@ def exceedances(canary: Array, baseline: Array, objective: int | None) -> Counts
     return Counts(n_c, over_c, n_b, over_b)
 
 
-def _ratio(windows: Sequence[MetricWindow], block: int) -> dict[str, ChannelHistory]:
+def _counts(window: MetricWindow) -> bool:
+    """Whether both arms have something to compare: requests, or instances; events may be none."""
+    arms = (window.canary, window.baseline)
+    return window.metric.kind == "count" or all(arm.total or arm.values for arm in arms)
+
+
+def _ratio(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
     counts = np.array([[w.canary.total, w.canary.events, w.baseline.total, w.baseline.events] for w in windows], float)
     return _summary((EVENTS,), *ratio_noise(Counts(*counts.T[:, :, None]), block))
 
@@ -125,6 +134,27 @@ def _latency(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dic
         names = (latency.OBJECTIVE_SLOT, *names)
     scores = _summary((NORMAL, SAVAGE), *score_noise(canary, baseline, block))
     return scores | _summary(names, *ratio_noise(exceedances(canary, baseline, objective), block))
+
+
+def _count(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
+    """About the share of all events: what the traffic's was is not written down."""
+    canary, baseline = (np.array([getattr(w, arm).events for w in windows], float) for arm in ("canary", "baseline"))
+    events = canary + baseline
+    share = (canary.sum() + 0.5) / (events.sum() + 1.0)
+    t, v = (canary - share * events)[:, None], (share * (1.0 - share) * events)[:, None]
+    return _summary((EVENTS,), *_of_looks(t, v, v, block, np.ones(1), np.ones(1)))
+
+
+def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
+    """Long-run variance of a block's difference, relative to the squared level."""
+    judge = ValueMetric(1.0, metric.no_harm, 0.0)
+    state = judge.start(1)
+    for window in windows:
+        _, means, _ = judge.take(state, window, None, "")
+        state = judge.update(state, means, Pace(0.0, 1.0, 0.0, block))
+    if state.blocks[0] < FEWEST_BLOCKS:
+        return {}
+    return _summary((DIFFERENCE,), judge.relative_variance(state), np.zeros(1))
 
 
 def _of_looks(t: Array, v: Array, unit: Array, block: int, level: Array, scale: Array) -> tuple[Array, Array]:
@@ -147,3 +177,12 @@ def _summary(names: Sequence[str], tau2: Array, rho: Array) -> dict[str, Channel
     return {
         name: ChannelHistory(tau2=float(f"{tau2[i]:.6g}"), rho=round(float(rho[i]), 4)) for i, name in enumerate(names)
     }
+
+
+_LEARNT: Mapping[str, Callable[[Sequence[MetricWindow], Metric, int], dict[str, ChannelHistory]]] = {
+    "ratio": _ratio,
+    "latency": _latency,
+    "value": _value,
+    "count": _count,
+}
+"""Kinds whose noise a history tells: the others are absolute."""

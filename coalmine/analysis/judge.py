@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from coalmine.analysis import latency
 from coalmine.analysis.bake_judge import evaluate_bake
 from coalmine.analysis.comparison import Comparison, ComparisonState, looks_per_minute
-from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioState
+from coalmine.analysis.kinds import AnyCounts, AnyState
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
@@ -18,6 +17,7 @@ from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
 from coalmine.spec.canary import Metric
+from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
 _VERSION = 1
 
@@ -71,16 +71,13 @@ class _Comparing:
         return replace(decode(template, written), looks=int(written["looks"]), spent=float(written["spent"]))
 
     def _fold(self) -> None:
-        windows: list[RatioCounts | HistogramCounts] = []
-        states: list[RatioState | LatencyState] = []
+        windows: list[AnyCounts] = []
+        states: list[AnyState] = []
         for index, window in enumerate(self._windows):
             state, part = self._state.metrics[index], self._core.metric(index)
-            reason = window.missing or self._silence(window, state)
-            folded: RatioCounts | HistogramCounts
-            if isinstance(part, LatencyMetric) and isinstance(state, LatencyState):
-                state, folded, reason = _histograms(part, state, window, reason)
-            else:
-                folded = _ratio(window, not reason)
+            seen = part.seen(state)
+            reason = window.missing or ("" if seen is None else self._silence(window, seen))
+            state, folded, reason = part.take(state, window, self._request.share, reason)
             if reason:
                 self._missing[window.metric.name] = reason
             windows.append(folded)
@@ -98,11 +95,7 @@ class _Comparing:
             arms = (np.array([split.canary.total]), np.array([split.baseline.total]))
             self._ratio = self._ratio.add(*arms, np.array([share]), block)
 
-    def _silence(self, window: MetricWindow, state: RatioState | LatencyState) -> str:
-        if isinstance(state, RatioState):
-            seen = (float(state.shares.canary[0, 0]), float(state.shares.baseline[0, 0]))
-        else:
-            seen = (float(state.canary.sum()), float(state.baseline.sum()))
+    def _silence(self, window: MetricWindow, seen: Due) -> str:
         name = window.metric.name
         due = self._due.pop(name, (0.0, 0.0))
         reason, due = silence(window, due, self._request.share, self._state.looks, seen)
@@ -113,9 +106,9 @@ class _Comparing:
     def _written(self) -> Evidence:
         state = self._state
         bounds = {
-            name: list(part.bounds)
+            name: list(bounds)
             for name, part in zip(self._core.names, state.metrics, strict=True)
-            if isinstance(part, LatencyState) and part.bounds
+            if (bounds := getattr(part, "bounds", ()))
         }
         return sealed(
             "compare",
@@ -131,46 +124,19 @@ class _Comparing:
         )
 
 
-def _ratio(window: MetricWindow, present: bool) -> RatioCounts:
-    canary, baseline = window.canary, window.baseline
-    return RatioCounts(
-        canary=np.array([canary.total]),
-        canary_events=np.array([canary.events]),
-        baseline=np.array([baseline.total]),
-        baseline_events=np.array([baseline.events]),
-        present=np.array([present]),
-    )
+def traffic_order(metric: Metric) -> tuple[int, bool, str]:
+    """Sorts metrics by how well their totals count requests; by name where that is the same, not by place.
 
-
-def _histograms(
-    part: LatencyMetric, state: LatencyState, window: MetricWindow, reason: str
-) -> tuple[LatencyState, HistogramCounts, str]:
-    """The counts on bounds the evidence shares; bounds that changed under way are merged to the common ones."""
-    if not reason and state.bounds != window.bounds:
-        common = latency.common_bounds(state.bounds, window.bounds) if state.bounds else window.bounds
-        if common:
-            state = part.with_bounds(state, common)
-        else:
-            before = ", ".join(f"{bound:g}" for bound in state.bounds)
-            reason = f"the histogram's bounds changed and share none with those before ({before})"
-    if reason:
-        nothing = np.zeros((1, len(state.bounds) + 1))
-        return state, HistogramCounts(nothing, nothing, np.zeros(1, bool)), reason
-    canary, baseline = (
-        latency.merge_buckets(np.array([arm.buckets]), window.bounds, state.bounds)
-        for arm in (window.canary, window.baseline)
-    )
-    return state, HistogramCounts(canary, baseline, np.ones(1, bool)), ""
-
-
-def traffic_order(metric: Metric) -> tuple[bool, bool, str]:
-    """Sorts metrics by how well their totals count requests; by name where that is the same, not by place."""
-    return metric.kind != "ratio", metric.role != "guardrail", metric.name
+    Ratios first: a histogram may leave some out, an objective may be of a part of them. Kinds that count none are last.
+    """
+    order = COUNTS_REQUESTS.index(metric.kind) if metric.kind in COUNTS_REQUESTS else len(COUNTS_REQUESTS)
+    return order, metric.role != "guardrail", metric.name
 
 
 def _by_traffic(windows: list[MetricWindow]) -> list[MetricWindow]:
-    """Ratios first: their totals count requests, a histogram may leave some out."""
-    return sorted(windows, key=lambda window: traffic_order(window.metric))
+    """Those that count requests, the best first."""
+    counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
+    return sorted(counting, key=lambda window: traffic_order(window.metric))
 
 
 def _requests(windows: list[MetricWindow]) -> int:

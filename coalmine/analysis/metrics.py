@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +11,10 @@ from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, 
 from coalmine.analysis.crash import Crash
 from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
+from coalmine.analysis.readings import Reading, read_latency, read_ratio
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.analysis.trees import Capital, Count, Index
+from coalmine.analysis.windows import MetricWindow
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class HistogramCounts:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """What needs no evidence, [S]: whether a plain limit is broken, and whether it is kept so far."""
+
+    broken: Mask
+    kept: Mask
+
+
+@dataclass(frozen=True)
 class Weighed:
     """``ln E`` of one metric, [S]: harm, harm without rank scores, crash (None without a guard), no harm."""
 
@@ -44,6 +53,8 @@ class Weighed:
     without_scores: Array
     crash: Array | None
     no_harm: Array
+    fact: Fact | None = None
+    """Plain limits beside the evidence; None without any."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +75,13 @@ class RatioMetric:
     no_harm: float
     prior: Prior
     """Noise of the channel ``events``, shape [1]."""
+    counts = RatioCounts
 
     @property
     def rule(self) -> ShareRule:
         return ShareRule(self.margin, self.floor, self.no_harm, crash.ratios(self.margin))
 
-    def start(self, size: int) -> RatioState:
+    def start(self, size: int, bounds: tuple[float, ...] = ()) -> RatioState:
         """Nothing seen, for ``size`` runs."""
         shape = (size, 1)
         return RatioState(Shares.start(shape), NoHarm.start(shape), Crash.start(shape))
@@ -89,6 +101,22 @@ class RatioMetric:
         harm = self.rule.log_evidence(state.shares, self.prior, unspent)[:, 0]
         no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior, FOR_NO_HARM), unspent)[:, 0]
         return Weighed(harm, harm, state.crash.log_evidence(unspent)[:, 0], no_harm)
+
+    def take(
+        self, state: RatioState, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[RatioState, RatioCounts, str]:
+        """One run's window as a batch of one; see ``coalmine.analysis.kinds``."""
+        canary, baseline = (np.array([[arm.total], [arm.events]]) for arm in (window.canary, window.baseline))
+        counts = RatioCounts(canary[0], canary[1], baseline[0], baseline[1], np.array([not reason]))
+        return state, counts, reason
+
+    def seen(self, state: RatioState) -> tuple[float, float]:
+        """Requests of canary and baseline so far."""
+        return float(state.shares.canary[0, 0]), float(state.shares.baseline[0, 0])
+
+    def read(self, name: str, state: RatioState, alpha: float, unspent: float) -> Reading:
+        """What one run shows."""
+        return read_ratio(name, self, state, alpha)
 
 
 @dataclass(frozen=True)
@@ -118,6 +146,7 @@ class LatencyMetric:
     """Noise of the exceedances, shape [C]: the objective's first when there is one, then p97, p99.9, p90."""
     objective: float | None = None
     """Seconds."""
+    counts = HistogramCounts
 
     @property
     def rule(self) -> ShareRule:
@@ -133,7 +162,7 @@ class LatencyMetric:
         """How many of the first slots must show no harm: p97, and the objective."""
         return 1 if self.objective is None else 2
 
-    def start(self, size: int, bounds: tuple[float, ...]) -> LatencyState:
+    def start(self, size: int, bounds: tuple[float, ...] = ()) -> LatencyState:
         """Nothing seen, for ``size`` runs with these bounds."""
         slots, buckets = len(self.slot_names), len(bounds) + 1
         return LatencyState(
@@ -224,6 +253,34 @@ class LatencyMetric:
         proven = np.where(watched[:, first], proof, np.inf).min(-1)
         return Weighed(harm, without, None, np.where(watched[:, first].any(-1), proven, 0.0))
 
+    def take(
+        self, state: LatencyState, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[LatencyState, HistogramCounts, str]:
+        """The counts on bounds the evidence shares; bounds that changed under way are merged to the common ones."""
+        if not reason and state.bounds != window.bounds:
+            common = latency.common_bounds(state.bounds, window.bounds) if state.bounds else window.bounds
+            if common:
+                state = self.with_bounds(state, common)
+            else:
+                before = ", ".join(f"{bound:g}" for bound in state.bounds)
+                reason = f"the histogram's bounds changed and share none with those before ({before})"
+        if reason:
+            nothing = np.zeros((1, len(state.bounds) + 1))
+            return state, HistogramCounts(nothing, nothing, np.zeros(1, bool)), reason
+        canary, baseline = (
+            latency.merge_buckets(np.array([arm.buckets]), window.bounds, state.bounds)
+            for arm in (window.canary, window.baseline)
+        )
+        return state, HistogramCounts(canary, baseline, np.ones(1, bool)), ""
+
+    def seen(self, state: LatencyState) -> tuple[float, float]:
+        """Requests of canary and baseline so far."""
+        return float(state.canary.sum()), float(state.baseline.sum())
+
+    def read(self, name: str, state: LatencyState, alpha: float, unspent: float) -> Reading:
+        """What one run shows."""
+        return read_latency(name, self, state, alpha, unspent)
+
     def _slots(self, state: LatencyState, pooled: Array) -> Integers:
         settled = (state.canary + state.baseline).sum(-1, keepdims=True) >= latency.SETTLED
         objective = None if self.objective is None else latency.objective_bound(state.bounds, self.objective)
@@ -241,7 +298,3 @@ class LatencyMetric:
         noise = state.score_noise.add(t, v, v, pace.block, present)
         observed, _ = noise.observed(np.ones(2), noise=1.0)
         return capital, noise.remember(observed, present)
-
-
-AnyMetric = RatioMetric | LatencyMetric
-AnyState = Any

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from coalmine.analysis import latency
-from coalmine.analysis.metrics import LatencyMetric, LatencyState, RatioMetric, RatioState
 from coalmine.analysis.sentences import effect, number, percent, seconds
+from coalmine.records import Measure
+
+if TYPE_CHECKING:
+    from coalmine.analysis.metrics import LatencyMetric, LatencyState, RatioMetric, RatioState
 
 QUANTILE = 0.99
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One metric after a look; ``effect`` and ``interval`` are odds ratios, None while nothing is known."""
+    """One metric after a look; ``effect`` and ``interval`` are in ``measure``, None while nothing is known."""
 
     text: str
     effect: float | None
     interval: tuple[float, float] | None
     baseline: float | None
     canary: float | None
-    baseline_requests: int
-    canary_requests: int
-    lowest: float
-    """Lowest odds ratio any channel is surely above, for harm without history; 0 when nothing is known."""
+    baseline_requests: int = 0
+    canary_requests: int = 0
+    lowest: float = 0.0
+    """Lowest ratio any channel is surely above, for harm without history; 0 when nothing is known."""
+    measure: Measure = "odds ratio"
+    margin: float | None = None
+    """In ``measure``; None = the metric's own margin."""
+    worse: Literal["up", "down"] = "up"
+    proof: str = ""
+    """What no harm means, in words; empty = below the no-harm margin."""
 
 
 def read_ratio(name: str, judge: RatioMetric, state: RatioState, alpha: float) -> Reading:
@@ -71,6 +81,11 @@ def read_latency(name: str, judge: LatencyMetric, state: LatencyState, alpha: fl
     )
     lows = [float(ends[0][0, one]) for one in watched if np.isfinite(ends[0][0, one])]
     return Reading(text, ratio, span, baseline, canary, n_b, n_c, max(lows, default=0.0))
+
+
+def significant(value: float) -> float:
+    """Six significant digits: what is shown, and the same on every machine."""
+    return float(f"{value:.6g}")
 
 
 def _odds(ratio: float, low: float, high: float) -> tuple[float | None, tuple[float, float] | None]:

@@ -33,6 +33,14 @@ def seconds(value: float | None) -> str:
     return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
+def amount(value: float, suffix: str = "", *, sign: bool = False) -> str:
+    """``2,147,483,648 B`` or, with ``sign``, ``+0.12 cores``; four digits and every thousand."""
+    magnitude = abs(value)
+    text = f"{magnitude:,.0f}" if 1000 <= magnitude < 1e15 else f"{magnitude:.4g}"
+    before = ("-" if value < 0 else "+") if sign else ("-" if value < 0 else "")
+    return f"{before}{text}{f' {suffix}' if suffix else ''}"
+
+
 def number(value: float) -> str:
     """``5,210``."""
     return f"{value:,.0f}"

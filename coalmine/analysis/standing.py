@@ -13,8 +13,8 @@ import numpy as np
 
 from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, channels_of
 from coalmine.analysis.findings import Case, conclude, leading
-from coalmine.analysis.metrics import LatencyMetric, LatencyState, RatioMetric, RatioState
-from coalmine.analysis.readings import Reading, read_latency, read_ratio
+from coalmine.analysis.kinds import WEIGHTLESS
+from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import times
 from coalmine.records import Finding, MetricVerdict, VerdictName
 
@@ -54,15 +54,20 @@ class Standing:
         weighed = core.weigh(self._state)
         needed = log(1.0 / judge.policy.alpha)
         harm, crash = float(weighed.harm[0]), float(weighed.crash[0])
-        readings = [self._reading(index) for index in range(len(judge.metrics))]
+        readings = [
+            core.metric(index).read(name, state, judge.policy.alpha, 1.0 - self._state.spent)
+            for index, (name, state) in enumerate(zip(core.names, self._state.metrics, strict=True))
+        ]
         carried = {
             name: float(np.logaddexp(weighed.metrics[name].harm[0] + np.log(weight), self._guard(weighed, name)))
             for name, weight in core.harm_weights.items()
         }
         harmful = leading(carried, harm) if harm >= needed else []
         signalling = self._signalling(weighed, needed)
+        broken = [m.name for m in judge.metrics if (fact := weighed.metrics[m.name].fact) and fact.broken[0]]
         verdicts = [
-            self._verdict(index, reading, weighed, harmful + signalling) for index, reading in enumerate(readings)
+            self._verdict(index, reading, weighed, harmful + signalling + broken)
+            for index, reading in enumerate(readings)
         ]
         case = Case(
             verdicts=verdicts,
@@ -76,26 +81,20 @@ class Standing:
             },
             crashed=leading({name: self._guard(weighed, name) for name in core.crash_weights}, crash),
             harmful=harmful,
-            signals=signalling,
+            broken=[m.name for m in judge.metrics if m.role == "guardrail" and m.name in broken],
+            signals=signalling + [m.name for m in judge.metrics if m.role == "signal" and m.name in broken],
             unsure=self._unsure(harmful, readings, weighed),
             sample_ratio=self._sample_ratio,
         )
         finding, reason = conclude(case)
         return Conclusion(finding, reason, verdicts, round(harm, 4))
 
-    def _reading(self, index: int) -> Reading:
-        name, part, state = self._core.names[index], self._core.metric(index), self._state.metrics[index]
-        alpha = self._judge.policy.alpha
-        if isinstance(part, RatioMetric) and isinstance(state, RatioState):
-            return read_ratio(name, part, state, alpha)
-        assert isinstance(part, LatencyMetric)
-        assert isinstance(state, LatencyState)
-        return read_latency(name, part, state, alpha, 1.0 - self._state.spent)
-
     def _verdict(self, index: int, reading: Reading, weighed: Verdicts, failing: list[str]) -> MetricVerdict:
         metric = self._judge.metrics[index]
         evidence = weighed.metrics[metric.name]
-        no_harm = float(evidence.no_harm[0]) >= log(1.0 / self._judge.policy.beta)
+        no_harm = metric.kind in WEIGHTLESS or float(evidence.no_harm[0]) >= log(1.0 / self._judge.policy.beta)
+        if evidence.fact is not None:
+            no_harm = no_harm and bool(evidence.fact.kept[0])
         missing = self._missing.get(metric.name)
         verdict: VerdictName = "inconclusive"
         text = reading.text
@@ -105,7 +104,7 @@ class Standing:
             verdict = "no_data"
         elif no_harm:
             verdict = "pass"
-            text += f": below {times(metric.no_harm)} is shown"
+            text += reading.proof or f": below {times(metric.no_harm)} is shown"
         if missing:
             text += f"; no data in this look: {missing}"
         return MetricVerdict(
@@ -115,7 +114,9 @@ class Standing:
             sentence=text,
             effect=reading.effect,
             interval=reading.interval,
-            margin=self._core.metric(index).margin,
+            margin=self._core.metric(index).margin if reading.margin is None else reading.margin,
+            measure=reading.measure,
+            worse=reading.worse,
             no_harm=no_harm,
             log_e_harm=round(float(evidence.harm[0]), 4),
             log_e_no_harm=round(float(evidence.no_harm[0]), 4),
@@ -133,7 +134,7 @@ class Standing:
         total = float(weighed.signals[0])
         if total < needed:
             return []
-        names = [metric.name for metric in self._judge.metrics if metric.role == "signal"]
+        names = [m.name for m in self._judge.metrics if m.role == "signal" and m.kind not in WEIGHTLESS]
         return leading({name: float(weighed.metrics[name].harm[0]) - log(len(names)) for name in names}, total)
 
     def _unsure(self, harmful: list[str], readings: list[Reading], weighed: Verdicts) -> str:
@@ -161,4 +162,4 @@ class Standing:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+    return None if value is None else significant(value)

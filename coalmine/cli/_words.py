@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from coalmine.cli._bars import interval_bar
 from coalmine.cli._output import columns, pairs
+from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.records import MetricVerdict, Outcome, Phase, RolloutStatus, StepStatus
 from coalmine.spec.durations import format_duration
 
@@ -20,6 +21,7 @@ PHASES = {
     Phase.ROLLING_BACK: "rolling back",
     Phase.CLOSED: "closed",
 }
+_RATIOS = ("odds ratio", "rate ratio")
 _RESTORED = {True: "yes, the route reads back as it was", False: "not confirmed yet", None: ""}
 _MARKS = {"done": "●", "now": "◐", "todo": "○"}
 
@@ -134,11 +136,11 @@ def diagnosis(status: RolloutStatus) -> str:
 
 
 def effect(verdict: MetricVerdict) -> str:
-    """``×1.03 [0.97, 1.10]``."""
+    """``×1.03 [0.97, 1.10]``, or ``+0.12 [+0.08, +0.16]`` for a difference."""
     if verdict.effect is None:
         return ""
-    shown = f"×{verdict.effect:.2f}"
-    return f"{shown} [{verdict.interval[0]:.2f}, {verdict.interval[1]:.2f}]" if verdict.interval else shown
+    shown = effect_text(verdict.effect, verdict.measure)
+    return f"{shown} [{interval_text(verdict, ', ').replace('×', '')}]" if verdict.interval else shown
 
 
 def verdict_rows(status: RolloutStatus) -> list[list[str]]:
@@ -147,9 +149,10 @@ def verdict_rows(status: RolloutStatus) -> list[list[str]]:
         [
             verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)",
             verdict.verdict,
-            interval_bar(verdict.effect, verdict.interval, verdict.margin),
+            # The bar's scale is logarithmic: for ratios to the baseline only.
+            interval_bar(verdict.effect, verdict.interval, verdict.margin) if verdict.measure in _RATIOS else "",
             effect(verdict),
-            f"×{verdict.margin:g}" if verdict.margin else "",
+            margin_text(verdict),
             verdict.sentence,
         ]
         for verdict in status.verdicts

@@ -93,7 +93,7 @@ def _metric(story: Story, metric: MetricStory, at: int, scale: Scale) -> Markup:
     drawn = thin(metric.points, max(60, min(POINTS, ALL_POINTS // many)), {look.look for look in decided})
     listed = evenly(drawn.points, max(16, min(ROWS, ALL_ROWS // many)))
     if any(point.effect is not None for point in metric.points):
-        plot = Markup(effect_plot(metric.name, f"metric-{at}", drawn.points, decided[:200], scale))
+        plot = Markup(effect_plot(metric.name, metric.kind, f"metric-{at}", drawn.points, decided[:200], scale))
         said.append(element("figure", plot, element("figcaption", _caption(drawn))))
     else:
         said.append(element("p", "The arms were never compared in this metric, so there is no effect to draw."))
@@ -124,9 +124,9 @@ def _point_row(point: Point, kind: str) -> list[str]:
         str(point.look),
         f"{point.at:%m-%d %H:%M:%S}",
         words.plain(point.verdict),
-        words.times(point.effect),
-        words.interval(point.low, point.high),
-        words.times(point.margin),
+        words.effect(point.effect, kind),
+        words.interval(point.low, point.high, kind),
+        words.effect(point.margin, kind),
         words.level(point.baseline, kind),
         words.level(point.canary, kind),
     ]

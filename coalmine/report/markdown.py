@@ -52,9 +52,9 @@ def _metric(metric: MetricStory) -> str:
         [
             str(point.look),
             words.plain(point.verdict),
-            words.times(point.effect),
-            words.interval(point.low, point.high),
-            words.times(point.margin),
+            words.effect(point.effect, metric.kind),
+            words.interval(point.low, point.high, metric.kind),
+            words.effect(point.margin, metric.kind),
             words.level(point.baseline, metric.kind),
             words.level(point.canary, metric.kind),
         ]

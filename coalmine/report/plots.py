@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
 
+from coalmine.report.axes import Axis, axis_of
 from coalmine.report.story import LookStory, Point, WeightStory
-from coalmine.report.words import times
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760.0, 58.0, 16.0, 14.0, 30.0
-WIDEST = 32.0
-"""The effect's axis reaches at most from 1/32 to 32; what lies beyond is drawn at its edge."""
 _MARKS = {
     "advance": ("▲", "advanced"),
     "promote": ("★", "promoted"),
     "hold": ("◆", "held"),
     "roll_back": ("■", "rolled back"),
 }
-_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0)
 _SPACINGS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 7 * 86400)
 
 
@@ -60,22 +57,25 @@ class Scale:
             at += timedelta(seconds=spacing)
 
 
-def effect_plot(name: str, identity: str, points: Sequence[Point], looks: Sequence[LookStory], scale: Scale) -> str:
+def effect_plot(
+    name: str, kind: str, identity: str, points: Sequence[Point], looks: Sequence[LookStory], scale: Scale
+) -> str:
     """Effect (line), interval (band) and margin (dashed) of one metric; a gap where it was not known.
 
     Args:
         name: The metric.
+        kind: Its kind, which says what an effect is.
         identity: Prefix of the picture's ids, unique on the page.
         points: In order of looks, thinned already.
         looks: Those that decided something: marked on the upper edge.
         scale: Shared time axis.
     """
-    reach = _reach(points)
+    axis = axis_of(points, kind)
 
-    def y(ratio: float) -> float:
-        return scale.y((math.log(max(ratio, 1e-12)) / math.log(reach) + 1) / 2)
+    def y(value: float) -> float:
+        return scale.y(axis.share(value))
 
-    parts = [_axes(scale, [(y(tick), times(tick)) for tick in _ticks(reach)])]
+    parts = [_axes(scale, [(y(tick), axis.text(tick)) for tick in axis.ticks()])]
     for run in _runs(points):
         upper = [f"{scale.x(p.at)},{y(p.high) if p.high is not None else scale.y(1)}" for p in run]
         lower = [f"{scale.x(p.at)},{y(p.low) if p.low is not None else scale.y(0)}" for p in reversed(run)]
@@ -87,11 +87,11 @@ def effect_plot(name: str, identity: str, points: Sequence[Point], looks: Sequen
         else:
             parts.append(f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>')
             parts.append(f'<polyline class="effect" points="{line}"/>')
-    parts.append(f'<path class="same" d="M{LEFT},{y(1)}H{WIDTH - RIGHT}"/>')
-    parts += [_margin(run, scale, y(margin), margin) for margin, run in _margins(points)]
+    parts.append(f'<path class="same" d="M{LEFT},{y(axis.same)}H{WIDTH - RIGHT}"/>')
+    parts += [_margin(run, scale, y(margin), axis.text(margin)) for margin, run in _margins(points, axis)]
     parts += [_mark(look, scale) for look in looks if look.action in _MARKS]
     title = f"{name}: effect of the canary against the margin"
-    return _svg(identity, title, _effect_words(name, points), parts, scale.height)
+    return _svg(identity, title, _effect_words(name, points, axis), parts, scale.height)
 
 
 def weight_plot(identity: str, weights: Sequence[WeightStory], scale: Scale) -> str:
@@ -106,35 +106,15 @@ def weight_plot(identity: str, weights: Sequence[WeightStory], scale: Scale) -> 
     return _svg(identity, "The canary's share of traffic over time", words, parts, scale.height)
 
 
-def _effect_words(name: str, points: Sequence[Point]) -> str:
-    known = [point for point in points if point.effect is not None]
+def _effect_words(name: str, points: Sequence[Point], axis: Axis) -> str:
+    known = [(point, point.effect) for point in points if point.effect is not None]
     if not known:
         return f"{name} was never compared."
-    last = known[-1]
-    low = times(last.low) if last.low is not None else "an open end"
-    high = times(last.high) if last.high is not None else "an open end"
-    margin = f", margin {times(last.margin)}" if last.margin is not None else ""
-    return (
-        f"At the last compared look, look {last.look}: effect {times(last.effect)}, between {low} and {high}{margin}."
-    )
-
-
-def _reach(points: Sequence[Point]) -> float:
-    ratios = [1.0, *(p.margin * 1.3 for p in points if p.margin is not None and p.margin > 0)]
-    # The first looks know next to nothing: their wide intervals must not flatten all that follows.
-    settled = points[len(points) // 4 :]
-    ratios += [end for p in settled for end in (p.effect, p.low, p.high) if end is not None and end > 0]
-    spread = max(max(ratio, 1 / ratio) for ratio in ratios)
-    return min(max(spread * 1.05, 1.5), WIDEST)
-
-
-def _ticks(reach: float) -> list[float]:
-    inside = [tick for tick in _TICKS if 1 / reach <= tick <= reach]
-    kept: list[float] = []
-    for tick in sorted(inside, key=lambda tick: (tick != 1.0, abs(math.log(tick)))):
-        if all(abs(math.log(tick / other)) > math.log(reach) / 5 for other in kept):
-            kept.append(tick)
-    return kept
+    last, found = known[-1]
+    low = axis.text(last.low) if last.low is not None else "an open end"
+    high = axis.text(last.high) if last.high is not None else "an open end"
+    margin = f", margin {axis.text(last.margin)}" if last.margin is not None else ""
+    return f"At the last compared look, look {last.look}: effect {axis.text(found)}, between {low} and {high}{margin}."
 
 
 def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
@@ -150,23 +130,27 @@ def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
         yield run
 
 
-def _margins(points: Sequence[Point]) -> Iterator[tuple[float, list[Point]]]:
+def _margins(points: Sequence[Point], axis: Axis) -> Iterator[tuple[float, list[Point]]]:
     """Stretches under one margin: it is wider where the noise is found to be correlated."""
     run: list[Point] = []
     for point in points:
         if run and point.margin != run[-1].margin:
-            if run[-1].margin is not None and run[-1].margin > 0:
-                yield run[-1].margin, run
+            yield from _drawn(run, axis)
             run = []
         run.append(point)
-    if run and run[-1].margin is not None and run[-1].margin > 0:
-        yield run[-1].margin, run
+    yield from _drawn(run, axis)
 
 
-def _margin(run: Sequence[Point], scale: Scale, y: float, margin: float) -> str:
+def _drawn(run: list[Point], axis: Axis) -> Iterator[tuple[float, list[Point]]]:
+    margin = run[-1].margin if run else None
+    if margin is not None and axis.draws(margin):
+        yield margin, run
+
+
+def _margin(run: Sequence[Point], scale: Scale, y: float, margin: str) -> str:
     start, end = scale.x(run[0].at), scale.x(run[-1].at)
     start, end = (start, end) if end - start > 4 else (max(start - 6, LEFT), min(end + 6, WIDTH - RIGHT))
-    label = f'<text class="margin-label" x="{end}" y="{y - 3}" text-anchor="end">margin {times(margin)}</text>'
+    label = f'<text class="margin-label" x="{end}" y="{y - 3}" text-anchor="end">margin {margin}</text>'
     return f'<path class="margin" d="M{start},{y}H{end}"/>{label}'
 
 

@@ -16,11 +16,16 @@ def times(ratio: float | None) -> str:
     return f"×{ratio:.2f}" if ratio >= 0.1 else f"×{ratio:.2g}"
 
 
-def interval(low: float | None, high: float | None) -> str:
+def effect(value: float | None, kind: str) -> str:
+    """``+0.12`` for gauges, whose effect is a difference; else ``×1.25``."""
+    return times(value) if kind != "value" or value is None else f"{value:+.4g}"
+
+
+def interval(low: float | None, high: float | None, kind: str = "ratio") -> str:
     """``×0.80 … ×1.30``; an open end is said."""
     if low is None and high is None:
         return "–"
-    return f"{times(low) if low is not None else 'open'} … {times(high) if high is not None else 'open'}"
+    return f"{effect(low, kind) if low is not None else 'open'} … {effect(high, kind) if high is not None else 'open'}"
 
 
 def percent(share: float | None) -> str:
@@ -32,10 +37,10 @@ def percent(share: float | None) -> str:
 
 
 def level(value: float | None, kind: str) -> str:
-    """A metric's level in its own unit: a share for ``ratio``, a time for ``latency``, else the bare number."""
+    """A metric's level in its own unit: a share for ``ratio`` and ``slo``, a time for ``latency``, else the number."""
     if value is None:
         return "–"
-    if kind == "ratio":
+    if kind in ("ratio", "slo"):
         return percent(value)
     if kind == "latency":
         return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"

@@ -13,7 +13,6 @@ LATER_VALUES: dict[str, frozenset[str]] = {
             *("alb", "lambda", "route53", "apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
         }
     ),
-    "metrics.*.kind": frozenset({"value", "count", "slo", "threshold"}),
     "promotion.when_busy": frozenset({"queue", "supersede"}),
     "ledger.kind": frozenset({"s3", "postgres", "dynamodb"}),
     "notify.*.kind": frozenset(
@@ -30,7 +29,7 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "arms.*": frozenset({"objects", "image", "scale"}),
     "steps.*": frozenset({"mirror", "header", "headers", "cookie", "scale", "stickiness", "testers", "holdback"}),
     "steps.*.gate": frozenset({"window", "health", "webhook", "budget"}),
-    "metrics.*": frozenset({"burn_rate", "direction", "native_histogram", "native", "query", "pools", "window"}),
+    "metrics.*": frozenset({"native_histogram", "native", "pools"}),
     "policy": frozenset({"low_traffic", "budget", "slots", "freeze", "brake"}),
     "promotion": frozenset({"holdback", "supersede"}),
     "ledger": frozenset({"bucket", "prefix", "region"}),

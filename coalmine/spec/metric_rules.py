@@ -7,28 +7,36 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from coalmine.spec.canary import Metric
-from coalmine.spec.faults import Fault, did_you_mean, listed
+from coalmine.spec.durations import format_duration
+from coalmine.spec.faults import Fault, Path, did_you_mean, listed
 from coalmine.spec.selectors import PLACEHOLDERS, parse_selector
-from coalmine.spec.templates import PARTS, TEMPLATES, Part
+from coalmine.spec.templates import PARTS, TEMPLATED, TEMPLATES, Part
 
-_KEYS_OF_KIND = {
-    "ratio": ("events", "total", "max"),
-    "latency": ("buckets", "objective"),
+KEYS_OF_KIND = {
+    "ratio": ("events", "total", "template", "margin", "no_harm", "floor", "max"),
+    "latency": ("buckets", "template", "unit", "margin", "no_harm", "floor", "objective"),
+    "value": ("values", "direction", "margin", "no_harm", "tolerance", "suffix"),
+    "count": ("events", "template", "direction", "margin", "no_harm", "tolerance"),
+    "slo": ("events", "total", "template", "slo"),
+    "threshold": ("query", "limits", "suffix"),
 }
+"""Keys that belong to some kinds only, by kind."""
+_OF_SOME = tuple(dict.fromkeys(key for keys in KEYS_OF_KIND.values() for key in keys))
+COUNTS_REQUESTS = ("ratio", "latency", "slo")
+"""Kinds whose counts say how many requests an arm served."""
 _PLACEHOLDER = re.compile(r"\{+\s*([A-Za-z_][^{}]*?)\s*\}+")
+_ARM = re.compile(r"\{+\s*(arm\b[^{}]*?)\s*\}+")
 _KNOWN = listed("{" + name + "}" for name in PLACEHOLDERS)
 
 
 def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
     """Everything that contradicts itself within one metric."""
     path = ("metrics", index)
-    for kind, keys in _KEYS_OF_KIND.items():
-        for key in keys:
-            if kind != metric.kind and getattr(metric, key) is not None:
-                message = f"belongs to kind: {kind}; a {metric.kind} metric has {listed(_KEYS_OF_KIND[metric.kind])}"
-                yield Fault((*path, key), message)
-    if metric.unit != "s" and metric.kind != "latency":
-        yield Fault((*path, "unit"), f"belongs to kind: latency; a {metric.kind} metric has no unit")
+    for key in _OF_SOME:
+        if key not in KEYS_OF_KIND[metric.kind] and _is_said(metric, key):
+            homes = [kind for kind, keys in KEYS_OF_KIND.items() if key in keys]
+            have = listed(KEYS_OF_KIND[metric.kind])
+            yield Fault((*path, key), f"belongs to kind: {listed(homes)}; a {metric.kind} metric has {have}")
     if metric.template is not None and metric.template not in TEMPLATES:
         mend = did_you_mean(metric.template, list(TEMPLATES))
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
@@ -36,24 +44,45 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
         yield from _selector_faults(metric, part, (*path, part))
     if metric.objective is not None and metric.objective.under <= timedelta(0):
         yield Fault((*path, "objective", "under"), "must be longer than zero")
+    if metric.kind == "count" and metric.direction == "down" and metric.tolerance:
+        yield Fault(
+            (*path, "tolerance"), "says how many events are fine: with direction: down fewer are worse; leave it out"
+        )
+    if metric.kind == "slo":
+        yield from _slo_faults(metric, path)
+    if metric.kind == "threshold":
+        yield from _threshold_faults(metric, path)
+
+
+def has_absolute_limit(metric: Metric) -> bool:
+    """Whether the bake, where only the canary runs, can judge the metric."""
+    return metric.max is not None or metric.objective is not None or metric.kind in ("slo", "threshold")
+
+
+def _is_said(metric: Metric, key: str) -> bool:
+    """Whether a key says something: what equals its default, as a spec that travelled holds, says nothing."""
+    said: bool = getattr(metric, key) != Metric.model_fields[key].default
+    return said
 
 
 def missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
     """What a metric that is read from a source does not say."""
-    missing = [part for part in PARTS[metric.kind] if not getattr(metric, part)]
+    if metric.kind == "threshold" and metric.query is None:
+        yield Fault(("metrics", index), f"{metric.name!r} reads nothing: write query")
+    parts = PARTS[metric.kind]
+    missing = [part for part in parts if not getattr(metric, part)]
     if metric.template is not None or not missing:
         return
-    if len(missing) < len(PARTS[metric.kind]):
-        message = (
-            f"{metric.name!r} has no selector for {missing[0]}: write it, or name a template ({listed(TEMPLATES)})"
-        )
+    templates = f"name a template ({listed(TEMPLATES)})" if missing[0] in TEMPLATED else ""
+    if len(missing) < len(parts):
+        message = f"{metric.name!r} has no selector for {missing[0]}: write it, or {templates}"
     else:
-        parts = " and ".join(reversed(PARTS[metric.kind]))
-        message = f"{metric.name!r} reads nothing: name a template ({listed(TEMPLATES)}), or write {parts}"
+        own = f"write {' and '.join(reversed(parts))}"
+        message = f"{metric.name!r} reads nothing: {f'{templates}, or {own}' if templates else own}"
     yield Fault(("metrics", index), message)
 
 
-def _selector_faults(metric: Metric, part: Part, path: tuple[str | int, ...]) -> Iterator[Fault]:
+def _selector_faults(metric: Metric, part: Part, path: Path) -> Iterator[Fault]:
     own: str | list[str] | None = getattr(metric, part)
     for place, text in enumerate([own] if isinstance(own, str) else own or []):
         at = path if isinstance(own, str) else (*path, place)
@@ -74,3 +103,45 @@ def _selector_problem(text: str) -> str | None:
     if not used:
         return f"{text!r} reads the same series for both arms: put {_KNOWN.replace(', ', ' or ')} where they differ"
     return None
+
+
+def _slo_faults(metric: Metric, path: Path) -> Iterator[Fault]:
+    slo = metric.slo
+    if slo is None:
+        yield Fault(path, f"{metric.name!r} has no objective: write slo: {{objective: 0.999}}")
+        return
+    if slo.period <= timedelta(0):
+        yield Fault((*path, "slo", "period"), "must be longer than zero")
+    for place, burn in enumerate(slo.burn):
+        at = (*path, "slo", "burn", place)
+        if burn.short <= timedelta(0):
+            yield Fault((*at, "short"), "must be longer than zero")
+        elif burn.long <= burn.short:
+            long, short = format_duration(burn.long), format_duration(burn.short)
+            yield Fault((*at, "long"), f"{long} is not longer than the short window ({short}): swap them")
+        elif burn.long > slo.period > timedelta(0):
+            long, period = format_duration(burn.long), format_duration(slo.period)
+            yield Fault((*at, "long"), f"{long} is longer than the objective's period ({period})")
+        if burn.rate * (1.0 - slo.objective) >= 1.0:
+            most = 1.0 / (1.0 - slo.objective)
+            message = (
+                f"{burn.rate:g} cannot be reached: with every request bad {slo.objective:g} burns {most:.4g} times"
+            )
+            yield Fault((*at, "rate"), f"{message}; make it lower")
+
+
+def _threshold_faults(metric: Metric, path: Path) -> Iterator[Fault]:
+    if metric.query is not None:
+        for match in _ARM.finditer(metric.query):
+            if match[1] not in PLACEHOLDERS or match[0].count("{") > 1:
+                yield Fault((*path, "query"), f"{match[0]!r} is not known: use {_KNOWN}")
+                break
+        if not metric.query.strip():
+            yield Fault((*path, "query"), "is blank: write PromQL that answers one number")
+    limits = metric.limits
+    if limits is None or (limits.min is None and limits.max is None):
+        at = path if limits is None else (*path, "limits")
+        yield Fault(at, f"{metric.name!r} has no limit: write limits: {{max: ...}}, or min, or both")
+    elif limits.min is not None and limits.max is not None and limits.min > limits.max:
+        message = f"{limits.min:g} is more than max ({limits.max:g}): no answer could be fine"
+        yield Fault((*path, "limits", "min"), message)

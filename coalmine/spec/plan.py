@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coalmine.spec.canary import CanarySpec, Step
 from coalmine.spec.durations import Duration, format_duration
+from coalmine.spec.metric_rules import has_absolute_limit
 
 FEW_LOOKS = 3
 """Fewer looks than this in one step leave a fault little time to show."""
@@ -109,9 +110,9 @@ def _warnings(spec: CanarySpec, steps: list[PlannedStep]) -> Iterator[str]:
         yield f"the first step gives the canary {first:g} % at once: a smaller one exposes fewer to a bad release"
     if spec.promotion.bake > timedelta(0):
         for metric in spec.metrics:
-            if metric.role == "guardrail" and metric.max is None and metric.objective is None:
-                limit = "max" if metric.kind == "ratio" else "objective"
-                yield f"{metric.name} has no {limit}: it is not judged during the bake"
+            if metric.role == "guardrail" and not has_absolute_limit(metric):
+                limit = {"ratio": "no max", "latency": "no objective"}.get(metric.kind, "no absolute limit")
+                yield f"{metric.name} has {limit}: it is not judged during the bake"
     else:
         yield "there is no bake: nothing is watched at 100 %"
     if policy.held.action == "promote":

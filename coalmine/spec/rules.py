@@ -13,7 +13,7 @@ from coalmine.spec.canary import CanarySpec, Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
-from coalmine.spec.metric_rules import metric_faults, missing_parts
+from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
 
@@ -172,14 +172,24 @@ def _bake_has_limits(spec: CanarySpec) -> Iterator[Fault]:
     guardrails = _guardrails(spec.metrics)
     if not guardrails or spec.promotion.bake <= timedelta(0):
         return
-    if not any(metric.max is not None or metric.objective is not None for metric in guardrails):
+    if not any(has_absolute_limit(metric) for metric in guardrails):
         first = next(index for index, metric in enumerate(spec.metrics) if metric.role == "guardrail")
         yield Fault(
             ("promotion", "bake"),
             f"a bake of {format_duration(spec.promotion.bake)} has no absolute limit to judge by: give a guardrail max "
-            "(ratio) or objective (latency), or set promotion.bake to 0s",
+            "(ratio) or objective (latency), add an slo or a threshold, or set promotion.bake to 0s",
             near=("metrics", first),
         )
+
+
+@_reads("metrics", "steps")
+def _requests_are_counted(spec: CanarySpec) -> Iterator[Fault]:
+    if any(metric.kind in COUNTS_REQUESTS for metric in spec.metrics):
+        return
+    for index, step in enumerate(spec.steps):
+        if step.min_requests:
+            message = f"no metric counts requests, so {step.min_requests:,} never come: add a metric of kind"
+            yield Fault(("steps", index, "min_requests"), f"{message} {listed(COUNTS_REQUESTS)}, or leave it out")
 
 
 @_reads("metrics", "sources")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from coalmine.spec.canary import CanarySpec
+from coalmine.spec.metric_rules import KEYS_OF_KIND
 from coalmine.spec.routes import ROUTE_OPTIONS
-from coalmine.spec.templates import TEMPLATES
+from coalmine.spec.templates import PARTS, TEMPLATES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -49,27 +50,21 @@ def _say_kinds(metric: dict[str, Any]) -> None:
     """Limits belong to a kind, and a metric reads something."""
     metric["properties"]["source"].pop("default", None)
     metric["properties"]["template"]["anyOf"] = [{"enum": sorted(TEMPLATES)}, {"type": "null"}]
-    for key in ("events", "total", "buckets"):
+    for key in ("events", "total", "buckets", "values"):
         for form in metric["properties"][key]["anyOf"]:
             form.update({"minItems": 1} if form["type"] == "array" else {})
-    absent = {"type": "null"}
-    template = {"required": ["template"], "properties": {"template": {"type": "string"}}}
-    metric["allOf"] = [
-        {
-            "if": _kind_is("ratio"),
-            "then": {
-                "properties": {"buckets": absent, "objective": absent},
-                "anyOf": [template, {"required": ["events", "total"]}],
-            },
-        },
-        {
-            "if": _kind_is("latency"),
-            "then": {
-                "properties": {"events": absent, "total": absent, "max": absent},
-                "anyOf": [template, {"required": ["buckets"]}],
-            },
-        },
-    ]
+    metric["allOf"] = [{"if": _kind_is(kind), "then": _of_kind(kind, metric["properties"])} for kind in KEYS_OF_KIND]
+
+
+def _of_kind(kind: str, drawn: dict[str, Any]) -> dict[str, Any]:
+    """What a metric of this kind may and must say; a key of another kind may stand there with its default."""
+    foreign = {key for keys in KEYS_OF_KIND.values() for key in keys} - set(KEYS_OF_KIND[kind])
+    then: dict[str, Any] = {"properties": {key: {"const": drawn[key].get("default")} for key in sorted(foreign)}}
+    own = {"required": [*PARTS[kind]]}
+    if "template" in KEYS_OF_KIND[kind]:
+        template = {"required": ["template"], "properties": {"template": {"type": "string"}}}
+        return {**then, "anyOf": [template, own], "required": ["slo"] if kind == "slo" else []}
+    return then | ({"required": ["query", "limits"]} if kind == "threshold" else own)
 
 
 def _say_route(route: dict[str, Any]) -> None:

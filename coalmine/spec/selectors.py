@@ -128,6 +128,13 @@ def fill_selector(selector: Selector, arm: Arm) -> Selector:
     return Selector(selector.name, tuple(map(fill, selector.matchers)))
 
 
+def fill_text(text: str, arm: Arm) -> str:
+    """Put an arm in place of the placeholders in any text; its names hold no quotes, spaces or braces."""
+    return _PLACEHOLDER.sub(
+        lambda match: {"arm.version": arm.version, "arm.backend": arm.backend}.get(match[1].strip(), match[0]), text
+    )
+
+
 def escape_regex(text: str) -> str:
     """``text`` as a regular expression (RE2) that matches it literally."""
     return _REGEX_SPECIAL.sub(r"\\\1", text)

@@ -14,9 +14,18 @@ from typing import Literal
 from coalmine.spec.canary import Arm, Metric
 from coalmine.spec.selectors import Matcher, Selector, fill_selector, parse_selector
 
-Part = Literal["total", "events", "buckets"]
-PARTS: dict[str, tuple[Part, ...]] = {"ratio": ("total", "events"), "latency": ("buckets",)}
-"""Which selectors a metric of each kind needs."""
+Part = Literal["total", "events", "buckets", "values"]
+PARTS: dict[str, tuple[Part, ...]] = {
+    "ratio": ("total", "events"),
+    "latency": ("buckets",),
+    "value": ("values",),
+    "count": ("events",),
+    "slo": ("total", "events"),
+    "threshold": (),
+}
+"""Which selectors a metric of each kind needs; a threshold has a query instead."""
+TEMPLATED: tuple[Part, ...] = ("total", "events", "buckets")
+"""What templates know."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,8 @@ def metric_query(metric: Metric, part: Part, arm: Arm) -> Query:
         except ValueError as error:
             raise ValueError(f"{field}: {error}") from None
         return Query(parsed, metric.unit)
+    if part not in TEMPLATED:
+        raise ValueError(f"{field} is missing: write a selector")
     if metric.template is None:
         raise ValueError(f"{field} is missing: write a selector, or a template ({', '.join(TEMPLATES)})")
     template = TEMPLATES.get(metric.template)

@@ -31,6 +31,8 @@ class Traffic:
     rate: float
     errors: float = 0.0
     buckets: Sequence[float] = (1.0,)
+    value: float = 1.0
+    """What its gauges show, and what a threshold's query answers."""
 
 
 class Script(Protocol):
@@ -54,13 +56,20 @@ class Flows:
         self._changes[arm].sort(key=lambda change: change[0])
 
     def __call__(self, arm: ArmName, metric: Metric, window: Window) -> ArmCounts:
-        if metric.kind == "ratio":
+        if metric.kind in ("value", "threshold"):
+            return ArmCounts(values=[self._at(arm, window.end).value])
+        if metric.kind == "count":
+            return ArmCounts(events=self._counted(arm, window, lambda flow: flow.rate * flow.errors))
+        if metric.kind in ("ratio", "slo"):
             total = self._counted(arm, window, lambda flow: flow.rate)
             events = self._counted(arm, window, lambda flow: flow.rate * flow.errors)
             return ArmCounts(total=total, events=min(events, total))
         widths = {len(flow.buckets) for _, flow in self._changes[arm]}
         buckets = [self._counted(arm, window, partial(_bucket_rate, index)) for index in range(max(widths))]
         return ArmCounts(total=sum(buckets), buckets=buckets)
+
+    def _at(self, arm: ArmName, moment: datetime) -> Traffic:
+        return [flow for at, flow in self._changes[arm] if at <= moment][-1]
 
     def _counted(self, arm: ArmName, window: Window, rate: Callable[[Traffic], float]) -> int:
         return self._until(arm, window.end, rate) - self._until(arm, window.start, rate)
@@ -114,7 +123,8 @@ class FakeSource:
         """Counts as the script has them."""
         self.requests.append(request)
         await self._suffer()
-        names: tuple[ArmName, ...] = ("baseline", "canary") if request.compare else ("canary",)
+        both = request.compare and metric.kind != "threshold"
+        names: tuple[ArmName, ...] = ("baseline", "canary") if both else ("canary",)
         counts: dict[str, ArmCounts] = {}
         reasons: list[str] = []
         for name in names:
@@ -125,12 +135,18 @@ class FakeSource:
                 counts[name] = found
         if reasons:
             return MetricCounts(metric=metric.name, status="no_data", reason="; ".join(reasons))
+        queries, seconds = [f"fake {metric.name}"], (request.window.end - request.window.start).total_seconds()
+        if metric.kind == "threshold":
+            values = counts["canary"].values
+            value = values[0] if values else None
+            return MetricCounts(metric=metric.name, value=value, queries=queries, seconds=seconds)
         return MetricCounts(
             metric=metric.name,
             baseline=counts.get("baseline"),
             canary=counts.get("canary"),
             bounds=list(self.bounds) if metric.kind == "latency" else None,
-            queries=[f"fake {metric.name}"],
+            queries=queries,
+            seconds=seconds,
         )
 
     async def check(self, source: Source, metric: Metric, arms: Arms) -> list[Check]:

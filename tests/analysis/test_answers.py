@@ -59,6 +59,8 @@ def test_the_first_look_at_a_ratio() -> None:
         "role": "guardrail",
         "sentence": sentence,
         "margin": 1.2,
+        "measure": "odds ratio",
+        "worse": "up",
         "no_harm": False,
         "log_e_harm": pytest.approx(oracle.harm, abs=6e-5),
         "log_e_no_harm": pytest.approx(oracle.no_harm, abs=6e-5),

@@ -41,7 +41,7 @@ def test_every_section_is_judged_although_others_are_broken(small: dict[str, Any
         ("metrics", [{"name": "errors", "kind": "ratio", "tempalte": "envoy", "max": 0.02}], "metrics[0].tempalte"),
         ("sources", {"prometheus": {"ulr": "http://127.0.0.1"}}, "sources.prometheus.ulr"),
         ("promotion", {"bak": "0s"}, "promotion.bak"),
-        ("metrics", [{"name": "cpu", "kind": "value", "query": "x", "window": 3}], "metrics[0].kind"),
+        ("metrics", [{"name": "cpu", "kind": "median", "query": "x"}], "metrics[0].kind"),
     ],
 )
 def test_what_follows_from_a_misspelt_key_is_not_told_too(
