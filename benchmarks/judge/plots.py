@@ -25,13 +25,18 @@ FAULT, AT = "errors 0.5 -> 1 %", 0.1
 def false_rollbacks(found: Results) -> str:
     """Share of releases without fault each judge rolls back, with exact limits; all weights pooled."""
     height = TOP + ROW * len(JUDGES) + 44
-    parts = [*_heading("Releases without fault that are rolled back", "all weights, exact 95 % limits, log scale")]
+    parts = [
+        *_heading(
+            "Releases without fault that are rolled back",
+            "all weights, exact 95 % limits; log scale, none at the left edge",
+        )
+    ]
     bottom = TOP + ROW * len(JUDGES)
     for share in (0.001, 0.01, 0.1, 1.0):
         colour = OURS_INK if share == AIM else FAINT
         parts += [
             _line(_x(share), TOP - 8, _x(share), bottom, colour),
-            _text(_x(share), bottom + 18, f"{share:.1%}", "middle"),
+            _text(_x(share), bottom + 18, f"{100 * share:g} %", "middle"),
         ]
     for row, judge in enumerate(JUDGES):
         y = TOP + ROW * row + ROW / 2
@@ -60,7 +65,7 @@ def requests(found: Results) -> str:
     parts = [
         *_heading(
             f"Canary requests until the rollback, {FAULT} at {AT:.0%}",
-            "median, against the share of releases without fault rolled back at the same weight; both log scale",
+            "median, against the share of releases without fault rolled back at that weight; log scales, none at the left edge",
         )
     ]
     if not points:
@@ -74,7 +79,7 @@ def requests(found: Results) -> str:
         colour = OURS_INK if share == AIM else FAINT
         parts += [
             _line(_x(share), top, _x(share), bottom, colour),
-            _text(_x(share), bottom + 18, f"{share:.1%}", "middle"),
+            _text(_x(share), bottom + 18, f"{100 * share:g} %", "middle"),
         ]
     for tick in (500, 1000, 2000, 5000, 10_000, 20_000):
         if lowest < tick < highest:
