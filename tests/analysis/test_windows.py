@@ -55,7 +55,10 @@ def test_a_histogram_needs_bounds() -> None:
     [
         (ArmCounts(total=-1, events=0), "counts.errors.canary.total: -1 is negative: give the requests of the window"),
         (ArmCounts(total=1, events=-1), "counts.errors.canary.events: -1 is negative: give the events of the window"),
-        (ArmCounts(total=1), "counts.errors.canary.events: missing: give the events of the window, 0 when there were none"),
+        (
+            ArmCounts(total=1),
+            "counts.errors.canary.events: missing: give the events of the window, 0 when there were none",
+        ),
     ],
 )
 def test_a_wrong_ratio_is_refused(canary: ArmCounts, message: str) -> None:
