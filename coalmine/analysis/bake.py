@@ -201,5 +201,5 @@ class Bake:
         noise = arm.noise.add(x - limit * n, n * variance, n * variance, pace.block, present)
         rate = (after.canary_events + 0.5) / (after.canary + 1.0)
         scale = np.clip(rate * (1.0 - rate) / variance, 0.05, 20.0)
-        noise = noise.remember(noise.phi(_COLD, np.ones(1), scale), present)
+        noise = noise.remember(noise.observed(scale, noise=1.0)[0], present)
         return replace(after, capital=mixture.fold(arm.capital, pace.log_weight, increments, pace.cap), noise=noise)

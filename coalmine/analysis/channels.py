@@ -5,12 +5,12 @@ Arrays have the shape [..., C]: leading batch axes, then the channels of one met
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import FOR_HARM, Caution, Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.increments import curve, one_sample
 from coalmine.analysis.trees import Capital, Count, Curve, Sum
@@ -79,6 +79,13 @@ class Pace:
     cap: float
     block: int
     """Looks per minute, at least 1."""
+    burst: float = 1.0
+    """Part of the cap that one window may add for harm."""
+
+    @property
+    def harm_cap(self) -> float:
+        """Most nats one window may add for harm."""
+        return self.cap * self.burst
 
     @property
     def log_weight(self) -> float:
@@ -121,9 +128,9 @@ class Shares:
         """All windows so far as one."""
         return Counts(self.canary, self.canary_events, self.baseline, self.baseline_events)
 
-    def phi(self, prior: Prior) -> Array:
+    def phi(self, prior: Prior, caution: Caution = FOR_HARM) -> Array:
         """The dispersion to judge by now."""
-        return self.noise.lagged(prior, level(self.totals))
+        return self.noise.lagged(prior, level(self.totals), caution)
 
     def estimate(self) -> Array:
         """Odds ratio, stratified by look; nan while nothing is known."""
@@ -171,6 +178,8 @@ class ShareRule:
     floor: float
     no_harm: float
     further: tuple[float, ...] = ()
+    log_prior: Array = field(default_factory=lambda: grids.HARM_LOG_PRIOR)
+    """Of the harm ratios."""
 
     @property
     def ratios(self) -> Array:
@@ -203,11 +212,11 @@ class ShareRule:
         """
         likelihood = curve(counts.canary_events, counts.canary, counts.baseline_events, counts.baseline, self.ratios)
         harm, at_margin, whole, no_harm, further = np.split(likelihood, _SPLIT, axis=-1)
-        relative = mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.cap)
+        relative = mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.harm_cap)
         floor = state.floor
         if self.floor > 0:
             above = one_sample(counts.canary_events, counts.canary, self.floor, grids.FLOOR_RATIOS)
-            floor = mixture.fold(floor, pace.log_weight, above, pace.cap)
+            floor = mixture.fold(floor, pace.log_weight, above, pace.harm_cap)
         summed = state.curve + whole
         residual = residuals(counts, self.margin)
         after = replace(
@@ -222,14 +231,14 @@ class ShareRule:
             floor=floor,
         )
         noise = state.noise.add(residual.t, residual.v, residual.unit, pace.block, present)
-        phi = noise.phi(prior, level(after.totals), scale(after.totals, after.expected))
-        noise = noise.remember(phi, present)
+        observed, _ = noise.observed(scale(after.totals, after.expected), noise=1.0)
+        noise = noise.remember(observed, present)
         return replace(after, noise=noise), no_harm, further
 
     def log_evidence(self, state: Shares, prior: Prior, unspent: float) -> Array:
         """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
         phi = state.phi(prior)
-        evidence = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
+        evidence = tempered(state.relative, self.log_prior, phi, unspent)
         if self.floor > 0:
             evidence = np.minimum(evidence, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
         return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))

@@ -24,6 +24,8 @@ from coalmine.spec.canary import Metric
 CRASH_WEIGHT = 0.04
 KNOWN_CAP = 2.5
 """With history one window may add this many times ln(1/alpha); without, once."""
+COLD_BURST = 0.7
+"""Without history one window adds at most this part of that to harm: bursts are what is known least."""
 MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""
@@ -71,10 +73,11 @@ def margin_of(judge: Judge, metric: Metric) -> float:
 
 def prior_of(judge: Judge, metric: Metric) -> Prior:
     """What is known of the noise of a metric's channels."""
-    channels, names = channels_of(judge, metric), channel_names(metric)
+    channels, names, history = channels_of(judge, metric), channel_names(metric), known_history(judge)
     return Prior(
         tau2=np.array([channels[name].tau2 if channels else 0.0 for name in names]),
         known=np.full(len(names), bool(channels)),
+        seen=float(history.looks) if history is not None else 0.0,
     )
 
 
@@ -168,7 +171,8 @@ class Comparison:
         for metric, one, before, window in zip(self.judge.metrics, self._judges, state.metrics, counts, strict=True):
             if not isinstance(window, one.counts):
                 raise TypeError(f"{metric.name} is {metric.kind}: give it {one.counts.__name__}")
-            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block)
+            burst = 1.0 if self._known(metric) else COLD_BURST
+            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)
             updated.append(one.update(before, window, pace))
         return replace(state, looks=look, spent=spent, metrics=tuple(updated))
 
@@ -195,5 +199,8 @@ class Comparison:
 
     def _cap(self, metric: Metric) -> float:
         one_look = float(np.log(1.0 / self.judge.policy.alpha))
+        return KNOWN_CAP * one_look if self._known(metric) else one_look
+
+    def _known(self, metric: Metric) -> bool:
         known = self._priors[metric.name].known
-        return KNOWN_CAP * one_look if known.size and known.all() else one_look
+        return bool(known.size and known.all())

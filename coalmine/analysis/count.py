@@ -13,7 +13,7 @@ import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
 from coalmine.analysis.channels import Pace, tempered
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading
@@ -108,7 +108,7 @@ class CountMetric:
         summed = state.curve + whole
         after = state.expected + expected
         canary, baseline = state.canary + x_c, state.baseline + x_b
-        phi = noise.phi(self.prior, _LEVEL, self._scale(canary, baseline, after))
+        observed, _ = noise.observed(self._scale(canary, baseline, after), noise=1.0)
         allowed = self.tolerance * hours * share
         above, below = (
             x_c[..., None] * np.log(ratios) - allowed[..., None] * (ratios - 1.0)
@@ -120,21 +120,22 @@ class CountMetric:
             exposure=state.exposure + np.concatenate([hours, hours * share], axis=-1),
             expected=after,
             curve=summed - summed.max(axis=-1, keepdims=True),
-            relative=mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.cap),
-            floor=mixture.fold(state.floor, pace.log_weight, above, pace.cap) if self.tolerance else state.floor,
+            relative=mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.harm_cap),
+            floor=mixture.fold(state.floor, pace.log_weight, above, pace.harm_cap) if self.tolerance else state.floor,
             no_harm=mixture.fold(state.no_harm, pace.log_weight, proof - at_proof, pace.cap),
             below=mixture.fold(state.below, pace.log_weight, below, pace.cap) if self.tolerance else state.below,
-            noise=noise.remember(phi, present),
+            noise=noise.remember(observed, present),
         )
 
     def weigh(self, state: CountState, unspent: float) -> Weighed:
         """The evidence so far; harm never rests on fewer than 5 events of the arm that has too many."""
         phi = state.noise.lagged(self.prior, _LEVEL)
         harm = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
-        proof = tempered(state.no_harm, grids.NO_HARM_LOG_PRIOR, phi, unspent)
+        milder = state.noise.lagged(self.prior, _LEVEL, FOR_NO_HARM)
+        proof = tempered(state.no_harm, grids.NO_HARM_LOG_PRIOR, milder, unspent)
         if self.tolerance:
             harm = np.minimum(harm, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
-            below = tempered(state.below, grids.NO_HARM_LOG_PRIOR, phi, unspent)
+            below = tempered(state.below, grids.NO_HARM_LOG_PRIOR, milder, unspent)
             proof = np.logaddexp(proof, below) - np.log(2.0)
         more = state.baseline if self.down else state.canary
         harm = np.where(more >= grids.MIN_EVENTS, harm, np.minimum(harm, 0.0))[:, 0]

@@ -1,7 +1,9 @@
 """How much noisier than pure counting a channel is, in the long run: phi >= 1, from running sums only.
 
 Pearson residuals about the fitted effect, times what their autocorrelation adds in the long run; never less than what
-blocks of a minute show, minus one standard error; shrunk to what is known beforehand.
+blocks of a minute show, minus one standard error; shrunk to what is known beforehand. Within an hour these sums tell
+little of noise that lasts for minutes, so a history that was seen as a whole (``coalmine.analysis.correlation``) weighs
+as many looks as it has, up to half an hour of looks of ten seconds.
 """
 
 from __future__ import annotations
@@ -16,11 +18,26 @@ from coalmine.analysis.trees import Sum
 COLD_PHI = 1.25
 COLD_LOOKS = 10.0
 """Without history: the prior dispersion, and how many looks it weighs."""
-KNOWN_LOOKS = 60.0
-"""With history: how many looks it weighs."""
+KNOWN_LOOKS = 180.0
+"""With history: how many looks it weighs at most."""
 SAFETY = 1.25
 """By how much the excess dispersion a history shows is enlarged."""
+EARLY = 30.0
+"""Without history, looks within which noise that was just seen counts at once, not only after the lag."""
 HIGHEST_RHO = 0.95
+
+
+@dataclass(frozen=True)
+class Caution:
+    """How a history is used: by how much its excess is enlarged, and how many looks it weighs at most."""
+
+    safety: float
+    looks: float
+
+
+FOR_HARM = Caution(SAFETY, KNOWN_LOOKS)
+FOR_NO_HARM = Caution(1.0, 60.0)
+"""No harm is shown at ``beta``, not at ``alpha``, and waits for minutes anyway: it needs less of a reserve."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +46,21 @@ class Prior:
 
     tau2: Array
     known: Mask
+    seen: float = KNOWN_LOOKS
+    """Looks the history has."""
 
-    def phi(self, information: Array) -> Array:
+    def phi(self, information: Array, caution: Caution = FOR_HARM) -> Array:
         """Expected dispersion at this much information per look."""
-        expected: Array = np.where(self.known, 1.0 + SAFETY * self.tau2 * information, COLD_PHI)
+        expected: Array = np.where(self.known, 1.0 + caution.safety * self.tau2 * information, COLD_PHI)
         return expected
 
     def part(self, channels: slice) -> Prior:
         """Of some of the channels (the last axis)."""
-        return Prior(self.tau2[..., channels], self.known[..., channels])
+        return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels])
 
-    @property
-    def looks(self) -> Array:
+    def looks(self, caution: Caution = FOR_HARM) -> Array:
         """How many looks the prior weighs."""
-        return np.where(self.known, KNOWN_LOOKS, COLD_LOOKS)
+        return np.where(self.known, min(caution.looks, self.seen), COLD_LOOKS)
 
 
 _SUMS = (
@@ -64,7 +82,7 @@ class Dispersion:
     sums: Sum
     """[..., 22]"""
     recent: Sum
-    """The estimates of the last looks, newest last, [..., LAG + 1]; 0 = none yet."""
+    """What the last looks showed, newest last, before it is shrunk to a prior: [..., LAG + 1]; 0 = none yet."""
 
     @staticmethod
     def start(shape: tuple[int, ...]) -> Dispersion:
@@ -105,20 +123,26 @@ class Dispersion:
         """Unit information of a typical look: the average that excess variance, being quadratic, goes by."""
         return _over(self._sum("unit2"), self._sum("unit"))
 
+    def effect(self) -> Array:
+        """How far the looks are from the margin on the whole: residual per variance."""
+        return _over(self._sum("t"), self._sum("v"))
+
+    def of_looks(self, scale: Array) -> Array:
+        """Dispersion of the looks taken one by one, whatever their order."""
+        k, v = np.maximum(self._sum("looks"), 1.0), self._sum("v")
+        return _over(self._squares(), v * scale * np.maximum(k - 1.0, 1.0) / k)
+
     def observed(self, scale: Array, noise: float) -> tuple[Array, Array]:
         """Long-run dispersion seen so far, and the autocorrelation.
 
         Args:
             scale: true over assumed variance of the residuals, [...].
-            noise: standard errors by which autocorrelation and blocks are discounted; 1 while judging, 0 for a history.
+            noise: standard errors by which autocorrelation and blocks are discounted.
         """
-        k, v = np.maximum(self._sum("looks"), 1.0), self._sum("v")
-        effect = _over(self._sum("t"), v)
-        squares = self._sum("tt") - 2.0 * effect * self._sum("tv") + effect**2 * self._sum("vv")
-        residual = np.maximum(squares, 0.0)
+        k, effect = np.maximum(self._sum("looks"), 1.0), self.effect()
         lagged = self._sum("ttl") - effect * self._sum("tvl") + effect**2 * self._sum("vvl")
-        rho = np.clip(_over(lagged, residual) - noise / np.sqrt(k), 0.0, HIGHEST_RHO)
-        spread = _over(residual, v * scale * np.maximum(k - 1.0, 1.0) / k) * (1.0 + rho) / (1.0 - rho)
+        rho = np.clip(_over(lagged, self._squares()) - noise / np.sqrt(k), 0.0, HIGHEST_RHO)
+        spread = self.of_looks(scale) * (1.0 + rho) / (1.0 - rho)
 
         k, v = np.maximum(self._sum("blocks"), 1.0), self._sum("block_v")
         effect = _over(self._sum("block_t"), v)
@@ -127,22 +151,38 @@ class Dispersion:
         by_block *= np.maximum(1.0 - noise * np.sqrt(2.0 / k), 0.0)
         return np.maximum(spread, by_block), rho
 
-    def phi(self, prior: Prior, level: Array, scale: Array) -> Array:
-        """Dispersion as estimated now, shrunk to the prior; at least 1."""
-        weight, expected = prior.looks, np.maximum(prior.phi(level * self.information()), 1.0)
-        seen = np.maximum(self._sum("looks") - 1.0, 0.0)
-        observed, _ = self.observed(scale, noise=1.0)
-        return np.maximum((weight * expected + seen * observed) / (weight + seen), 1.0)
-
-    def remember(self, phi: Array, present: Mask) -> Dispersion:
-        """Keep this look's estimate for use ``LAG`` looks later."""
-        recent = np.concatenate([self.recent[..., 1:], phi[..., None]], axis=-1)
+    def remember(self, observed: Array, present: Mask) -> Dispersion:
+        """Keep what was seen by this look for use ``LAG`` looks later."""
+        recent = np.concatenate([self.recent[..., 1:], observed[..., None]], axis=-1)
         return replace(self, recent=np.where(np.asarray(present)[..., None], recent, self.recent))
 
-    def lagged(self, prior: Prior, level: Array) -> Array:
-        """The dispersion to judge by: the estimate ``LAG`` looks ago, before that the prior's."""
-        oldest = self.recent[..., 0]
-        return np.where(oldest > 0, oldest, np.maximum(prior.phi(level * self.information()), 1.0))
+    def lagged(self, prior: Prior, level: Array, caution: Caution = FOR_HARM) -> Array:
+        """The dispersion to judge by, at least 1: the estimate ``LAG`` looks ago shrunk to the prior.
+
+        A new service's noise counts at once while there are few looks: a first burst would else be judged as if there
+        were none, by a prior that knows nothing.
+
+        Args:
+            prior: what is known.
+            level: variance of one request's event, [...]; 1 where the information says it all.
+            caution: how the history is used.
+        """
+        expected, looks = np.maximum(prior.phi(level * self.information(), caution), 1.0), self._sum("looks")
+        weight = prior.looks(caution)
+
+        def shrunk(observed: Array, seen: Array) -> Array:
+            return np.maximum((weight * expected + seen * observed) / (weight + seen), 1.0)
+
+        phi = shrunk(self.recent[..., 0], np.maximum(looks - 1.0 - LAG, 0.0))
+        at_once = ~prior.known & (looks <= EARLY)
+        now = shrunk(self.recent[..., -1], np.maximum(looks - 1.0, 0.0))
+        return np.where(at_once, np.maximum(phi, now), phi)
+
+    def _squares(self) -> Array:
+        """Of the residuals about the effect, summed."""
+        effect = self.effect()
+        squares = self._sum("tt") - 2.0 * effect * self._sum("tv") + effect**2 * self._sum("vv")
+        return np.maximum(squares, 0.0)
 
     def _sum(self, name: str) -> Array:
         column: Array = self.sums[..., _AT[name]]

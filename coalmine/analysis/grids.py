@@ -18,6 +18,8 @@ PHI_LADDER: Array = np.array([1.0, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0])
 HARM_RATIOS: Array = np.geomspace(1.15, 400.0, 22)
 """Odds ratios bet on, as multiples of the margin."""
 HARM_LOG_PRIOR: Array = -0.5 * np.log(HARM_RATIOS) - np.log(np.sum(HARM_RATIOS**-0.5))
+EXCEEDANCE_LOG_PRIOR: Array = -np.log(HARM_RATIOS) - np.log(np.sum(1.0 / HARM_RATIOS))
+"""Slow requests double where errors grow a hundredfold, so the bounds' bets are on smaller ratios."""
 
 FLOOR_RATIOS: Array = np.geomspace(1.5, 30.0, 6)
 """Odds of the canary's level bet on, as multiples of the odds of the floor."""

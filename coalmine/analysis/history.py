@@ -14,6 +14,7 @@ import numpy as np
 from coalmine.analysis import grids, latency
 from coalmine.analysis.channels import Counts, Pace, level, residuals, scale
 from coalmine.analysis.comparison import DIFFERENCE, EVENTS, NORMAL, SAVAGE
+from coalmine.analysis.correlation import long_run_factor
 from coalmine.analysis.dispersion import Dispersion
 from coalmine.analysis.grids import Array
 from coalmine.analysis.scores import bucket_scores, tilt_increments
@@ -83,24 +84,19 @@ def ratio_noise(windows: Counts, block: int) -> tuple[Array, Array]:
     Returns:
         tau2 and rho, [...].
     """
-    noise, expected = Dispersion.start(windows.canary.shape[1:]), np.zeros(windows.canary.shape[1:])
-    for look in zip(windows.canary, windows.canary_events, windows.baseline, windows.baseline_events, strict=True):
-        residual = residuals(Counts(*look), margin=1.0)
-        noise = noise.add(residual.t, residual.v, residual.unit, block, _EVER)
-        expected += residual.expected
+    looks = residuals(windows, margin=1.0)
     arms = (windows.canary, windows.canary_events, windows.baseline, windows.baseline_events)
     totals = Counts(*(arm.sum(axis=0) for arm in arms))
-    return _noise(noise, level(totals), scale(totals, expected))
+    true_scale = scale(totals, looks.expected.sum(axis=0))
+    return _of_looks(looks.t, looks.v, looks.unit, block, level(totals), true_scale)
 
 
 def score_noise(canary: Array, baseline: Array, block: int) -> tuple[Array, Array]:
     """Noise of the rank scores of histograms [T, ..., B]: tau2 and rho, [..., 2]."""
     pooled = canary + baseline
     _, t, v = tilt_increments(canary, pooled, bucket_scores(pooled.sum(axis=0)), grids.TILTS[:1])
-    noise = Dispersion.start(t.shape[1:])
-    for look_t, look_v in zip(t, v, strict=True):
-        noise = noise.add(look_t, look_v, look_v, block, _EVER)
-    return _noise(noise, np.ones(t.shape[1:]), np.ones(t.shape[1:]))
+    one = np.ones(t.shape[1:])
+    return _of_looks(t, v, v, block, one, one)
 
 
 def exceedances(canary: Array, baseline: Array, objective: int | None) -> Counts:
@@ -145,10 +141,8 @@ def _count(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
     canary, baseline = (np.array([getattr(w, arm).events for w in windows], float) for arm in ("canary", "baseline"))
     events = canary + baseline
     share = (canary.sum() + 0.5) / (events.sum() + 1.0)
-    noise = Dispersion.start((1,))
-    for t, v in zip(canary - share * events, share * (1.0 - share) * events, strict=True):
-        noise = noise.add(np.array([t]), np.array([v]), np.array([v]), block, np.ones(1, bool))
-    return _summary((EVENTS,), *_noise(noise, np.ones(1), np.ones(1)))
+    t, v = ((canary - share * events)[:, None], (share * (1.0 - share) * events)[:, None])
+    return _summary((EVENTS,), *_of_looks(t, v, v, block, np.ones(1), np.ones(1)))
 
 
 def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
@@ -163,8 +157,16 @@ def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
     return _summary((DIFFERENCE,), judge.relative_variance(state), np.zeros(1))
 
 
-def _noise(noise: Dispersion, level: Array, scale: Array) -> tuple[Array, Array]:
-    observed, _ = noise.observed(scale, noise=0.0)
+def _of_looks(t: Array, v: Array, unit: Array, block: int, level: Array, scale: Array) -> tuple[Array, Array]:
+    """tau2 and rho from residuals, their variances and informations, each [T, ...]; ``level`` and ``scale`` [...]."""
+    noise = Dispersion.start(t.shape[1:])
+    for look_t, look_v, look_unit in zip(t, v, unit, strict=True):
+        noise = noise.add(look_t, look_v, look_unit, block, _EVER)
+    around = t - noise.effect() * v
+    return _noise(noise, level, scale, noise.of_looks(scale) * long_run_factor(around, block))
+
+
+def _noise(noise: Dispersion, level: Array, scale: Array, observed: Array) -> tuple[Array, Array]:
     _, rho = noise.observed(scale, noise=1.0)
     information = level * noise.information()
     excess = np.maximum(observed - 1.0, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 from coalmine.analysis import crash, grids, latency, mixture
 from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, tempered
 from coalmine.analysis.crash import Crash
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.analysis.readings import Reading, read_latency, read_ratio
 from coalmine.analysis.scores import bucket_scores, tilt_increments
@@ -99,7 +99,7 @@ class RatioMetric:
     def weigh(self, state: RatioState, unspent: float) -> Weighed:
         """The evidence so far."""
         harm = self.rule.log_evidence(state.shares, self.prior, unspent)[:, 0]
-        no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior), unspent)[:, 0]
+        no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior, FOR_NO_HARM), unspent)[:, 0]
         return Weighed(harm, harm, state.crash.log_evidence(unspent)[:, 0], no_harm)
 
     def take(
@@ -150,7 +150,7 @@ class LatencyMetric:
 
     @property
     def rule(self) -> ShareRule:
-        return ShareRule(self.margin, self.floor, self.no_harm)
+        return ShareRule(self.margin, self.floor, self.no_harm, log_prior=grids.EXCEEDANCE_LOG_PRIOR)
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -248,7 +248,8 @@ class LatencyMetric:
         without = np.logaddexp(share_mean + log_half, log_half)
         harm = np.logaddexp(share_mean + log_half, np.logaddexp(*np.moveaxis(scores, -1, 0)) + log_quarter)
         first = slice(0, self.required)
-        proof = state.no_harm.log_evidence(state.shares.phi(self.share_prior)[:, first], unspent)
+        phi = state.shares.phi(self.share_prior, FOR_NO_HARM)[:, first]
+        proof = state.no_harm.log_evidence(phi, unspent)
         proven = np.where(watched[:, first], proof, np.inf).min(-1)
         return Weighed(harm, without, None, np.where(watched[:, first].any(-1), proven, 0.0))
 
@@ -293,7 +294,7 @@ class LatencyMetric:
         self, state: LatencyState, canary: Array, pooled: Array, so_far: Array, present: Mask, pace: Pace
     ) -> tuple[Array, Dispersion]:
         increments, t, v = tilt_increments(canary, pooled, bucket_scores(so_far), grids.TILTS)
-        capital = mixture.fold(state.scores, pace.log_weight, increments, pace.cap)
+        capital = mixture.fold(state.scores, pace.log_weight, increments, pace.harm_cap)
         noise = state.score_noise.add(t, v, v, pace.block, present)
-        phi = noise.phi(self.score_prior, np.ones(2), np.ones(2))
-        return capital, noise.remember(phi, present)
+        observed, _ = noise.observed(np.ones(2), noise=1.0)
+        return capital, noise.remember(observed, present)

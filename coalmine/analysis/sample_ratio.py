@@ -59,7 +59,7 @@ class SampleRatio:
         t = np.where(present, canary - share * total, 0.0)
         v = np.where(present, total * share * (1.0 - share), 0.0)
         noise = state.noise.add(t, v, v, block, present)
-        noise = noise.remember(noise.phi(_COLD, np.ones(1), np.ones(1)), present)
+        noise = noise.remember(noise.observed(np.ones(1), noise=1.0)[0], present)
         return replace(
             state,
             share=np.where(present, share, self.share),

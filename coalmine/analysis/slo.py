@@ -106,16 +106,16 @@ class SloMetric:
         noise = state.noise.add(x - limit * n, n * variance, n * variance, pace.block, present)
         canary, events = state.canary + n, state.canary_events + x
         rate = (events + 0.5) / (canary + 1.0)
-        phi = noise.phi(_COLD, _LEVEL, np.clip(rate * (1.0 - rate) / variance, 0.05, 20.0))
+        observed, _ = noise.observed(np.clip(rate * (1.0 - rate) / variance, 0.05, 20.0), noise=1.0)
         return SloState(
             canary=canary,
             canary_events=events,
             baseline=state.baseline + n_b,
             seconds=state.seconds + seconds,
             burning=np.where(present, np.asarray(counts.burning, float), state.burning),
-            fast=mixture.fold(state.fast, pace.log_weight, fast, pace.cap),
+            fast=mixture.fold(state.fast, pace.log_weight, fast, pace.harm_cap),
             slow=mixture.fold(state.slow, pace.log_weight, slow, pace.cap),
-            noise=noise.remember(phi, present),
+            noise=noise.remember(observed, present),
         )
 
     def weigh(self, state: SloState, unspent: float) -> Weighed:

@@ -40,8 +40,14 @@ def measure(spec: CanarySpec, kinds: tuple[str, ...]) -> dict[str, Measured]:
 
 
 async def _measure(spec: CanarySpec, metrics: list[Metric]) -> dict[str, Measured]:
-    found = await asyncio.gather(*(_of(spec, metric) for metric in metrics))
-    return {metric.name: one for metric, one in zip(metrics, found, strict=True)}
+    found = await asyncio.gather(*(_of(spec, metric) for metric in metrics), return_exceptions=True)
+    measured: dict[str, Measured] = {}
+    for metric, one in zip(metrics, found, strict=True):
+        # The first in the spec's order, not the first to fail: the same question is told the same.
+        if isinstance(one, BaseException):
+            raise one
+        measured[metric.name] = one
+    return measured
 
 
 async def _of(spec: CanarySpec, metric: Metric) -> Measured:
@@ -62,6 +68,6 @@ async def _of(spec: CanarySpec, metric: Metric) -> Measured:
         counts: MetricCounts = await adapter.collect(source, metric, request)
         if counts.status == "ok" and counts.canary is not None and counts.canary.total > 0:
             return Measured(counts.canary, tuple(counts.bounds or ()), period)
-        reason = counts.reason.removeprefix("canary: ") or "no requests"
+        reason = counts.reason.removeprefix("canary: ").replace("the canary", "it") or "no requests"
     version = spec.arms.baseline.version
     raise InputError(f"--connect: {metric.name} says nothing of {version}: {reason}; give --rps and --baseline instead")

@@ -5,8 +5,8 @@ Slow and plain on purpose. Constants are written out here as the method is publi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ Look = tuple[int, int, int, int]
 LADDER = [1.0, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0]
 HARM = np.geomspace(1.15, 400.0, 22)
 HARM_PRIOR = HARM**-0.5 / (HARM**-0.5).sum()
+EXCEEDANCE_PRIOR = (1 / HARM) / (1 / HARM).sum()
 NO_HARM = 1 / np.geomspace(1.1, 8.0, 14)
 FLOOR = np.geomspace(1.5, 30.0, 6)
 
@@ -43,13 +44,43 @@ def long_run(t: Array, v: Array, scale: float, noise: float, block: int) -> tupl
     return max(spread, by_block * max(1 - noise * np.sqrt(2 / blocks), 0.0)), rho
 
 
-def dispersion(t: Array, v: Array, unit: Array, *, level: float, scale: float, tau2: float | None, block: int) -> float:
-    """phi as estimated from these looks; ``tau2`` None = without history."""
+def dispersion(
+    t: Array,
+    v: Array,
+    unit: Array,
+    *,
+    level: float,
+    scale: Callable[[int], float],
+    tau2: float | None,
+    block: int,
+    no_harm: bool = False,
+) -> float:
+    """phi to judge by after these looks; ``tau2`` None = without history, ``scale`` by the number of looks."""
     information = level * (unit**2).sum() / unit.sum() if unit.sum() > 0 else 0.0
-    weight, expected = (10.0, 1.25) if tau2 is None else (60.0, 1 + 1.25 * tau2 * information)
-    seen, _ = long_run(t, v, scale, 1.0, block) if t.size else (0.0, 0.0)
-    looks = max(t.size - 1, 0)
-    return max((weight * expected + looks * seen) / (weight + looks), 1.0)
+    safety, most = (1.0, 60.0) if no_harm else (1.25, 180.0)
+    weight, expected = (10.0, 1.25) if tau2 is None else (most, max(1 + safety * tau2 * information, 1.0))
+
+    def shrunk(until: int) -> float:
+        looks = max(until - 1, 0)
+        seen = long_run(t[:until], v[:until], scale(until), 1.0, block)[0] if looks else 0.0
+        return max((weight * expected + looks * seen) / (weight + looks), 1.0)
+
+    lagged = shrunk(t.size - 3)
+    return max(lagged, shrunk(t.size)) if tau2 is None and t.size <= 30 else lagged
+
+
+def decay(residuals: Array, lags: int) -> float:
+    """Long-run over single variance, by the decay ``a x^k`` that fits the autocorrelations best."""
+    squares = (residuals**2).sum()
+    found = np.array([(residuals[k:] * residuals[:-k]).sum() / squares for k in range(1, lags + 1)])
+    best, factor = 4.0 / residuals.size, 1.0
+    for x in np.arange(0.1, 0.96, 0.05):
+        shape = x ** np.arange(1, lags + 1)
+        height = (found @ shape) / (shape @ shape)
+        explained = (found**2).sum() - ((found - height * shape) ** 2).sum()
+        if height > 0 and explained > best:
+            best, factor = float(explained), float(1 + 2 * min(height, 1.0) * x / (1 - x))
+    return factor
 
 
 def likelihood(look: Look, ratios: Array) -> Array:
@@ -98,6 +129,7 @@ class Rule:
     tau2: float | None
     cap: float
     block: int
+    prior: Array = field(default_factory=lambda: HARM_PRIOR)
 
 
 @dataclass(frozen=True)
@@ -120,39 +152,36 @@ def ratio(looks: Sequence[Look], weights: Array, rule: Rule) -> Found:
     v = events * share * (1 - share) * np.maximum(1 - events / np.maximum(requests, 1.0), 0.02)
     unit = requests * share * (1 - share)
 
-    def spread(level: float, until: int) -> float:
+    def scale(until: int) -> float:
         first = slice(0, until)
         e = events[first].sum()
         seen, assumed = (x_c[first].sum() + 0.5) / (e + 1), (share * events)[first].sum() / max(e, 1.0)
-        scale = float(np.clip(seen * (1 - seen) / max(assumed * (1 - assumed), 1e-9), 0.05, 20.0))
-        return dispersion(t[first], v[first], unit[first], level=level, scale=scale, tau2=rule.tau2, block=rule.block)
+        return float(np.clip(seen * (1 - seen) / max(assumed * (1 - assumed), 1e-9), 0.05, 20.0))
 
-    def level(until: int) -> float:
-        rate = (x_b[:until].sum() + 0.5) / (n_b[:until].sum() + 1)
-        return float(rate * (1 - rate))
-
-    now = len(looks)
-    if now > 3:
-        phi = spread(level(now - 3), now - 3)
-    else:
-        information = level(now) * (unit**2).sum() / unit.sum()
-        phi = 1.25 if rule.tau2 is None else 1 + 1.25 * rule.tau2 * information
+    rate = (x_b.sum() + 0.5) / (n_b.sum() + 1)
+    phi, proof_phi = (
+        dispersion(
+            t, v, unit, level=float(rate * (1 - rate)), scale=scale, tau2=rule.tau2, block=rule.block, no_harm=no_harm
+        )
+        for no_harm in (False, True)
+    )
+    harm_cap = rule.cap * (0.7 if rule.tau2 is None else 1.0)
 
     def against(ratios: Array, null: float) -> Array:
         at: Array = np.array([likelihood(look, np.array([*ratios, null])) for look in looks])
         result: Array = at[:, :-1] - at[:, -1:]
         return result
 
-    harm = tempered(against(rule.margin * HARM, rule.margin), weights, HARM_PRIOR, phi, rule.cap)
+    harm = tempered(against(rule.margin * HARM, rule.margin), weights, rule.prior, phi, harm_cap)
     if rule.floor > 0:
         above = np.array([one_sample(look, rule.floor, FLOOR) for look in looks])
-        harm = min(harm, tempered(above, weights, np.full(6, 1 / 6), phi, rule.cap))
+        harm = min(harm, tempered(above, weights, np.full(6, 1 / 6), phi, harm_cap))
     if x_c.sum() < 5:
         harm = min(harm, 0.0)
     flat = np.full(14, 1 / 14)
     below = np.array([one_sample(look, 0.005, NO_HARM) for look in looks])
     proofs = [against(rule.no_harm * NO_HARM, rule.no_harm), below]
-    no_harm = logsumexp([tempered(one, weights, flat, phi, rule.cap) for one in proofs]) - np.log(2)
+    no_harm = logsumexp([tempered(one, weights, flat, proof_phi, rule.cap) for one in proofs]) - np.log(2)
     grid = np.geomspace(1 / 30, 400, 41)
     curve = np.array([likelihood(look, grid) for look in looks]).sum(axis=0)
     return Found(harm, float(no_harm), phi, curve - curve.max())

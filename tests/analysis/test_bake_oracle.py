@@ -33,12 +33,12 @@ def evidence(counts: list[tuple[int, int]], limit: float, weights: oracles.Array
     x, n = np.array(counts, float).T
     variance = limit * (1 - limit)
     t, v = x - limit * n, n * variance
-    phi = 1.25
-    if len(counts) > 3:
-        before = slice(0, len(counts) - 3)
-        rate = (x[before].sum() + 0.5) / (n[before].sum() + 1)
-        scale = float(np.clip(rate * (1 - rate) / variance, 0.05, 20.0))
-        phi = oracles.dispersion(t[before], v[before], v[before], level=1.0, scale=scale, tau2=None, block=2)
+
+    def scale(until: int) -> float:
+        rate = (x[:until].sum() + 0.5) / (n[:until].sum() + 1)
+        return float(np.clip(rate * (1 - rate) / variance, 0.05, 20.0))
+
+    phi = oracles.dispersion(t, v, v, level=1.0, scale=scale, tau2=None, block=2)
     looks = [oracles.one_sample((int(a), int(b), 0, 0), limit, oracles.HARM) for a, b in counts]
     found = oracles.tempered(np.array(looks), weights, oracles.HARM_PRIOR, phi, np.log(1 / alpha))
     return min(found, 0.0) if x.sum() < 5 else found

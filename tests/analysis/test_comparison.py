@@ -163,7 +163,7 @@ def test_several_runs_are_weighed_side_by_side() -> None:
             assert getattr(together, name)[run] == pytest.approx(getattr(alone, name)[0]), name
 
 
-@pytest.mark.parametrize(("history", "cap"), [(None, 1.0), ({"events": 0.0}, 2.5)])
+@pytest.mark.parametrize(("history", "cap"), [(None, 0.7), ({"events": 0.0}, 2.5)])
 def test_one_window_adds_at_most_the_cap(history: dict[str, float] | None, cap: float) -> None:
     plan = judge(errors(), history=None if history is None else known(errors=history), alpha=0.05)
     core = Comparison(plan)

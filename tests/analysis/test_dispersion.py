@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import FOR_HARM, FOR_NO_HARM, Caution, Dispersion, Prior
 from tests.analysis.oracles import long_run
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
@@ -70,40 +70,78 @@ def test_information_is_the_average_weighted_by_itself() -> None:
     assert Dispersion.start((1,)).information() == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize(("known", "weight"), [(False, 10.0), (True, 60.0)])
-def test_the_estimate_is_shrunk_to_what_is_known(known: bool, weight: float) -> None:
-    prior = Prior(np.array([0.2]), np.array([known]))
-    t, v, unit = draw("slow", 40, seed=3)
-    state = folded(t, v, unit)
-    expected = 1 + 1.25 * 0.2 * 0.7 * (unit**2).sum() / unit.sum() if known else 1.25
-    seen, _ = long_run(t, v, 0.8, 1.0, BLOCK)
-    found = state.phi(prior, np.array([0.7]), np.array([0.8]))
-    assert found == pytest.approx((weight * expected + 39 * seen) / (weight + 39))
-    assert state.lagged(prior, np.array([0.7])) == pytest.approx(expected)
+@pytest.mark.parametrize("looks", [2, 4, 5, 30, 31, 40])
+@pytest.mark.parametrize(
+    ("tau2", "seen", "caution", "safety", "weight"),
+    [
+        (None, 0.0, FOR_HARM, 1.25, 10.0),
+        (None, 0.0, FOR_NO_HARM, 1.0, 10.0),
+        (0.2, 500.0, FOR_HARM, 1.25, 180.0),
+        (0.2, 500.0, FOR_NO_HARM, 1.0, 60.0),
+        (0.2, 70.0, FOR_HARM, 1.25, 70.0),
+        (0.2, 70.0, FOR_NO_HARM, 1.0, 60.0),
+    ],
+)
+def test_what_is_judged_by_is_shrunk_to_what_is_known(
+    tau2: float | None, seen: float, caution: Caution, safety: float, weight: float, looks: int
+) -> None:
+    prior = Prior(np.array([tau2 or 0.0]), np.array([tau2 is not None]), seen)
+    t, v, unit = draw("slow", looks, seed=3)
+    state = Dispersion.start((1,))
+    observed = []
+    for look in range(looks):
+        here = slice(look, look + 1)
+        state = state.add(t[here], v[here], unit[here], BLOCK, HERE)
+        observed.append(state.observed(np.array([0.8]), 1.0)[0])
+        state = state.remember(observed[-1], HERE)
+    expected = 1 + safety * tau2 * 0.7 * (unit**2).sum() / unit.sum() if tau2 else 1.25
+
+    def shrunk(until: int) -> float:
+        if until < 2:
+            return expected
+        return float((weight * expected + (until - 1) * observed[until - 1][0]) / (weight + until - 1))
+
+    wanted = max(shrunk(looks - 3), 1.0)
+    if tau2 is None and looks <= 30:
+        wanted = max(wanted, shrunk(looks))
+    assert state.lagged(prior, np.array([0.7]), caution) == pytest.approx(wanted)
 
 
 def test_it_is_never_below_one() -> None:
     quiet = folded(np.full(40, 0.5), np.ones(40), np.ones(40))
-    assert quiet.phi(COLD, np.ones(1), np.ones(1)) == pytest.approx(1.0)
+    for _ in range(4):
+        quiet = quiet.remember(np.zeros(1), HERE)
+    assert quiet.lagged(COLD, np.ones(1)) == pytest.approx(1.0)
     shrunk = Prior(np.array([-9.0]), np.ones(1, bool))
-    assert quiet.phi(shrunk, np.ones(1), np.ones(1)) == pytest.approx(1.0)
     assert quiet.lagged(shrunk, np.ones(1)) == pytest.approx(1.0)
 
 
 def test_before_the_second_look_only_the_prior_speaks() -> None:
     state = Dispersion.start((1,))
-    assert state.phi(COLD, np.ones(1), np.ones(1)) == pytest.approx(1.25)
+    assert state.lagged(COLD, np.ones(1)) == pytest.approx(1.25)
     state = folded(np.array([7.0]), np.ones(1), np.ones(1))
-    assert state.phi(COLD, np.ones(1), np.ones(1)) == pytest.approx(1.25)
     spread, rho = state.observed(np.ones(1), 1.0)
     assert (float(spread[0]), float(rho[0])) == (0.0, 0.0)
+    assert state.remember(spread, HERE).lagged(COLD, np.ones(1)) == pytest.approx(1.25)
 
 
-def test_what_is_judged_by_is_the_estimate_of_three_looks_ago() -> None:
+def test_with_a_history_a_fault_counts_as_noise_only_after_three_looks_and_without_one_at_once() -> None:
+    t = np.array([0.0, 0.0, 1.0, -1.0] * 5 + [30.0])
     state = Dispersion.start((1,))
-    for look, estimate in enumerate([2.0, 3.0, 4.0, 5.0, 6.0], 1):
-        state = state.remember(np.array([estimate]), HERE)
-        assert state.lagged(COLD, np.ones(1))[0] == (1.25 if look < 4 else estimate - 3.0)
+    for value in t:
+        state = state.add(np.array([value]), np.ones(1), np.ones(1), BLOCK, HERE)
+        state = state.remember(state.observed(np.ones(1), 1.0)[0], HERE)
+    assert state.lagged(Prior(np.zeros(1), np.ones(1, bool)), np.ones(1)) == pytest.approx(1.0, abs=0.05)
+    assert state.lagged(COLD, np.ones(1))[0] > 20.0
+
+
+def test_looks_on_their_own_and_the_effect() -> None:
+    t, v, unit = draw("slow", 40, seed=4)
+    state = folded(t, v, unit)
+    effect = t.sum() / v.sum()
+    assert state.effect() == pytest.approx(effect)
+    expected = ((t - effect * v) ** 2).sum() / (v.sum() * 0.8 * 39 / 40)
+    assert state.of_looks(np.array([0.8])) == pytest.approx(expected)
 
 
 def test_channels_and_runs_that_lack_a_look_keep_theirs() -> None:
@@ -123,4 +161,7 @@ def test_a_prior_of_some_channels() -> None:
     part = prior.part(slice(1, None))
     assert part.tau2.tolist() == [0.2, 0.3]
     assert part.known.tolist() == [False, True]
-    assert part.looks.tolist() == [10.0, 60.0]
+    assert part.looks().tolist() == [10.0, 180.0]
+    assert part.looks(FOR_NO_HARM).tolist() == [10.0, 60.0]
+    few = Prior(np.array([0.1, 0.2]), np.array([True, False]), seen=66.0).part(slice(0, 1))
+    assert few.looks().tolist() == [66.0]

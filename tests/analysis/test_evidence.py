@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coalmine.analysis import mixture
 from coalmine.analysis.channels import tempered
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import CURVE_RATIOS, HARM_LOG_PRIOR, HARM_RATIOS, PHI_LADDER
 from coalmine.analysis.increments import curve
 from coalmine.analysis.interval import estimate, interval
@@ -62,11 +62,11 @@ def test_between_counting_and_the_first_rung_evidence_is_interpolated_and_above_
     assert at == pytest.approx([4.0, 4.0 / 1.1, 3.2, 2.5, 0.8, 0.05])
 
 
-def noise(values: Any, prior: Prior = COLD) -> Dispersion:
+def noise(values: Any) -> Dispersion:
     state = Dispersion.start((1,))
     for value in values:
         state = state.add(np.array([value]), np.ones(1), np.ones(1), 6, np.ones(1, bool))
-        state = state.remember(state.phi(prior, np.ones(1), np.ones(1)), np.ones(1, bool))
+        state = state.remember(state.observed(np.ones(1), 1.0)[0], np.ones(1, bool))
     return state
 
 
@@ -103,6 +103,7 @@ def test_a_missing_look_leaves_no_trace() -> None:
 def test_history_scales_with_the_information_of_a_look() -> None:
     known = Prior(np.array([0.5]), np.ones(1, bool))
     assert known.phi(np.array([4.0])) == pytest.approx(1 + 1.25 * 0.5 * 4.0)
+    assert known.phi(np.array([4.0]), FOR_NO_HARM) == pytest.approx(1 + 0.5 * 4.0)
     assert COLD.phi(np.array([4.0])) == pytest.approx(1.25)
 
 

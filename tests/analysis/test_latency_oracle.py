@@ -56,15 +56,10 @@ def score_evidence(canary: Counts, baseline: Counts, weights: oracles.Array, cap
     found = []
     for score in range(2):
         known = None if tau2 is None else tau2[score]
-        before = slice(0, max(len(looks) - 3, 0))
-        if len(looks) > 3:
-            phi = oracles.dispersion(
-                t[before, score], v[before, score], v[before, score], level=1.0, scale=1.0, tau2=known, block=2
-            )
-        else:
-            information = (v[:, score] ** 2).sum() / v[:, score].sum()
-            phi = 1.25 if known is None else 1 + 1.25 * known * information
-        found.append(oracles.tempered(increments[:, score], weights, np.full(14, 1 / 14), phi, cap))
+        residual, variance = t[:, score], v[:, score]
+        phi = oracles.dispersion(residual, variance, variance, level=1.0, scale=lambda _: 1.0, tau2=known, block=2)
+        harm_cap = cap * (0.7 if known is None else 1.0)
+        found.append(oracles.tempered(increments[:, score], weights, np.full(14, 1 / 14), phi, harm_cap))
     return found
 
 
@@ -101,7 +96,9 @@ def test_evidence_is_what_the_oracle_says(
         oracles.ratio(
             shares(canary, baseline, slot),
             weights,
-            oracles.Rule(margin, 0.0005, 1.5, float(tau2[2 + number]) if known else None, cap, 2),
+            oracles.Rule(
+                margin, 0.0005, 1.5, float(tau2[2 + number]) if known else None, cap, 2, oracles.EXCEEDANCE_PRIOR
+            ),
         )
         for number, slot in enumerate(slots)
         if slot != UNUSED

@@ -37,12 +37,10 @@ def at(state: SampleRatio) -> tuple[float, int]:
 
 def spread(windows: list[tuple[int, int]], share: float, block: int) -> float:
     """phi of the split, three looks ago."""
-    if len(windows) <= 3:
-        return 1.25
-    counts = np.array(windows[:-3], float)
+    counts = np.array(windows, float)
     total = counts.sum(axis=1)
-    v = total * share * (1 - share)
-    return oracles.dispersion(counts[:, 0] - share * total, v, v, level=1.0, scale=1.0, tau2=None, block=block)
+    t, v = counts[:, 0] - share * total, total * share * (1 - share)
+    return oracles.dispersion(t, v, v, level=1.0, scale=lambda _: 1.0, tau2=None, block=block)
 
 
 def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -> float:

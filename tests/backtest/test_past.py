@@ -54,9 +54,10 @@ STORY = [
     look(7, 34, 20, canary=30),
     look(8, 44, 20, canary=30),
     look(9, 54, 20, canary=30),
-    entry("roll_back", 10, 54),
-    entry("shifted", 11, 55),
-    look(12, 80, 100, stage="bake"),
+    look(10, 64, 20, canary=30),
+    entry("roll_back", 11, 64),
+    entry("shifted", 12, 65),
+    look(13, 90, 100, stage="bake"),
 ]
 
 
@@ -64,16 +65,16 @@ def test_the_looks_are_what_was_judged_then() -> None:
     past = past_rollout(ID, [*STORY, look(1, 15, rollout="production/checkout/1.42.0/2")], [errors(), latency()])
     trace = past.trace
     assert trace.name == ID
-    assert trace.looks == 5
+    assert trace.looks == 6
     assert past.left_out == ("cpu",)
-    assert trace.weights == [10, 10, 20, 20, 20]
-    assert trace.new_steps == (False, False, True, False, False)
+    assert trace.weights == [10, 10, 20, 20, 20, 20]
+    assert trace.new_steps == (False, False, True, False, False, False)
     # The first window after a shift also holds samples from before it.
-    assert trace.steady == [True, True, False, True, True]
+    assert trace.steady == [True, True, False, True, True, True]
     assert [counts.model_dump(exclude_defaults=True) for counts in trace.counts(1)] == STORY[3].data["counts"][:2]
-    assert (past.decision, past.look, past.at) == ("roll_back", 4, STORY[9].at)
+    assert (past.decision, past.look, past.at) == ("roll_back", 5, STORY[10].at)
     course = judge_traces(rules(errors(), latency(), no_history="roll_back"), [trace])[0]
-    assert (course.decision, course.look) == ("roll_back", 3)
+    assert (course.decision, course.look) == ("roll_back", 4)
 
 
 def test_a_metric_nobody_counted_then_is_missing() -> None:

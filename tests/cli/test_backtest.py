@@ -179,11 +179,11 @@ def test_a_past_rollout_is_judged_again(folder: Path, capsys: pytest.CaptureFixt
     code, out, err = run(capsys, "spec.yaml", "--from-ledger", ID, "-o", "json")
     assert code == 0
     told = json.loads(out)
-    assert [(one["trace"], one["decision"], one["look"]) for one in told] == [(ID, "roll_back", 3)]
-    assert told[0]["canary_requests"] == {"errors": 1200, "latency": 1200}
+    assert [(one["trace"], one["decision"], one["look"]) for one in told] == [(ID, "roll_back", 4)]
+    assert told[0]["canary_requests"] == {"errors": 1600, "latency": 1600}
     lines = err.splitlines()
     assert lines[0] == "counted then and not judged now: cpu"
-    assert lines[1] == "then: roll back at look 4: roll_back!"
+    assert lines[1] == "then: roll back at look 5: roll_back!"
     assert lines[2] == "now: 1 look (10 s) earlier, 400 canary requests fewer"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coalmine.analysis import mixture
+from coalmine.analysis.dispersion import FOR_HARM, Caution
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
@@ -74,6 +75,7 @@ class Process:
     """[K]."""
     tempered: bool = True
     """Whether it is divided by the dispersion and capped: all but the crash guard are."""
+    caution: Caution = FOR_HARM
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _mixed(view: View, process: Process) -> Array:
     if not process.tempered:
         return _capital(view.course, nats, process.log_prior)
     events = view.seen(statistic) if statistic.counts else None
-    phi = statistic.noise.tempering(view.course, statistic.residuals, events, view.luck)
+    phi = statistic.noise.tempering(view.course, statistic.residuals, events, view.luck, process.caution)
     # Between pure counting and the first rung the judge interpolates; dividing by phi is the same to a few hundredths.
     return _capital(view.course, np.minimum(nats / phi[:, None, :, None], view.cap), process.log_prior)
 

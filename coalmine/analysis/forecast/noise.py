@@ -13,7 +13,7 @@ import numpy as np
 
 from coalmine.analysis import mixture
 from coalmine.analysis.channels import Counts, residuals
-from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOWN_LOOKS, SAFETY
+from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, FOR_HARM, HIGHEST_RHO, KNOWN_LOOKS, Caution
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
 
@@ -53,12 +53,16 @@ class Noise:
     """One channel's noise: ``tau2`` of its history, None without one."""
 
     tau2: float | None = None
+    seen: float = KNOWN_LOOKS
+    """Looks the history has."""
 
     def truth(self, information: Array) -> Array:
         """The dispersion assumed true at this much information per look: the history's, else pure counting."""
         return 1.0 + (self.tau2 or 0.0) * np.asarray(information, float)
 
-    def tempering(self, course: Course, looks: Residuals, events_seen: Array | None, luck: float) -> Array:
+    def tempering(
+        self, course: Course, looks: Residuals, events_seen: Array | None, luck: float, caution: Caution = FOR_HARM
+    ) -> Array:
         """What the log-likelihood will be divided by.
 
         Args:
@@ -66,6 +70,7 @@ class Noise:
             looks: what the looks add to the estimate.
             events_seen: canary events by each moment, [T, Z]; None when they are many.
             luck: how far the run's estimate is from its expectation, in standard deviations.
+            caution: how the judge uses its history.
 
         Returns:
             [T, Z], or [T, 1].
@@ -75,8 +80,8 @@ class Noise:
         information = _over(taken @ looks.information**2, taken @ looks.information)
         truth = self.truth(information)
         known = self.tau2 is not None
-        weight = KNOWN_LOOKS if known else COLD_LOOKS
-        prior = 1.0 + SAFETY * (truth - 1.0) if known else np.full_like(truth, COLD_PHI)
+        weight = min(caution.looks, self.seen) if known else COLD_LOOKS
+        prior = 1.0 + caution.safety * (truth - 1.0) if known else np.full_like(truth, COLD_PHI)
         # Lagged: in the first looks there is nothing but the prior.
         lagged = course.lagged(LAG).astype(float)
         seen = np.maximum(lagged.sum(axis=1) - 1.0, 0.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from coalmine.analysis import latency
 from coalmine.analysis.comparison import (
+    COLD_BURST,
     EVENTS,
     KNOWN_CAP,
     NORMAL,
@@ -106,7 +107,7 @@ class Outlook:
             return np.logaddexp(found, guard(view) + log(self._crash_weights[metric.name]))
 
         needed = log(1.0 / self.judge.policy.alpha)
-        cap = (KNOWN_CAP if known else 1.0) * needed
+        cap = (KNOWN_CAP if known else COLD_BURST) * needed
         return Question(course, traffic, cap, decisive, needed, statistics).arrival()
 
     def no_harm(self, metric: Metric, course: Course) -> Arrival:
@@ -166,4 +167,5 @@ class Outlook:
 
     def _noise(self, metric: Metric, channel: str) -> Noise:
         channels = channels_of(self.judge, metric)
-        return Noise(channels[channel].tau2 if channels else None)
+        history = self.judge.history
+        return Noise(channels[channel].tau2, float(history.looks)) if channels and history else Noise()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from coalmine.analysis import grids, latency, mixture
+from coalmine.analysis.dispersion import FOR_NO_HARM
 from coalmine.analysis.forecast.evidence import Evidence, Process, Statistic, Traffic, View
 from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
@@ -37,9 +38,9 @@ def events_statistic(traffic: Traffic, on: Array, noise: Noise, margin: float, b
     return Statistic(np.broadcast_to(on, traffic.canary.shape), noise, found)
 
 
-def share_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidence:
+def share_harm(traffic: Traffic, statistic: Statistic, rule: Rule, log_prior: Array = grids.HARM_LOG_PRIOR) -> Evidence:
     """Events against "at most the margin, or the floor"; nothing on fewer than five."""
-    relative = _relative(traffic, statistic, rule.margin, rule.margin * grids.HARM_RATIOS, grids.HARM_LOG_PRIOR)
+    relative = _relative(traffic, statistic, rule.margin, rule.margin * grids.HARM_RATIOS, log_prior)
     above = (
         _one_sample(traffic, statistic, rule.floor, grids.FLOOR_RATIOS, grids.FLOOR_LOG_PRIOR)
         if rule.floor > 0
@@ -60,6 +61,7 @@ def share_no_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidenc
     ratios, prior = grids.NO_HARM_RATIOS, grids.NO_HARM_LOG_PRIOR
     relative = _relative(traffic, statistic, rule.no_harm, rule.no_harm * ratios, prior)
     absolute = _one_sample(traffic, statistic, grids.NO_HARM_SHARE, ratios, prior)
+    relative, absolute = (replace(one, caution=FOR_NO_HARM) for one in (relative, absolute))
 
     def evidence(view: View) -> Array:
         result: Array = np.logaddexp(view.log_evidence(relative), view.log_evidence(absolute)) - np.log(2.0)
@@ -93,7 +95,7 @@ def latency_harm(
 ) -> tuple[Evidence, list[Statistic]]:
     """A quarter normal scores, a quarter Savage, half shared by the watched bounds; and the scores' statistics."""
     scores = [_scores(traffic, kind, noise, block) for kind, noise in enumerate(score_noise)]
-    shares = [share_harm(traffic, slot, rule) for slot in slots]
+    shares = [share_harm(traffic, slot, rule, grids.EXCEEDANCE_LOG_PRIOR) for slot in slots]
     # With a margin the scores count only while some bound's odds are above it.
     counted = rule.margin <= 1.0 or any(_odds_ratio(traffic, slot) > rule.margin for slot in slots)
 
