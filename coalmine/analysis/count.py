@@ -13,7 +13,7 @@ import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
 from coalmine.analysis.channels import Pace, tempered
-from coalmine.analysis.dispersion import Dispersion, Prior
+from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading
@@ -131,10 +131,11 @@ class CountMetric:
         """The evidence so far; harm never rests on fewer than 5 events of the arm that has too many."""
         phi = state.noise.lagged(self.prior, _LEVEL)
         harm = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
-        proof = tempered(state.no_harm, grids.NO_HARM_LOG_PRIOR, phi, unspent)
+        milder = state.noise.lagged(self.prior, _LEVEL, FOR_NO_HARM)
+        proof = tempered(state.no_harm, grids.NO_HARM_LOG_PRIOR, milder, unspent)
         if self.tolerance:
             harm = np.minimum(harm, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
-            below = tempered(state.below, grids.NO_HARM_LOG_PRIOR, phi, unspent)
+            below = tempered(state.below, grids.NO_HARM_LOG_PRIOR, milder, unspent)
             proof = np.logaddexp(proof, below) - np.log(2.0)
         more = state.baseline if self.down else state.canary
         harm = np.where(more >= grids.MIN_EVENTS, harm, np.minimum(harm, 0.0))[:, 0]

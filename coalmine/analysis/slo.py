@@ -113,7 +113,7 @@ class SloMetric:
             baseline=state.baseline + n_b,
             seconds=state.seconds + seconds,
             burning=np.where(present, np.asarray(counts.burning, float), state.burning),
-            fast=mixture.fold(state.fast, pace.log_weight, fast, pace.cap),
+            fast=mixture.fold(state.fast, pace.log_weight, fast, pace.harm_cap),
             slow=mixture.fold(state.slow, pace.log_weight, slow, pace.cap),
             noise=noise.remember(observed, present),
         )

@@ -217,7 +217,9 @@ def test_looks_without_data_change_nothing_that_is_shown(bad: list[int], gaps: s
     rows = [served(x, 200) for x in bad]
     holed = [one for at, row in enumerate(rows) for one in ([row, silent("availability")] if at in gaps else [row])]
     there, without = (looks(one)[-1].verdicts[0] for one in (holed, rows))
-    assert (there.effect, there.interval, there.canary) == (without.effect, without.interval, without.canary)
+    assert (there.effect, there.canary) == (without.effect, without.canary)
+    # Running sums are written down as 32-bit floats once more.
+    assert there.interval == pytest.approx(without.interval, rel=1e-4)
 
 
 def test_what_cannot_be_is_refused_by_name() -> None:
