@@ -57,8 +57,6 @@ def test_the_first_look_at_a_ratio() -> None:
         "verdict": "inconclusive",
         "metric": "errors",
         "role": "guardrail",
-        "measure": "odds ratio",
-        "worse": "up",
         "sentence": sentence,
         "margin": 1.2,
         "measure": "odds ratio",
