@@ -134,15 +134,17 @@ def test_the_fewest_looks_and_the_highest_load_count() -> None:
 
 def test_bounds_that_changed_are_merged_and_others_left_out() -> None:
     def rows(bounds: list[float], buckets: list[int], looks: int) -> list[list[MetricCounts]]:
-        return [[histogram([value + look % 3 for value in buckets], buckets, bounds)] for look in range(looks)]
+        return [[histogram([value + 60 * (look % 3) for value in buckets], buckets, bounds)] for look in range(looks)]
 
     fine, coarse = rows([0.1, 0.2, 0.4], [50, 30, 20, 5], 6), rows([0.1, 0.4], [50, 30, 5], 6)
     merged = [
-        [histogram([50 + look % 3, 50 + 2 * (look % 3), 5 + look % 3], [50, 50, 5], [0.1, 0.4])] for look in range(6)
+        [histogram([50 + 60 * (look % 3), 50 + 120 * (look % 3), 5 + 60 * (look % 3)], [50, 50, 5], [0.1, 0.4])]
+        for look in range(6)
     ]
     for both in ((fine + coarse, merged + coarse), (coarse + fine, coarse + merged)):
         found, expected = (summarise_history(rows_, 10.0, [latency()]) for rows_ in both)
         assert found.channels == expected.channels
+        assert max(channel.tau2 for channel in found.channels["latency"].values()) > 0
     # Bounds that share none with those before begin anew: what came earlier no longer fits.
     foreign = rows([0.3, 0.5], [50, 30, 5], 6)
     late = summarise_history(fine + foreign, 10.0, [latency()])
