@@ -65,8 +65,7 @@ def requests(found: Results) -> str:
     parts = [
         *_heading(
             f"Canary requests until the rollback, {FAULT} at {AT:.0%}",
-            "median, against the share of releases without fault rolled back at that weight; log scales, "
-            "none at the left edge",
+            "median, against releases without fault rolled back at that weight; log scales, none at the left edge",
         )
     ]
     if not points:
