@@ -146,6 +146,8 @@ class Coalmine:
             ref = RolloutRef(row.workflow_id, row.run_id)
             if row.workflow_id == workflow_id and (await self.status(ref)).rollout_id == rollout_id:
                 return RolloutRef(workflow_id) if row.open else ref
+        if any(row.workflow_id == workflow_id for row in rows):
+            raise RolloutNotFound(f"there is no rollout '{rollout_id}'; coalmine list shows those that are")
         raise await searching.not_found(self.temporal, workflow_id)
 
     async def rollouts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +17,10 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from coalmine.connection import meaning, no_worker
-from coalmine.errors import RefusedError, TemporalUnavailable
+from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.pollers import await_worker
 from coalmine.records import TASK_QUEUE, Ban, FleetRequest, FleetState, fleet_id
+from coalmine.spec.canary import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
 """How long a request waits for a worker."""
@@ -28,9 +30,12 @@ async def ask_fleet(client: Client, request: FleetRequest) -> Ban:
     """Send ``ban`` or ``unban`` and return what is, or was, banned.
 
     Raises:
+        InputError: no spec could have these names, so the ban would keep nobody from anything.
         RefusedError: something is missing, or the version is not banned.
         TemporalUnavailable: no worker answers.
     """
+    if request.verb == "ban":
+        _check_names(request)
     workflow_id = fleet_id(request.environment)
     await await_worker(client, f"the fleet of {request.environment} cannot answer", WITHIN)
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
@@ -53,3 +58,9 @@ async def ask_fleet(client: Client, request: FleetRequest) -> Ban:
         raise TemporalUnavailable(no_worker(f"{workflow_id} does not answer")) from None
     except RPCError as error:
         raise meaning(error, f"fleet {workflow_id}", client.namespace, WITHIN) from error
+
+
+def _check_names(request: FleetRequest) -> None:
+    for key, name in (("service", request.service), ("environment", request.environment), ("region", request.region)):
+        if name is not None and not re.fullmatch(IDENTIFIER, name):
+            raise InputError(f"{key}: {name!r} cannot be a name: it has letters, digits, '.', '_' and '-' only")

@@ -15,6 +15,7 @@ from coalmine.spec.canary import IDENTIFIER
 
 FORMS = "a service (checkout -e production), canary/<environment>/<service>[/<region>], or a rollout id"
 _VERSION = r"""[^\s'"`{}/\\]+"""
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
         if len(parts) not in (2, 3):
             raise InputError(f"{text!r} is not a workflow id: canary/<environment>/<service>[/<region>]")
         name = RolloutName(parts[1], parts[0], parts[2] if len(parts) == 3 else None)
-    elif len(parts) in (4, 5) and parts[-1].isdigit():
+    elif len(parts) in (4, 5) and _NUMBER.fullmatch(parts[-1]):
         of_region = parts[2] if len(parts) == 5 else None
         name = RolloutName(parts[1], parts[0], of_region, parts[-2], int(parts[-1]))
     elif len(parts) in (2, 3):

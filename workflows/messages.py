@@ -175,7 +175,13 @@ class Messages:
         return CommandReceipt(message=message, phase=self._rollout.phase)
 
     def _read(self, verb: Verb, given: Any) -> CommandInput:
-        return commands.decode(verb, decoded(given))
+        try:
+            return commands.decode(verb, decoded(given))
+        except ValueError:
+            raise
+        except Exception as error:
+            # Whatever else reading fails with would fail the workflow's task, at every try: nothing could stop it then.
+            raise ValueError(f"the input cannot be used ({type(error).__name__}); send {_EXAMPLE}") from None
 
     def _why_not(self, verb: Verb, command: CommandInput) -> str | None:
         if self._state is None:

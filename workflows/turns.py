@@ -167,9 +167,13 @@ class Turns:
         if state.phase is Phase.HELD and state.held is not None and state.held.deadline <= now:
             reason = f"held until its deadline: {state.held.reason}"
             if state.spec.policy.held.action == "promote" and not guardrail_failures(state.verdicts, state.finding):
-                state.held, state.cause = None, Cause.DEADLINE
+                in_bake, state.held, state.cause = state.stage_is_bake, None, Cause.DEADLINE
                 self._journal.note("override", f"promoted by policy: {reason}", unmet=state.unmet)
-                self.enter(Phase.PROMOTING)
+                if in_bake:
+                    # All traffic is on the canary: promoting once more would only begin the bake, and the hold, anew.
+                    self.promoted(f"promoted by policy: {reason}")
+                else:
+                    self.enter(Phase.PROMOTING)
                 return
             self.give_back(Outcome.ROLLED_BACK, Cause.DEADLINE, reason)
             return

@@ -110,6 +110,6 @@ async def _await_restored(coalmine: Any, args: Args, out: Output, data: dict[str
 
 
 def _number(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
     return int(text)

@@ -57,6 +57,6 @@ def run(args: Args, out: Output) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or not 1 <= int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
     return int(text)

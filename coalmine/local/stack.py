@@ -255,8 +255,12 @@ def _stop_all(folder: Path) -> list[str]:
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Two commands at once on one folder must not half-start or half-stop it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise LocalStackError(f"{folder}: cannot be used ({error.strerror}): name another with --folder") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -171,7 +171,8 @@ def _path(error: ErrorDetails) -> Path:
 
 def _validated(model: type[CanarySpec], data: Mapping[str, Any]) -> tuple[CanarySpec | None, list[ErrorDetails]]:
     try:
-        return model.model_validate(dict(data)), []
+        # ``for_`` is the field's name in Python; in a spec it is as unknown as any other key.
+        return model.model_validate(dict(data), by_alias=True, by_name=False), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
 

@@ -6,6 +6,8 @@ so that keys written twice, merged mappings and aliases are seen as they are, an
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Collection, Iterable
 
 from ruamel.yaml import YAML
@@ -21,6 +23,7 @@ from coalmine.spec.nodes import DEEPEST, NodeReader, Place, Spot, place_of_mark
 
 LARGEST_TEXT = 256 * 1024
 """Characters of one spec."""
+_LONG_ESCAPE = re.compile(r"\\U([0-9A-Fa-f]{8})")
 
 
 def parse_spec(text: str, file: str = "<text>", routers: Collection[str] = ()) -> CanarySpec:
@@ -88,7 +91,7 @@ def _read(text: str) -> tuple[Spot | None, list[tuple[Place, Fault]]]:
     text = text.removeprefix("\ufeff")
     try:
         nodes = list(yaml.compose_all(text))
-    except (YAMLError, RecursionError, ValueError, LookupError, AttributeError, AssertionError) as error:
+    except (YAMLError, RecursionError, ValueError, OverflowError, LookupError, AttributeError, AssertionError) as error:
         # Besides its own errors the parser lets some of Python's through on damaged input.
         return None, [_syntax_fault(error, text)]
     written = [node for node in nodes if node is not None and not _is_blank(node)]
@@ -111,9 +114,7 @@ def _syntax_fault(error: Exception, text: str) -> tuple[Place, Fault]:
     if isinstance(error, RecursionError):
         return Place(), Fault((), f"nested too deeply: a spec has at most {DEEPEST} levels")
     if isinstance(error, ReaderError):
-        before = text[: error.position]
-        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return place, Fault((), f"the character {error.character!r} cannot stand in YAML")
+        return _place_at(text, error.position), Fault((), f"the character {error.character!r} cannot stand in YAML")
     if isinstance(error, MarkedYAMLError):
         place = place_of_mark(error.problem_mark or error.context_mark)
         lines = text.splitlines()
@@ -122,4 +123,12 @@ def _syntax_fault(error: Exception, text: str) -> tuple[Place, Fault]:
             return place, Fault((), "a tab stands here: YAML is indented with spaces")
         said = ", ".join(str(part) for part in (error.context, error.problem) if part)
         return place, Fault((), f"not YAML: {said}")
+    beyond = next((found for found in _LONG_ESCAPE.finditer(text) if int(found[1], 16) > sys.maxunicode), None)
+    if beyond is not None:
+        return _place_at(text, beyond.start()), Fault((), f"{beyond[0]} stands for no character")
     return Place(), Fault((), f"not YAML: {str(error) or type(error).__name__}")
+
+
+def _place_at(text: str, position: int) -> Place:
+    before = text[:position]
+    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))

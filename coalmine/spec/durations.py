@@ -9,10 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from coalmine.spec.faults import shown
+
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[dhms])")
 PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|[dhms]))+$"
 LONGEST = timedelta(days=365)
+_LONGEST_TEXT = 100
+"""Characters; arithmetic on a number of a million digits fails otherwise than on a wrong one."""
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -26,10 +30,14 @@ def parse_duration(value: Any) -> timedelta:
             raise ValueError(f"{value!r} is negative: a duration is zero or more")
         return value
     text = value.strip() if isinstance(value, str) else ""
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError(f"{shown(value)} has {len(text):,} characters: write a duration such as 30s, 5m or 2h")
     if text.startswith("-") and re.fullmatch(PATTERN, text[1:].strip()):
         raise ValueError(f"{value!r} is negative: a duration is zero or more, such as {text[1:].strip()}")
     if not re.fullmatch(PATTERN, text):
-        raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 7d")
+        raise ValueError(
+            f"{shown(value)} is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 7d"
+        )
     total = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
     if total > LONGEST / timedelta(milliseconds=1):
         raise ValueError(f"{value!r} is longer than {LONGEST.days}d, the longest duration")

@@ -15,6 +15,7 @@ Path = tuple[str | int, ...]
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 _USERINFO = re.compile(r"(//)[^/\s@]*@")
 _LONGEST_VALUE = 80
+_LONGEST_LINE = 600
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,14 @@ class Fault:
 
 def as_problem(fault: Fault, file: str = "", line: int = 0, column: int = 0) -> Problem:
     """The fault as people see it: on one line, whatever is quoted in it."""
-    return Problem(field_name(fault.path), " ".join(fault.message.split()), file, line, column)
+    field, message = (_printable(text, _LONGEST_LINE) for text in (field_name(fault.path), fault.message))
+    return Problem(field, message, file, line, column)
+
+
+def _printable(text: str, limit: int) -> str:
+    """On one line, not endless, and nothing in it that a terminal would obey."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
+    return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def field_name(path: Path) -> str:
@@ -52,7 +60,10 @@ def shown(value: object) -> str:
     """A value as a message shows it: in quotes, not endless, and without the user and password of a URL."""
     if value is None or isinstance(value, bool):
         return "nothing" if value is None else str(value).lower()
-    text = _USERINFO.sub(r"\1***@", repr(value))
+    try:
+        text = _USERINFO.sub(r"\1***@", repr(value))
+    except ValueError:  # Python writes no whole number of more than 4,300 digits.
+        return "a number without end"
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 

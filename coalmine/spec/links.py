@@ -26,7 +26,7 @@ def link_problem(template: str) -> str | None:
     bare = _PLACEHOLDER.sub("x", template)
     if "{" in bare or "}" in bare:
         return f"{shown(template)} holds a brace that belongs to no placeholder: write %7B or %7D for one"
-    return url_problem(bare, "put it into the tool the link leads to", parameters=False)
+    return url_problem(bare, "put it into the tool the link leads to", secrets=False)
 
 
 def fill_link(template: str, values: Mapping[str, str]) -> str:

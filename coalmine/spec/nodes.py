@@ -15,6 +15,8 @@ MOST_NODES = 20_000
 """Values of one spec, aliases counted each time they are used."""
 DEEPEST = 50
 """Levels of one spec."""
+_MOST_BITS = 1_024
+"""Of a whole number; larger ones can be neither floats nor, much larger, written out in a message."""
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_TAG + name for name in ("str", "timestamp", "value")}
@@ -120,8 +122,14 @@ class NodeReader:
         if str(node.tag) in _TEXT_TAGS:
             return Spot(text, place)
         try:
-            return Spot(self._yaml.constructor.construct_object(node, deep=True), place, spelling=text)
-        except (YAMLError, ValueError, IndexError, OverflowError):
+            data = self._yaml.constructor.construct_object(node, deep=True)
+            if isinstance(data, int) and data.bit_length() > _MOST_BITS:
+                self.faults.append(
+                    (place, Fault(path, f"{shown(text)} is too large a number: put it in quotes if it is text"))
+                )
+                return Spot(None, place)
+            return Spot(data, place, spelling=text)
+        except (YAMLError, ValueError, LookupError, OverflowError):
             self.faults.append((place, Fault(path, f"{shown(text)} cannot be read: put it in quotes")))
             return Spot(None, place)
 

@@ -11,7 +11,8 @@ from coalmine.spec.urls import url_problem
 
 
 def _http_url(url: str) -> str:
-    problem = url_problem(url, "Envoy's admin interface knows no users, protect it by its address")
+    mend = "Envoy's admin interface knows no users, protect it by its address"
+    problem = url_problem(url, mend, parameters=False)
     if problem:
         raise ValueError(problem)
     return url

@@ -20,6 +20,12 @@ from coalmine.spec.urls import url_problem
 SHORTEST_LOOK = timedelta(milliseconds=100)
 LONGEST_DIAGNOSIS = timedelta(hours=1)
 SLOWEST_DIAGNOSIS = timedelta(minutes=2)
+LONGEST_NAME = 200
+"""Characters: what people send (a gate's name, who they are) is refused above it."""
+LONGEST_VERSION = 128
+"""Characters: a version is a search attribute, and part of the rollout's id."""
+LONGEST_ID = 255
+"""Characters of ``canary/<environment>/<service>/<region>``: a workflow id, and some databases take no more."""
 _FORBIDDEN_IN_NAMES = frozenset(" \t\r\n\"'`\\{}")
 
 Rule = Callable[[CanarySpec], Iterable[Fault]]
@@ -49,6 +55,14 @@ def broken_rules(spec: CanarySpec, broken: Collection[str] = ()) -> list[Fault]:
     return [fault for rule in RULES if not rule.sections.intersection(broken) for fault in rule.check(spec)]
 
 
+@_reads("service", "environment", "region")
+def _workflow_id(spec: CanarySpec) -> Iterator[Fault]:
+    length = len("/".join(part for part in ("canary", spec.environment, spec.service, spec.region) if part))
+    if length > LONGEST_ID:
+        message = f"with environment and region it makes a workflow id of {length} characters: at most {LONGEST_ID}"
+        yield Fault(("service",), f"{shown(spec.service)} is too long: {message}")
+
+
 @_reads("arms")
 def _arms(spec: CanarySpec) -> Iterator[Fault]:
     arms = {"baseline": spec.arms.baseline, "canary": spec.arms.canary}
@@ -60,6 +74,11 @@ def _arms(spec: CanarySpec) -> Iterator[Fault]:
                 yield Fault(
                     ("arms", name, key), f"{shown(value)} holds {sorted(wrong)[0]!r}: {kept_free} cannot be in it"
                 )
+            elif not value.isprintable():
+                yield Fault(("arms", name, key), f"{shown(value)} holds an invisible character: leave it out")
+        if len(arm.version) > LONGEST_VERSION:
+            message = f"{shown(arm.version)} has {len(arm.version):,} characters: at most {LONGEST_VERSION}"
+            yield Fault(("arms", name, "version"), message)
     if spec.arms.baseline.backend == spec.arms.canary.backend:
         backend = shown(spec.arms.canary.backend)
         yield Fault(("arms", "canary", "backend"), f"both arms have the backend {backend}: each needs its own")
@@ -88,6 +107,9 @@ def _invisible(names: Iterable[tuple[Path, str]]) -> Iterator[Fault]:
         if not name.strip() or not name.isprintable():
             on_key = path[0] in ("people", "sources")
             yield Fault(path, f"{shown(name)} cannot be a name: it is blank or holds invisible characters", on_key)
+        elif len(name) > LONGEST_NAME:
+            message = f"{shown(name)} has {len(name):,} characters: a name has at most {LONGEST_NAME}"
+            yield Fault(path, message, path[0] in ("people", "sources"))
 
 
 @_reads("steps")
@@ -136,6 +158,9 @@ def _gates(spec: CanarySpec) -> Iterator[Fault]:
                 mend = did_you_mean(entry, [*spec.people, *sorted(everyone)])
                 message = f"{entry!r} is neither a group of people nor an identity{mend}"
                 yield Fault((*path, "approval", "by", place), message)
+            elif entry not in spec.people and entry not in everyone and (problem := _identity_problem(entry)):
+                unknown = True
+                yield Fault((*path, "approval", "by", place), problem)
         people = {person for entry in approval.by for person in spec.people.get(entry, [entry])}
         if approval.by and not unknown and len(people) < approval.count:
             yield Fault(
@@ -151,8 +176,19 @@ def _people(spec: CanarySpec) -> Iterator[Fault]:
         for index, person in enumerate(people):
             if not person.strip():
                 yield Fault(("people", group, index), "is empty: write who it is, or leave it out")
+            elif problem := _identity_problem(person):
+                yield Fault(("people", group, index), problem)
             elif person in people[:index]:
                 yield Fault(("people", group, index), f"{person!r} is in the group twice")
+
+
+def _identity_problem(person: str) -> str | None:
+    """Why nobody can ever be this person: what is sent as ``by`` is stripped, and refused when it is long."""
+    if person != person.strip():
+        return f"{shown(person)} begins or ends with a space, which nobody's name does: leave it out"
+    if len(person) > LONGEST_NAME:
+        return f"{shown(person)} has {len(person):,} characters: a name has at most {LONGEST_NAME}"
+    return None
 
 
 @_reads("metrics")
@@ -260,6 +296,16 @@ def _hooks(spec: CanarySpec) -> Iterator[Fault]:
         problem = url_problem(url, "leave it out and know the caller by its network") if url is not None else None
         if problem:
             yield Fault(("hooks", hook), problem)
+
+
+@_reads("ledger", "route")
+def _paths(spec: CanarySpec) -> Iterator[Fault]:
+    paths: list[tuple[Path, str]] = [(("ledger", "path"), spec.ledger.path)]
+    if spec.route.router == "envoy":
+        paths += [(("route", "files", at), file) for at, file in enumerate(spec.route.options["files"])]
+    for path, file in paths:
+        if not file.strip() or "\0" in file:
+            yield Fault(path, f"{shown(file)} cannot be a path: it is blank or holds a character no path has")
 
 
 @_reads("notify")

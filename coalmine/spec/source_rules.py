@@ -35,6 +35,9 @@ def source_faults(name: str, source: Source) -> Iterator[Fault]:
             yield Fault((*path, "headers", header), f"a secret here ends up in records: {_MEND}", on_key=True)
         elif any(ord(char) < 32 or ord(char) == 127 for char in value):
             yield Fault((*path, "headers", header), "holds a control character, such as a line break")
+        elif value != value.strip() or any(ord(char) > 255 for char in value):
+            message = f"{shown(value)} cannot be sent: no space at either end, and no character beyond Latin-1"
+            yield Fault((*path, "headers", header), message)
 
 
 def _credential_faults(path: tuple[str, str], source: Source) -> Iterator[Fault]:

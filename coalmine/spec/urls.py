@@ -7,29 +7,33 @@ import re
 from coalmine.spec.faults import shown
 
 _URL = re.compile(
-    r"https?://(?P<authority>(?P<user>[^/?#\s]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\s:@\[\]]+)(?::(?P<port>\d*))?)"
+    r"https?://(?P<authority>(?P<user>[^/?#\s]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\s:@\[\]]+)(?::(?P<port>[0-9]*))?)"
     r"(?:[/?#]\S*)?",
     re.IGNORECASE,
 )
 _SECRET_PARAMETER = re.compile(r"[?&](token|access_token|api_?key|password|secret|auth)=", re.IGNORECASE)
 
 
-def url_problem(url: str, mend: str, parameters: bool = True) -> str | None:
+def url_problem(url: str, mend: str, parameters: bool = True, secrets: bool | None = None) -> str | None:
     """Why this cannot be used as a URL, None when it can.
 
     Args:
         url: what was written.
         mend: where a user and password belong instead.
-        parameters: whether the query may hold a token; many webhooks carry theirs there.
+        parameters: whether a query or a fragment may follow; not where a path is put behind the URL.
+        secrets: whether a secret may stand in the query; as ``parameters`` when None.
     """
+    secrets = parameters if secrets is None else secrets
     match = _URL.fullmatch(url)
-    if match is None:
+    if match is None or not url.isprintable():
         return f"{shown(url)} is not a URL: write http:// or https://, a host and a path"
     if match["user"]:
         return f"{shown(url)} has a user or password in it, which ends up in records: {mend}"
-    if match["port"] is not None and not (match["port"] and 0 < int(match["port"]) < 65536):
+    if match["port"] is not None and not (match["port"] and len(match["port"]) < 6 and 0 < int(match["port"]) < 65536):
         return f"{shown(url)} has a wrong port: it is between 1 and 65535"
-    if not parameters and _SECRET_PARAMETER.search(url):
+    if not secrets and _SECRET_PARAMETER.search(url):
         bare = url.partition("?")[0]
         return f"{shown(bare)} has a secret in its query, which ends up in records: {mend}"
+    if not parameters and ("?" in url or "#" in url):
+        return f"{shown(url)} has a query or fragment, but a path is put behind it: leave out what begins at ? or #"
     return None

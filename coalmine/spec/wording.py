@@ -80,7 +80,7 @@ def _literal(path: Path, value: object, known: list[str]) -> str:
 
 def _not_text(path: Path, value: object, spelling: str | None) -> str:
     if isinstance(value, bool | int | float | date):
-        written = spelling or (str(value).lower() if isinstance(value, bool) else str(value))
+        written = spelling or (str(value) if isinstance(value, date) else shown(value))
         read = f" ({value!r})" if spelling and isinstance(value, int | float) and repr(value) != spelling else ""
         key = next((part for part in reversed(path) if isinstance(part, str)), "")
         what = "true or false" if isinstance(value, bool) else f"a number{read}"

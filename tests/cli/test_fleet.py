@@ -28,6 +28,10 @@ async def test_ban_and_unban(desk: Desk) -> None:
     assert wrong.code == 2
     assert "checkout 9.9.9 is not banned in test (banned: 1.1.0)" in wrong.err
 
+    for words in (["a/b", "1.0", "-e", "test"], ["checkout", "1.0", "-e", ""], ["checkout", "1.0", "-e", "a b"]):
+        nowhere = await desk.type("ban", *words)
+        assert (nowhere.code, "cannot be a name" in nowhere.err) == (2, True)
+
     lifted = await desk.type("unban", "checkout", "1.1.0", "-e", "test")
     assert lifted.out == "lifted the ban of checkout 1.1.0 in test (it was by ana@example.org: leaks)\n"
 

@@ -35,6 +35,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["status", "canary/tset/checkout"], "did you mean 'canary/test/checkout'?"),
     (["watch", "zzz"], "coalmine list shows those that are"),
     (["status", "a/b/c/d/e/f"], "names no rollout"),
+    (["status", "test/checkout/1.1.0/99"], "there is no rollout 'test/checkout/1.1.0/99'"),
+    (["status", "test/checkout/1.1.0/²"], "names no rollout"),
     (["status", "test/checkout", "-e", "production"], "leave one out"),
     (["approve", "checkout"], "no gate is waiting now"),
     (["approve", "checkout", "--gate", "nope"], "there is no gate 'nope'"),

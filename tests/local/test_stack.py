@@ -36,6 +36,11 @@ def _left(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
+async def test_a_folder_that_cannot_be_is_told_in_one_line() -> None:
+    with pytest.raises(LocalStackError, match=r"/proc/nope: cannot be used .* --folder"):
+        await local.up(Path("/proc/nope"))
+
+
 async def test_a_stack_that_is_up_is_not_started_again_and_goes_down_though_a_part_has_died(folder: Path) -> None:
     stack = await local.up(folder)
     pids = _pids(folder)

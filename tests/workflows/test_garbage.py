@@ -50,6 +50,7 @@ SIGNALS: list[tuple[str, list[RawValue], str]] = [
     ("extend", [raw(b'{"by": "ana", "for": "-5m"}')], "'-5m' is negative"),
     ("extend", [raw(b'{"by": "ana", "for": "0s"}')], "must be longer than zero"),
     ("extend", [raw(b'{"by": "ana", "for": "99999999999999999999d"}')], "longer than 365d"),
+    ("extend", [raw(f'{{"by": "ana", "for": "{"9" * 1_000_002}d"}}'.encode())], "has 1,000,003 characters"),
     ("rollback", [raw(b'{"by": "ana"}'), raw(b'{"by": "bo"}')], "takes one input, got 2"),
     ("aprove", [raw(b'{"by": "ana"}')], "'aprove' is not a verb of a rollout; did you mean 'approve'?"),
     ("dance", [], "'dance' is not a verb of a rollout (known: approve"),

@@ -181,6 +181,15 @@ async def test_a_hold_in_the_bake_goes_back_to_the_bake(rollout: Rollout, world:
     assert (await rollout.result()).outcome is Outcome.PROMOTED
 
 
+async def test_a_hold_in_the_bake_that_nobody_answers_may_promote(rollout: Rollout, world: World) -> None:
+    world.judge = lambda number, stage: UNSURE if stage == "bake" else GOOD
+    await start(rollout, held={"timeout": "10m", "action": "promote"})
+    report = await rollout.result()
+    assert (report.outcome, report.cause) == (Outcome.PROMOTED, Cause.DEADLINE)
+    assert world.kinds().count("baking") == 1
+    assert [write.weights.get("checkout-v2", 0) for write in world.writes] == [10, 50, 100]
+
+
 async def test_advice_to_hold_ends_it(rollout: Rollout, world: World) -> None:
     world.judge = lambda number, stage: UNSURE
     await rollout.start(make_submission(advise=True))
