@@ -65,6 +65,13 @@ def run(args: Args, out: Output) -> int:
 
         found = _forecast.forecast(spec, args)
         foretold, lines = plain(found), _forecast.text(found, spec)
+        others = [f"{metric.name} ({metric.kind})" for metric in spec.metrics if metric.kind not in _forecast.KINDS]
+        if others:
+            kinds = " and ".join(_forecast.KINDS)
+            warnings = [
+                *warnings,
+                f"not forecast: {', '.join(others)}; only {kinds} are, and the others may decide later",
+            ]
         warnings = [*warnings, *found.warnings]
     rows: list[list[str]] = [
         [

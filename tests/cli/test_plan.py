@@ -165,3 +165,11 @@ def test_a_silent_source_is_told(server: FakePrometheus, capsys: pytest.CaptureF
     told = capsys.readouterr().err
     assert "--connect: errors says nothing of 1.41.0: empty: it has no series" in told
     assert "give --rps and --baseline instead" in told
+
+
+def test_a_kind_that_is_not_forecast_is_named(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cpu = "  - {name: cpu, kind: value, values: 'process_cpu{version=\"{arm.version}\"}'}\n"
+    spec.write_text(SPEC.replace("sources:", f"{cpu}sources:"))
+    assert main(["plan", "spec.yaml", "--rps", "200", "--history", "quiet"]) == 0
+    warned = " ".join(capsys.readouterr().err.split())
+    assert "not forecast: cpu (value); only ratio and latency are" in warned
