@@ -209,6 +209,9 @@ def _approve(state: RolloutState, command: CommandInput, now: datetime) -> str:
         raise AssertionError(f"approve was not refused: {reason}")
     if any(given.by == command.by and given.attempt == gate.attempt for given in gate.approvals):
         return f"{command.by} approved gate '{gate.name}' already"
+    if state.gate_open(gate):
+        # Not kept: the state would grow with everyone who says so.
+        return f"gate '{gate.name}' is open already"
     gate.approvals.append(Approval(by=command.by, attempt=gate.attempt, at=now, reason=command.reason))
     if state.gate_open(gate):
         if state.held is not None and state.held.finding == GATE:
