@@ -48,6 +48,17 @@ def test_the_document_shows_the_table() -> None:
     assert verb_table.DOCUMENT.read_text(encoding="utf-8") == verb_table.render(), "run: python -m tests.verb_table"
 
 
+@pytest.mark.parametrize("phase", [Phase.STEPPING, Phase.GATED, Phase.HELD, Phase.BAKING, Phase.WINDOW])
+def test_nobody_extends_beyond_the_calendar(phase: Phase) -> None:
+    state = make_state(phase)
+    longest = CommandInput.model_validate({"by": "ana", "for": "365d"})
+    for _ in range(9_000):
+        if (reason := commands.refusal(state, Verb.EXTEND, longest)) is not None:
+            break
+        commands.carry_out(state, Verb.EXTEND, longest, NOW)
+    assert reason == "it was extended by more than 3650d already"
+
+
 def test_an_open_gate_keeps_no_further_approvals() -> None:
     state = make_state()
     for name in ("ana", "bo"):
