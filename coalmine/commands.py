@@ -17,6 +17,8 @@ from coalmine.rollout import Approval, GateState, Order, RolloutState, approval_
 from coalmine.spec.durations import format_duration
 
 DEFAULT_EXTENSION = timedelta(minutes=30)
+LONGEST_LIFE = timedelta(days=3_650)
+"""From start to deadline; extending for ever would leave the calendar, and fail the workflow's task."""
 LONGEST_TEXT = 2_000
 """Characters of a reason; it goes into the state, the history, the ledger and every page."""
 LONGEST_NAME = 200
@@ -152,6 +154,10 @@ def _refuse_pause(state: RolloutState) -> str | None:
 
 
 def _refuse_extend(state: RolloutState) -> str | None:
+    ends, began = state.deadline() or state.step_ends, state.started_at
+    added = timedelta(seconds=state.step_extra)
+    if added > LONGEST_LIFE or (ends is not None and began is not None and ends - began > LONGEST_LIFE):
+        return f"it was extended by more than {format_duration(LONGEST_LIFE)} already"
     if state.phase is Phase.STEPPING:
         return None if state.step >= 0 else "no step has begun yet"
     if state.phase in (Phase.HELD, Phase.BAKING, Phase.WINDOW):
@@ -209,6 +215,9 @@ def _approve(state: RolloutState, command: CommandInput, now: datetime) -> str:
         raise AssertionError(f"approve was not refused: {reason}")
     if any(given.by == command.by and given.attempt == gate.attempt for given in gate.approvals):
         return f"{command.by} approved gate '{gate.name}' already"
+    if state.gate_open(gate):
+        # Not kept: the state would grow with everyone who says so.
+        return f"gate '{gate.name}' is open already"
     gate.approvals.append(Approval(by=command.by, attempt=gate.attempt, at=now, reason=command.reason))
     if state.gate_open(gate):
         if state.held is not None and state.held.finding == GATE:

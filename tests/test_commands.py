@@ -48,6 +48,27 @@ def test_the_document_shows_the_table() -> None:
     assert verb_table.DOCUMENT.read_text(encoding="utf-8") == verb_table.render(), "run: python -m tests.verb_table"
 
 
+@pytest.mark.parametrize("phase", [Phase.STEPPING, Phase.GATED, Phase.HELD, Phase.BAKING, Phase.WINDOW])
+def test_nobody_extends_beyond_the_calendar(phase: Phase) -> None:
+    state = make_state(phase)
+    longest = CommandInput.model_validate({"by": "ana", "for": "365d"})
+    for _ in range(9_000):
+        if (reason := commands.refusal(state, Verb.EXTEND, longest)) is not None:
+            break
+        commands.carry_out(state, Verb.EXTEND, longest, NOW)
+    assert reason == "it was extended by more than 3650d already"
+
+
+def test_an_open_gate_keeps_no_further_approvals() -> None:
+    state = make_state()
+    for name in ("ana", "bo"):
+        commands.carry_out(state, Verb.APPROVE, CommandInput(by=name, gate="go"), NOW)
+    for name in ("cy", "di", "eva"):
+        said = commands.carry_out(state, Verb.APPROVE, CommandInput(by=name, gate="go"), NOW)
+        assert said == "gate 'go' is open already"
+    assert [given.by for given in state.gates[0].approvals] == ["ana", "bo"]
+
+
 @pytest.mark.parametrize("verb", list(Verb))
 @pytest.mark.parametrize("phase", list(Phase))
 def test_the_table_is_what_is_refused(verb: Verb, phase: Phase) -> None:

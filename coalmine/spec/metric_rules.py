@@ -12,6 +12,8 @@ from coalmine.spec.faults import Fault, Path, did_you_mean, listed
 from coalmine.spec.selectors import PLACEHOLDERS, parse_selector
 from coalmine.spec.templates import PARTS, TEMPLATED, TEMPLATES, Part
 
+SMALLEST_SHARE = 1e-9
+"""Of max and of an objective: far below it the judge's arithmetic has no digits left."""
 KEYS_OF_KIND = {
     "ratio": ("events", "total", "template", "margin", "no_harm", "floor", "max"),
     "latency": ("buckets", "template", "unit", "margin", "no_harm", "floor", "objective"),
@@ -42,6 +44,11 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
     for part in PARTS[metric.kind]:
         yield from _selector_faults(metric, part, (*path, part))
+    least = f"it must be at least {SMALLEST_SHARE:g}"
+    if metric.max is not None and metric.max < SMALLEST_SHARE:
+        yield Fault((*path, "max"), f"{metric.max:g} is too small: {least}")
+    if metric.objective is not None and metric.objective.share < SMALLEST_SHARE:
+        yield Fault((*path, "objective", "share"), f"{metric.objective.share:g} is too small: {least}")
     if metric.objective is not None and metric.objective.under <= timedelta(0):
         yield Fault((*path, "objective", "under"), "must be longer than zero")
     if metric.kind == "count" and metric.direction == "down" and metric.tolerance:

@@ -17,6 +17,8 @@ from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metr
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
 
+SMALLEST_CHANCE = 1e-9
+"""Of alpha and beta: far below it the judge's arithmetic has no digits left."""
 SHORTEST_LOOK = timedelta(milliseconds=100)
 LONGEST_DIAGNOSIS = timedelta(hours=1)
 SLOWEST_DIAGNOSIS = timedelta(minutes=2)
@@ -260,6 +262,9 @@ def _policy(spec: CanarySpec) -> Iterator[Fault]:
         limit = format_duration(policy.no_data_limit)
         message = f"{limit} is shorter than one look ({look}): data could not be missed that soon"
         yield Fault(("policy", "no_data_limit"), message)
+    for key, chance in (("alpha", policy.alpha), ("beta", policy.beta)):
+        if chance < SMALLEST_CHANCE:
+            yield Fault(("policy", key), f"{chance:g} is too small: it must be at least {SMALLEST_CHANCE:g}")
     if policy.held.timeout <= timedelta(0):
         message = "must be longer than zero, or nobody could answer in time; to act at once choose roll_back above hold"
         yield Fault(("policy", "held", "timeout"), message)
