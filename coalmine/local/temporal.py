@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from pathlib import Path
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
+from temporalio.client import Client
 
 from coalmine.connection import Settings, connect_client
-from coalmine.errors import MissingExtra
+from coalmine.errors import MissingExtra, TemporalUnavailable
 from coalmine.local.processes import Process, await_port, free_ports
 from coalmine.preflight import RETENTION, create_missing
 
 NAMESPACE = "coalmine"
 """Not ``default``, which keeps closed workflows for a day only."""
+HEALTHY_WITHIN = 30.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ async def start_temporal(folder: Path) -> TemporalServer:
     )
     await await_port(process, port)
     server = TemporalServer(process, port, ui_port)
-    client = await connect_client(Settings(server.address, NAMESPACE, "the local stack", server.ui, {}))
+    client = await _connected(Settings(server.address, NAMESPACE, "the local stack", server.ui, {}), process)
     # A namespace made at start is visible at once, but keeps closed workflows for a day only.
     await client.workflow_service.update_namespace(
         UpdateNamespaceRequest(
@@ -86,3 +90,17 @@ async def start_temporal(folder: Path) -> TemporalServer:
     await create_missing(client)
     await await_port(process, ui_port)
     return server
+
+
+async def _connected(settings: Settings, process: Process) -> Client:
+    """A client, once the server behind the open port is healthy: on a busy machine that takes some seconds more."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + HEALTHY_WITHIN
+    while True:
+        process.check()
+        try:
+            return await connect_client(settings)
+        except TemporalUnavailable:
+            if loop.time() > deadline:
+                raise
+        await asyncio.sleep(0.1)

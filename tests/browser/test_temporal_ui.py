@@ -20,7 +20,7 @@ from coalmine.records import Phase
 from tests.workflows.conftest import Rollout, now, quick, workers
 from tests.workflows.world import World, make_submission
 
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds for the UI to show something: on a busy machine it takes its time."""
 GATED = [
     {"weight": 10, "for": "1s"},

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,8 +57,14 @@ async def test_a_version_that_crashes_is_taken_back_at_its_first_window(at_work:
     assert route.weights[GREEN] == 0
     assert [proxy.weights[BLUE] for proxy in route.proxies] == [100]
 
-    lines = [line for path in at_work.stack.path.glob("ledger/**/*.jsonl") for line in path.read_text().splitlines()]
-    kept = [entry for entry in map(json.loads, lines) if entry["rollout_id"] == told["rollout_id"]]
+    kept: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        # The outcome is told a moment before the last entries are in the ledger.
+        while not kept or kept[-1]["kind"] != "closed":
+            paths = at_work.stack.path.glob("ledger/**/*.jsonl")
+            lines = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+            kept = [entry for entry in lines if entry["rollout_id"] == told["rollout_id"]]
+            await asyncio.sleep(0.05)
     assert [entry["sequence"] for entry in kept] == list(range(1, len(kept) + 1))
     looks = [entry["data"] for entry in kept if entry["kind"] == "look"]
     assert [look["finding"] for look in looks if look["canary_requests"]] == ["crash"]
