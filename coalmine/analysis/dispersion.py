@@ -15,9 +15,6 @@ import numpy as np
 from coalmine.analysis.grids import LAG, Array, Mask
 from coalmine.analysis.trees import Sum
 
-COLD_PHI = 1.25
-COLD_LOOKS = 10.0
-"""Without history: the prior dispersion, and how many looks it weighs."""
 KNOWN_LOOKS = 180.0
 """With history: how many looks it weighs at most."""
 SAFETY = 1.25
@@ -29,14 +26,19 @@ HIGHEST_RHO = 0.95
 
 @dataclass(frozen=True)
 class Caution:
-    """How a history is used: by how much its excess is enlarged, and how many looks it weighs at most."""
+    """How a history is used: by how much its excess is enlarged, and how many looks it weighs at most.
+
+    Without one: the dispersion taken for granted, and how many looks that weighs.
+    """
 
     safety: float
     looks: float
+    cold_phi: float
+    cold_looks: float
 
 
-FOR_HARM = Caution(SAFETY, KNOWN_LOOKS)
-FOR_NO_HARM = Caution(1.0, 60.0)
+FOR_HARM = Caution(SAFETY, KNOWN_LOOKS, cold_phi=1.5, cold_looks=5.0)
+FOR_NO_HARM = Caution(1.0, 60.0, cold_phi=1.25, cold_looks=10.0)
 """No harm is shown at ``beta``, not at ``alpha``, and waits for minutes anyway: it needs less of a reserve."""
 
 
@@ -51,7 +53,7 @@ class Prior:
 
     def phi(self, information: Array, caution: Caution = FOR_HARM) -> Array:
         """Expected dispersion at this much information per look."""
-        expected: Array = np.where(self.known, 1.0 + caution.safety * self.tau2 * information, COLD_PHI)
+        expected: Array = np.where(self.known, 1.0 + caution.safety * self.tau2 * information, caution.cold_phi)
         return expected
 
     def part(self, channels: slice) -> Prior:
@@ -60,7 +62,7 @@ class Prior:
 
     def looks(self, caution: Caution = FOR_HARM) -> Array:
         """How many looks the prior weighs."""
-        return np.where(self.known, min(caution.looks, self.seen), COLD_LOOKS)
+        return np.where(self.known, min(caution.looks, self.seen), caution.cold_looks)
 
 
 _SUMS = (

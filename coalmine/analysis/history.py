@@ -166,8 +166,10 @@ def _of_looks(t: Array, v: Array, unit: Array, block: int, level: Array, scale: 
     return _noise(noise, level, scale, noise.of_looks(scale) * long_run_factor(around, block))
 
 
-def _noise(noise: Dispersion, level: Array, scale: Array, observed: Array) -> tuple[Array, Array]:
-    _, rho = noise.observed(scale, noise=1.0)
+def _noise(noise: Dispersion, level: Array, scale: Array, lasting: Array) -> tuple[Array, Array]:
+    # Never less than the judge would see by itself in these looks.
+    by_itself, rho = noise.observed(scale, noise=1.0)
+    observed = np.maximum(lasting, by_itself)
     information = level * noise.information()
     excess = np.maximum(observed - 1.0, 0.0)
     return np.where(information > 0, excess / np.where(information > 0, information, 1.0), 0.0), rho

@@ -58,7 +58,8 @@ def dispersion(
     """phi to judge by after these looks; ``tau2`` None = without history, ``scale`` by the number of looks."""
     information = level * (unit**2).sum() / unit.sum() if unit.sum() > 0 else 0.0
     safety, most = (1.0, 60.0) if no_harm else (1.25, 180.0)
-    weight, expected = (10.0, 1.25) if tau2 is None else (most, max(1 + safety * tau2 * information, 1.0))
+    cold = (10.0, 1.25) if no_harm else (5.0, 1.5)
+    weight, expected = cold if tau2 is None else (most, max(1 + safety * tau2 * information, 1.0))
 
     def shrunk(until: int) -> float:
         looks = max(until - 1, 0)

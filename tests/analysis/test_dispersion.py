@@ -74,7 +74,7 @@ def test_information_is_the_average_weighted_by_itself() -> None:
 @pytest.mark.parametrize(
     ("tau2", "seen", "caution", "safety", "weight"),
     [
-        (None, 0.0, FOR_HARM, 1.25, 10.0),
+        (None, 0.0, FOR_HARM, 1.25, 5.0),
         (None, 0.0, FOR_NO_HARM, 1.0, 10.0),
         (0.2, 500.0, FOR_HARM, 1.25, 180.0),
         (0.2, 500.0, FOR_NO_HARM, 1.0, 60.0),
@@ -94,7 +94,8 @@ def test_what_is_judged_by_is_shrunk_to_what_is_known(
         state = state.add(t[here], v[here], unit[here], BLOCK, HERE)
         observed.append(state.observed(np.array([0.8]), 1.0)[0])
         state = state.remember(observed[-1], HERE)
-    expected = 1 + safety * tau2 * 0.7 * (unit**2).sum() / unit.sum() if tau2 else 1.25
+    cold = 1.5 if caution is FOR_HARM else 1.25
+    expected = 1 + safety * tau2 * 0.7 * (unit**2).sum() / unit.sum() if tau2 else cold
 
     def shrunk(until: int) -> float:
         if until < 2:
@@ -118,11 +119,11 @@ def test_it_is_never_below_one() -> None:
 
 def test_before_the_second_look_only_the_prior_speaks() -> None:
     state = Dispersion.start((1,))
-    assert state.lagged(COLD, np.ones(1)) == pytest.approx(1.25)
+    assert state.lagged(COLD, np.ones(1)) == pytest.approx(1.5)
     state = folded(np.array([7.0]), np.ones(1), np.ones(1))
     spread, rho = state.observed(np.ones(1), 1.0)
     assert (float(spread[0]), float(rho[0])) == (0.0, 0.0)
-    assert state.remember(spread, HERE).lagged(COLD, np.ones(1)) == pytest.approx(1.25)
+    assert state.remember(spread, HERE).lagged(COLD, np.ones(1)) == pytest.approx(1.5)
 
 
 def test_with_a_history_a_fault_counts_as_noise_only_after_three_looks_and_without_one_at_once() -> None:
@@ -161,7 +162,7 @@ def test_a_prior_of_some_channels() -> None:
     part = prior.part(slice(1, None))
     assert part.tau2.tolist() == [0.2, 0.3]
     assert part.known.tolist() == [False, True]
-    assert part.looks().tolist() == [10.0, 180.0]
+    assert part.looks().tolist() == [5.0, 180.0]
     assert part.looks(FOR_NO_HARM).tolist() == [10.0, 60.0]
     few = Prior(np.array([0.1, 0.2]), np.array([True, False]), seen=66.0).part(slice(0, 1))
     assert few.looks().tolist() == [66.0]

@@ -104,7 +104,8 @@ def test_history_scales_with_the_information_of_a_look() -> None:
     known = Prior(np.array([0.5]), np.ones(1, bool))
     assert known.phi(np.array([4.0])) == pytest.approx(1 + 1.25 * 0.5 * 4.0)
     assert known.phi(np.array([4.0]), FOR_NO_HARM) == pytest.approx(1 + 0.5 * 4.0)
-    assert COLD.phi(np.array([4.0])) == pytest.approx(1.25)
+    assert COLD.phi(np.array([4.0])) == pytest.approx(1.5)
+    assert COLD.phi(np.array([4.0]), FOR_NO_HARM) == pytest.approx(1.25)
 
 
 def test_the_interval_holds_the_truth_at_all_looks() -> None:

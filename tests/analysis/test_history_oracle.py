@@ -20,8 +20,8 @@ from tests.analysis.looks import BOUNDS, draw_latency, draw_ratio, errors, histo
 def tau2_and_rho(t: Any, v: Any, unit: Any, level: float, scale: float, block: int) -> tuple[float, float]:
     residuals = t - t.sum() / v.sum() * v
     alone = (residuals**2).sum() / (v.sum() * scale * (t.size - 1) / t.size)
-    observed = alone * oracles.decay(residuals, min(max(3 * block, 6), t.size // 4))
-    _, rho = oracles.long_run(t, v, scale, 1.0, block)
+    by_itself, rho = oracles.long_run(t, v, scale, 1.0, block)
+    observed = max(alone * oracles.decay(residuals, min(max(3 * block, 6), t.size // 4)), by_itself)
     information = level * (unit**2).sum() / unit.sum()
     return max(observed - 1, 0.0) / information, rho
 

@@ -56,9 +56,9 @@ def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -
 def test_the_oracle_is_scipys_beta_binomial_over_its_binomial() -> None:
     a, b = 100 * 0.3, 100 * 0.7
     scipys = betabinom.logpmf(40, 125, a, b) - binom.logpmf(40, 125, 0.3)
-    # Three windows are judged at a dispersion of 1.25: 50 and 106 requests are worth 40 and 85.
-    assert log_evidence([(50, 106)], 0.3) == pytest.approx(scipys, abs=0.02)
-    assert log_evidence([(50, 106.25)], 0.3) == pytest.approx(scipys)  # type: ignore[list-item]
+    # The first window is judged at a dispersion of 1.5: 60 and 127.5 requests are worth 40 and 85.
+    assert log_evidence([(60, 127)], 0.3) == pytest.approx(scipys, abs=0.02)
+    assert log_evidence([(60, 127.5)], 0.3) == pytest.approx(scipys)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
@@ -116,7 +116,7 @@ def test_each_weight_is_a_test_of_its_own() -> None:
     other = add(again, (5, 5), 0.5)
     assert at(other) == (0.5, 2)
     assert (other.canary.tolist(), other.baseline.tolist()) == ([5.0], [5.0])
-    assert other.noise.lagged(COLD, np.ones(1)) == pytest.approx(1.25)
+    assert other.noise.lagged(COLD, np.ones(1)) == pytest.approx(1.5)
 
 
 def test_it_is_written_down_and_read() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from coalmine.analysis import mixture
 from coalmine.analysis.channels import Counts, residuals
-from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, FOR_HARM, HIGHEST_RHO, KNOWN_LOOKS, Caution
+from coalmine.analysis.dispersion import FOR_HARM, HIGHEST_RHO, KNOWN_LOOKS, Caution
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
 
@@ -80,8 +80,8 @@ class Noise:
         information = _over(taken @ looks.information**2, taken @ looks.information)
         truth = self.truth(information)
         known = self.tau2 is not None
-        weight = min(caution.looks, self.seen) if known else COLD_LOOKS
-        prior = 1.0 + caution.safety * (truth - 1.0) if known else np.full_like(truth, COLD_PHI)
+        weight = min(caution.looks, self.seen) if known else caution.cold_looks
+        prior = 1.0 + caution.safety * (truth - 1.0) if known else np.full_like(truth, caution.cold_phi)
         # Lagged: in the first looks there is nothing but the prior.
         lagged = course.lagged(LAG).astype(float)
         seen = np.maximum(lagged.sum(axis=1) - 1.0, 0.0)
