@@ -80,11 +80,11 @@ class Pace:
     block: int
     """Looks per minute, at least 1."""
     burst: float = 1.0
-    """Part of the cap that one window may add for harm."""
+    """Part of the cap that one window of events may add for harm."""
 
     @property
     def harm_cap(self) -> float:
-        """Most nats one window may add for harm."""
+        """Most nats one window of events may add for harm."""
         return self.cap * self.burst
 
     @property

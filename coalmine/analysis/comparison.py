@@ -25,7 +25,7 @@ CRASH_WEIGHT = 0.04
 KNOWN_CAP = 2.5
 """With history one window may add this many times ln(1/alpha); without, once."""
 COLD_BURST = 0.7
-"""Without history one window adds at most this part of that to harm: bursts are what is known least."""
+"""Without history one window of events adds at most this part of that to harm: bursts are what is known least."""
 MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""

@@ -294,7 +294,7 @@ class LatencyMetric:
         self, state: LatencyState, canary: Array, pooled: Array, so_far: Array, present: Mask, pace: Pace
     ) -> tuple[Array, Dispersion]:
         increments, t, v = tilt_increments(canary, pooled, bucket_scores(so_far), grids.TILTS)
-        capital = mixture.fold(state.scores, pace.log_weight, increments, pace.harm_cap)
+        capital = mixture.fold(state.scores, pace.log_weight, increments, pace.cap)
         noise = state.score_noise.add(t, v, v, pace.block, present)
         observed, _ = noise.observed(np.ones(2), noise=1.0)
         return capital, noise.remember(observed, present)

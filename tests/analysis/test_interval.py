@@ -7,6 +7,7 @@ import pytest
 from scipy.special import logsumexp
 
 from coalmine.analysis.grids import CURVE_RATIOS, Array
+from coalmine.analysis.increments import curve
 from coalmine.analysis.interval import estimate, interval
 
 LOG = np.log(CURVE_RATIOS)
@@ -15,8 +16,8 @@ ONE = np.ones(1)
 
 
 def parabola(peak: float, width: float) -> Array:
-    curve: Array = -0.5 * ((LOG - np.log(peak)) / width)[None, :] ** 2
-    return curve
+    result: Array = -0.5 * ((LOG - np.log(peak)) / width)[None, :] ** 2
+    return result
 
 
 @pytest.mark.parametrize("peak", [0.04, 0.5, 1.0, 1.17, 7.3, 300.0])
@@ -36,15 +37,33 @@ def test_a_peak_beyond_the_grid_is_its_end() -> None:
 
 @pytest.mark.parametrize(("phi", "alpha", "width"), [(1.0, 0.05, 0.4), (2.5, 0.01, 0.3), (1.25, 0.001, 0.2)])
 def test_the_ends_are_where_the_mixture_rejects(phi: float, alpha: float, width: float) -> None:
-    curve = parabola(2.0, width) + 3.0
-    low, high = interval(curve, np.array([phi]), alpha)
-    tempered = curve[0] / phi
-    against = logsumexp(tempered) - np.log(41) - tempered
+    low, high = interval(parabola(2.0, width) + 3.0, np.array([phi]), alpha)
+    # The mixture over all ratios, as an integral: the curve is known between its points too.
+    whole = width * np.sqrt(2 * np.pi * phi) / (LOG[-1] - LOG[0])
     for end in (low, high):
-        # Linear between two grid points, as the ends are read.
-        assert np.interp(np.log(end), LOG, against) == pytest.approx(np.log(1 / alpha))
+        against = np.log(whole) + 0.5 * (np.log(end / 2.0) / width) ** 2 / phi
+        assert against == pytest.approx(np.log(1 / alpha), rel=5e-3)
     assert low < 2.0 < high
-    assert (np.log(low) + np.log(high)) / 2 == pytest.approx(np.log(2.0), abs=0.02)
+
+
+@pytest.mark.parametrize("requests", [1e4, 1e6, 1e7])
+@pytest.mark.parametrize("truth", [1.0, 1.13, 2.0])
+def test_however_far_apart_the_kept_points_are_the_ends_are_those_of_the_likelihood(
+    requests: float, truth: float
+) -> None:
+    """Kept points 0.23 apart, an interval of a hundredth: read by straight lines it would leave the truth out."""
+    share, odds = 0.03, truth * 0.03 / 0.97
+    n = requests / 2
+    x_c, n_c, x_b, n_b = (np.array([value]) for value in (round(n * odds / (1 + odds)), n, round(n * share), n))
+    low, high = interval(curve(x_c, n_c, x_b, n_b, CURVE_RATIOS), ONE, 0.01)
+    fine = np.exp(np.linspace(LOG[0], LOG[-1], 200_001))
+    exact = curve(x_c, n_c, x_b, n_b, fine)[0]
+    against = logsumexp(exact) - np.log(fine.size) - exact
+    inside = fine[against < np.log(100)]
+    assert low[0] < x_c[0] * (n - x_b[0]) / (x_b[0] * (n - x_c[0])) < high[0]
+    assert (np.log(low[0]), np.log(high[0])) == pytest.approx(
+        (np.log(inside[0]), np.log(inside[-1])), abs=0.05 * np.log(inside[-1] / inside[0])
+    )
 
 
 def test_a_side_that_is_never_rejected_has_no_bound() -> None:

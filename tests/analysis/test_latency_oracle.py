@@ -58,8 +58,7 @@ def score_evidence(canary: Counts, baseline: Counts, weights: oracles.Array, cap
         known = None if tau2 is None else tau2[score]
         residual, variance = t[:, score], v[:, score]
         phi = oracles.dispersion(residual, variance, variance, level=1.0, scale=lambda _: 1.0, tau2=known, block=2)
-        harm_cap = cap * (0.7 if known is None else 1.0)
-        found.append(oracles.tempered(increments[:, score], weights, np.full(14, 1 / 14), phi, harm_cap))
+        found.append(oracles.tempered(increments[:, score], weights, np.full(14, 1 / 14), phi, cap))
     return found
 
 

@@ -76,6 +76,8 @@ class Process:
     tempered: bool = True
     """Whether it is divided by the dispersion and capped: all but the crash guard are."""
     caution: Caution = FOR_HARM
+    burst: float = 1.0
+    """Part of the cap that one window may add."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _mixed(view: View, process: Process) -> Array:
     events = view.seen(statistic) if statistic.counts else None
     phi = statistic.noise.tempering(view.course, statistic.residuals, events, view.luck, process.caution)
     # Between pure counting and the first rung the judge interpolates; dividing by phi is the same to a few hundredths.
-    return _capital(view.course, np.minimum(nats / phi[:, None, :, None], view.cap), process.log_prior)
+    return _capital(view.course, np.minimum(nats / phi[:, None, :, None], process.burst * view.cap), process.log_prior)
 
 
 def _capital(course: Course, nats: Array, log_prior: Array) -> Array:

@@ -107,7 +107,7 @@ class Outlook:
             return np.logaddexp(found, guard(view) + log(self._crash_weights[metric.name]))
 
         needed = log(1.0 / self.judge.policy.alpha)
-        cap = (KNOWN_CAP if known else COLD_BURST) * needed
+        cap = (KNOWN_CAP if known else 1.0) * needed
         return Question(course, traffic, cap, decisive, needed, statistics).arrival()
 
     def no_harm(self, metric: Metric, course: Course) -> Arrival:
@@ -128,7 +128,8 @@ class Outlook:
         return float((np.clip(look - starts, 0, looks) * course.share).sum() * self.per_look)
 
     def _rule(self, metric: Metric) -> processes.Rule:
-        return processes.Rule(margin_of(self.judge, metric), metric.floor, metric.no_harm)
+        burst = 1.0 if channels_of(self.judge, metric) else COLD_BURST
+        return processes.Rule(margin_of(self.judge, metric), metric.floor, metric.no_harm, burst)
 
     def _traffic(self, metric: Metric, times: float, course: Course, onset: int) -> Traffic:
         level = self.levels[metric.name]

@@ -21,6 +21,8 @@ class Rule:
     margin: float
     floor: float
     no_harm: float
+    burst: float = 1.0
+    """Part of the cap that one window of events may add for harm."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ def share_harm(traffic: Traffic, statistic: Statistic, rule: Rule, log_prior: Ar
         if rule.floor > 0
         else None
     )
+
+    relative = replace(relative, burst=rule.burst)
+    above = None if above is None else replace(above, burst=rule.burst)
 
     def evidence(view: View) -> Array:
         found = view.log_evidence(relative)
