@@ -34,7 +34,7 @@ def _cubics() -> Array:
     return result
 
 
-_REFINE: Array = _cubics()
+_REFINE: Array = np.ascontiguousarray(_cubics())
 
 
 def estimate(curve: Array) -> Array:
