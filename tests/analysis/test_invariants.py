@@ -159,7 +159,8 @@ def test_swapping_the_arms_turns_the_effect_round(x_c: int, x_b: int) -> None:
     if there.effect is None or back.effect is None:
         assert (there.effect, x_c + x_b) == (back.effect, 0)
     elif x_c and x_b:
-        assert math.log(there.effect) == pytest.approx(-math.log(back.effect), abs=0.03)
+        # The grid is not the same from both sides: a quarter of its step, where a single error is all there is.
+        assert math.log(there.effect) == pytest.approx(-math.log(back.effect), abs=0.03 if min(x_c, x_b) > 1 else 0.08)
         assert there.interval is not None
         assert back.interval is not None
         inside = [end for end in (*there.interval, *back.interval) if 1 / 29 < end < 29]
