@@ -83,7 +83,7 @@ class TrafficActivities:
             router = self._routers[request.route.router]
             progress: dict[str, Any] = {"weights": request.weights, "confirmed": "not written"}
             async with _beating(progress):
-                await router.apply(request.route, request.weights, request.generation)
+                await router.apply(request.route, request.weights, request.generation, restoring=request.restoring)
                 progress["confirmed"] = "written"
                 return await _confirmed(router, request, progress)
 

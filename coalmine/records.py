@@ -203,6 +203,8 @@ class ShiftRequest(Record):
     weights: Weights
     generation: int
     route: Route
+    restoring: bool = False
+    """It is the way back: one proxy that sees no healthy endpoint must not keep the others from it."""
     confirm_within: Duration = timedelta(seconds=5)
     context: RolloutContext | None = None
 

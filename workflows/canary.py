@@ -125,10 +125,11 @@ class Canary(Reception):
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._diagnosing.stop()
         await self._diary.stop()
+        if self._rollout.next_submission is not None:
+            # Also when this rollout was cancelled: the next one was told that it is started.
+            self._start_next(self._rollout.next_submission)
         if self._cancellation is not None:
             raise self._cancellation
-        if self._rollout.next_submission is not None:
-            self._start_next(self._rollout.next_submission)
         return console.report(self._rollout)
 
     async def _proceed(self) -> None:

@@ -84,7 +84,9 @@ class Traffic:
         state.restored = False
         state.restore_began = state.restore_began or workflow.now()
         target, generation = state.snapshot.weights, self._take_generation()
-        request = ShiftRequest(weights=target, generation=generation, route=state.spec.route, context=state.context())
+        request = ShiftRequest(
+            weights=target, generation=generation, route=state.spec.route, restoring=True, context=state.context()
+        )
         try:
             shown = await self._patiently(call(SHIFT, request, RESTORE, f"restore {_weights(target)}"))
         except ActivityError as error:

@@ -9,7 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from coalmine import console
-    from coalmine.decisions import GATE, evidence_unmet, guardrail_failures
+    from coalmine.decisions import GATE, NO_DATA, evidence_unmet, guardrail_failures
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
     from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
     from coalmine.spec.digest import spec_digest
@@ -166,7 +166,7 @@ class Turns:
         state, now = self._state, workflow.now()
         if state.phase is Phase.HELD and state.held is not None and state.held.deadline <= now:
             reason = f"held until its deadline: {state.held.reason}"
-            if state.spec.policy.held.action == "promote" and not guardrail_failures(state.verdicts, state.finding):
+            if self._may_promote_unasked():
                 in_bake, state.held, state.cause = state.stage_is_bake, None, Cause.DEADLINE
                 self._journal.note("override", f"promoted by policy: {reason}", unmet=state.unmet)
                 if in_bake:
@@ -186,6 +186,13 @@ class Turns:
             self.hold(GATE, reason)
         else:
             self.give_back(Outcome.ROLLED_BACK, Cause.DEADLINE, reason)
+
+    def _may_promote_unasked(self) -> bool:
+        """A policy may promote what no human looked at, but never without data: too little is never a pass."""
+        state = self._state
+        blind = state.no_data_since is not None or (state.held is not None and state.held.finding == NO_DATA)
+        failing = guardrail_failures(state.verdicts, state.finding)
+        return state.spec.policy.held.action == "promote" and not failing and not blind
 
     def promoted(self, reason: str) -> None:
         """The moment watchers and CI wait for."""

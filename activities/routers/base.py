@@ -39,12 +39,13 @@ class Router(Protocol):
         """
         ...
 
-    async def apply(self, route: Route, weights: Weights, generation: int) -> RouteState:
+    async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
         """Write absolute weights under ``generation`` and say what was written.
 
         The same generation with the same weights does nothing. Weights are validated before anything is written;
         after a refusal of the data plane the last good weights are put back, under the refused generation.
-        A proxy that does not answer stops nothing: ``confirm`` names it.
+        A proxy that does not answer stops nothing: ``confirm`` names it. When ``restoring``, one that sees a backend
+        without a healthy endpoint does not keep the others from the way back; only when all see it so is it refused.
 
         Raises:
             StaleGeneration: the route carries a newer generation, or the same one with other weights.

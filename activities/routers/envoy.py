@@ -68,7 +68,7 @@ class EnvoyRouter:
         generation = max(newest.version.generation, *(proxy.generation for proxy in proxies))
         return RouteState(weights=weights, generation=generation, proxies=proxies)
 
-    async def apply(self, route: Route, weights: Weights, generation: int) -> RouteState:
+    async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
         """Look at every proxy, write every file, watch the proxies take it; put the files back after a refusal."""
         options = envoy_options(route)
         units = weight_units(weights)
@@ -84,7 +84,7 @@ class EnvoyRouter:
         async with admin_session() as session:
             admin = EnvoyAdmin(session)
             looks = await look_first(admin, options.admins, route.name, named(readings, list(units)))
-            problems = refusals(readings, looks, units)
+            problems = refusals(readings, looks, units, restoring=restoring)
             if problems:
                 raise RouteRejected("; ".join(problems))
             result = await asyncio.to_thread(self._files.write, options.files, route.name, units, generation)

@@ -52,8 +52,17 @@ def named(readings: Mapping[str, Reading], backends: Collection[str]) -> set[str
     return set(backends).union(*(reading.clusters for reading in readings.values()))
 
 
-def refusals(readings: Mapping[str, Reading], looks: Mapping[str, Preflight], units: Mapping[str, int]) -> list[str]:
+def refusals(
+    readings: Mapping[str, Reading],
+    looks: Mapping[str, Preflight],
+    units: Mapping[str, int],
+    *,
+    restoring: bool = False,
+) -> list[str]:
     """Why these units must not be written; empty when they may. A silent proxy says nothing against it.
+
+    On the way back a backend counts as healthy when any proxy sees it so: the rollback of all the others must not wait
+    for one. Where none does, the canary that still answers is better than nothing.
 
     With ``validate_clusters`` Envoy refuses a whole route for one unknown cluster, so the other entries count too;
     of several files only what all of them name, since a proxy reads just one.
@@ -62,12 +71,10 @@ def refusals(readings: Mapping[str, Reading], looks: Mapping[str, Preflight], un
     others = [_others(reading, units) for reading in readings.values()]
     needed = set(live).union(frozenset.intersection(*others) if others else ())
     rising = [backend for backend in live if any(not _has_traffic(reading, backend) for reading in readings.values())]
-    return [
-        problem
-        for proxy, look in looks.items()
-        if not look.silent
-        for problem in _problems(proxy, look, sorted(needed), rising)
-    ]
+    answering = {proxy: look for proxy, look in looks.items() if not look.silent}
+    if restoring:
+        rising = [name for name in rising if not any(look.healthy.get(name) for look in answering.values())]
+    return [problem for proxy, look in answering.items() for problem in _problems(proxy, look, sorted(needed), rising)]
 
 
 def route_checks(

@@ -304,7 +304,10 @@ class Held(SpecModel):
     """How long a held rollout waits for a human, and what happens then."""
 
     timeout: Duration = Field(default=timedelta(hours=4), description="How long a held rollout waits for a human.")
-    action: Literal["roll_back", "promote"] = Field(default="roll_back", description="What happens then.")
+    action: Literal["roll_back", "promote"] = Field(
+        default="roll_back",
+        description="What happens then. `promote` never without data, nor while a guardrail fails: then it rolls back.",
+    )
 
 
 class Policy(SpecModel):

@@ -134,8 +134,8 @@ class FakeRouter:
         weights = {**dict.fromkeys(backends, 0.0), **plane.weights}
         return RouteState(weights=weights, generation=plane.generation, proxies=proxies)
 
-    async def apply(self, route: Route, weights: Weights, generation: int) -> RouteState:
-        """Write for every proxy that is up.
+    async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
+        """Write for every proxy that is up; all of them see the same endpoints, so ``restoring`` changes nothing.
 
         Raises:
             StaleGeneration: a newer generation is there, or the same one with other weights.

@@ -262,3 +262,28 @@ async def test_wrong_keys_of_the_route_are_named(options: dict[str, object], wor
 async def test_generations_count_from_one(one_file: EnvoyWorld) -> None:
     with pytest.raises(RouteRejected, match="from 1"):
         await one_file.workers[0].apply(one_file.route, HALF, 0)
+
+
+@pytest.mark.parametrize(("blind", "restored"), [(1, True), (2, False)])
+async def test_one_proxy_that_sees_no_endpoint_keeps_no_other_from_the_way_back(
+    tmp_path: Path, blind: int, restored: bool
+) -> None:
+    files = write_routes(tmp_path, ["route.json"])
+    envoys: dict[str, EnvoyProxy] = {}
+    for number in range(2):
+        sees = {**CLUSTERS, STABLE: [] if number < blind else CLUSTERS[STABLE]}
+        envoys |= await start_envoys(tmp_path / str(number), files, 1, sees)
+    try:
+        router, route = EnvoyRouter(), envoy_route(files, list(envoys))
+        await router.apply(route, {STABLE: 0.0, CANARY: 100.0}, 1)
+        with pytest.raises(RouteRejected, match="'stable' has no healthy endpoint"):
+            await router.apply(route, FIRST, 2)
+        if restored:
+            await router.apply(route, FIRST, 2, restoring=True)
+            state = await router.read(route, [STABLE, CANARY])
+            assert [proxy.weights for proxy in state.proxies] == [FIRST, FIRST]
+        else:
+            with pytest.raises(RouteRejected, match="'stable' has no healthy endpoint"):
+                await router.apply(route, FIRST, 2, restoring=True)
+    finally:
+        await stop_envoys(list(envoys.values()))

@@ -190,6 +190,16 @@ async def test_a_hold_in_the_bake_that_nobody_answers_may_promote(rollout: Rollo
     assert [write.weights.get("checkout-v2", 0) for write in world.writes] == [10, 50, 100]
 
 
+async def test_a_policy_never_promotes_without_data(rollout: Rollout, world: World) -> None:
+    await start(rollout, no_data="hold", no_data_limit="1m", held={"timeout": "10m", "action": "promote"})
+    await rollout.until(lambda now: now.looks == 1)
+    world.silent = True
+    report = await rollout.result()
+    assert (report.outcome, report.cause) == (Outcome.ROLLED_BACK, Cause.DEADLINE)
+    assert world.canary == 0
+    assert [write.restoring for write in world.writes] == [False, True]
+
+
 async def test_advice_to_hold_ends_it(rollout: Rollout, world: World) -> None:
     world.judge = lambda number, stage: UNSURE
     await rollout.start(make_submission(advise=True))

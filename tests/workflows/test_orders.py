@@ -152,6 +152,26 @@ async def test_a_cancel_in_the_rollback_window_leaves_the_canary(live: Rollout, 
     assert (await live.status()).outcome is Outcome.PROMOTED
 
 
+async def test_a_cancel_does_not_lose_the_release_that_was_told_it_is_started(live: Rollout, world: World) -> None:
+    spec = quick(hooks={"retire": "http://127.0.0.1:1/retire"}, promotion={"bake": "1s", "rollback_window": "1h"})
+    await live.start(make_submission(spec))
+    await live.reach(Phase.WINDOW)
+    world.hook_gate = asyncio.Event()
+    following = quick(
+        arms={
+            "baseline": {"version": "1.1.0", "backend": "checkout-v2"},
+            "canary": {"version": "1.2.0", "backend": "checkout-v3"},
+        }
+    )
+    submitted = asyncio.create_task(live.submit(make_submission(following)))
+    await live.happens(lambda: bool(world.hooks))
+    await live.handle.cancel(reason="enough")
+    assert (await submitted).disposition == "started"
+    world.hook_gate.set()
+    status = await live.until(lambda now: now.version == "1.2.0")
+    assert status.outcome is None
+
+
 @pytest.mark.parametrize("hanging", ["look", "shift", "hook", "ban"])
 async def test_a_cancel_does_not_wait(live: Rollout, world: World, hanging: str) -> None:
     gate = asyncio.Event()

@@ -100,6 +100,7 @@ class Write:
 
     weights: Weights
     generation: int
+    restoring: bool = False
 
 
 @dataclass
@@ -226,7 +227,7 @@ class World:
             if request.generation <= self.generation:
                 raise ApplicationError(f"the route is at {self.generation}", type="StaleGeneration", non_retryable=True)
             self.route, self.generation = dict(request.weights), request.generation
-            self.writes.append(Write(dict(request.weights), request.generation))
+            self.writes.append(Write(dict(request.weights), request.generation, request.restoring))
         shown = self.state()
         if self.shown_wrong:
             self.shown_wrong -= 1
