@@ -1,0 +1,75 @@
+"""Counts of one window, and what is asked of a metric store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from coalmine.records.base import Record, RolloutContext
+from coalmine.spec.canary import Arms, Metric, Source
+
+
+class Window(Record):
+    """``(start, end]`` in UTC, fixed by the workflow: a retry collects the very same numbers."""
+
+    start: datetime
+    end: datetime
+
+
+class BurnCounts(Record):
+    """Exact counts of one arm over the last ``seconds`` before a window's end, for burn rates."""
+
+    seconds: float
+    total: int
+    events: int
+
+
+class ArmCounts(Record):
+    """Exact counts of one arm in one window. ``buckets`` are per bucket, not cumulative, the last is +Inf."""
+
+    total: int = 0
+    events: int | None = None
+    buckets: list[int] | None = None
+    values: list[float] | None = None
+    """value: one mean over the window for every instance, in the metric's own unit."""
+    burn: list[BurnCounts] | None = None
+    """slo: the long and short windows of its burn rates, shortest first."""
+
+
+class MetricCounts(Record):
+    """What one metric counted in one window, or why it has nothing to say."""
+
+    metric: str
+    status: Literal["ok", "no_data"] = "ok"
+    baseline: ArmCounts | None = None
+    canary: ArmCounts | None = None
+    bounds: list[float] | None = None
+    """Upper bucket bounds in seconds, without +Inf, equal for both arms."""
+    value: float | None = None
+    """threshold: what the query answered at the window's end."""
+    seconds: float | None = None
+    """Length of the window; None = one look."""
+    reason: str = ""
+    """For ``no_data``: empty, stale, partial, NaN or unreachable, in a sentence."""
+    warnings: list[str] = []
+    queries: list[str] = []
+
+
+class CollectRequest(Record):
+    """Collect one window for all metrics. ``arms`` names which arms must answer (the bake has only the canary)."""
+
+    window: Window
+    metrics: list[Metric]
+    arms: Arms
+    sources: dict[str, Source]
+    compare: bool = True
+    rollout_id: str = ""
+    look: int = 0
+    context: RolloutContext | None = None
+
+
+class Collected(Record):
+    """The counts of one look."""
+
+    metrics: list[MetricCounts]
+    window: Window

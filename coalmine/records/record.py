@@ -1,0 +1,84 @@
+"""Entries of the ledger, messages to people, and hooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from coalmine.records.base import Outcome, Phase, Record, RolloutContext
+from coalmine.spec.canary import Ledger, Notifier
+
+
+class LedgerEntry(Record):
+    """One line of the ledger, idempotent by (rollout_id, sequence)."""
+
+    kind: str
+    """``admitted`` ``shifted`` ``look`` ``advance`` ``hold`` ``command`` ``refused`` ``closed`` ..."""
+    rollout_id: str
+    sequence: int
+    at: datetime
+    reason: str = ""
+    by: str = ""
+    phase: Phase | None = None
+    data: dict[str, Any] = {}
+
+
+class LedgerWrite(Record):
+    """Append these entries; those already there (by sequence) are skipped."""
+
+    entries: list[LedgerEntry]
+    ledger: Ledger
+    service: str
+    environment: str
+    region: str | None = None
+    context: RolloutContext | None = None
+
+
+class Written(Record):
+    """How many entries were new."""
+
+    written: int
+
+
+class Notification(Record):
+    """One message to people."""
+
+    title: str
+    text: str = ""
+    severity: Literal["info", "warning", "critical"] = "info"
+    rollout_id: str = ""
+    workflow_id: str = ""
+    phase: Phase | None = None
+    outcome: Outcome | None = None
+    key: str = ""
+    """Idempotency key: the same message is not shown twice by channels that can tell."""
+
+
+class NotifyRequest(Record):
+    """A message and the channels it goes to."""
+
+    notification: Notification
+    channels: list[Notifier]
+    context: RolloutContext | None = None
+
+
+class Done(Record):
+    """Nothing to say but that it is done."""
+
+    detail: str = ""
+
+
+class HookRequest(Record):
+    """Post to one hook; ``key`` is the idempotency key, the same for every retry."""
+
+    url: str
+    hook: str
+    key: str
+    rollout_id: str
+    service: str
+    environment: str
+    region: str | None = None
+    version: str = ""
+    baseline_version: str = ""
+    reason: str = ""
+    context: RolloutContext | None = None

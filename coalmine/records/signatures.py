@@ -1,0 +1,48 @@
+"""Activities by name and type: how workflows call what they never import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from coalmine.records.base import SIDE_TASK_QUEUE, TASK_QUEUE, Record
+from coalmine.records.diagnosis import Diagnosis, DiagnosisRequest
+from coalmine.records.evaluation import EvaluateRequest, Evaluation, HistoryRequest, ServiceHistory
+from coalmine.records.fleet import FleetRequest
+from coalmine.records.load import LoadReport, LoadRequest
+from coalmine.records.metrics import Collected, CollectRequest
+from coalmine.records.record import Done, HookRequest, LedgerWrite, NotifyRequest, Written
+from coalmine.records.traffic import RouteCheckRequest, RouteChecks, RouteRequest, RouteState, ShiftRequest
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+
+
+@dataclass(frozen=True)
+class ActivitySignature(Generic[In, Out]):
+    """An activity as workflows see it: its name and its two models."""
+
+    name: str
+    input: type[In]
+    output: type[Out]
+    task_queue: str = TASK_QUEUE
+
+
+READ_ROUTE = ActivitySignature("read_route", RouteRequest, RouteState)
+CHECK_ROUTE = ActivitySignature("check_route", RouteCheckRequest, RouteChecks)
+SHIFT = ActivitySignature("shift", ShiftRequest, RouteState)
+COLLECT = ActivitySignature("collect", CollectRequest, Collected)
+EVALUATE = ActivitySignature("evaluate", EvaluateRequest, Evaluation)
+READ_HISTORY = ActivitySignature("read_history", HistoryRequest, ServiceHistory)
+WRITE_LEDGER = ActivitySignature("write_ledger", LedgerWrite, Written)
+ASK_FLEET = ActivitySignature("ask_fleet", FleetRequest, Done)
+NOTIFY = ActivitySignature("notify", NotifyRequest, Done, SIDE_TASK_QUEUE)
+RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, SIDE_TASK_QUEUE)
+DIAGNOSE = ActivitySignature("diagnose", DiagnosisRequest, Diagnosis, SIDE_TASK_QUEUE)
+GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, SIDE_TASK_QUEUE)
+
+SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
+    READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
+    DIAGNOSE, GENERATE_LOAD,
+)  # fmt: skip

@@ -1,0 +1,92 @@
+"""The route: what it shows, what is asked of it, what it can do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from coalmine.records.base import Record, RolloutContext, Weights
+from coalmine.spec.canary import Arms, Route
+from coalmine.spec.durations import Duration
+
+
+class ProxyState(Record):
+    """What one proxy shows of a route."""
+
+    proxy: str
+    ok: bool = True
+    generation: int = 0
+    weights: Weights = {}
+    detail: str = ""
+
+
+class RouteState(Record):
+    """A route as it was read back. ``generation`` is the highest any proxy or the file shows."""
+
+    weights: Weights
+    generation: int
+    proxies: list[ProxyState] = []
+
+
+class Confirmation(Record):
+    """Whether every proxy shows a generation."""
+
+    answer: Literal["yes", "no", "unsupported"]
+    reason: str = ""
+    proxies: list[ProxyState] = []
+
+
+class Capabilities(Record):
+    """What a router can do."""
+
+    fencing: Literal["strict", "advisory"]
+    granularity: float
+    """Smallest step of a weight, in percent."""
+    confirm: bool = True
+    header_match: bool = False
+    cookie_match: bool = False
+    mirror: bool = False
+    stickiness: bool = False
+
+
+class Check(Record):
+    """One admission check with its reason."""
+
+    ok: bool
+    name: str
+    reason: str = ""
+
+
+class RouteRequest(Record):
+    """Name the route to read. ``backends`` are those whose weights are asked for, when it has more."""
+
+    route: Route
+    backends: list[str] = []
+    context: RolloutContext | None = None
+
+
+class RouteCheckRequest(Record):
+    """Ask whether a route can carry these weights for these backends, before anything is written."""
+
+    route: Route
+    arms: Arms
+    weights: list[float]
+    context: RolloutContext | None = None
+
+
+class RouteChecks(Record):
+    """What the router says of a route before the first write."""
+
+    checks: list[Check]
+
+
+class ShiftRequest(Record):
+    """Absolute weights under a generation; applying it twice is applying it once."""
+
+    weights: Weights
+    generation: int
+    route: Route
+    restoring: bool = False
+    """It is the way back: one proxy that sees no healthy endpoint must not keep the others from it."""
+    confirm_within: Duration = timedelta(seconds=5)
+    context: RolloutContext | None = None
