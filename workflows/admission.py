@@ -13,13 +13,11 @@ with workflow.unsafe.imports_passed_through():
         ASK_FLEET,
         CHECK_ROUTE,
         READ_HISTORY,
-        RUN_HOOK,
         Cause,
         Check,
         FleetAnswer,
         FleetRequest,
         HistoryRequest,
-        HookRequest,
         Outcome,
         RouteCheckRequest,
         RouteState,
@@ -31,7 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.digest import spec_digest, spec_record
     from coalmine.spec.plan import plan
 
-from workflows.calls import FLEET, HISTORY, HOOK, ROUTE_READ, call
+from workflows.calls import FLEET, HISTORY, ROUTE_READ, call
+from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
 from workflows.traffic import Traffic
@@ -45,9 +44,12 @@ ASK_AGAIN_AT_MOST = timedelta(minutes=10)
 class Admission:
     """Decides whether a rollout may begin, and gathers what it needs for that."""
 
-    def __init__(self, state: RolloutState, journal: Journal, traffic: Traffic, ordered: Callable[[], bool]) -> None:
+    def __init__(
+        self, state: RolloutState, journal: Journal, traffic: Traffic, hooks: Hooks, ordered: Callable[[], bool]
+    ) -> None:
         self._state = state
         self._journal = journal
+        self._hooks = hooks
         self._traffic = traffic
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
@@ -168,13 +170,6 @@ class Admission:
             self._add("route", False, f"cannot be read: {failure_reason(error)}")
             return None
 
-    def name_by_run(self) -> None:
-        """Name a rollout that ends before the fleet gave it a number: its record goes to the ledger all the same."""
-        state, spec = self._state, self._state.spec
-        state.rollout_id = rollout_id(
-            spec.environment, spec.service, spec.region, spec.arms.canary.version, state.run_id
-        )
-
     def _check_lock(self) -> None:
         """The workflow's id is the lock of service, environment and region: another one locks nothing (I6)."""
         spec = self._state.spec
@@ -219,42 +214,19 @@ class Admission:
         if state.spec.hooks.prepare is not None:
             state.prepared = True
             try:
-                await unless(self._ordered, self.run_hook("prepare", state.spec.hooks.prepare))
+                await unless(self._ordered, self._hooks.run("prepare", state.spec.hooks.prepare))
             except ActivityError as error:
                 state.reason, state.cause = f"hook prepare: {failure_reason(error)}", Cause.ERROR
                 return Outcome.FAILED
         if state.spec.hooks.verify is not None:
             try:
-                await unless(self._ordered, self.run_hook("verify", state.spec.hooks.verify))
+                await unless(self._ordered, self._hooks.run("verify", state.spec.hooks.verify))
             except ActivityError as error:
                 state.reason = f"hook verify: {failure_reason(error)}"
                 refused = failure_type(error) == "HookRefused"
                 state.cause = Cause.ANALYSIS if refused else Cause.ERROR
                 return Outcome.ROLLED_BACK if refused else Outcome.FAILED
         return None
-
-    async def run_hook(self, name: str, url: str) -> None:
-        """Call one hook; its key is the same for every retry, and for every worker.
-
-        Raises:
-            ActivityError: the hook said no, or never answered.
-        """
-        state, arms = self._state, self._state.spec.arms
-        request = HookRequest(
-            context=state.context(),
-            url=url,
-            hook=name,
-            key=f"{state.rollout_id}:{name}",
-            rollout_id=state.rollout_id,
-            service=state.spec.service,
-            environment=state.spec.environment,
-            region=state.spec.region,
-            version=arms.canary.version,
-            baseline_version=arms.baseline.version,
-            reason=state.reason,
-        )
-        done = await call(RUN_HOOK, request, HOOK, f"hook {name}")
-        self._journal.note("hook", f"{name}: {done.detail or 'done'}", hook=name)
 
     async def _learn_history(self) -> None:
         """Read the service's noise once; it is fixed for the whole rollout, so that every look is judged alike."""

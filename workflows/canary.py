@@ -20,12 +20,10 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.decisions import Decision, decide, next_deadline
     from coalmine.markdown import cell
     from coalmine.records import (
-        ASK_FLEET,
         Action,
         CanaryInput,
         Cause,
         DecisionLog,
-        FleetRequest,
         Outcome,
         Phase,
         RolloutContext,
@@ -37,8 +35,9 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.durations import format_duration
 
 from workflows.admission import Admission
-from workflows.calls import FLEET_AFTER, call
 from workflows.diagnosis import Diagnosing
+from workflows.ending import Ending
+from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.looks import Looks
@@ -87,9 +86,11 @@ class Canary(Reception):
         self._journal = Journal(state)
         self._traffic = Traffic(state, self._journal, self._is_ordered)
         self._looks = Looks(state, self._journal, self._is_ordered)
-        self._turn = Turns(state, self._journal)
+        self._turns = Turns(state, self._journal)
         self._diagnosing = Diagnosing(state, self._journal)
-        self._admission = Admission(state, self._journal, self._traffic, self._is_ordered)
+        self._hooks = Hooks(state, self._journal)
+        self._admission = Admission(state, self._journal, self._traffic, self._hooks, self._is_ordered)
+        self._ending = Ending(state, self._journal, self._traffic, self._turns, self._hooks, self._diagnosing)
 
     @property
     def _diary(self) -> Journal:
@@ -140,10 +141,10 @@ class Canary(Reception):
         except (asyncio.CancelledError, FailureError) as error:
             if is_cancelled_exception(error):
                 self._cancellation = self._cancellation or error
-                self._turn.cancelled()
+                self._turns.cancelled()
             else:
                 reason = failure_reason(error) if isinstance(error, ActivityError) else str(error)
-                self._turn.give_back(Outcome.FAILED, Cause.ERROR, reason)
+                self._turns.give_back(Outcome.FAILED, Cause.ERROR, reason)
 
     async def _work(self) -> None:
         match self._rollout.phase:
@@ -158,9 +159,10 @@ class Canary(Reception):
             case Phase.WINDOW:
                 await self._keep_window()
             case Phase.ROLLING_BACK:
-                await self._roll_back()
+                await self._ending.roll_back()
             case Phase.CLOSED:
-                await self._close()
+                await self._ending.close()
+                self._done = True
 
     async def _renew(self) -> None:
         """Continue as new when the history grows long; the state carries everything."""
@@ -194,15 +196,15 @@ class Canary(Reception):
         try:
             ended = await self._admission.check()
         except Interrupted:
-            self._turn.obey()
+            self._turns.obey()
             return
         if ended is None:
             self._diary.tell(console.headline(state), state.history_note, key="admitted")
-            self._turn.enter(Phase.STEPPING)
+            self._turns.enter(Phase.STEPPING)
         elif ended is Outcome.BLOCKED and not state.prepared:
-            self._turn.end(Outcome.BLOCKED, state.reason)
+            self._turns.end(Outcome.BLOCKED, state.reason)
         else:
-            self._turn.give_back(ended, state.cause or Cause.ERROR, state.reason)
+            self._turns.give_back(ended, state.cause or Cause.ERROR, state.reason)
 
     async def _step(self) -> None:
         """The steps, with whatever holds them: gates, holds, people."""
@@ -210,22 +212,22 @@ class Canary(Reception):
         if state.step >= 0:
             await self._watch()
             return
-        if self._turn.obey():
+        if self._turns.obey():
             return
         gate = state.gate_before(0)
         if gate is not None and not state.gate_open(gate):
-            self._turn.wait_at(gate)
+            self._turns.wait_at(gate)
         if state.paused or state.held is not None or (gate is not None and not state.gate_open(gate)):
             await self._wait(next_deadline(state), "gate before the first step: waiting for people")
-            if not self._turn.obey():
-                self._turn.mind_deadlines()
+            if not self._turns.obey():
+                self._turns.mind_deadlines()
             return
         await self._enter_step(0)
 
     async def _watch(self) -> None:
         """Wait for the next look, take it, and do what follows. Also while gated, paused, held and baking."""
         state = self._rollout
-        if self._turn.obey():
+        if self._turns.obey():
             return
         moments = [moment for moment in (state.next_look, next_deadline(state)) if moment is not None]
         # A deadline that has passed but could not act (the bake's end without data) must not spin.
@@ -233,7 +235,7 @@ class Canary(Reception):
         due = state.next_look is not None and state.next_look <= workflow.now()
         if not due:
             await self._wait(min(ahead, default=None), self._wait_summary())
-        if self._turn.obey():
+        if self._turns.obey():
             return
         decision: Decision | None = None
         if state.next_look is not None and state.next_look <= workflow.now():
@@ -242,23 +244,23 @@ class Canary(Reception):
             except Interrupted:
                 return
         await self._act(decision or decide(state, workflow.now()))
-        self._turn.mind_deadlines()
+        self._turns.mind_deadlines()
         self._diary.show()
 
     async def _act(self, decision: Decision) -> None:
         state = self._rollout
         state.unmet = list(decision.unmet)
         if decision.action is Action.ROLL_BACK:
-            self._turn.give_back(Outcome.ROLLED_BACK, decision.cause or Cause.ANALYSIS, decision.reason)
+            self._turns.give_back(Outcome.ROLLED_BACK, decision.cause or Cause.ANALYSIS, decision.reason)
         elif state.phase is Phase.HELD:
             return
         elif decision.action is Action.HOLD:
-            self._turn.hold(decision.finding, decision.reason)
+            self._turns.hold(decision.finding, decision.reason)
         elif decision.action in (Action.ADVANCE, Action.PROMOTE):
             if await self._ledger_has_it():
                 await self._advance_if_still(decision)
         else:
-            self._turn.wait_for_people_if_due()
+            self._turns.wait_for_people_if_due()
 
     async def _advance_if_still(self, decision: Decision) -> None:
         """Advance, unless what people said while the ledger was waited for stands in the way now."""
@@ -268,10 +270,10 @@ class Canary(Reception):
             state.unmet = list(now_due.unmet)
             return
         if state.stage_is_bake:
-            self._turn.promoted(decision.reason)
+            self._turns.promoted(decision.reason)
         elif state.is_last_step:
             self._diary.note("promote", decision.reason)
-            self._turn.enter(Phase.PROMOTING)
+            self._turns.enter(Phase.PROMOTING)
         else:
             self._diary.note("advance", decision.reason, step=state.step + 1)
             await self._enter_step(state.step + 1)
@@ -281,7 +283,7 @@ class Canary(Reception):
         weight = state.spec.steps[index].weight
         state.step, state.step_started = index, None
         state.step_extra, state.step_requests = 0.0, 0
-        self._turn.enter(Phase.STEPPING)
+        self._turns.enter(Phase.STEPPING)
         if not state.advise:
             try:
                 await self._traffic.shift(
@@ -295,11 +297,11 @@ class Canary(Reception):
 
     async def _promote(self) -> None:
         state = self._rollout
-        if self._turn.obey():
+        if self._turns.obey():
             return
         if state.advise:
             state.advice = Action.PROMOTE
-            self._turn.end(None, f"advice: promote; {state.finding_reason}")
+            self._turns.end(None, f"advice: promote; {state.finding_reason}")
             return
         try:
             await self._traffic.shift(
@@ -309,20 +311,20 @@ class Canary(Reception):
             return
         bake = state.spec.promotion.bake
         if bake <= timedelta(0):
-            self._turn.promoted("all traffic is on the canary; the spec asks for no bake")
+            self._turns.promoted("all traffic is on the canary; the spec asks for no bake")
             return
         now = workflow.now()
         state.bake_ends = now + bake
         state.verdicts, state.finding, state.finding_reason = [], None, ""
         state.no_data_since, state.told_no_data, state.acknowledged = None, False, []
         self._looks.begin(now, from_now=True)
-        self._turn.enter(Phase.BAKING)
+        self._turns.enter(Phase.BAKING)
         self._diary.note("baking", f"watching at 100 % for {format_duration(bake)}")
 
     async def _keep_window(self) -> None:
         """The old version stays reachable: one word restores it."""
         state = self._rollout
-        if self._turn.obey():
+        if self._turns.obey():
             return
         if state.next_submission is None and state.window_ends is not None and workflow.now() < state.window_ends:
             await self._wait(state.window_ends, "rollback window: one word restores the old version")
@@ -330,72 +332,10 @@ class Canary(Reception):
         retire = state.spec.hooks.retire
         if retire is not None:
             try:
-                await unless(self._is_ordered, self._admission.run_hook("retire", retire))
+                await unless(self._is_ordered, self._hooks.run_or_tell("retire", retire))
             except Interrupted:
                 return
-            except ActivityError as error:
-                self._diary.note("hook", f"retire: {failure_reason(error)}", hook="retire")
-                self._diary.tell("Hook retire failed", f"{state.rollout_id}: {failure_reason(error)}", "warning")
-        self._turn.end(Outcome.PROMOTED, state.reason)
-
-    async def _roll_back(self) -> None:
-        state = self._rollout
-        if not await self._traffic.restore():
-            return
-        if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and not state.advise:
-            await self._ban()
-        hook = state.spec.hooks.rolled_back
-        if hook is not None and not state.advise and (state.written or state.prepared):
-            try:
-                await self._admission.run_hook("rolled_back", hook)
-            except ActivityError as error:
-                self._diary.note("hook", f"rolled_back: {failure_reason(error)}", hook="rolled_back")
-                self._diary.tell("Hook rolled_back failed", f"{state.rollout_id}: {failure_reason(error)}", "warning")
-        await self._diagnosing.finish()
-        self._turn.end(state.ending, state.reason)
-
-    async def _ban(self) -> None:
-        """Keep automation from starting this version again; the route is restored already, so this may fail."""
-        state, spec = self._rollout, self._rollout.spec
-        request = FleetRequest(
-            context=state.context(),
-            verb="ban",
-            environment=spec.environment,
-            service=spec.service,
-            version=spec.arms.canary.version,
-            region=spec.region,
-            workflow_id=state.workflow_id,
-            run_id=state.run_id,
-            request_id=f"{state.run_id}/ban",
-            by=f"rollout {state.rollout_id}",
-            reason=state.reason,
-            rollout_id=state.rollout_id,
-        )
-        try:
-            await call(ASK_FLEET, request, FLEET_AFTER, f"ban {spec.arms.canary.version}")
-        except ActivityError as error:
-            self._diary.note("ban_failed", failure_reason(error))
-            self._diary.tell("The version could not be banned", failure_reason(error), "warning")
-
-    async def _close(self) -> None:
-        """Hand the rest of the record over, and be done."""
-        if not self._rollout.rollout_id:
-            self._admission.name_by_run()
-        await self._diagnosing.finish()
-        complete = await self._diary.flush()
-        lacking = len(self._rollout.backlog) + self._rollout.unwritten
-        if lacking:
-            self._diary.tell(
-                "The ledger lacks entries",
-                f"{self._rollout.rollout_id}: {lacking} entries are not written; the workflow history has them.",
-                "critical",
-                key="ledger-backlog",
-            )
-        await self._diary.deliver()
-        if complete:
-            # A message that could not be delivered is on the record too.
-            await self._diary.flush()
-        self._done = True
+        self._turns.end(Outcome.PROMOTED, state.reason)
 
     # ------------------------------------------------------------------------------------------ waiting
 

@@ -1,0 +1,99 @@
+"""How a rollout ends: the route restored, the version banned, hooks called, the record handed over."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine.records import ASK_FLEET, FleetRequest, Outcome, rollout_id
+    from coalmine.rollout import RolloutState
+
+from workflows.calls import FLEET_AFTER, call
+from workflows.diagnosis import Diagnosing
+from workflows.hooks import Hooks
+from workflows.interruption import failure_reason
+from workflows.journal import Journal
+from workflows.traffic import Traffic
+from workflows.turns import Turns
+
+
+class Ending:
+    """Rolls one rollout back, and closes it."""
+
+    def __init__(
+        self,
+        state: RolloutState,
+        journal: Journal,
+        traffic: Traffic,
+        turns: Turns,
+        hooks: Hooks,
+        diagnosing: Diagnosing,
+    ) -> None:
+        self._state = state
+        self._journal = journal
+        self._traffic = traffic
+        self._turns = turns
+        self._hooks = hooks
+        self._diagnosing = diagnosing
+
+    async def roll_back(self) -> None:
+        """Try to restore the route; once it reads back right, do what follows, which may fail."""
+        state = self._state
+        if not await self._traffic.restore():
+            return
+        if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and not state.advise:
+            await self._ban()
+        hook = state.spec.hooks.rolled_back
+        if hook is not None and not state.advise and (state.written or state.prepared):
+            await self._hooks.run_or_tell("rolled_back", hook)
+        await self._diagnosing.finish()
+        self._turns.end(state.ending, state.reason)
+
+    async def close(self) -> None:
+        """Hand the rest of the record over, and be done."""
+        if not self._state.rollout_id:
+            # It ended before the fleet gave it a number: its record goes to the ledger all the same.
+            self._state.rollout_id = _id_by_run(self._state)
+        await self._diagnosing.finish()
+        complete = await self._journal.flush()
+        lacking = len(self._state.backlog) + self._state.unwritten
+        if lacking:
+            self._journal.tell(
+                "The ledger lacks entries",
+                f"{self._state.rollout_id}: {lacking} entries are not written; the workflow history has them.",
+                "critical",
+                key="ledger-backlog",
+            )
+        await self._journal.deliver()
+        if complete:
+            # A message that could not be delivered is on the record too.
+            await self._journal.flush()
+
+    async def _ban(self) -> None:
+        """Keep automation from starting this version again; the route is restored already, so this may fail."""
+        state, spec = self._state, self._state.spec
+        request = FleetRequest(
+            context=state.context(),
+            verb="ban",
+            environment=spec.environment,
+            service=spec.service,
+            version=spec.arms.canary.version,
+            region=spec.region,
+            workflow_id=state.workflow_id,
+            run_id=state.run_id,
+            request_id=f"{state.run_id}/ban",
+            by=f"rollout {state.rollout_id}",
+            reason=state.reason,
+            rollout_id=state.rollout_id,
+        )
+        try:
+            await call(ASK_FLEET, request, FLEET_AFTER, f"ban {spec.arms.canary.version}")
+        except ActivityError as error:
+            self._journal.note("ban_failed", failure_reason(error))
+            self._journal.tell("The version could not be banned", failure_reason(error), "warning")
+
+
+def _id_by_run(state: RolloutState) -> str:
+    spec = state.spec
+    return rollout_id(spec.environment, spec.service, spec.region, spec.arms.canary.version, state.run_id)
