@@ -93,7 +93,7 @@ class Canary(Reception):
         self._ending = Ending(state, self._journal, self._traffic, self._turns, self._hooks, self._diagnosing)
 
     @property
-    def _diary(self) -> Journal:
+    def _opened_journal(self) -> Journal:
         if self._journal is None:
             raise AssertionError("no rollout was opened")
         return self._journal
@@ -118,14 +118,14 @@ class Canary(Reception):
             except TimeoutError:
                 reason = "no release was submitted within a minute: start it with coalmine start, or pass 'submission'"
                 raise ApplicationError(reason, type="InvalidInput", non_retryable=True) from None
-        self._diary.start()
+        self._opened_journal.start()
         self._diagnosing.start()
-        self._diary.show()
+        self._opened_journal.show()
         while not self._done:
             await self._proceed()
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._diagnosing.stop()
-        await self._diary.stop()
+        await self._opened_journal.stop()
         if self._rollout.next_submission is not None:
             # Also when this rollout was cancelled: the next one was told that it is started.
             self._start_next(self._rollout.next_submission)
@@ -172,7 +172,7 @@ class Canary(Reception):
         if workflow.info().is_continue_as_new_suggested():
             await workflow.wait_condition(workflow.all_handlers_finished)
             self._diagnosing.stop()
-            await self._diary.stop()
+            await self._opened_journal.stop()
             spec = state.spec
             workflow.continue_as_new(
                 CanaryInput(
@@ -199,7 +199,7 @@ class Canary(Reception):
             self._turns.obey()
             return
         if ended is None:
-            self._diary.tell(console.headline(state), state.history_note, key="admitted")
+            self._opened_journal.tell(console.headline(state), state.history_note, key="admitted")
             self._turns.enter(Phase.STEPPING)
         elif ended is Outcome.BLOCKED and not state.prepared:
             self._turns.end(Outcome.BLOCKED, state.reason)
@@ -245,7 +245,7 @@ class Canary(Reception):
                 return
         await self._act(decision or decide(state, workflow.now()))
         self._turns.mind_deadlines()
-        self._diary.show()
+        self._opened_journal.show()
 
     async def _act(self, decision: Decision) -> None:
         state = self._rollout
@@ -272,10 +272,10 @@ class Canary(Reception):
         if state.stage_is_bake:
             self._turns.promoted(decision.reason)
         elif state.is_last_step:
-            self._diary.note("promote", decision.reason)
+            self._opened_journal.note("promote", decision.reason)
             self._turns.enter(Phase.PROMOTING)
         else:
-            self._diary.note("advance", decision.reason, step=state.step + 1)
+            self._opened_journal.note("advance", decision.reason, step=state.step + 1)
             await self._enter_step(state.step + 1)
 
     async def _enter_step(self, index: int) -> None:
@@ -319,7 +319,7 @@ class Canary(Reception):
         state.no_data_since, state.told_no_data, state.acknowledged = None, False, []
         self._looks.begin(now, from_now=True)
         self._turns.enter(Phase.BAKING)
-        self._diary.note("baking", f"watching at 100 % for {format_duration(bake)}")
+        self._opened_journal.note("baking", f"watching at 100 % for {format_duration(bake)}")
 
     async def _keep_window(self) -> None:
         """The old version stays reachable: one word restores it."""
@@ -359,7 +359,7 @@ class Canary(Reception):
         if not state.urgent:
             return True
         state.unmet = ["the ledger has not taken the record yet"]
-        self._diary.show()
+        self._opened_journal.show()
         left = (state.next_look or workflow.now()) - workflow.now()
         try:
             await workflow.wait_condition(
