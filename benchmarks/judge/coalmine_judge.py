@@ -103,9 +103,9 @@ def _covers(core: Comparison, state: ComparisonState) -> Values:
     assert isinstance(past, RatioState)
     assert isinstance(tail, LatencyState)
     alpha = core.judge.policy.alpha
-    low, high = past.shares.bounds(errors.prior, alpha)
+    low, high = past.shares.bounds(past.shares.phi(errors.prior), alpha)
     of_errors = ~((low > 1.0) | (high < 1.0))[:, 0]
-    low, high = tail.shares.bounds(latency.share_prior, alpha)
+    low, high = tail.shares.bounds(tail.shares.phi(latency.share_prior), alpha)
     of_bounds = ~((low > 1.0) | (high < 1.0)) | (tail.slots < 0)
     return np.stack([of_errors, of_bounds[:, 0], of_bounds.all(axis=1)])
 

@@ -21,7 +21,7 @@ from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.increments import one_sample
 from coalmine.analysis.kinds import WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of
-from coalmine.analysis.metrics import Fact
+from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.trees import Capital, Count
 from coalmine.records import Judge
 from coalmine.spec.canary import Metric
@@ -92,7 +92,8 @@ class BakeVerdicts:
     crash: Array
     signals: Array
     metrics: dict[str, Array]
-    facts: dict[str, Fact]
+    absolute: dict[str, Weighed]
+    """Of the kinds that are absolute anyway."""
 
 
 class Bake:
@@ -145,13 +146,11 @@ class Bake:
         unspent = 1.0 - state.spent
         levels: dict[str, Array] = {}
         crashes: dict[str, Array] = {}
-        facts: dict[str, Fact] = {}
+        absolute: dict[str, Weighed] = {}
         for metric, arm in zip(self.metrics, state.metrics, strict=True):
             if metric.name in self.absolute:
-                weighed = self.absolute[metric.name].weigh(arm, unspent)
-                levels[metric.name] = weighed.harm
-                if weighed.fact is not None:
-                    facts[metric.name] = weighed.fact
+                absolute[metric.name] = self.absolute[metric.name].weigh(arm, unspent)
+                levels[metric.name] = absolute[metric.name].harm
                 continue
             crashes[metric.name] = arm.crash.log_evidence(unspent, alone=True)[:, 0]
             evidence = np.zeros(arm.canary.shape[0])
@@ -170,7 +169,7 @@ class Bake:
             crash=mixture.log_sum(np.stack([*crash, none], axis=-1)),
             signals=mixture.log_sum(np.stack([*signals, none], axis=-1)) - np.log(max(len(signals), 1)),
             metrics=levels,
-            facts=facts,
+            absolute=absolute,
         )
 
     @property

@@ -8,9 +8,10 @@ from math import fsum, log
 import numpy as np
 
 from coalmine.analysis import latency
-from coalmine.analysis.bake import SHOWN, Bake, BakeState, LevelCounts, OneArm
+from coalmine.analysis.bake import SHOWN, Bake, LevelCounts, OneArm
 from coalmine.analysis.findings import Case, conclude, leading
 from coalmine.analysis.kinds import AnyCounts, AnyState
+from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import significant
 from coalmine.analysis.sentences import amount, number, percent, seconds
 from coalmine.analysis.starvation import silence_alone
@@ -49,7 +50,7 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
                 due[name] = round(overdue, 3)
         taken: LevelCounts | AnyCounts
         if name in core.absolute:
-            _, taken, why = core.absolute[name].take(arm, window, None, reason)
+            _, taken, why = core.absolute[name].take((), window, None, reason)
         else:
             level, why = (0, reason) if reason else _events(window)
             present = not why and window.metric.kind not in SHOWN
@@ -73,7 +74,9 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
         carried[name] = float(np.logaddexp(carried.get(name, -np.inf), value))
     harmful = leading(carried, harm) if harm >= needed else []
     signals = core.signals
-    broken = [m for m in core.metrics if m.name in weighed.facts and weighed.facts[m.name].broken[0]]
+    broken = [
+        m for m in core.metrics if m.name in weighed.absolute and (fact := weighed.absolute[m.name].fact) and fact.broken[0]
+    ]
     failing = harmful + [m.name for m in broken]
     signalling = (
         leading(
@@ -83,7 +86,7 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
         else []
     )
     verdicts = [
-        _absolute(core, metric, arm, state, missing, failing + signalling, float(weighed.metrics[metric.name][0]))
+        _absolute(core, metric, arm, missing, failing + signalling, weighed.absolute[metric.name])
         if metric.name in core.absolute
         else _verdict(core, metric, window, arm, missing, failing + signalling, float(weighed.metrics[metric.name][0]))
         for metric, window, arm in zip(core.metrics, windows, state.metrics, strict=True)
@@ -168,12 +171,11 @@ def _absolute(
     core: Bake,
     metric: Metric,
     arm: AnyState,
-    state: BakeState,
     missing: dict[str, str],
     failing: list[str],
-    log_e: float,
+    weighed: Weighed,
 ) -> MetricVerdict:
-    reading = core.absolute[metric.name].read(metric.name, arm, core.judge.policy.alpha, 1.0 - state.spent)
+    reading = core.absolute[metric.name].read([metric.name], arm, weighed, core.judge.policy.alpha)[0]
     verdict: VerdictName = "fail" if metric.name in failing else "no_data" if metric.name in missing else "pass"
     return MetricVerdict(
         verdict=verdict,
@@ -185,7 +187,7 @@ def _absolute(
         margin=reading.margin,
         measure=reading.measure,
         worse=reading.worse,
-        log_e_harm=round(log_e, 4),
+        log_e_harm=round(float(weighed.harm[0]), 4),
         canary=None if reading.canary is None else significant(reading.canary),
         canary_requests=reading.canary_requests,
     )

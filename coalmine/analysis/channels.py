@@ -6,6 +6,7 @@ Arrays have the shape [..., C]: leading batch axes, then the channels of one met
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -136,9 +137,9 @@ class Shares:
         """Odds ratio, stratified by look; nan while nothing is known."""
         return interval.estimate(self.curve)
 
-    def bounds(self, prior: Prior, alpha: float) -> tuple[Array, Array]:
+    def bounds(self, phi: Array, alpha: float) -> tuple[Array, Array]:
         """Anytime-valid interval of the odds ratio."""
-        return interval.interval(self.curve, self.phi(prior), alpha)
+        return interval.interval(self.curve, phi, alpha)
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class NoHarm:
     def log_evidence(self, phi: Array, unspent: float) -> Array:
         """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C]."""
         prior = grids.NO_HARM_LOG_PRIOR
-        both = [tempered(capital, prior, phi, unspent) for capital in (self.relative, self.absolute)]
+        both = tempered(np.stack([self.relative, self.absolute]), prior, np.stack([phi, phi]), unspent)
         result: Array = np.logaddexp(*both) - np.log(2.0)
         return result
 
@@ -184,16 +185,7 @@ class ShareRule:
     @property
     def ratios(self) -> Array:
         """All odds ratios a look's likelihood is needed at, in the order ``update`` returns them."""
-        return np.concatenate(
-            [
-                self.margin * grids.HARM_RATIOS,
-                [self.margin],
-                grids.CURVE_RATIOS,
-                self.no_harm * grids.NO_HARM_RATIOS,
-                [self.no_harm],
-                self.further,
-            ]
-        )
+        return _ratios(self.margin, self.no_harm, self.further)
 
     def update(
         self, state: Shares, counts: Counts, present: Mask, prior: Prior, pace: Pace
@@ -235,13 +227,26 @@ class ShareRule:
         noise = noise.remember(observed, present)
         return replace(after, noise=noise), no_harm, further
 
-    def log_evidence(self, state: Shares, prior: Prior, unspent: float) -> Array:
+    def log_evidence(self, state: Shares, phi: Array, unspent: float) -> Array:
         """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
-        phi = state.phi(prior)
         evidence = tempered(state.relative, self.log_prior, phi, unspent)
         if self.floor > 0:
             evidence = np.minimum(evidence, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
         return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))
+
+
+@lru_cache(maxsize=64)
+def _ratios(margin: float, no_harm: float, further: tuple[float, ...]) -> Array:
+    return np.concatenate(
+        [
+            margin * grids.HARM_RATIOS,
+            [margin],
+            grids.CURVE_RATIOS,
+            no_harm * grids.NO_HARM_RATIOS,
+            [no_harm],
+            further,
+        ]
+    )
 
 
 _SPLIT = np.cumsum([grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size + 1])
@@ -254,12 +259,18 @@ def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Ar
     is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
     it makes up for dispersions that are estimated too small (``benchmarks.judge``).
     """
+    evidence: Array
     rung = mixture.rung_of(phi)
-    evidence = mixture.log_evidence(capital, log_prior, rung, unspent)
-    if (rung == 1).any():
-        counting = mixture.log_evidence(capital, log_prior, np.zeros_like(rung), unspent)
+    low = rung == 1
+    if low.any():
+        both = mixture.log_evidence(capital, log_prior, np.stack([rung, np.zeros_like(rung)]), unspent)
+        evidence, counting = both[0], both[1]
         first = 1.0 / grids.PHI_LADDER[1]
-        part = np.where(rung == 1, (1.0 / np.maximum(phi, 1.0) - first) / (1.0 - first), 0.0)
+        part = np.where(low, (1.0 / np.maximum(phi, 1.0) - first) / (1.0 - first), 0.0)
         evidence = evidence + part * (counting - evidence)
-    excess = np.maximum(phi / grids.PHI_LADDER[-1], 1.0)
-    return np.where(evidence > 0, evidence / excess, evidence)
+    else:
+        evidence = mixture.log_evidence(capital, log_prior, rung, unspent)
+    top = grids.PHI_LADDER[-1]
+    if (phi > top).any():
+        evidence = np.where(evidence > 0, evidence / np.maximum(phi / top, 1.0), evidence)
+    return evidence

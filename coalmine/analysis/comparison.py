@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import log
 
 import numpy as np
 
@@ -17,7 +18,10 @@ from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS, Array
 from coalmine.analysis.kinds import GROUP_OF, GROUP_WEIGHTS, WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of
 from coalmine.analysis.latency import OBJECTIVE_SLOT, QUANTILE_SLOTS
-from coalmine.analysis.metrics import Weighed
+from coalmine.analysis.metrics import LatencyState, Weighed
+from coalmine.analysis.panels import Panel, Panels, windows_together
+from coalmine.analysis.readings import Reading
+from coalmine.analysis.windows import Bounds
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
 from coalmine.spec.canary import Metric
 
@@ -104,7 +108,23 @@ class ComparisonState:
 
     looks: int
     spent: float
-    metrics: tuple[AnyState, ...]
+    panels: tuple[Panel, ...]
+
+    @property
+    def metrics(self) -> tuple[AnyState, ...]:
+        """State of each metric, [S, ...], in the judge's order."""
+        parts = {member: panel.of(at) for panel in self.panels for at, member in enumerate(panel.members)}
+        return tuple(parts[place] for place in sorted(parts))
+
+    @property
+    def bounds(self) -> dict[int, Bounds]:
+        """Bounds of the histograms, by the place of their metric."""
+        return {
+            place: panel.state.bounds
+            for panel in self.panels
+            if isinstance(panel.state, LatencyState)
+            for place in panel.members
+        }
 
 
 @dataclass(frozen=True)
@@ -115,6 +135,8 @@ class Verdicts:
     crash: Array
     signals: Array
     metrics: Mapping[str, Weighed]
+    panels: Sequence[Weighed]
+    """Of each panel of the state, [S] or [S, M]."""
 
 
 class Comparison:
@@ -139,21 +161,21 @@ class Comparison:
         )
         guards = [metric for metric in judge.metrics if metric.role == "guardrail" and metric.kind == "ratio"]
         self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
+        self._panels = Panels(self._judges)
         self._block = looks_per_minute(judge)
 
     def metric(self, index: int) -> MetricJudge:
         """The judge of metric ``index``."""
         return self._judges[index]
 
-    def start(self, size: int, bounds: Mapping[str, tuple[float, ...]]) -> ComparisonState:
+    def start(self, size: int, bounds: Mapping[str, Bounds]) -> ComparisonState:
         """Nothing seen, for ``size`` runs; ``bounds`` of each latency metric by name (absent: none known yet)."""
-        return ComparisonState(
-            looks=0,
-            spent=0.0,
-            metrics=tuple(
-                one.start(size, bounds.get(name, ())) for name, one in zip(self.names, self._judges, strict=True)
-            ),
-        )
+        known = {place: bounds[name] for place, name in enumerate(self.names) if name in bounds}
+        return ComparisonState(looks=0, spent=0.0, panels=self._panels.start(size, known))
+
+    def with_bounds(self, state: ComparisonState, bounds: Mapping[int, Bounds]) -> ComparisonState:
+        """The same evidence with other bounds for some histograms, by the place of their metric."""
+        return replace(state, panels=self._panels.with_bounds(state.panels, bounds)) if bounds else state
 
     def update(
         self,
@@ -167,23 +189,50 @@ class Comparison:
         look = state.looks + 1
         weight = mixture.invest(state.spent, look, self.judge.planned_looks, new_step=new_step, extension=extension)
         spent = min(1.0, state.spent + weight)
-        updated: list[AnyState] = []
-        for metric, one, before, window in zip(self.judge.metrics, self._judges, state.metrics, counts, strict=True):
+        for metric, one, window in zip(self.judge.metrics, self._judges, counts, strict=True):
             if not isinstance(window, one.counts):
                 raise TypeError(f"{metric.name} is {metric.kind}: give it {one.counts.__name__}")
+        updated: list[Panel] = []
+        for panel in state.panels:
+            metric = self.judge.metrics[panel.members[0]]
             burst = 1.0 if self._known(metric) else COLD_BURST
-            updated.append(one.update(before, window, Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)))
-        return replace(state, looks=look, spent=spent, metrics=tuple(updated))
+            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)
+            window = windows_together([counts[place] for place in panel.members])
+            updated.append(Panel(panel.members, self._panels.judge(panel.members).update(panel.state, window, pace)))
+        return replace(state, looks=look, spent=spent, panels=tuple(updated))
+
+    def seen(self, state: ComparisonState) -> dict[int, tuple[float, float]]:
+        """Requests of canary and baseline so far of one run (S = 1), by the place of the metric; of those that count."""
+        found: dict[int, tuple[float, float]] = {}
+        for panel in state.panels:
+            arms = self._panels.judge(panel.members).seen(panel.state)
+            if arms is not None:
+                rows = zip(*(values.reshape(-1).tolist() for values in arms), strict=True)
+                found.update(zip(panel.members, rows, strict=True))
+        return found
+
+    def read(self, state: ComparisonState, verdicts: Verdicts) -> list[Reading]:
+        """What each metric of one run (S = 1) shows, in the judge's order."""
+        found: dict[int, Reading] = {}
+        for panel, weighed in zip(state.panels, verdicts.panels, strict=True):
+            names = [self.names[place] for place in panel.members]
+            judge = self._panels.judge(panel.members)
+            readings = judge.read(names, panel.state, weighed, self.judge.policy.alpha)
+            found.update(zip(panel.members, readings, strict=True))
+        return [found[place] for place in range(len(self.names))]
 
     def weigh(self, state: ComparisonState) -> Verdicts:
         """The evidence so far."""
         unspent = 1.0 - state.spent
-        weighed: dict[str, Weighed] = {}
-        for name, one, part in zip(self.names, self._judges, state.metrics, strict=True):
-            weighed[name] = one.weigh(part, unspent)
-        harm = [weighed[name].harm + np.log(weight) for name, weight in self.harm_weights.items()]
+        found: dict[str, Weighed] = {}
+        panels = [self._panels.judge(panel.members).weigh(panel.state, unspent) for panel in state.panels]
+        for panel, together in zip(state.panels, panels, strict=True):
+            for at, place in enumerate(panel.members):
+                found[self.names[place]] = together if len(panel.members) == 1 else together.of(at)
+        weighed = {name: found[name] for name in self.names}
+        harm = [weighed[name].harm + log(weight) for name, weight in self.harm_weights.items()]
         crash = [
-            guard + np.log(weight)
+            guard + log(weight)
             for name, weight in self.crash_weights.items()
             if (guard := weighed[name].crash) is not None
         ]
@@ -192,8 +241,9 @@ class Comparison:
         return Verdicts(
             harm=mixture.log_sum(np.stack([*harm, *crash, none], axis=-1)),
             crash=mixture.log_sum(np.stack([*crash, none], axis=-1)),
-            signals=mixture.log_sum(np.stack([*signals, none], axis=-1)) - np.log(max(len(signals), 1)),
+            signals=mixture.log_sum(np.stack([*signals, none], axis=-1)) - log(max(len(signals), 1)),
             metrics=weighed,
+            panels=panels,
         )
 
     def _cap(self, metric: Metric) -> float:

@@ -7,6 +7,7 @@ of traffic: whatever moves both rates cancels (Lindon and Malek, "Anytime-valid 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading
 from coalmine.analysis.sentences import effect, number, percent, times
 from coalmine.analysis.trees import Capital, Count, Curve, Sum
-from coalmine.analysis.windows import MetricWindow
+from coalmine.analysis.windows import Bounds, MetricWindow
 
 _HOUR = 3600.0
 _LEVEL: Array = np.ones(1)
@@ -69,7 +70,7 @@ class CountMetric:
     look_seconds: float = 60.0
     counts = EventCounts
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> CountState:
+    def start(self, size: int, bounds: Bounds = ()) -> CountState:
         """Nothing seen, for ``size`` runs."""
         shape = (size, 1)
         return CountState(
@@ -142,19 +143,23 @@ class CountMetric:
         return Weighed(harm, harm, None, proof[:, 0])
 
     def take(
-        self, state: CountState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[CountState, EventCounts, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, EventCounts, str]:
         """One run's window as a batch of one. A window in which the weight changed is left out: no bet."""
         known = share is not None and 0.0 < share < 1.0
         arms = (window.canary.events, window.baseline.events)
         seconds = self.look_seconds if window.seconds is None else window.seconds
         canary, baseline, part, length = (np.array([v]) for v in (*arms, share if known else 0.5, seconds))
-        return state, EventCounts(canary, baseline, part, length, np.array([known and not reason])), reason
+        return bounds, EventCounts(canary, baseline, part, length, np.array([known and not reason])), reason
 
     def seen(self, state: CountState) -> None:
         """Requests seen: events say nothing of those."""
 
-    def read(self, name: str, state: CountState, alpha: float, unspent: float) -> Reading:
+    def read(self, names: Sequence[str], state: CountState, weighed: Weighed, alpha: float) -> list[Reading]:
+        """What one run shows."""
+        return [self._reading(names[0], state, alpha)]
+
+    def _reading(self, name: str, state: CountState, alpha: float) -> Reading:
         """Events of both arms, and the ratio of their rates per unit of traffic."""
         x_c, x_b = int(state.canary[0, 0]), int(state.baseline[0, 0])
         hours, own = (float(value) for value in state.exposure[0])

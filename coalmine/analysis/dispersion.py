@@ -8,7 +8,9 @@ as many looks as it has, up to half an hour of looks of ten seconds.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +58,15 @@ class Prior:
         expected: Array = np.where(self.known, 1.0 + caution.safety * self.tau2 * information, caution.cold_phi)
         return expected
 
+    @property
+    def alike(self) -> Hashable:
+        """What must be the same for channels of several metrics to be kept in one array."""
+        return tuple(self.known.tolist()), self.seen
+
+    def beside(self, others: Sequence[Prior]) -> Prior:
+        """This and others that are alike as one: ``tau2`` gets an axis for the metrics, [..., M, C]."""
+        return replace(self, tau2=np.stack([self.tau2, *(other.tau2 for other in others)], axis=-2))
+
     def part(self, channels: slice) -> Prior:
         """Of some of the channels (the last axis)."""
         return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels])
@@ -71,6 +82,17 @@ _SUMS = (
     "unit", "unit2",
 )  # fmt: skip
 _AT = {name: index for index, name in enumerate(_SUMS)}
+_LOOKS_AND_BLOCKS = np.array(
+    [
+        (_AT[of_looks], _AT[of_blocks])
+        for of_looks, of_blocks in zip(
+            ("looks", "t", "v", "tt", "tv", "vv"),
+            ("blocks", "block_t", "block_v", "block_tt", "block_tv", "block_vv"),
+            strict=True,
+        )
+    ]
+)
+"""Where the same sums of both are, [6, 2]."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +125,12 @@ class Dispersion:
         """
         last_t, last_v = self._sum("last_t"), self._sum("last_v")
         open_t, open_v, filled = self._sum("open_t") + t, self._sum("open_v") + v, self._sum("filled") + 1.0
-        full = filled >= block
-        done_t, done_v = np.where(full, open_t, 0.0), np.where(full, open_v, 0.0)
-        one, keep = np.ones_like(open_t), np.where(full, 0.0, 1.0)
-        fresh = {
-            "looks": one, "t": t, "v": v, "tt": t * t, "tv": t * v, "vv": v * v,
+        full = (filled >= block).astype(float)
+        done_t, done_v, keep = full * open_t, full * open_v, 1.0 - full
+        fresh: dict[str, Any] = {
+            "looks": 1.0, "t": t, "v": v, "tt": t * t, "tv": t * v, "vv": v * v,
             "ttl": t * last_t, "tvl": t * last_v + v * last_t, "vvl": v * last_v,
-            "blocks": one - keep, "block_t": done_t, "block_v": done_v,
+            "blocks": full, "block_t": done_t, "block_v": done_v,
             "block_tt": done_t * done_t, "block_tv": done_t * done_v, "block_vv": done_v * done_v,
             "unit": unit, "unit2": unit * unit,
         }  # fmt: skip
@@ -131,8 +152,7 @@ class Dispersion:
 
     def of_looks(self, scale: Array) -> Array:
         """Dispersion of the looks taken one by one, whatever their order."""
-        k, v = np.maximum(self._sum("looks"), 1.0), self._sum("v")
-        return _over(self._squares(), v * scale * np.maximum(k - 1.0, 1.0) / k)
+        return self._spreads(scale)[0][..., 0]
 
     def observed(self, scale: Array, noise: float) -> tuple[Array, Array]:
         """Long-run dispersion seen so far, and the autocorrelation.
@@ -141,17 +161,14 @@ class Dispersion:
             scale: true over assumed variance of the residuals, [...].
             noise: standard errors by which autocorrelation and blocks are discounted.
         """
-        k, effect = np.maximum(self._sum("looks"), 1.0), self.effect()
+        spreads, squares, effects, numbers = self._spreads(scale)
+        effect, k = effects[..., 0], numbers[..., 0]
         lagged = self._sum("ttl") - effect * self._sum("tvl") + effect**2 * self._sum("vvl")
-        rho = np.clip(_over(lagged, self._squares()) - noise / np.sqrt(k), 0.0, HIGHEST_RHO)
-        spread = self.of_looks(scale) * (1.0 + rho) / (1.0 - rho)
-
-        k, v = np.maximum(self._sum("blocks"), 1.0), self._sum("block_v")
-        effect = _over(self._sum("block_t"), v)
-        squares = self._sum("block_tt") - 2.0 * effect * self._sum("block_tv") + effect**2 * self._sum("block_vv")
-        by_block = _over(np.maximum(squares, 0.0), v * scale * np.maximum(k - 1.0, 1.0) / k)
-        by_block *= np.maximum(1.0 - noise * np.sqrt(2.0 / k), 0.0)
-        return np.maximum(spread, by_block), rho
+        rho = _over(lagged, squares[..., 0]) - noise / np.sqrt(k)
+        rho = np.minimum(np.maximum(rho, 0.0), HIGHEST_RHO)
+        by_look = spreads[..., 0] * (1.0 + rho) / (1.0 - rho)
+        by_block = spreads[..., 1] * np.maximum(1.0 - noise * np.sqrt(2.0 / numbers[..., 1]), 0.0)
+        return np.maximum(by_look, by_block), rho
 
     def remember(self, observed: Array, present: Mask) -> Dispersion:
         """Keep what was seen by this look for use ``LAG`` looks later."""
@@ -176,15 +193,19 @@ class Dispersion:
             return np.maximum((weight * expected + seen * observed) / (weight + seen), 1.0)
 
         phi = shrunk(self.recent[..., 0], np.maximum(looks - 1.0 - LAG, 0.0))
+        if prior.known.all():
+            return phi
         at_once = ~prior.known & (looks <= EARLY)
         now = shrunk(self.recent[..., -1], np.maximum(looks - 1.0, 0.0))
         return np.where(at_once, np.maximum(phi, now), phi)
 
-    def _squares(self) -> Array:
-        """Of the residuals about the effect, summed."""
-        effect = self.effect()
-        squares = self._sum("tt") - 2.0 * effect * self._sum("tv") + effect**2 * self._sum("vv")
-        return np.maximum(squares, 0.0)
+    def _spreads(self, scale: Array) -> tuple[Array, Array, Array, Array]:
+        """Of looks and of blocks, each [..., 2]: dispersion, squares of the residuals about the effect, effect, number."""
+        looks_and_blocks = self.sums[..., _LOOKS_AND_BLOCKS]
+        number, t, v, tt, tv, vv = (looks_and_blocks[..., at, :] for at in range(6))
+        k, effect = np.maximum(number, 1.0), _over(t, v)
+        squares = np.maximum(tt - 2.0 * effect * tv + effect**2 * vv, 0.0)
+        return _over(squares, v * scale[..., None] * np.maximum(k - 1.0, 1.0) / k), squares, effect, k
 
     def _sum(self, name: str) -> Array:
         column: Array = self.sums[..., _AT[name]]
@@ -192,5 +213,4 @@ class Dispersion:
 
 
 def _over(top: Array, bottom: Array) -> Array:
-    result: Array = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0)
-    return result
+    return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)

@@ -150,7 +150,7 @@ def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
     judge = ValueMetric(1.0, metric.no_harm, 0.0)
     state = judge.start(1)
     for window in windows:
-        _, means, _ = judge.take(state, window, None, "")
+        _, means, _ = judge.take((), window, None, "")
         state = judge.update(state, means, Pace(0.0, 1.0, 0.0, block))
     if state.blocks[0] < FEWEST_BLOCKS:
         return {}

@@ -6,6 +6,8 @@ ratio alone: the baseline's rate, and every shock both arms share, cancel.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from coalmine.analysis.grids import Array, Numeric
@@ -48,8 +50,10 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
     Returns:
         [..., K].
     """
-    shape = np.broadcast_shapes(canary.shape, baseline.shape, events.shape)
-    n_c, n_b, e = (np.broadcast_to(values, shape).reshape(-1) for values in (canary, baseline, events))
+    if not canary.shape == baseline.shape == events.shape:
+        canary, baseline, events = np.broadcast_arrays(canary, baseline, events)
+    shape = events.shape
+    n_c, n_b, e = (values.reshape(-1) for values in (canary, baseline, events))
     low, high = np.maximum(0.0, e - n_b), np.minimum(n_c, e)
     open_ = (e > 0) & (e < n_c + n_b) & (n_c > 0) & (n_b > 0)
     exact = open_ & (high - low < EXACT_SUPPORT)
@@ -71,10 +75,16 @@ def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: Ar
     weight = np.concatenate([np.zeros((low.size, 1)), np.cumsum(steps, axis=1)], axis=1)
     weight -= weight.max(axis=1, keepdims=True)
     within = low[:, None] + points <= high[:, None]
-    # Ratios stay below 1e4 and points below 64, so the powers stay within a double; each sum holds a term >= ratio^63.
-    powers = np.exp(points[:, None] * np.log(ratios))
+    powers = _powers(ratios.tobytes())[: points.size]
     total: Array = np.log(np.where(within, np.exp(weight), 0.0) @ powers) + low[:, None] * np.log(ratios)
     return total
+
+
+@lru_cache(maxsize=64)
+def _powers(ratios: bytes) -> Array:
+    """Each ratio to the powers 0, 1, ... of a support, [64, K]."""
+    # Ratios stay below 1e4 and points below 64, so the powers stay within a double; each sum holds a term >= ratio^63.
+    return np.exp(np.arange(EXACT_SUPPORT)[:, None] * np.log(np.frombuffer(ratios)))
 
 
 def _saddlepoint(n_c: Array, n_b: Array, e: Array, ratio: Array) -> Array:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from coalmine.analysis.grids import CURVE_RATIOS, Array, Integers
-from coalmine.analysis.mixture import log_sum
+from coalmine.analysis.grids import CURVE_RATIOS, Array, Integers, Mask
 
 _LOG_RATIOS: Array = np.log(CURVE_RATIOS)
 _STEP = float(_LOG_RATIOS[1] - _LOG_RATIOS[0])
 _PARTS = 32
 """Points of the refined curve for each of the kept one."""
+_NOTHING = 40.0
+"""Nats below which a likelihood adds nothing to a sum of doubles."""
+_BESIDE = 3
+"""Kept points looked at beyond those that are near: a cubic reaches two to each side."""
 
 
 def _cubics() -> Array:
@@ -43,12 +46,12 @@ def estimate(curve: Array) -> Array:
     Args:
         curve: [..., 41], log-likelihood up to a constant.
     """
-    at = np.clip(curve.argmax(axis=-1), 1, curve.shape[-1] - 2).astype(np.int64)
+    at = np.minimum(np.maximum(curve.argmax(axis=-1), 1), curve.shape[-1] - 2)
     left, middle, right = (_at(curve, at + step) for step in (-1, 0, 1))
     bend = left - 2.0 * middle + right
-    move = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, -1.0), 0.0)
-    informative = curve.max(axis=-1) > curve.min(axis=-1)
-    result: Array = np.where(informative, np.exp(_LOG_RATIOS[at] + np.clip(move, -1.0, 1.0) * _STEP), np.nan)
+    move = np.divide(0.5 * (left - right), bend, out=np.zeros_like(bend), where=bend < 0)
+    ratio = np.exp(_LOG_RATIOS[at] + np.minimum(np.maximum(move, -1.0), 1.0) * _STEP)
+    result: Array = np.where(curve.max(axis=-1) > curve.min(axis=-1), ratio, np.nan)
     return result
 
 
@@ -63,16 +66,22 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     Returns:
         Lower and upper end, [...]; the ends of the grid (1/30, 400) stand for "no bound".
     """
-    fine = curve @ _REFINE
-    tempered = (fine - fine.max(axis=-1, keepdims=True)) / phi[..., None]
-    against = log_sum(tempered)[..., None] - np.log(fine.shape[-1]) - tempered
-    slack = np.log(1.0 / alpha) - against
+    needed = np.log(1.0 / alpha)
+    highest = curve.max(axis=-1)
+    informative = highest > curve.min(axis=-1)
+    begin, end = _near(curve - highest[..., None], phi, informative, needed)
+    refined = curve.reshape(-1, curve.shape[-1]) @ _REFINE[:, begin:end]
+    slack = refined.reshape(*curve.shape[:-1], end - begin)
+    slack -= slack.max(axis=-1, keepdims=True)
+    slack /= phi[..., None]
+    # The maximum is 0, so the sum is at least 1.
+    mean = np.log(np.exp(slack).sum(axis=-1) / _REFINE.shape[-1])
+    slack += (needed - mean)[..., None]
     inside = slack > 0
     first = inside.argmax(axis=-1).astype(np.int64)
-    last = fine.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)
-    low = _crossing(slack, first, -1)
-    high = _crossing(slack, last, +1)
-    informative = curve.max(axis=-1) > curve.min(axis=-1)
+    last = slack.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)
+    low = _crossing(slack, first, -1, begin)
+    high = _crossing(slack, last, +1, begin)
     return np.where(informative, np.exp(low), np.nan), np.where(informative, np.exp(high), np.nan)
 
 
@@ -83,10 +92,25 @@ def _at(values: Array, index: Integers) -> Array:
     return result
 
 
-def _crossing(slack: Array, index: Integers, side: int) -> Array:
-    """Where ``slack`` falls to zero between point ``index`` of the refined curve and its neighbour on ``side``."""
+def _near(below: Array, phi: Array, informative: Mask, needed: float) -> tuple[int, int]:
+    """The part of the refined curve outside which no ratio is inside any interval, nor adds to a mixture's mean."""
+    depth = needed + np.log(_REFINE.shape[-1]) + _NOTHING
+    near = (below > -depth * phi[..., None]) & informative[..., None]
+    points = np.flatnonzero(near.reshape(-1, below.shape[-1]).any(axis=0))
+    if not points.size:
+        return 0, 1
+    first, last = max(int(points[0]) - _BESIDE, 0), min(int(points[-1]) + _BESIDE, below.shape[-1] - 1)
+    return first * _PARTS, last * _PARTS + 1
+
+
+def _crossing(slack: Array, index: Integers, side: int, begin: int) -> Array:
+    """Where ``slack`` falls to zero between point ``index`` of the refined curve and its neighbour on ``side``.
+
+    Args:
+        slack: of the points from ``begin`` on.
+    """
     neighbour = np.clip(index + side, 0, slack.shape[-1] - 1).astype(np.int64)
     here, there = _at(slack, index), _at(slack, neighbour)
     part = np.where(neighbour == index, 0.0, np.clip(here / np.where(here > there, here - there, 1.0), 0.0, 1.0))
-    result: Array = _LOG_RATIOS[0] + (index + side * part) * (_STEP / _PARTS)
+    result: Array = _LOG_RATIOS[0] + (begin + index + side * part) * (_STEP / _PARTS)
     return result

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from coalmine.analysis.bake_judge import evaluate_bake
-from coalmine.analysis.comparison import Comparison, ComparisonState, looks_per_minute
-from coalmine.analysis.kinds import AnyCounts, AnyState
+from coalmine.analysis.comparison import ComparisonState, looks_per_minute
+from coalmine.analysis.kinds import AnyCounts
+from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import decode, encode, opened, sealed
-from coalmine.analysis.windows import MetricWindow, read_windows
+from coalmine.analysis.windows import Bounds, MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
 from coalmine.spec.canary import Metric
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
-_VERSION = 1
+_VERSION = 2
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
@@ -40,7 +41,7 @@ class _Comparing:
     def __init__(self, request: EvaluateRequest) -> None:
         self._request = request
         self._judge = request.judge
-        self._core = Comparison(request.judge)
+        self._core = comparison_of(request.judge)
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
         written = opened(request.evidence, "compare", _VERSION)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
@@ -72,18 +73,21 @@ class _Comparing:
 
     def _fold(self) -> None:
         windows: list[AnyCounts] = []
-        states: list[AnyState] = []
-        for index, window in enumerate(self._windows):
-            state, part = self._state.metrics[index], self._core.metric(index)
-            seen = part.seen(state)
-            reason = window.missing or ("" if seen is None else self._silence(window, seen))
-            state, folded, reason = part.take(state, window, self._request.share, reason)
+        known = self._state.bounds
+        quiet = any(not window.missing and _is_silent(window) for window in self._windows)
+        seen = self._core.seen(self._state) if quiet else {}
+        bounds: dict[int, Bounds] = {}
+        for place, window in enumerate(self._windows):
+            before = known.get(place, ())
+            reason = window.missing or self._silence(window, seen.get(place))
+            after, folded, reason = self._core.metric(place).take(before, window, self._request.share, reason)
             if reason:
                 self._missing[window.metric.name] = reason
+            if after != before:
+                bounds[place] = after
             windows.append(folded)
-            states.append(state)
         self._state = self._core.update(
-            replace(self._state, metrics=tuple(states)),
+            self._core.with_bounds(self._state, bounds),
             windows,
             new_step=self._request.new_step,
             extension=self._request.extension,
@@ -95,9 +99,11 @@ class _Comparing:
             arms = (np.array([split.canary.total]), np.array([split.baseline.total]))
             self._ratio = self._ratio.add(*arms, np.array([share]), block)
 
-    def _silence(self, window: MetricWindow, seen: Due) -> str:
+    def _silence(self, window: MetricWindow, seen: Due | None) -> str:
         name = window.metric.name
         due = self._due.pop(name, (0.0, 0.0))
+        if seen is None:
+            return ""
         reason, due = silence(window, due, self._request.share, self._state.looks, seen)
         if any(due):
             self._due[name] = (round(due[0], 3), round(due[1], 3))
@@ -105,11 +111,7 @@ class _Comparing:
 
     def _written(self) -> Evidence:
         state = self._state
-        bounds = {
-            name: list(bounds)
-            for name, part in zip(self._core.names, state.metrics, strict=True)
-            if (bounds := getattr(part, "bounds", ()))
-        }
+        bounds = {self._core.names[place]: list(known) for place, known in sorted(state.bounds.items()) if known}
         return sealed(
             "compare",
             _VERSION,
@@ -137,6 +139,11 @@ def _by_traffic(windows: list[MetricWindow]) -> list[MetricWindow]:
     """Those that count requests, the best first."""
     counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
     return sorted(counting, key=lambda window: traffic_order(window.metric))
+
+
+def _is_silent(window: MetricWindow) -> bool:
+    """An arm of a kind that counts requests has none."""
+    return window.metric.kind in COUNTS_REQUESTS and not (window.canary.total and window.baseline.total)
 
 
 def _requests(windows: list[MetricWindow]) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
 from coalmine.analysis.channels import Pace
 from coalmine.analysis.count import CountMetric
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.grids import Array
 from coalmine.analysis.metrics import LatencyMetric, RatioMetric, Weighed
 from coalmine.analysis.readings import Reading
 from coalmine.analysis.slo import SloMetric
 from coalmine.analysis.threshold import ThresholdMetric
 from coalmine.analysis.value import ValueMetric
-from coalmine.analysis.windows import MetricWindow
+from coalmine.analysis.windows import Bounds, MetricWindow
 from coalmine.errors import InputError
 from coalmine.spec.canary import Metric, Policy
 
@@ -43,7 +44,7 @@ class MetricJudge(Protocol):
         """The class of its windows."""
         ...
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> AnyState:
+    def start(self, size: int, bounds: Bounds = ()) -> AnyState:
         """Nothing seen, for ``size`` runs; ``bounds`` of a histogram when they are known."""
         ...
 
@@ -56,27 +57,27 @@ class MetricJudge(Protocol):
         ...
 
     def take(
-        self, state: AnyState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[AnyState, AnyCounts, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, AnyCounts, str]:
         """One run's checked window as a batch of one.
 
         Args:
-            state: of the run; returned changed when the window changes its shape.
+            bounds: of the run's evidence; returned changed when the window asks for others.
             window: what was collected.
             share: the canary's share of the traffic, 0-1; None when it changed within the window.
             reason: why the window is missing; empty when it is not.
 
         Returns:
-            The state, the window, and why it is missing.
+            The bounds, the window on them, and why it is missing.
         """
         ...
 
-    def seen(self, state: AnyState) -> tuple[float, float] | None:
-        """Requests of canary and baseline so far; None when the kind counts none, so that silence says nothing."""
+    def seen(self, state: AnyState) -> tuple[Array, Array] | None:
+        """Requests of canary and baseline so far, each [...]; None when the kind counts none, so that silence says nothing."""
         ...
 
-    def read(self, name: str, state: AnyState, alpha: float, unspent: float) -> Reading:
-        """Effect, interval and sentence of one run."""
+    def read(self, names: Sequence[str], state: AnyState, weighed: Weighed, alpha: float) -> list[Reading]:
+        """Effect, interval and sentence of one run: of each metric of its state, [1] or [1, M]."""
         ...
 
 

@@ -64,7 +64,7 @@ def choose_bounds(pooled: Numeric, objective: int | None, *, distinct: bool = Tr
 def at_bounds(over: Array, slots: Integers) -> Array:
     """``over`` [..., B - 1] at the watched bounds [..., C]; 0 where a slot watches none."""
     if over.shape[-1] == 0:
-        return np.zeros(slots.shape)
+        return np.zeros((*over.shape[:-1], slots.shape[-1]))
     taken = np.take_along_axis(over, np.maximum(slots, 0), axis=-1)
     return np.where(slots >= 0, taken, 0.0)
 

@@ -1,8 +1,13 @@
-"""Judges of one metric each, over a batch [S]: errors and other ratios, and latency. Both arms run at the same time."""
+"""Judges of errors and other ratios, and of latency, over a batch [...]. Both arms run at the same time.
+
+A batch is runs [S], or runs by metrics that are judged alike [S, M] (``coalmine.analysis.panels``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -11,15 +16,15 @@ from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, 
 from coalmine.analysis.crash import Crash
 from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
-from coalmine.analysis.readings import Reading, read_latency, read_ratio
+from coalmine.analysis.readings import Reading, read_latencies, read_ratios
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.analysis.trees import Capital, Count, Index
-from coalmine.analysis.windows import MetricWindow
+from coalmine.analysis.windows import Bounds, MetricWindow
 
 
 @dataclass(frozen=True)
 class RatioCounts:
-    """One window of a ratio metric for a batch, each [S]; ``present`` False = missing."""
+    """One window of a ratio metric for a batch, each [...]; ``present`` False = missing."""
 
     canary: Numeric
     canary_events: Numeric
@@ -30,7 +35,7 @@ class RatioCounts:
 
 @dataclass(frozen=True)
 class HistogramCounts:
-    """One window of a latency metric for a batch, each [S, B]; ``present`` [S]."""
+    """One window of a latency metric for a batch, each [..., B]; ``present`` [...]."""
 
     canary: Numeric
     baseline: Numeric
@@ -39,7 +44,7 @@ class HistogramCounts:
 
 @dataclass(frozen=True)
 class Fact:
-    """What needs no evidence, [S]: whether a plain limit is broken, and whether it is kept so far."""
+    """What needs no evidence, [...]: whether a plain limit is broken, and whether it is kept so far."""
 
     broken: Mask
     kept: Mask
@@ -47,19 +52,32 @@ class Fact:
 
 @dataclass(frozen=True)
 class Weighed:
-    """``ln E`` of one metric, [S]: harm, harm without rank scores, crash (None without a guard), no harm."""
+    """``ln E`` of one metric, [...]: harm, harm without rank scores, crash (None without a guard), no harm."""
 
     harm: Array
     without_scores: Array
     crash: Array | None
     no_harm: Array
+    phi: Array | None = None
+    """Dispersion of the channels harm was judged by, [..., C]; None where the kind needs none to be read."""
+    shares: Array | None = None
+    """Of each watched bound, [..., C]; latency only."""
     fact: Fact | None = None
     """Plain limits beside the evidence; None without any."""
+
+    def of(self, place: int) -> Weighed:
+        """Of one metric of a panel [S, M], by its place there; facts are of metrics that stand alone."""
+        return Weighed(
+            self.harm[:, place],
+            self.without_scores[:, place],
+            None if self.crash is None else self.crash[:, place],
+            self.no_harm[:, place],
+        )
 
 
 @dataclass(frozen=True)
 class RatioState:
-    """State of a ratio metric; arrays [S, 1, ...]."""
+    """State of a ratio metric; arrays [..., 1, ...]."""
 
     shares: Shares
     no_harm: NoHarm
@@ -74,23 +92,31 @@ class RatioMetric:
     floor: float
     no_harm: float
     prior: Prior
-    """Noise of the channel ``events``, shape [1]."""
+    """Noise of the channel ``events``, [..., 1]."""
     counts = RatioCounts
 
-    @property
+    @cached_property
     def rule(self) -> ShareRule:
         return ShareRule(self.margin, self.floor, self.no_harm, crash.ratios(self.margin))
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> RatioState:
+    @property
+    def alike(self) -> Hashable:
+        return RatioMetric, self.margin, self.floor, self.no_harm, self.prior.alike
+
+    def beside(self, others: Sequence[RatioMetric]) -> RatioMetric:
+        """This and others that are alike as one, of a batch [S, M]."""
+        return replace(self, prior=self.prior.beside([other.prior for other in others]))
+
+    def start(self, size: int, bounds: Bounds = ()) -> RatioState:
         """Nothing seen, for ``size`` runs."""
         shape = (size, 1)
         return RatioState(Shares.start(shape), NoHarm.start(shape), Crash.start(shape))
 
     def update(self, state: RatioState, counts: RatioCounts, pace: Pace) -> RatioState:
         """Fold one window in."""
-        present = counts.present[:, None]
+        present = counts.present[..., None]
         arms = (counts.canary, counts.canary_events, counts.baseline, counts.baseline_events)
-        look = Counts(*(np.asarray(values, float)[:, None] for values in arms)).where(present)
+        look = Counts(*(np.asarray(values, float)[..., None] for values in arms)).where(present)
         shares, no_harm, guard = self.rule.update(state.shares, look, present, self.prior, pace)
         return RatioState(
             shares, state.no_harm.fold(look, no_harm, pace), state.crash.fold(look, guard, pace.log_weight)
@@ -98,32 +124,33 @@ class RatioMetric:
 
     def weigh(self, state: RatioState, unspent: float) -> Weighed:
         """The evidence so far."""
-        harm = self.rule.log_evidence(state.shares, self.prior, unspent)[:, 0]
-        no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior, FOR_NO_HARM), unspent)[:, 0]
-        return Weighed(harm, harm, state.crash.log_evidence(unspent)[:, 0], no_harm)
+        phi = state.shares.phi(self.prior)
+        harm = self.rule.log_evidence(state.shares, phi, unspent)[..., 0]
+        no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior, FOR_NO_HARM), unspent)[..., 0]
+        return Weighed(harm, harm, state.crash.log_evidence(unspent)[..., 0], no_harm, phi)
 
     def take(
-        self, state: RatioState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[RatioState, RatioCounts, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, RatioCounts, str]:
         """One run's window as a batch of one; see ``coalmine.analysis.kinds``."""
         canary, baseline = (np.array([[arm.total], [arm.events]]) for arm in (window.canary, window.baseline))
         counts = RatioCounts(canary[0], canary[1], baseline[0], baseline[1], np.array([not reason]))
-        return state, counts, reason
+        return bounds, counts, reason
 
-    def seen(self, state: RatioState) -> tuple[float, float]:
+    def seen(self, state: RatioState) -> tuple[Array, Array]:
         """Requests of canary and baseline so far."""
-        return float(state.shares.canary[0, 0]), float(state.shares.baseline[0, 0])
+        return state.shares.canary[..., 0], state.shares.baseline[..., 0]
 
-    def read(self, name: str, state: RatioState, alpha: float, unspent: float) -> Reading:
+    def read(self, names: Sequence[str], state: RatioState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return read_ratio(name, self, state, alpha)
+        return read_ratios(names, self.margin, state, weighed, alpha)
 
 
 @dataclass(frozen=True)
 class LatencyState:
-    """State of a latency metric: ``slots`` [S, C] are the watched bounds, ``scores`` [S, 2, P, K]."""
+    """State of a latency metric: ``slots`` [..., C] are the watched bounds, ``scores`` [..., 2, P, K]."""
 
-    bounds: tuple[float, ...]
+    bounds: Bounds
     canary: Count
     baseline: Count
     slots: Index
@@ -141,16 +168,26 @@ class LatencyMetric:
     floor: float
     no_harm: float
     score_prior: Prior
-    """Noise of the channels ``normal`` and ``savage``, shape [2]."""
+    """Noise of the channels ``normal`` and ``savage``, [..., 2]."""
     share_prior: Prior
-    """Noise of the exceedances, shape [C]: the objective's first when there is one, then p97, p99.9, p90."""
+    """Noise of the exceedances, [..., C]: the objective's first when there is one, then p97, p99.9, p90."""
     objective: float | None = None
     """Seconds."""
     counts = HistogramCounts
 
-    @property
+    @cached_property
     def rule(self) -> ShareRule:
         return ShareRule(self.margin, self.floor, self.no_harm, log_prior=grids.EXCEEDANCE_LOG_PRIOR)
+
+    @property
+    def alike(self) -> Hashable:
+        known = self.score_prior.alike, self.share_prior.alike
+        return LatencyMetric, self.margin, self.floor, self.no_harm, self.objective, known
+
+    def beside(self, others: Sequence[LatencyMetric]) -> LatencyMetric:
+        """This and others that are alike as one, of a batch [S, M]."""
+        scores = self.score_prior.beside([other.score_prior for other in others])
+        return replace(self, score_prior=scores, share_prior=self.share_prior.beside([o.share_prior for o in others]))
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -162,7 +199,7 @@ class LatencyMetric:
         """How many of the first slots must show no harm: p97, and the objective."""
         return 1 if self.objective is None else 2
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> LatencyState:
+    def start(self, size: int, bounds: Bounds = ()) -> LatencyState:
         """Nothing seen, for ``size`` runs with these bounds."""
         slots, buckets = len(self.slot_names), len(bounds) + 1
         return LatencyState(
@@ -176,11 +213,11 @@ class LatencyMetric:
             no_harm=NoHarm.start((size, self.required)),
         )
 
-    def with_bounds(self, state: LatencyState, bounds: tuple[float, ...]) -> LatencyState:
+    def with_bounds(self, state: LatencyState, bounds: Bounds) -> LatencyState:
         """The same evidence on other bounds: all of them new while nothing was seen, else some of those it has."""
         if not state.bounds:
-            size, buckets = state.canary.shape[0], len(bounds) + 1
-            return replace(state, bounds=bounds, canary=np.zeros((size, buckets)), baseline=np.zeros((size, buckets)))
+            none = np.zeros((*state.canary.shape[:-1], len(bounds) + 1))
+            return replace(state, bounds=bounds, canary=none, baseline=none)
         watched = np.array([*state.bounds])[np.maximum(state.slots, 0)]
         nearest = np.abs(np.log(np.array(bounds)) - np.log(watched)[..., None]).argmin(axis=-1)
         return replace(
@@ -193,7 +230,7 @@ class LatencyMetric:
 
     def update(self, state: LatencyState, counts: HistogramCounts, pace: Pace) -> LatencyState:
         """Fold one window in."""
-        present = counts.present[:, None]
+        present = counts.present[..., None]
         arms = (np.asarray(values, float) for values in (counts.canary, counts.baseline))
         look_c, look_b = (np.where(present, values, 0.0) for values in arms)
         canary, baseline = state.canary + look_c, state.baseline + look_b
@@ -201,25 +238,19 @@ class LatencyMetric:
         scores, noise = self._update_scores(state, look_c, look_c + look_b, canary + baseline, present, pace)
 
         watched = slots >= 0
-        over_c, over_b = (latency.at_bounds(latency.above(values), slots) for values in (look_c, look_b))
-        look = Counts(
-            canary=np.where(watched, look_c.sum(-1, keepdims=True), 0.0),
-            canary_events=over_c,
-            baseline=np.where(watched, look_b.sum(-1, keepdims=True), 0.0),
-            baseline_events=over_b,
-        )
+        look, totals = _watch(look_c, look_b, slots), _watch(canary, baseline, slots)
         shares, no_harm, _ = self.rule.update(state.shares, look, present & watched, self.share_prior, pace)
         # Until the bounds settle a slot may move; its totals are then those of the bound it watches now.
         shares = replace(
             shares,
-            canary=np.where(watched, canary.sum(-1, keepdims=True), 0.0),
-            canary_events=latency.at_bounds(latency.above(canary), slots),
-            baseline=np.where(watched, baseline.sum(-1, keepdims=True), 0.0),
-            baseline_events=latency.at_bounds(latency.above(baseline), slots),
+            canary=totals.canary,
+            canary_events=totals.canary_events,
+            baseline=totals.baseline,
+            baseline_events=totals.baseline_events,
         )
         first = slice(0, self.required)
         proof = Counts(
-            *(getattr(look, name)[:, first] for name in ("canary", "canary_events", "baseline", "baseline_events"))
+            *(getattr(look, name)[..., first] for name in ("canary", "canary_events", "baseline", "baseline_events"))
         )
         return LatencyState(
             bounds=state.bounds,
@@ -229,13 +260,14 @@ class LatencyMetric:
             scores=scores,
             score_noise=noise,
             shares=shares,
-            no_harm=state.no_harm.fold(proof, no_harm[:, first], pace),
+            no_harm=state.no_harm.fold(proof, no_harm[..., first, :], pace),
         )
 
     def weigh(self, state: LatencyState, unspent: float) -> Weighed:
         """The evidence so far: a quarter normal scores, a quarter Savage, half shared by the watched bounds."""
         watched = state.slots >= 0
-        shares = self.rule.log_evidence(state.shares, self.share_prior, unspent)
+        share_phi = state.shares.phi(self.share_prior)
+        shares = self.rule.log_evidence(state.shares, share_phi, unspent)
         number = np.maximum(watched.sum(-1, keepdims=True), 1)
         share_mean = mixture.log_sum(np.where(watched, shares - np.log(number), -np.inf))
         share_mean = np.where(watched.any(-1), share_mean, 0.0)
@@ -248,41 +280,43 @@ class LatencyMetric:
         without = np.logaddexp(share_mean + log_half, log_half)
         harm = np.logaddexp(share_mean + log_half, np.logaddexp(*np.moveaxis(scores, -1, 0)) + log_quarter)
         first = slice(0, self.required)
-        phi = state.shares.phi(self.share_prior, FOR_NO_HARM)[:, first]
+        phi = state.shares.phi(self.share_prior, FOR_NO_HARM)[..., first]
         proof = state.no_harm.log_evidence(phi, unspent)
-        proven = np.where(watched[:, first], proof, np.inf).min(-1)
-        return Weighed(harm, without, None, np.where(watched[:, first].any(-1), proven, 0.0))
+        proven = np.where(watched[..., first], proof, np.inf).min(-1)
+        no_harm = np.where(watched[..., first].any(-1), proven, 0.0)
+        return Weighed(harm, without, None, no_harm, share_phi, shares)
 
     def take(
-        self, state: LatencyState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[LatencyState, HistogramCounts, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, HistogramCounts, str]:
         """The counts on bounds the evidence shares; bounds that changed under way are merged to the common ones."""
-        if not reason and state.bounds != window.bounds:
-            common = latency.common_bounds(state.bounds, window.bounds) if state.bounds else window.bounds
+        if not reason and bounds != window.bounds:
+            common = latency.common_bounds(bounds, window.bounds) if bounds else window.bounds
             if common:
-                state = self.with_bounds(state, common)
+                bounds = common
             else:
-                before = ", ".join(f"{bound:g}" for bound in state.bounds)
+                before = ", ".join(f"{bound:g}" for bound in bounds)
                 reason = f"the histogram's bounds changed and share none with those before ({before})"
         if reason:
-            nothing = np.zeros((1, len(state.bounds) + 1))
-            return state, HistogramCounts(nothing, nothing, np.zeros(1, bool)), reason
-        canary, baseline = (
-            latency.merge_buckets(np.array([arm.buckets]), window.bounds, state.bounds)
-            for arm in (window.canary, window.baseline)
-        )
-        return state, HistogramCounts(canary, baseline, np.ones(1, bool)), ""
+            nothing = np.zeros((1, len(bounds) + 1))
+            return bounds, HistogramCounts(nothing, nothing, np.zeros(1, bool)), reason
+        canary, baseline = (np.array([arm.buckets]) for arm in (window.canary, window.baseline))
+        if bounds != window.bounds:
+            canary, baseline = (latency.merge_buckets(arm, window.bounds, bounds) for arm in (canary, baseline))
+        return bounds, HistogramCounts(canary, baseline, np.ones(1, bool)), ""
 
-    def seen(self, state: LatencyState) -> tuple[float, float]:
+    def seen(self, state: LatencyState) -> tuple[Array, Array]:
         """Requests of canary and baseline so far."""
-        return float(state.canary.sum()), float(state.baseline.sum())
+        return state.canary.sum(-1), state.baseline.sum(-1)
 
-    def read(self, name: str, state: LatencyState, alpha: float, unspent: float) -> Reading:
+    def read(self, names: Sequence[str], state: LatencyState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return read_latency(name, self, state, alpha, unspent)
+        return read_latencies(names, self.margin, state, weighed, alpha)
 
     def _slots(self, state: LatencyState, pooled: Array) -> Integers:
         settled = (state.canary + state.baseline).sum(-1, keepdims=True) >= latency.SETTLED
+        if settled.all():
+            return state.slots
         objective = None if self.objective is None else latency.objective_bound(state.bounds, self.objective)
         chosen = latency.choose_bounds(pooled, objective)
         return np.where(settled, state.slots, chosen).astype(np.int64)
@@ -298,3 +332,11 @@ class LatencyMetric:
         noise = state.score_noise.add(t, v, v, pace.block, present)
         observed, _ = noise.observed(np.ones(2), noise=1.0)
         return capital, noise.remember(observed, present)
+
+
+def _watch(canary: Array, baseline: Array, slots: Integers) -> Counts:
+    """Requests above the watched bounds, [..., C], of the buckets of both arms [..., B]; 0 where a slot watches none."""
+    arms = np.stack([canary, baseline])
+    over = latency.at_bounds(latency.above(arms), slots[None])
+    requests = np.where(slots >= 0, arms.sum(axis=-1, keepdims=True), 0.0)
+    return Counts(requests[0], over[0], requests[1], over[1])

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 
 from coalmine.analysis.grids import PHI_LADDER, Array, Integers
@@ -68,12 +70,14 @@ def log_evidence(log_capital: Array, log_prior: Array, rung: Integers, unspent: 
     Args:
         log_capital: [..., P, K].
         log_prior: [K].
-        rung: index into the ladder, [...].
+        rung: index into the ladder, [...], or several of them, [N, ...].
         unspent: cash not yet invested.
     """
     flat = log_capital.reshape(-1, *log_capital.shape[-2:])
-    chosen = flat[np.arange(flat.shape[0]), rung.reshape(-1)].reshape(*rung.shape, -1) + log_prior
-    result: Array = np.logaddexp(log_sum(chosen), np.log(max(unspent, 1e-300)))
+    rows = np.arange(flat.shape[0])
+    chosen = flat[rows, rung.reshape(-1, rows.size)].reshape(*rung.shape, -1)
+    chosen += log_prior
+    result: Array = np.logaddexp(log_sum(chosen), log(max(unspent, 1e-300)))
     return result
 
 
@@ -81,8 +85,8 @@ def log_sum(values: Array) -> Array:
     """``ln sum exp`` over the last axis; -inf stays -inf."""
     top = values.max(axis=-1)
     safe = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        result: Array = safe + np.log(np.exp(values - safe[..., None]).sum(axis=-1))
+    total = np.exp(values - safe[..., None]).sum(axis=-1)
+    result: Array = safe + np.log(total, out=np.full_like(total, -np.inf), where=total > 0)
     return result
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from math import isfinite
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coalmine.analysis import latency
+from coalmine.analysis.grids import Array
 from coalmine.analysis.sentences import effect, number, percent, seconds
 from coalmine.records import Measure
 
 if TYPE_CHECKING:
-    from coalmine.analysis.metrics import LatencyMetric, LatencyState, RatioMetric, RatioState
+    from coalmine.analysis.metrics import LatencyState, RatioState, Weighed
 
 QUANTILE = 0.99
 
@@ -38,48 +39,83 @@ class Reading:
     """What no harm means, in words; empty = below the no-harm margin."""
 
 
-def read_ratio(name: str, judge: RatioMetric, state: RatioState, alpha: float) -> Reading:
-    """A ratio metric of one run: the share of events of each arm."""
-    shares = state.shares
-    n_c, x_c, n_b, x_b = (
-        int(values[0, 0]) for values in (shares.canary, shares.canary_events, shares.baseline, shares.baseline_events)
-    )
-    ratio, span = _odds(shares.estimate()[0, 0], *(end[0, 0] for end in shares.bounds(judge.prior, alpha)))
+def read_ratios(
+    names: Sequence[str], margin: float, state: RatioState, weighed: Weighed, alpha: float
+) -> list[Reading]:
+    """Ratio metrics of one run: the share of events of each arm."""
+    shares, phi = state.shares, weighed.phi
+    assert phi is not None
+    arms = (shares.canary, shares.canary_events, shares.baseline, shares.baseline_events)
+    ends = (shares.estimate(), *shares.bounds(phi, alpha))
+    counts, odds = (zip(*(part.reshape(-1).tolist() for part in parts), strict=True) for parts in (arms, ends))
+    return [
+        _ratio(name, margin, [int(count) for count in of_one], *_odds(*found))
+        for name, of_one, found in zip(names, counts, odds, strict=True)
+    ]
+
+
+def _ratio(
+    name: str, margin: float, counts: Sequence[int], ratio: float | None, span: tuple[float, float] | None
+) -> Reading:
+    n_c, x_c, n_b, x_b = counts
     canary, baseline = x_c / n_c if n_c else None, x_b / n_b if n_b else None
     text = (
         f"{name}: canary {percent(canary)} against {percent(baseline)} "
-        f"({effect(ratio, span, judge.margin)}) after {number(n_c)} canary requests"
+        f"({effect(ratio, span, margin)}) after {number(n_c)} canary requests"
     )
     return Reading(text, ratio, span, baseline, canary, n_b, n_c, span[0] if span else 0.0)
 
 
-def read_latency(name: str, judge: LatencyMetric, state: LatencyState, alpha: float, unspent: float) -> Reading:
-    """A latency metric of one run: seconds at p99 of each arm, and the bound that shows the strongest difference."""
-    n_c, n_b = int(state.canary.sum()), int(state.baseline.sum())
-    canary, baseline = (
-        latency.quantile(counts[0], state.bounds, QUANTILE) for counts in (state.canary, state.baseline)
-    )
+def read_latencies(
+    names: Sequence[str], margin: float, state: LatencyState, weighed: Weighed, alpha: float
+) -> list[Reading]:
+    """Latency metrics of one run: seconds at p99 of each arm, and the bound that shows the strongest difference."""
+    shares, rows = state.shares, len(names)
+    assert weighed.phi is not None
+    assert weighed.shares is not None
+    columns = (state.slots, weighed.shares, shares.estimate(), *shares.bounds(weighed.phi, alpha))
+    events = (shares.canary_events, shares.baseline_events)
+    bounds = zip(*(values.reshape(rows, -1).tolist() for values in (*columns, *events)), strict=True)
+    buckets = zip(*(values.reshape(rows, -1) for values in (state.canary, state.baseline)), strict=True)
+    return [
+        _latency(name, margin, state.bounds, of_one, [_Watched(*slot) for slot in zip(*slots, strict=True)])
+        for name, of_one, slots in zip(names, buckets, bounds, strict=True)
+    ]
+
+
+class _Watched(NamedTuple):
+    """A bound that is watched; ``bound`` -1 = none."""
+
+    bound: int
+    evidence: float
+    estimate: float
+    low: float
+    high: float
+    canary: float
+    baseline: float
+
+
+def _latency(
+    name: str, margin: float, bounds: Sequence[float], buckets: tuple[Array, Array], slots: Sequence[_Watched]
+) -> Reading:
+    n_c, n_b = (int(counts.sum()) for counts in buckets)
+    canary, baseline = (latency.quantile(counts, bounds, QUANTILE) for counts in buckets)
     text = f"{name}: p99 {seconds(canary)} against {seconds(baseline)}"
-    watched = [slot for slot in range(state.slots.shape[1]) if state.slots[0, slot] >= 0]
+    watched = [slot for slot in slots if slot.bound >= 0]
     if not watched:
         text += f", no bound to compare at yet, after {number(n_c)} canary requests"
         return Reading(text, None, None, baseline, canary, n_b, n_c, 0.0)
-    shares = state.shares
-    evidence = judge.rule.log_evidence(shares, judge.share_prior, unspent)[0]
-    ends = shares.bounds(judge.share_prior, alpha)
-    estimates = shares.estimate()[0]
-    strongest = max(watched, key=lambda slot: (evidence[slot], -slot))
-    slot = strongest if evidence[strongest] > 0 else watched[0]
-    ratio, span = _odds(estimates[slot], ends[0][0, slot], ends[1][0, slot])
+    strongest = max(watched, key=lambda slot: slot.evidence)
+    shown = strongest if strongest.evidence > 0 else watched[0]
+    ratio, span = _odds(shown.estimate, shown.low, shown.high)
     above_c, above_b = (
-        float(events[0, slot]) / requests if requests else None
-        for events, requests in ((shares.canary_events, n_c), (shares.baseline_events, n_b))
+        events / requests if requests else None for events, requests in ((shown.canary, n_c), (shown.baseline, n_b))
     )
     text += (
-        f"; above {seconds(state.bounds[state.slots[0, slot]])}: canary {percent(above_c)} against {percent(above_b)} "
-        f"({effect(ratio, span, judge.margin)}) after {number(n_c)} canary requests"
+        f"; above {seconds(bounds[shown.bound])}: canary {percent(above_c)} against {percent(above_b)} "
+        f"({effect(ratio, span, margin)}) after {number(n_c)} canary requests"
     )
-    lows = [float(ends[0][0, one]) for one in watched if np.isfinite(ends[0][0, one])]
+    lows = [slot.low for slot in watched if isfinite(slot.low)]
     return Reading(text, ratio, span, baseline, canary, n_b, n_c, max(lows, default=0.0))
 
 
@@ -89,6 +125,6 @@ def significant(value: float) -> float:
 
 
 def _odds(ratio: float, low: float, high: float) -> tuple[float | None, tuple[float, float] | None]:
-    if not np.isfinite(ratio):
+    if not isfinite(ratio):
         return None, None
-    return round(float(ratio), 4), (round(float(low), 4), round(float(high), 4))
+    return round(ratio, 4), (round(low, 4), round(high, 4))

@@ -54,7 +54,8 @@ class SampleRatio:
             present: which runs have this window; all when None.
         """
         present = np.ones(self.share.shape, bool) if present is None else present
-        state = choose(present & (share != self.share), self._anew(share), self)
+        anew = present & (share != self.share)
+        state = choose(anew, self._anew(share), self) if anew.any() else self
         total = np.where(present, canary + baseline, 0.0)
         t = np.where(present, canary - share * total, 0.0)
         v = np.where(present, total * share * (1.0 - share), 0.0)
@@ -63,7 +64,7 @@ class SampleRatio:
         return replace(
             state,
             share=np.where(present, share, self.share),
-            tests=self.tests + (present & (share != self.share)),
+            tests=self.tests + anew,
             canary=state.canary + np.where(present, canary, 0.0),
             baseline=state.baseline + np.where(present, baseline, 0.0),
             noise=noise,

@@ -8,7 +8,7 @@ nothing. The part of the period's error budget that is used up is a count, not a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, expm1, log, log1p
 
@@ -24,7 +24,7 @@ from coalmine.analysis.metrics import Fact, Weighed
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import joined, number, percent
 from coalmine.analysis.trees import Capital, Count, Sum
-from coalmine.analysis.windows import MetricWindow
+from coalmine.analysis.windows import Bounds, MetricWindow
 from coalmine.spec.canary import BurnRate, Slo
 from coalmine.spec.durations import format_duration
 
@@ -78,7 +78,7 @@ class SloMetric:
         """The lowest burn rate that is too fast."""
         return min(burn.rate for burn in self.slo.burn)
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> SloState:
+    def start(self, size: int, bounds: Bounds = ()) -> SloState:
         """Nothing seen, for ``size`` runs."""
         shape, rates = (size, 1), (size, len(self.slo.burn))
         return SloState(
@@ -130,11 +130,11 @@ class SloMetric:
         if self.slo.budget is not None:
             over = self._budget_used(state) > self.slo.budget
             fact = Fact(broken=over, kept=~over)
-        return Weighed(harm, harm, None, slow, fact)
+        return Weighed(harm, harm, None, slow, fact=fact)
 
     def take(
-        self, state: SloState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[SloState, SloCounts, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, SloCounts, str]:
         """One run's window as a batch of one.
 
         A source that cannot look back gives no burn windows at all; then the evidence alone decides. One that lacks
@@ -150,16 +150,20 @@ class SloMetric:
         arms = (window.canary.total, window.canary.events, window.baseline.total, seconds)
         canary, events, baseline, length = (np.array([value]) for value in arms)
         return (
-            state,
+            bounds,
             SloCounts(canary, events, baseline, length, np.array([burning]), np.array([not reason])),
             reason,
         )
 
-    def seen(self, state: SloState) -> tuple[float, float]:
+    def seen(self, state: SloState) -> tuple[Array, Array]:
         """Requests of canary and baseline so far."""
-        return float(state.canary[0, 0]), float(state.baseline[0, 0])
+        return state.canary[..., 0], state.baseline[..., 0]
 
-    def read(self, name: str, state: SloState, alpha: float, unspent: float) -> Reading:
+    def read(self, names: Sequence[str], state: SloState, weighed: Weighed, alpha: float) -> list[Reading]:
+        """What one run shows."""
+        return [self._reading(names[0], state, alpha)]
+
+    def _reading(self, name: str, state: SloState, alpha: float) -> Reading:
         """How fast the canary burns, and what it has used of the budget."""
         n, x, n_b = (int(values[0, 0]) for values in (state.canary, state.canary_events, state.baseline))
         allowed = 1.0 - self.slo.objective

@@ -54,12 +54,9 @@ class Standing:
         weighed = core.weigh(self._state)
         needed = log(1.0 / judge.policy.alpha)
         harm, crash = float(weighed.harm[0]), float(weighed.crash[0])
-        readings = [
-            core.metric(index).read(name, state, judge.policy.alpha, 1.0 - self._state.spent)
-            for index, (name, state) in enumerate(zip(core.names, self._state.metrics, strict=True))
-        ]
+        readings = core.read(self._state, weighed)
         carried = {
-            name: float(np.logaddexp(weighed.metrics[name].harm[0] + np.log(weight), self._guard(weighed, name)))
+            name: float(np.logaddexp(weighed.metrics[name].harm[0] + log(weight), self._guard(weighed, name)))
             for name, weight in core.harm_weights.items()
         }
         harmful = leading(carried, harm) if harm >= needed else []

@@ -6,6 +6,7 @@ it is for whoever chose it to know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from coalmine.analysis.metrics import Fact, Weighed
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import amount, number
 from coalmine.analysis.trees import Count, Sum
-from coalmine.analysis.windows import MetricWindow
+from coalmine.analysis.windows import Bounds, MetricWindow
 from coalmine.spec.canary import Limits
 
 _LARGEST = 1e38
@@ -53,7 +54,7 @@ class ThresholdMetric:
     margin: float | None = None
     counts = Answers
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> ThresholdState:
+    def start(self, size: int, bounds: Bounds = ()) -> ThresholdState:
         """Nothing seen, for ``size`` runs."""
         return ThresholdState(*(np.zeros(size) for _ in range(5)))
 
@@ -76,18 +77,22 @@ class ThresholdMetric:
         """Facts only."""
         none: Array = np.zeros(state.looks.shape)
         broken = (state.row if self.limits.consecutive else state.failed) >= self.limits.failures
-        return Weighed(none, none, None, none, Fact(broken, (state.inside > 0) & ~broken))
+        return Weighed(none, none, None, none, fact=Fact(broken, (state.inside > 0) & ~broken))
 
     def take(
-        self, state: ThresholdState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[ThresholdState, Answers, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, Answers, str]:
         """One run's answer as a batch of one."""
-        return state, Answers(np.array([window.value]), np.array([not reason])), reason
+        return bounds, Answers(np.array([window.value]), np.array([not reason])), reason
 
     def seen(self, state: ThresholdState) -> None:
         """Requests seen: an answer says nothing of those."""
 
-    def read(self, name: str, state: ThresholdState, alpha: float, unspent: float) -> Reading:
+    def read(self, names: Sequence[str], state: ThresholdState, weighed: Weighed, alpha: float) -> list[Reading]:
+        """What one run shows."""
+        return [self._reading(names[0], state, alpha)]
+
+    def _reading(self, name: str, state: ThresholdState, alpha: float) -> Reading:
         """The last answer, the limits, and how many looks failed."""
         limits = [
             f"{side} {amount(limit, self.suffix)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -24,6 +24,7 @@ Index = Annotated[Integers, "count"]
 """Whole numbers used as an index."""
 
 State = TypeVar("State")
+_STATE = "__dataclass_fields__"
 
 
 @cache
@@ -35,37 +36,44 @@ def _fields(state_type: Any) -> tuple[tuple[str, Kind | None], ...]:
     )
 
 
-def leaves(state: Any) -> Iterator[tuple[Kind, Numeric]]:
+def leaves(state: Any) -> list[tuple[Kind, Numeric]]:
     """The arrays of a state with their kinds, in a fixed order."""
+    found: list[tuple[Kind, Numeric]] = []
     state_type: Any = type(state)
     for name, kind in _fields(state_type):
         value = getattr(state, name)
         if kind is not None:
-            yield kind, value
+            found.append((kind, value))
         elif isinstance(value, tuple):
             for part in value:
-                if dataclasses.is_dataclass(part):
-                    yield from leaves(part)
-        elif dataclasses.is_dataclass(value):
-            yield from leaves(value)
+                if hasattr(part, _STATE):
+                    found += leaves(part)
+        elif hasattr(value, _STATE):
+            found += leaves(value)
+    return found
 
 
 def rebuild(function: Callable[..., Numeric], state: State, *others: State) -> State:
     """The same state with ``function(array, *arrays of the others)`` for every array."""
-    changes: dict[str, Any] = {}
+    made: list[Any] = []
     state_type: Any = type(state)
     for name, kind in _fields(state_type):
-        values = [getattr(one, name) for one in (state, *others)]
+        first, rest = getattr(state, name), [getattr(one, name) for one in others]
         if kind is not None:
-            changes[name] = function(*values)
-        elif isinstance(values[0], tuple):
-            changes[name] = tuple(
-                rebuild(function, *parts) if dataclasses.is_dataclass(parts[0]) else parts[0]
-                for parts in zip(*values, strict=True)
+            made.append(function(first, *rest))
+        elif isinstance(first, tuple):
+            made.append(
+                tuple(
+                    rebuild(function, *parts) if hasattr(parts[0], _STATE) else parts[0]
+                    for parts in zip(first, *rest, strict=True)
+                )
             )
-        elif dataclasses.is_dataclass(values[0]):
-            changes[name] = rebuild(function, *values)
-    return dataclasses.replace(state, **changes)  # type: ignore[type-var]
+        elif hasattr(first, _STATE):
+            made.append(rebuild(function, first, *rest))
+        else:
+            made.append(first)
+    result: State = state_type(*made)
+    return result
 
 
 def choose(mask: Mask, new: State, old: State) -> State:

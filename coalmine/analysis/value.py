@@ -12,6 +12,7 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,7 +26,7 @@ from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import amount
 from coalmine.analysis.trees import Count, Sum
-from coalmine.analysis.windows import MetricWindow
+from coalmine.analysis.windows import Bounds, MetricWindow
 
 FEWEST_BLOCKS = 10
 """No verdict before: the bounds hold in the limit only."""
@@ -90,7 +91,7 @@ class ValueMetric:
     """Noise of the channel ``difference``, shape [1]: variance of a block relative to the squared level."""
     counts = ValueMeans
 
-    def start(self, size: int, bounds: tuple[float, ...] = ()) -> ValueState:
+    def start(self, size: int, bounds: Bounds = ()) -> ValueState:
         """Nothing seen, for ``size`` runs."""
         return ValueState(
             exponent=np.zeros(size),
@@ -123,17 +124,21 @@ class ValueMetric:
         return Weighed(harm, harm, None, self._evidence(state, _PROOF))
 
     def take(
-        self, state: ValueState, window: MetricWindow, share: float | None, reason: str
-    ) -> tuple[ValueState, ValueMeans, str]:
+        self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
+    ) -> tuple[Bounds, ValueMeans, str]:
         """One run's window as a batch of one."""
         levels = (0.0, 0.0) if reason else (_mean(window.canary.values), _mean(window.baseline.values))
         canary, baseline = (np.array([level]) for level in levels)
-        return state, ValueMeans(canary, baseline, np.array([not reason])), reason
+        return bounds, ValueMeans(canary, baseline, np.array([not reason])), reason
 
     def seen(self, state: ValueState) -> None:
         """Requests seen: a gauge counts none."""
 
-    def read(self, name: str, state: ValueState, alpha: float, unspent: float) -> Reading:
+    def read(self, names: Sequence[str], state: ValueState, weighed: Weighed, alpha: float) -> list[Reading]:
+        """What one run shows."""
+        return [self._reading(names[0], state, alpha)]
+
+    def _reading(self, name: str, state: ValueState, alpha: float) -> Reading:
         """Levels, difference and its interval, in the metric's own unit."""
         blocks, difference, level, size = (float(v) for v in state.means[0, 0])
         unit = 2.0 ** float(state.exponent[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import isfinite
 
 from coalmine.errors import InputError
@@ -13,6 +12,10 @@ from coalmine.spec.canary import Metric
 
 LARGEST_VALUE = 1e100
 """Gauges beyond it, either way, are no measurements."""
+
+
+Bounds = tuple[float, ...]
+"""Upper bounds of a histogram's buckets in seconds, rising, without +Inf."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class MetricWindow:
     metric: Metric
     canary: Arm = Arm()
     baseline: Arm = Arm()
-    bounds: tuple[float, ...] = ()
+    bounds: Bounds = ()
     value: float = 0.0
     seconds: float | None = None
     missing: str = ""
@@ -92,14 +95,14 @@ def _read_value(metric: Metric, counts: MetricCounts) -> MetricWindow:
     return MetricWindow(metric, value=counts.value, seconds=counts.seconds)
 
 
-def _ratio_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
+def _ratio_arm(place: str, counts: ArmCounts, bounds: Bounds) -> Arm:
     _check_total(place, counts)
     events = _events(place, counts)
     # Two counters scraped an instant apart: events may run ahead of requests.
     return Arm(counts.total, min(events, counts.total))
 
 
-def _latency_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
+def _latency_arm(place: str, counts: ArmCounts, bounds: Bounds) -> Arm:
     _check_total(place, counts)
     if counts.buckets is None:
         raise InputError(f"{place}.buckets: missing: latency needs the requests per bucket")
@@ -113,7 +116,7 @@ def _latency_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Ar
     return Arm(sum(counts.buckets), buckets=tuple(counts.buckets))
 
 
-def _value_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
+def _value_arm(place: str, counts: ArmCounts, bounds: Bounds) -> Arm:
     if counts.values is None:
         raise InputError(f"{place}.values: missing: a value needs one number for every instance")
     for index, value in enumerate(counts.values):
@@ -124,11 +127,11 @@ def _value_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
     return Arm(values=tuple(counts.values))
 
 
-def _count_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
+def _count_arm(place: str, counts: ArmCounts, bounds: Bounds) -> Arm:
     return Arm(events=_events(place, counts))
 
 
-def _slo_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
+def _slo_arm(place: str, counts: ArmCounts, bounds: Bounds) -> Arm:
     arm = _ratio_arm(place, counts, bounds)
     burn: list[tuple[float, int, int]] = []
     for index, window in enumerate(counts.burn or ()):
@@ -142,7 +145,7 @@ def _slo_arm(place: str, counts: ArmCounts, bounds: tuple[float, ...]) -> Arm:
     return Arm(arm.total, arm.events, burn=tuple(burn))
 
 
-_ARMS: Mapping[str, Callable[[str, ArmCounts, tuple[float, ...]], Arm]] = {
+_ARMS: Mapping[str, Callable[[str, ArmCounts, Bounds], Arm]] = {
     "ratio": _ratio_arm,
     "latency": _latency_arm,
     "value": _value_arm,
@@ -164,8 +167,8 @@ def _events(place: str, counts: ArmCounts) -> int:
     return counts.events
 
 
-def _check_bounds(name: str, bounds: tuple[float, ...]) -> None:
-    if any(not lower < upper for lower, upper in pairwise(bounds)):
+def _check_bounds(name: str, bounds: Bounds) -> None:
+    if list(bounds) != sorted({*bounds}) or any(bound != bound for bound in bounds):
         raise InputError(
             f"counts.{name}.bounds: {list(bounds)} do not rise: give upper bounds in seconds, without +Inf"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, looks_per_minute
 from coalmine.analysis.grids import Array, Integers, Mask
 from coalmine.analysis.judge import traffic_order
-from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts
+from coalmine.analysis.metrics import HistogramCounts, RatioCounts
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Conclusion, Standing
 from coalmine.analysis.state import settled
@@ -157,13 +157,8 @@ class _Batch:
 
     def _on_bounds(self, state: ComparisonState, look: int) -> ComparisonState:
         """The state with the bounds that histograms have from this look on."""
-        parts = list(state.metrics)
-        for index, part in enumerate(parts):
-            judge = self._core.metric(index)
-            stages = dict(self._intakes[0][index].stages)
-            if look in stages and stages[look] and isinstance(judge, LatencyMetric) and isinstance(part, LatencyState):
-                parts[index] = judge.with_bounds(part, stages[look])
-        return replace(state, metrics=tuple(parts))
+        found = {place: dict(intake.stages).get(look, ()) for place, intake in enumerate(self._intakes[0])}
+        return self._core.with_bounds(state, {place: bounds for place, bounds in found.items() if bounds})
 
     def _stacked(self, index: int) -> _Ratios | _Histograms:
         mine = [of_trace[index] for of_trace in self._intakes]

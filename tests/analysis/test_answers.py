@@ -89,7 +89,7 @@ def test_what_the_evidence_says_of_itself() -> None:
     }
     assert {name: state[name] for name in ("stage", "version", "looks", "spent", "bounds", "due")} == {
         "stage": "compare",
-        "version": 1,
+        "version": 2,
         "looks": 1,
         "spent": 0.75,
         "bounds": {"latency": BOUNDS},
@@ -355,10 +355,10 @@ def test_evidence_is_refused_by_stage_and_version() -> None:
     assert str(refused.value) == (
         "evidence: is of the stage 'compare', not 'bake': each stage starts with `evidence` absent"
     )
-    later = Evidence(looks=1, state=evidence.state | {"version": 2})
+    later = Evidence(looks=1, state=evidence.state | {"version": 3})
     with pytest.raises(InputError) as refused:
         look(judge(), [ratio(*FINE)], later)
-    assert str(refused.value) == "evidence: is of version 2, not 1: use the worker that wrote it"
+    assert str(refused.value) == "evidence: is of version 3, not 2: use the worker that wrote it"
     with pytest.raises(InputError) as refused:
         look(judge(errors(), named("more", errors())), [], evidence)
     assert str(refused.value) == "evidence.state: was written for other metrics: start anew with `evidence` absent"

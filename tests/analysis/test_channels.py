@@ -107,7 +107,7 @@ def test_nothing_seen_is_nothing_known() -> None:
     assert state.totals.canary.shape == (2, 3)
     prior = Prior(np.array([0.5, 0.1, 0.2]), np.array([True, False, True]))
     assert state.phi(prior) == pytest.approx(np.broadcast_to([1.0, 1.5, 1.0], (2, 3)))
-    low, high = state.bounds(prior, 0.01)
+    low, high = state.bounds(state.phi(prior), 0.01)
     assert np.isnan(low).all()
     assert np.isnan(high).all()
     assert state.relative.shape == (2, 3, 7, grids.HARM_RATIOS.size)

@@ -100,7 +100,7 @@ def test_estimate_and_interval_come_from_the_oracles_curve() -> None:
     assert state.shares.curve[0, 0] == pytest.approx(found.curve, abs=1e-4)
     assert state.shares.estimate()[0, 0] == pytest.approx(oracles.peak(found.curve), rel=1e-4)
     assert state.shares.phi(part.prior)[0, 0] == pytest.approx(found.phi)
-    low, high = state.shares.bounds(part.prior, 0.01)
+    low, high = state.shares.bounds(state.shares.phi(part.prior), 0.01)
     # The published rule: ln of the mean of exp(L / phi) over all ratios, less L(r) / phi, is below ln(1 / alpha).
     fine = np.geomspace(1 / 30, 400, 801)
     tempered = np.array([oracles.likelihood(row, fine) for row in rows]).sum(axis=0) / found.phi

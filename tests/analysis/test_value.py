@@ -128,7 +128,7 @@ def test_running_sums_are_what_all_blocks_together_say() -> None:
         np.array((centred**2).sum()), np.array(lagged), np.array(37.0), np.array(1.0)
     )
     t = asymptotic.student(asymptotic.widest_score(np.array(37.0), 0.01), freedom)
-    reading = metric.read("cpu", state, 0.01, 0.5)
+    reading = metric.read(["cpu"], state, metric.weigh(state, 0.5), 0.01)[0]
     assert reading.effect == pytest.approx(difference.mean(), rel=1e-5)
     assert reading.interval is not None
     assert reading.interval[1] - reading.interval[0] == pytest.approx(2 * t * math.sqrt(variance / 37), rel=1e-4)
