@@ -75,7 +75,9 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
     harmful = leading(carried, harm) if harm >= needed else []
     signals = core.signals
     broken = [
-        m for m in core.metrics if m.name in weighed.absolute and (fact := weighed.absolute[m.name].fact) and fact.broken[0]
+        m
+        for m in core.metrics
+        if m.name in weighed.absolute and (fact := weighed.absolute[m.name].fact) and fact.broken[0]
     ]
     failing = harmful + [m.name for m in broken]
     signalling = (

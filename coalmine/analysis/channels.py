@@ -166,7 +166,8 @@ class NoHarm:
     def log_evidence(self, phi: Array, unspent: float) -> Array:
         """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C]."""
         prior = grids.NO_HARM_LOG_PRIOR
-        both = tempered(np.stack([self.relative, self.absolute]), prior, np.stack([phi, phi]), unspent)
+        tempering = Tempering(phi)
+        both = [tempering.log_evidence(capital, prior, unspent) for capital in (self.relative, self.absolute)]
         result: Array = np.logaddexp(*both) - np.log(2.0)
         return result
 
@@ -185,7 +186,7 @@ class ShareRule:
     @property
     def ratios(self) -> Array:
         """All odds ratios a look's likelihood is needed at, in the order ``update`` returns them."""
-        return _ratios(self.margin, self.no_harm, self.further)
+        return ratios_of(self.margin, self.no_harm, self.further)
 
     def update(
         self, state: Shares, counts: Counts, present: Mask, prior: Prior, pace: Pace
@@ -229,14 +230,17 @@ class ShareRule:
 
     def log_evidence(self, state: Shares, phi: Array, unspent: float) -> Array:
         """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
-        evidence = tempered(state.relative, self.log_prior, phi, unspent)
+        tempering = Tempering(phi)
+        evidence = tempering.log_evidence(state.relative, self.log_prior, unspent)
         if self.floor > 0:
-            evidence = np.minimum(evidence, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
+            floor = tempering.log_evidence(state.floor, grids.FLOOR_LOG_PRIOR, unspent)
+            evidence = np.minimum(evidence, floor)
         return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))
 
 
 @lru_cache(maxsize=64)
-def _ratios(margin: float, no_harm: float, further: tuple[float, ...]) -> Array:
+def ratios_of(margin: float, no_harm: float, further: tuple[float, ...] = ()) -> Array:
+    """Odds ratios a look's likelihood is needed at: harm, margin, curve, no harm, its margin, and further ones."""
     return np.concatenate(
         [
             margin * grids.HARM_RATIOS,
@@ -259,18 +263,29 @@ def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Ar
     is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
     it makes up for dispersions that are estimated too small (``benchmarks.judge``).
     """
-    evidence: Array
-    rung = mixture.rung_of(phi)
-    low = rung == 1
-    if low.any():
-        both = mixture.log_evidence(capital, log_prior, np.stack([rung, np.zeros_like(rung)]), unspent)
-        evidence, counting = both[0], both[1]
-        first = 1.0 / grids.PHI_LADDER[1]
-        part = np.where(low, (1.0 / np.maximum(phi, 1.0) - first) / (1.0 - first), 0.0)
-        evidence = evidence + part * (counting - evidence)
-    else:
-        evidence = mixture.log_evidence(capital, log_prior, rung, unspent)
-    top = grids.PHI_LADDER[-1]
-    if (phi > top).any():
-        evidence = np.where(evidence > 0, evidence / np.maximum(phi / top, 1.0), evidence)
-    return evidence
+    return Tempering(phi).log_evidence(capital, log_prior, unspent)
+
+
+class Tempering:
+    """What a dispersion [..., C] makes of capitals; worked out once for all of them."""
+
+    def __init__(self, phi: Array) -> None:
+        rung = mixture.rung_of(phi)
+        low, top = rung == 1, grids.PHI_LADDER[-1]
+        self._rungs = rung
+        self._part: Array | None = None
+        if low.any():
+            first = 1.0 / grids.PHI_LADDER[1]
+            self._rungs = np.stack([rung, np.zeros_like(rung)])
+            self._part = np.where(low, (1.0 / np.maximum(phi, 1.0) - first) / (1.0 - first), 0.0)
+        self._excess = np.maximum(phi / top, 1.0) if (phi > top).any() else None
+
+    def log_evidence(self, capital: Array, log_prior: Array, unspent: float) -> Array:
+        """See ``tempered``."""
+        evidence = mixture.log_evidence(capital, log_prior, self._rungs, unspent)
+        if self._part is not None:
+            rounded, counting = evidence[0], evidence[1]
+            evidence = rounded + self._part * (counting - rounded)
+        if self._excess is not None:
+            evidence = np.where(evidence > 0, evidence / self._excess, evidence)
+        return evidence

@@ -202,7 +202,7 @@ class Comparison:
         return replace(state, looks=look, spent=spent, panels=tuple(updated))
 
     def seen(self, state: ComparisonState) -> dict[int, tuple[float, float]]:
-        """Requests of canary and baseline so far of one run (S = 1), by the place of the metric; of those that count."""
+        """Requests of canary and baseline so far of one run (S = 1), by the place of metrics that count them."""
         found: dict[int, tuple[float, float]] = {}
         for panel in state.panels:
             arms = self._panels.judge(panel.members).seen(panel.state)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
-from coalmine.analysis.channels import Pace, tempered
+from coalmine.analysis.channels import Pace, ratios_of, tempered
 from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
@@ -101,7 +101,7 @@ class CountMetric:
         hours = hours / _HOUR
         more, other, part = (x_b, x_c, 1.0 - share) if self.down else (x_c, x_b, share)
         events = more + other
-        likelihood = log_likelihood(more, other, part, self._ratios)
+        likelihood = log_likelihood(more, other, part, ratios_of(self.margin, self.no_harm))
         harm, at_margin, whole, proof, at_proof = np.split(likelihood, _SPLIT, axis=-1)
         expected = events * part * self.margin / (part * self.margin + 1.0 - part)
         spread = part * self.margin * (1.0 - part) / (part * self.margin + 1.0 - part) ** 2
@@ -190,18 +190,6 @@ class CountMetric:
             margin=round(margin, 4),
             worse="down" if self.down else "up",
             proof=f": above {times(1.0 / self.no_harm)} is shown" if self.down else "",
-        )
-
-    @property
-    def _ratios(self) -> Array:
-        return np.concatenate(
-            [
-                self.margin * grids.HARM_RATIOS,
-                [self.margin],
-                grids.CURVE_RATIOS,
-                self.no_harm * grids.NO_HARM_RATIOS,
-                [self.no_harm],
-            ]
         )
 
     def _scale(self, canary: Array, baseline: Array, expected: Array) -> Array:

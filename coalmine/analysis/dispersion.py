@@ -200,7 +200,7 @@ class Dispersion:
         return np.where(at_once, np.maximum(phi, now), phi)
 
     def _spreads(self, scale: Array) -> tuple[Array, Array, Array, Array]:
-        """Of looks and of blocks, each [..., 2]: dispersion, squares of the residuals about the effect, effect, number."""
+        """Of looks and blocks, each [..., 2]: dispersion, squares of the residuals about the effect, effect, number."""
         looks_and_blocks = self.sums[..., _LOOKS_AND_BLOCKS]
         number, t, v, tt, tv, vv = (looks_and_blocks[..., at, :] for at in range(6))
         k, effect = np.maximum(number, 1.0), _over(t, v)

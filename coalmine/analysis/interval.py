@@ -14,6 +14,7 @@ _LOG_RATIOS: Array = np.log(CURVE_RATIOS)
 _STEP = float(_LOG_RATIOS[1] - _LOG_RATIOS[0])
 _PARTS = 32
 """Points of the refined curve for each of the kept one."""
+_SIDES = np.array([-1, 1])
 _NOTHING = 40.0
 """Nats below which a likelihood adds nothing to a sum of doubles."""
 _BESIDE = 3
@@ -78,11 +79,9 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     mean = np.log(np.exp(slack).sum(axis=-1) / _REFINE.shape[-1])
     slack += (needed - mean)[..., None]
     inside = slack > 0
-    first = inside.argmax(axis=-1).astype(np.int64)
-    last = slack.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)
-    low = _crossing(slack, first, -1, begin)
-    high = _crossing(slack, last, +1, begin)
-    return np.where(informative, np.exp(low), np.nan), np.where(informative, np.exp(high), np.nan)
+    ends = np.stack([inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)], axis=-1)
+    ratios = np.where(informative[..., None], np.exp(_LOG_RATIOS[0] + _crossings(slack, ends, begin)), np.nan)
+    return ratios[..., 0], ratios[..., 1]
 
 
 def _at(values: Array, index: Integers) -> Array:
@@ -103,14 +102,19 @@ def _near(below: Array, phi: Array, informative: Mask, needed: float) -> tuple[i
     return first * _PARTS, last * _PARTS + 1
 
 
-def _crossing(slack: Array, index: Integers, side: int, begin: int) -> Array:
-    """Where ``slack`` falls to zero between point ``index`` of the refined curve and its neighbour on ``side``.
+def _crossings(slack: Array, ends: Integers, begin: int) -> Array:
+    """Where ``slack`` falls to zero beyond the lower and the upper end, on the logarithmic axis of the ratios.
 
     Args:
-        slack: of the points from ``begin`` on.
+        slack: [..., K], of the points of the refined curve from ``begin`` on.
+        ends: the lowest and the highest point inside, [..., 2].
+
+    Returns:
+        How far above the lowest ratio, [..., 2].
     """
-    neighbour = np.clip(index + side, 0, slack.shape[-1] - 1).astype(np.int64)
-    here, there = _at(slack, index), _at(slack, neighbour)
-    part = np.where(neighbour == index, 0.0, np.clip(here / np.where(here > there, here - there, 1.0), 0.0, 1.0))
-    result: Array = _LOG_RATIOS[0] + (begin + index + side * part) * (_STEP / _PARTS)
+    beyond = np.minimum(np.maximum(ends + _SIDES, 0), slack.shape[-1] - 1)
+    here, there = np.take_along_axis(slack, ends, axis=-1), np.take_along_axis(slack, beyond, axis=-1)
+    fall = np.divide(here, here - there, out=np.zeros_like(here), where=here > there)
+    part = np.where(beyond == ends, 0.0, np.minimum(np.maximum(fall, 0.0), 1.0))
+    result: Array = (begin + ends + _SIDES * part) * (_STEP / _PARTS)
     return result

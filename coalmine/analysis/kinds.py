@@ -73,7 +73,7 @@ class MetricJudge(Protocol):
         ...
 
     def seen(self, state: AnyState) -> tuple[Array, Array] | None:
-        """Requests of canary and baseline so far, each [...]; None when the kind counts none, so that silence says nothing."""
+        """Requests of canary and baseline so far, each [...]; None when the kind counts none: silence says nothing."""
         ...
 
     def read(self, names: Sequence[str], state: AnyState, weighed: Weighed, alpha: float) -> list[Reading]:

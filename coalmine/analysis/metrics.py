@@ -62,6 +62,8 @@ class Weighed:
     """Dispersion of the channels harm was judged by, [..., C]; None where the kind needs none to be read."""
     shares: Array | None = None
     """Of each watched bound, [..., C]; latency only."""
+    estimate: Array | None = None
+    """Odds ratios at the watched bounds, [..., C]; latency only."""
     fact: Fact | None = None
     """Plain limits beside the evidence; None without any."""
 
@@ -273,8 +275,9 @@ class LatencyMetric:
         share_mean = np.where(watched.any(-1), share_mean, 0.0)
         phi = self._score_phi(state)
         scores = tempered(state.scores, grids.TILT_LOG_PRIOR, phi, unspent)
+        estimate = state.shares.estimate()
         if self.margin > 1.0:
-            worse = (np.nan_to_num(state.shares.estimate(), nan=0.0) > self.margin) & watched
+            worse = (np.nan_to_num(estimate, nan=0.0) > self.margin) & watched
             scores = np.where(worse.any(-1, keepdims=True), scores, np.minimum(scores, 0.0))
         log_half, log_quarter = np.log(0.5), np.log(0.25)
         without = np.logaddexp(share_mean + log_half, log_half)
@@ -284,7 +287,7 @@ class LatencyMetric:
         proof = state.no_harm.log_evidence(phi, unspent)
         proven = np.where(watched[..., first], proof, np.inf).min(-1)
         no_harm = np.where(watched[..., first].any(-1), proven, 0.0)
-        return Weighed(harm, without, None, no_harm, share_phi, shares)
+        return Weighed(harm, without, None, no_harm, share_phi, shares, estimate)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -335,7 +338,7 @@ class LatencyMetric:
 
 
 def _watch(canary: Array, baseline: Array, slots: Integers) -> Counts:
-    """Requests above the watched bounds, [..., C], of the buckets of both arms [..., B]; 0 where a slot watches none."""
+    """Requests above the watched bounds, [..., C], of both arms' buckets [..., B]; 0 where a slot watches none."""
     arms = np.stack([canary, baseline])
     over = latency.at_bounds(latency.above(arms), slots[None])
     requests = np.where(slots >= 0, arms.sum(axis=-1, keepdims=True), 0.0)

@@ -87,9 +87,7 @@ class Panels:
                         state = judge.with_bounds(state, bounds[place])
                     known[place] = state.bounds
                 states[place] = state
-        return tuple(
-            Panel(members, together([states[place] for place in members])) for members in self.members(known)
-        )
+        return tuple(Panel(members, together([states[place] for place in members])) for members in self.members(known))
 
 
 def together(parts: Sequence[Any]) -> Any:

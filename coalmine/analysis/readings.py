@@ -73,7 +73,8 @@ def read_latencies(
     shares, rows = state.shares, len(names)
     assert weighed.phi is not None
     assert weighed.shares is not None
-    columns = (state.slots, weighed.shares, shares.estimate(), *shares.bounds(weighed.phi, alpha))
+    assert weighed.estimate is not None
+    columns = (state.slots, weighed.shares, weighed.estimate, *shares.bounds(weighed.phi, alpha))
     events = (shares.canary_events, shares.baseline_events)
     bounds = zip(*(values.reshape(rows, -1).tolist() for values in (*columns, *events)), strict=True)
     buckets = zip(*(values.reshape(rows, -1) for values in (state.canary, state.baseline)), strict=True)

@@ -15,7 +15,8 @@ from coalmine.analysis.grids import Array, Numeric
 from coalmine.analysis.mixture import log_add
 
 _NEWTON_STEPS = 7
-_CLOSE = 1e-7
+_CLOSE = 1e-4
+"""The move that was made leaves its square, and the log moment is flat there."""
 _BLOCK = 64
 _WORTH_LEAVING_OUT = 64
 """So many that stopped are left out of further steps; fewer cost less than the copy."""
