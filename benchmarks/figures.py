@@ -20,7 +20,18 @@ Measured by `make bench` on the machine each line names; drawn from `benchmarks/
 
 def write() -> Path:
     """Write the page anew from what was measured so far."""
-    rows = [*_traffic(), *_rollback(), *_kills(), *_look(), *_history(), *_backtest(), *_help(), *_plan(), *_mutants()]
+    rows = [
+        *_traffic(),
+        *_rollback(),
+        *_kills(),
+        *_look(),
+        *_speed(),
+        *_history(),
+        *_backtest(),
+        *_help(),
+        *_plan(),
+        *_mutants(),
+    ]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
     PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge() + _kinds())
     return PAGE
@@ -85,6 +96,23 @@ def _look() -> list[tuple[str, str, str, str]]:
     figure = f"{found['events_per_look']:g} events, {found['bytes_per_look']:,} bytes"
     limit = f"{found['limit_events']} events, {found['limit_bytes']:,} bytes"
     return [("history per look, errors + latency, ledger included", figure, limit, _machine(found))]
+
+
+def _speed() -> list[tuple[str, str, str, str]]:
+    found = _read("look_speed")
+    if found is None:
+        return []
+    figure = (
+        f"p50 {found['p50_ms']:.1f} ms, p95 {found['p95_ms']:.1f} ms (load {found['load_average']:g}); with a margin of "
+        f"its own each: p50 {found['own_margins_p50_ms']:.1f} ms, p95 {found['own_margins_p95_ms']:.1f} ms"
+    )
+    state = (
+        f"{found['state_bytes_errors_latency']:,} bytes, {found['state_bytes_each_further']:,} for each further metric"
+    )
+    return [
+        ("one look at ten metrics judged, one core", figure, "p95 5 ms", _machine(found)),
+        ("evidence of errors + latency", state, "4,096 bytes, 2,560", _machine(found)),
+    ]
 
 
 def _history() -> list[tuple[str, str, str, str]]:
