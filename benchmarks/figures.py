@@ -103,8 +103,8 @@ def _speed() -> list[tuple[str, str, str, str]]:
     if found is None:
         return []
     figure = (
-        f"p50 {found['p50_ms']:.1f} ms, p95 {found['p95_ms']:.1f} ms (load {found['load_average']:g}); with a margin of "
-        f"its own each: p50 {found['own_margins_p50_ms']:.1f} ms, p95 {found['own_margins_p95_ms']:.1f} ms"
+        f"p50 {found['p50_ms']:.1f} ms, p95 {found['p95_ms']:.1f} ms (load {found['load_average']:g}); with a margin "
+        f"of its own each: p50 {found['own_margins_p50_ms']:.1f} ms, p95 {found['own_margins_p95_ms']:.1f} ms"
     )
     state = (
         f"{found['state_bytes_errors_latency']:,} bytes, {found['state_bytes_each_further']:,} for each further metric"
