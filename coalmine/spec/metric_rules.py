@@ -9,7 +9,7 @@ from datetime import timedelta
 from coalmine.spec.canary import Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed
-from coalmine.spec.selectors import PLACEHOLDERS, parse_selector
+from coalmine.spec.selectors import PLACEHOLDERS, broken_regex, parse_selector
 from coalmine.spec.templates import PARTS, TEMPLATED, TEMPLATES, Part
 
 SMALLEST_SHARE = 1e-9
@@ -44,6 +44,7 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
     for part in PARTS[metric.kind]:
         yield from _selector_faults(metric, part, (*path, part))
+    yield from _same_series(metric, path)
     least = f"it must be at least {SMALLEST_SHARE:g}"
     if metric.max is not None and metric.max < SMALLEST_SHARE:
         yield Fault((*path, "max"), f"{metric.max:g} is too small: {least}")
@@ -109,7 +110,22 @@ def _selector_problem(text: str) -> str | None:
             return f"{match[0]!r} in {text!r} is not known: use {_KNOWN}"
     if not used:
         return f"{text!r} reads the same series for both arms: put {_KNOWN.replace(', ', ' or ')} where they differ"
-    return None
+    return broken_regex(selector)
+
+
+def _same_series(metric: Metric, path: Path) -> Iterator[Fault]:
+    """Every request would be an event."""
+    if metric.events is None or metric.total is None:
+        return
+    events, total = (
+        {text.replace(" ", "") for text in ([part] if isinstance(part, str) else part)}
+        for part in (metric.events, metric.total)
+    )
+    if events == total:
+        yield Fault(
+            (*path, "events"),
+            "are the same series as total, so every request would be one: name those of the events alone",
+        )
 
 
 def _slo_faults(metric: Metric, path: Path) -> Iterator[Fault]:

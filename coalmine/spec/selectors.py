@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ _OPERATOR = re.compile(r"=~|!~|!=|=")
 _SPACE = re.compile(r"\s*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_NOT_RE2 = re.compile(r"(?<!\\)(?:\\\\)*(\(\?(?:[=!>#(]|<[=!]|P=)|\\[1-9]|[*+?}]\+)")
+"""What Python's regular expressions know and RE2, which a metric store has, does not."""
 _REGEX_SPECIAL = re.compile(r"([.+*?()|\[\]{}^$\\])")
 PLACEHOLDERS = ("arm.version", "arm.backend")
 
@@ -138,6 +141,22 @@ def fill_text(text: str, arm: Arm) -> str:
 def escape_regex(text: str) -> str:
     """``text`` as a regular expression (RE2) that matches it literally."""
     return _REGEX_SPECIAL.sub(r"\\\1", text)
+
+
+def broken_regex(selector: Selector) -> str | None:
+    """What is wrong with a regular expression that the store, or we ourselves, could not match by; None = nothing."""
+    for matcher in selector.matchers:
+        if "~" not in matcher.operator:
+            continue
+        of_label = f"the regular expression {matcher.value!r} of label {matcher.label!r}"
+        if beyond := _NOT_RE2.search(matcher.value):
+            return f"{of_label} has {beyond[1]!r}, which RE2 has not: write it without"
+        try:
+            with warnings.catch_warnings(action="error"):
+                re.compile(matcher.value)
+        except (re.error, FutureWarning, OverflowError, RecursionError) as error:
+            return f"{of_label} is none: {error}"
+    return None
 
 
 def _quote(text: str) -> str:

@@ -47,8 +47,10 @@ def _metric(draw: st.DrawFn, name: str, sources: list[str]) -> dict[str, Any]:
         metric["template"] = draw(st.sampled_from(["envoy", "http"]))
     else:
         own = f'{draw(st.sampled_from(["a_total", "b:c"]))}{{version="{{arm.version}}",path!~"/a{{2}}"}}'
-        for key in ("events", "total") if kind == "ratio" else ("buckets",):
+        for key in ("total",) if kind == "ratio" else ("buckets",):
             metric[key] = draw(st.sampled_from([own, [own, own + " "]]))
+        if kind == "ratio":
+            metric["events"] = draw(st.sampled_from([own[:-1] + ',code=~"5..|4..$"}', [own[:-1] + ',x="1"}']]))
     if kind == "ratio":
         metric["max"] = draw(_shares)
     else:
