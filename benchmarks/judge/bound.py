@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from benchmarks.judge.traffic import LOOKS, REQUESTS_PER_LOOK, Scenario, Values
 
@@ -46,3 +47,28 @@ def _divergence(p: Values, q: Values) -> Values:
     safe = np.where(p > 0, p, 1.0)
     result: Values = np.where(p > 0, p * np.log(safe / np.where(q > 0, q, 1.0)), 0.0).sum(axis=-1)
     return result
+
+
+def requests_for_proof(share: float, odds_ratio: float, weight: float, beta: float) -> float:
+    """Canary requests until "at least ``odds_ratio`` times the baseline's odds" can be refuted of an equal canary.
+
+    ln(1/beta) nats are needed on average; a request carries the least information there is between the truth and any
+    pair of levels with those odds.
+
+    Args:
+        share: of events in both arms, in truth.
+        odds_ratio: the limit, above 1.
+        weight: share of requests on the canary, strictly between 0 and 1.
+        beta: chance of a false proof.
+    """
+    baselines = (1.0 - weight) / weight
+
+    def carried(log_odds: float) -> float:
+        pair = np.array([log_odds + math.log(odds_ratio), log_odds])
+        levels = 1.0 / (1.0 + np.exp(-pair))
+        apart = _divergence(np.array([[share, 1.0 - share]]), np.stack([levels, 1.0 - levels], axis=-1))
+        return float(apart[0] + baselines * apart[1])
+
+    truth = math.log(share / (1.0 - share))
+    least = minimize_scalar(carried, bounds=(truth - math.log(odds_ratio), truth), method="bounded")
+    return math.log(1.0 / beta) / float(least.fun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.judge import targets as aims
+from benchmarks.judge.bound import requests_for_proof
 from benchmarks.judge.cells import QUIET_RELEASES, WEIGHTS
 from benchmarks.judge.faults import AT_THE_MARGIN, FAULTS
 from benchmarks.judge.limits import limits
@@ -12,7 +13,11 @@ from benchmarks.judge.measure import OURS, OURS_NEW
 from benchmarks.judge.quiet_releases import DEVELOPED_ON
 from benchmarks.judge.results import Found, Results
 from benchmarks.judge.rivals import RIVALS
+from benchmarks.judge.traffic import LOOKS, REQUESTS_PER_LOOK
 from benchmarks.judge.unseen_releases import UNSEEN
+
+NO_HARM, BETA = 1.5, 0.05
+"""The margin of no harm, and the chance that it is shown wrongly: the defaults, which the benchmark's spec keeps."""
 
 JUDGES = (OURS, OURS_NEW, *RIVALS)
 AIM = 0.01
@@ -178,17 +183,27 @@ Coalmine promotes when no harm is shown at 5 %: that the canary is below 1.5 tim
 Runs promoted within the hour, in %, and the median look of the proof, at weights {WEIGHT_NAMES}:
 
 """
+    needed, brought = (
+        " / ".join(f"{one:,.0f}" for one in row)
+        for row in (
+            [requests_for_proof(0.005, NO_HARM, weight, BETA) for weight in WEIGHTS],
+            [REQUESTS_PER_LOOK * LOOKS * weight for weight in WEIGHTS],
+        )
+    )
+    text += (
+        table(("release without fault", OURS, OURS_NEW, "look of the proof"), rows)
+        + f"""
+No test gets there faster than the information allows: to refute {NO_HARM:g} times the odds at 0.5 % errors takes at
+least {needed} canary requests on average, of errors alone and even for a test that knows both levels; the hour
+brings {brought}. At 1 % that is too few to promote nine of ten.
+"""
+    )
     last = """
 Releases exactly as bad as that limit in one metric, of which at most 5 % may seem harmless within the hour. Nearly all
 are rolled back first; they are judged on all the same, so that the proof is measured by itself:
 
 """
-    return (
-        text
-        + table(("release without fault", OURS, OURS_NEW, "look of the proof"), rows)
-        + last
-        + table(("release", OURS, OURS_NEW), wrong)
-    )
+    return text + last + table(("release", OURS, OURS_NEW), wrong)
 
 
 def coverage(found: Results) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from benchmarks.judge.bound import fewest_looks, information
+from benchmarks.judge.bound import fewest_looks, information, requests_for_proof
 from benchmarks.judge.cells import QUIET_RELEASES, WEIGHTS, Cell, all_cells
 from benchmarks.judge.faults import FAULTS, odds_times, regression, slow_shift
 from benchmarks.judge.quiet_releases import steady
@@ -86,3 +86,15 @@ def test_the_bound_in_looks(weight: float) -> None:
     expected = math.ceil(math.log(100.0) / per_look)
     assert fewest_looks(regression(0.005, 0.01), weight, 0.01) == (expected if expected <= LOOKS else None)
     assert fewest_looks(steady(0.005), weight, 0.01) is None
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_the_bound_of_a_proof(weight: float) -> None:
+    """The least informative pair of levels with the odds of the limit, searched by brute force."""
+    share, baselines = 0.005, (1.0 - weight) / weight
+    levels = np.linspace(0.003, 0.0055, 200_001)
+    odds = 1.5 * levels / (1.0 - levels)
+    pairs = np.stack([odds / (1.0 + odds), levels])
+    apart = share * np.log(share / pairs) + (1.0 - share) * np.log((1.0 - share) / (1.0 - pairs))
+    expected = math.log(20.0) / (apart[0] + baselines * apart[1]).min()
+    assert requests_for_proof(share, 1.5, weight, 0.05) == pytest.approx(expected, rel=1e-6)
