@@ -1,6 +1,7 @@
-"""What a trace holds of one metric, by kind: ``COLUMNS`` is the one place where a kind is added.
+"""What a trace holds of one metric: a column takes one look's observation at a time, as the trace has it.
 
-A column takes one look's observation at a time, as the trace has it, and keeps it as arrays over the looks.
+``ratio`` and ``latency``, which most traces are made of, are kept as arrays over the looks; the other kinds are in
+``coalmine.backtest.windowed``. ``coalmine.backtest.kinds`` is the one place where a kind is added.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import numpy as np
 
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.latency import common_bounds, merge_buckets
-from coalmine.errors import NotBuilt
 from coalmine.records import ArmCounts, MetricCounts
 from coalmine.spec.canary import Metric
 from coalmine.spec.faults import shown
@@ -41,42 +41,67 @@ class Column(ABC):
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
         self.totals: Array = np.zeros((2, 0))
-        """Requests of canary and baseline, [2, T]; 0 where the arm is missing."""
-        self.has: Mask = np.zeros((2, 0), bool)
-        """Which looks canary and baseline have, [2, T]."""
+        """Requests of canary and baseline, [2, T]; 0 where the arm is missing, and for kinds that count none."""
         self._place = f"observations.{metric.name}"
-        self._requests: tuple[list[int], list[int]] = ([], [])
-        self._there: tuple[list[bool], list[bool]] = ([], [])
 
+    @abstractmethod
     def add(self, observation: Any) -> None:
         """Take one look's observation; None = missing.
 
         Raises:
             WrongObservation: it cannot be.
         """
-        there = (False, False)
-        if observation is None:
-            totals = self._take(None, None)
-        elif type(observation) is dict:
-            canary, baseline = self._arm(observation, "canary"), self._arm(observation, "baseline")
-            totals = self._take(canary, baseline)
-            there = (canary is not None, baseline is not None)
-        else:
-            raise WrongObservation(
-                self._place, f'{shown(observation)} is no object: write {{"baseline": ..., "canary": ...}}, or null'
-            )
+
+    @abstractmethod
+    def finish(self, seconds: Sequence[float]) -> None:
+        """There are no more looks; ``seconds`` each was long, empty when nobody knows."""
+
+    @abstractmethod
+    def counts(self, look: int) -> MetricCounts | None:
+        """The look as a metric source would report it; None when it is missing."""
+
+    def bounds(self, look: int) -> tuple[float, ...]:
+        """Bucket bounds of a look, without +Inf; empty for kinds without a histogram."""
+        return ()
+
+
+def arms_of(observation: Any, place: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Canary and baseline of an observation.
+
+    Raises:
+        WrongObservation: it is no object of two objects.
+    """
+    if type(observation) is not dict:
+        raise WrongObservation(
+            place, f'{shown(observation)} is no object: write {{"baseline": ..., "canary": ...}}, or null'
+        )
+    found = observation.get("canary"), observation.get("baseline")
+    for name, arm in zip(ARMS, found, strict=True):
+        if arm is not None and type(arm) is not dict:
+            raise WrongObservation(f"{place}.{name}", f"{shown(arm)} is no object of counts, nor null")
+    return found
+
+
+class CountedColumn(Column):
+    """Both arms' counts as arrays."""
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__(metric)
+        self.has: Mask = np.zeros((2, 0), bool)
+        """Which looks canary and baseline have, [2, T]."""
+        self._requests: tuple[list[int], list[int]] = ([], [])
+        self._there: tuple[list[bool], list[bool]] = ([], [])
+
+    def add(self, observation: Any) -> None:
+        """See ``Column``."""
+        canary, baseline = (None, None) if observation is None else arms_of(observation, self._place)
+        totals, there = self._take(canary, baseline), (canary is not None, baseline is not None)
         for arm in (0, 1):
             self._requests[arm].append(totals[arm])
             self._there[arm].append(there[arm])
 
-    def _arm(self, observation: dict[str, Any], name: str) -> dict[str, Any] | None:
-        arm = observation.get(name)
-        if arm is None or type(arm) is dict:
-            return arm
-        raise WrongObservation(f"{self._place}.{name}", f"{shown(arm)} is no object of counts, nor null")
-
-    def finish(self) -> None:
-        """There are no more looks."""
+    def finish(self, seconds: Sequence[float]) -> None:
+        """See ``Column``."""
         self.totals, self.has = np.array(self._requests, float), np.array(self._there, bool)
         self._requests, self._there = ([], []), ([], [])
 
@@ -88,12 +113,8 @@ class Column(ABC):
     def _counts(self, look: int, arm: int) -> ArmCounts:
         """What an arm (0 = canary) counted in a look."""
 
-    def bounds(self, look: int) -> tuple[float, ...]:
-        """Bucket bounds of a look, without +Inf; empty for kinds without a histogram."""
-        return ()
-
     def counts(self, look: int) -> MetricCounts | None:
-        """The look as a metric source would report it; None when neither arm has it."""
+        """See ``Column``."""
         has = self.has[:, look]
         if not has.any():
             return None
@@ -118,7 +139,25 @@ def whole(value: Any, field: str) -> int:
     return number
 
 
-class RatioColumn(Column):
+def events_and_total(arm: dict[str, Any], place: str) -> tuple[int, int]:
+    """Events out of requests.
+
+    Raises:
+        WrongObservation: they are none.
+    """
+    events, total = arm.get("events"), arm.get("total")
+    if type(events) is int and type(total) is int and 0 <= events <= total <= LARGEST:
+        return events, total
+    for key in ("events", "total"):
+        if key not in arm:
+            raise WrongObservation(f"{place}.{key}", 'is missing: write {"events": ..., "total": ...}')
+    events, total = whole(events, f"{place}.events"), whole(total, f"{place}.total")
+    if events > total:
+        raise WrongObservation(f"{place}.events", f"{events} events are more than the total of {total} requests")
+    return events, total
+
+
+class RatioColumn(CountedColumn):
     """Events out of requests."""
 
     def __init__(self, metric: Metric) -> None:
@@ -127,31 +166,18 @@ class RatioColumn(Column):
         """Events of canary and baseline, [2, T]."""
         self._events: tuple[list[int], list[int]] = ([], [])
 
-    def finish(self) -> None:
+    def finish(self, seconds: Sequence[float]) -> None:
         """See ``Column``."""
-        super().finish()
+        super().finish(seconds)
         self.events = np.array(self._events, float)
         self._events = ([], [])
 
     def _take(self, canary: dict[str, Any] | None, baseline: dict[str, Any] | None) -> tuple[int, int]:
-        x_c, n_c = (0, 0) if canary is None else self._read(canary, "canary")
-        x_b, n_b = (0, 0) if baseline is None else self._read(baseline, "baseline")
+        x_c, n_c = (0, 0) if canary is None else events_and_total(canary, f"{self._place}.canary")
+        x_b, n_b = (0, 0) if baseline is None else events_and_total(baseline, f"{self._place}.baseline")
         self._events[0].append(x_c)
         self._events[1].append(x_b)
         return n_c, n_b
-
-    def _read(self, arm: dict[str, Any], name: str) -> tuple[int, int]:
-        events, total = arm.get("events"), arm.get("total")
-        if type(events) is int and type(total) is int and 0 <= events <= total <= LARGEST:
-            return events, total
-        place = f"{self._place}.{name}"
-        for key in ("events", "total"):
-            if key not in arm:
-                raise WrongObservation(f"{place}.{key}", 'is missing: a ratio is {"events": ..., "total": ...}')
-        events, total = whole(events, f"{place}.events"), whole(total, f"{place}.total")
-        if events > total:
-            raise WrongObservation(f"{place}.events", f"{events} events are more than the total of {total} requests")
-        return events, total
 
     def _counts(self, look: int, arm: int) -> ArmCounts:
         return ArmCounts(total=int(self.totals[arm, look]), events=int(self.events[arm, look]))
@@ -168,7 +194,7 @@ class Histograms:
     """Requests per bucket of canary and baseline, [2, n, B]."""
 
 
-class LatencyColumn(Column):
+class LatencyColumn(CountedColumn):
     """Requests per latency bucket."""
 
     def __init__(self, metric: Metric) -> None:
@@ -179,9 +205,9 @@ class LatencyColumn(Column):
         self._le: list[Any] = []
         self._bounds: tuple[float, ...] = ()
 
-    def finish(self) -> None:
+    def finish(self, seconds: Sequence[float]) -> None:
         """See ``Column``."""
-        super().finish()
+        super().finish(seconds)
         self._close()
 
     def bounds(self, look: int) -> tuple[float, ...]:
@@ -270,18 +296,3 @@ class LatencyColumn(Column):
 
 
 _ONLY_INTEGERS = {int}
-
-COLUMNS: dict[str, type[Column]] = {"ratio": RatioColumn, "latency": LatencyColumn}
-"""By kind of metric."""
-
-
-def column_of(metric: Metric) -> Column:
-    """An empty column for a metric.
-
-    Raises:
-        NotBuilt: traces of its kind cannot be judged yet.
-    """
-    if metric.kind not in COLUMNS:
-        known = ", ".join(COLUMNS)
-        raise NotBuilt(f"metrics.{metric.name}: kind '{metric.kind}' cannot be backtested yet (can be: {known})")
-    return COLUMNS[metric.kind](metric)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import isnan, log
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, looks_per_minute
 from coalmine.analysis.grids import Array, Integers, Mask
 from coalmine.analysis.judge import traffic_order
+from coalmine.analysis.kinds import AnyCounts, MetricJudge
 from coalmine.analysis.metrics import HistogramCounts, RatioCounts
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Conclusion, Standing
@@ -27,6 +28,7 @@ from coalmine.backtest.trace import Trace
 from coalmine.backtest.verdicts import Course
 from coalmine.records import Judge, ServiceHistory
 from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
 CHUNK = 256
 """Traces folded at once: many enough to hide what a look costs by itself, few enough for the processor's cache."""
@@ -145,7 +147,11 @@ class _Batch:
 
     def _split(self, ratio: SampleRatio, look: int, runs: Integers) -> SampleRatio:
         """Fold the look into the sample ratio, by the metric whose totals count requests best and is there."""
-        order = sorted(range(len(self._judge.metrics)), key=lambda index: traffic_order(self._judge.metrics[index]))
+        metrics = self._judge.metrics
+        counting = [index for index, metric in enumerate(metrics) if metric.kind in COUNTS_REQUESTS]
+        if not counting:
+            return ratio
+        order = sorted(counting, key=lambda index: traffic_order(metrics[index]))
         present = self._present[runs][:, order, look]
         share = self._shares[runs, look]
         tested = present.any(axis=1) & (share > 0) & (share < 1)
@@ -160,8 +166,10 @@ class _Batch:
         found = {place: dict(intake.stages).get(look, ()) for place, intake in enumerate(self._intakes[0])}
         return self._core.with_bounds(state, {place: bounds for place, bounds in found.items() if bounds})
 
-    def _stacked(self, index: int) -> _Ratios | _Histograms:
+    def _stacked(self, index: int) -> _Ratios | _Histograms | _Windows:
         mine = [of_trace[index] for of_trace in self._intakes]
+        if self._judge.metrics[index].kind not in ("ratio", "latency"):
+            return _Windows(self._core.metric(index), mine, self._shares)
         present = np.stack([intake.present for intake in mine], axis=1)
         if not mine[0].stages:
             totals = np.stack([intake.totals for intake in mine], axis=-1)
@@ -198,3 +206,24 @@ class _Histograms:
         stage = max(index for index, start in enumerate(self.starts) if start <= look)
         canary, baseline = self.stages[stage][:, look - self.starts[stage], runs]
         return HistogramCounts(canary, baseline, self.present[look, runs])
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of another kind, [S][T], read by its judge one by one."""
+
+    judge: MetricJudge
+    intakes: Sequence[Intake]
+    shares: Array
+    """[S, T]"""
+
+    def at(self, look: int, runs: Integers) -> AnyCounts:
+        """One look of some of the runs."""
+        taken = []
+        for run in runs:
+            intake, share = self.intakes[run], float(self.shares[run, look])
+            reason = intake.missing.get(look, "")
+            _, counts, _ = self.judge.take((), intake.windows[look], None if isnan(share) else share, reason)
+            taken.append(counts)
+        columns = zip(*(vars(one).values() for one in taken), strict=True)
+        return type(taken[0])(*(np.concatenate(column) for column in columns))

@@ -6,6 +6,7 @@ Nothing here depends on the evidence, so a whole trace is gone through before it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.windows import Arm, MetricWindow
-from coalmine.backtest.columns import ARMS, Column, LatencyColumn, RatioColumn
+from coalmine.backtest.columns import ARMS, Column, CountedColumn, LatencyColumn, RatioColumn
+from coalmine.backtest.windowed import WindowedColumn
+from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
 Bounds = tuple[float, ...]
 
@@ -30,9 +33,11 @@ class Intake:
     totals: Array
     """Requests of canary and baseline, [2, T]."""
     values: tuple[Array, ...]
-    """ratio: events [2, T]. latency: buckets [2, n, B] of each stage."""
+    """ratio: events [2, T]. latency: buckets [2, n, B] of each stage. Other kinds: none."""
     stages: tuple[tuple[int, Bounds], ...] = ()
     """latency: from which look on the evidence has which bounds, rising; each stage's are among the one's before."""
+    windows: Sequence[MetricWindow] = ()
+    """Kinds other than ratio and latency, [T]."""
 
 
 def take_in(column: Column, shares: Array) -> Intake:
@@ -42,6 +47,9 @@ def take_in(column: Column, shares: Array) -> Intake:
         column: its observations.
         shares: the canary's share of the traffic, 0-1, [T]; nan where it is not known.
     """
+    if isinstance(column, WindowedColumn):
+        return _windowed(column, shares)
+    assert isinstance(column, CountedColumn)
     totals, has = column.totals, column.has
     walk = _Walk(column)
     if has.all() and (totals > 0).all() and walk.steady:
@@ -58,7 +66,7 @@ def take_in(column: Column, shares: Array) -> Intake:
 class _Walk:
     """The bounds the evidence has while a trace is gone through."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: CountedColumn) -> None:
         self.column = column
         pieces = column.pieces[1:] if isinstance(column, LatencyColumn) else []
         self.steady = not isinstance(column, LatencyColumn) or (len(pieces) == 1 and pieces[0].start == 0)
@@ -82,25 +90,40 @@ class _Walk:
 
 
 def _walk(walk: _Walk, totals: Array, has: Mask, shares: Array) -> tuple[Mask, dict[int, str]]:
-    due: Due = (0.0, 0.0)
-    seen = [0.0, 0.0]
-    missing: dict[int, str] = {}
     if walk.steady and walk.stages:
         walk.stages[:] = [(0, ())]
-    for look in range(totals.shape[1]):
-        reason = _absent(has[:, look])
-        if not reason:
-            canary, baseline = (int(total) for total in totals[:, look])
-            window = MetricWindow(walk.column.metric, Arm(canary), Arm(baseline))
+    arms = totals.astype(int).tolist()
+    windows = [
+        MetricWindow(walk.column.metric, Arm(canary), Arm(baseline), missing=_absent(has[:, look]))
+        for look, (canary, baseline) in enumerate(zip(*arms, strict=True))
+    ]
+    return _listened(windows, shares, walk.unfit)
+
+
+def _windowed(column: WindowedColumn, shares: Array) -> Intake:
+    present, missing = _listened(column.windows, shares, lambda look: "")
+    return Intake(present, missing, column.totals, (), windows=column.windows)
+
+
+def _listened(
+    windows: Sequence[MetricWindow], shares: Array, unfit: Callable[[int], str]
+) -> tuple[Mask, dict[int, str]]:
+    """Which looks have something to judge, [T], and why the others do not; ``unfit`` has the last word."""
+    due: Due = (0.0, 0.0)
+    seen = (0.0, 0.0)
+    missing: dict[int, str] = {}
+    for look, window in enumerate(windows):
+        reason = window.missing
+        if not reason and window.metric.kind in COUNTS_REQUESTS:
             share = None if math.isnan(shares[look]) else float(shares[look])
-            reason, due = silence(window, due, share, look, (seen[0], seen[1]))
+            reason, due = silence(window, due, share, look, seen)
             due = (round(due[0], 3), round(due[1], 3))
-        reason = reason or walk.unfit(look)
+        reason = reason or unfit(look)
         if reason:
             missing[look] = reason
         else:
-            seen = [seen[arm] + totals[arm, look] for arm in (0, 1)]
-    present = np.ones(totals.shape[1], bool)
+            seen = (seen[0] + window.canary.total, seen[1] + window.baseline.total)
+    present = np.ones(len(windows), bool)
     present[list(missing)] = False
     return present, missing
 

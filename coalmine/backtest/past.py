@@ -51,17 +51,19 @@ def past_rollout(rollout_id: str, entries: Sequence[LedgerEntry], metrics: Seque
         what = "has no look of it" if mine else "does not know it"
         raise InputError(f"{rollout_id}: the ledger {what}, so there is nothing to judge again")
     reader, left_out = TraceReader(rollout_id, metrics), set[str]()
-    wanted = {metric.name for metric in metrics}
+    wanted = {metric.name: metric.kind for metric in metrics}
     moved: datetime | None = None
     for entry in mine:
         if entry.kind == "shifted":
             moved = entry.at
         elif _compares(entry):
             counts = _counts(entry)
-            left_out |= {one.metric for one in counts} - wanted
+            left_out |= {one.metric for one in counts} - wanted.keys()
             where = f"{rollout_id} #{entry.sequence}"
             steady = moved is None or _began(entry, where) >= moved
-            reader.add(_look(entry, [one for one in counts if one.metric in wanted]), where, steady=steady)
+            seen = {one.metric: observation_of(one, wanted[one.metric]) for one in counts if one.metric in wanted}
+            look = {"at": entry.at.isoformat(), "weight": entry.data.get("weight"), "observations": seen}
+            reader.add(look, where, steady=steady)
     ended = next((entry for entry in mine if entry.kind in _ENDINGS), None)
     before = sum(entry.sequence < ended.sequence for entry in looks) if ended is not None else 0
     return Past(
@@ -114,24 +116,26 @@ def _began(entry: LedgerEntry, where: str) -> datetime:
     return since - (entry.at - until)
 
 
-def _look(entry: LedgerEntry, counts: Sequence[MetricCounts]) -> dict[str, Any]:
-    return {
-        "at": entry.at.isoformat(),
-        "weight": entry.data.get("weight"),
-        "observations": {one.metric: observation_of(one) for one in counts},
-    }
-
-
-def observation_of(counts: MetricCounts) -> dict[str, Any] | None:
-    """What a source reported, as a line of a trace holds it; None for no data."""
+def observation_of(counts: MetricCounts, kind: str) -> dict[str, Any] | None:
+    """What a source reported of a metric of this kind, as a line of a trace holds it; None for no data."""
     if counts.status == "no_data":
         return None
+    told: dict[str, Any] = {} if counts.seconds is None else {"seconds": counts.seconds}
+    if counts.value is not None:
+        return told | {"value": counts.value}
     arms = {"canary": counts.canary, "baseline": counts.baseline}
-    return {name: None if arm is None else _arm(arm, counts.bounds) for name, arm in arms.items()}
+    return told | {name: None if arm is None else _arm(arm, kind, counts.bounds) for name, arm in arms.items()}
 
 
-def _arm(arm: ArmCounts, bounds: Sequence[float] | None) -> dict[str, Any]:
+def _arm(arm: ArmCounts, kind: str, bounds: Sequence[float] | None) -> dict[str, Any]:
+    if kind == "count":
+        return {"events": arm.events}
     if arm.buckets is not None:
         return {"le": [*(bounds or ()), "+Inf"], "counts": arm.buckets}
+    if arm.values is not None:
+        return {"values": arm.values}
+    if arm.burn is not None:
+        burn = [one.model_dump() | {"events": min(one.events, one.total)} for one in arm.burn]
+        return {"events": min(arm.events or 0, arm.total), "total": arm.total, "burn": burn}
     # Two counters scraped an instant apart: events may run ahead of requests, and were clipped then too.
     return {"events": min(arm.events or 0, arm.total), "total": arm.total}

@@ -12,34 +12,31 @@ from scipy.special import betaincinv
 from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.backtest.past import observation_of
 from coalmine.backtest.trace import Trace, TraceReader
-from coalmine.records import ArmCounts, MetricCounts
+from coalmine.records import ArmCounts, BurnCounts, MetricCounts
 from coalmine.spec.canary import Metric
 
 Look = Mapping[str, Sequence[MetricCounts]]
 """By value of the label: what its part of the live version counted, as counts of the canary."""
 
 
-def observations(look: Look, canary: Sequence[str]) -> dict[str, Any]:
+def observations(look: Look, canary: Sequence[str], metrics: Sequence[Metric]) -> dict[str, Any]:
     """One look with the values ``canary`` against all the others, as a line of a trace holds it."""
-    metrics = list(dict.fromkeys(counts.metric for parts in look.values() for counts in parts))
     told: dict[str, Any] = {}
-    for name in metrics:
+    for metric in metrics:
         arms = {
-            "canary": [_of(look, value, name) for value in look if value in canary],
-            "baseline": [_of(look, value, name) for value in look if value not in canary],
+            "canary": [_of(look, value, metric.name) for value in look if value in canary],
+            "baseline": [_of(look, value, metric.name) for value in look if value not in canary],
         }
-        canary_sum, baseline_sum = (_summed(name, parts) for parts in arms.values())
-        told[name] = {
-            "canary": _arm(canary_sum),
-            "baseline": _arm(baseline_sum),
-        }
+        told[metric.name] = {name: _arm(_summed(metric.name, parts), metric.kind) for name, parts in arms.items()}
     return told
 
 
-def lines(at: Sequence[datetime], looks: Sequence[Look], canary: Sequence[str]) -> list[dict[str, Any]]:
+def lines(
+    at: Sequence[datetime], looks: Sequence[Look], canary: Sequence[str], metrics: Sequence[Metric]
+) -> list[dict[str, Any]]:
     """The looks of a trace; the weight is not known: nobody configured one."""
     return [
-        {"at": moment.isoformat(), "weight": None, "observations": observations(look, canary)}
+        {"at": moment.isoformat(), "weight": None, "observations": observations(look, canary, metrics)}
         for moment, look in zip(at, looks, strict=True)
     ]
 
@@ -62,7 +59,7 @@ def split_traces(
         for value in looks[start]:
             name = f"{label}={value} {at[start].isoformat().replace('+00:00', 'Z')}"
             reader = TraceReader(name, metrics)
-            for line in lines(at[stretch], looks[stretch], [value]):
+            for line in lines(at[stretch], looks[stretch], [value], metrics):
                 reader.add(line, name)
             traces.append(reader.finished())
     return traces
@@ -84,8 +81,7 @@ def _summed(metric: str, parts: Sequence[MetricCounts | None]) -> MetricCounts |
     if not there:
         return None
     if there[0][0].bounds is None:
-        total = ArmCounts(total=sum(arm.total for _, arm in there), events=sum(arm.events or 0 for _, arm in there))
-        return MetricCounts(metric=metric, canary=total)
+        return MetricCounts(metric=metric, canary=_together([arm for _, arm in there]), seconds=there[0][0].seconds)
     bounds: tuple[float, ...] = tuple(there[0][0].bounds)
     for part, _ in there:
         bounds = common_bounds(bounds, part.bounds or ())
@@ -96,6 +92,25 @@ def _summed(metric: str, parts: Sequence[MetricCounts | None]) -> MetricCounts |
     return MetricCounts(metric=metric, bounds=list(bounds), canary=ArmCounts(total=sum(buckets), buckets=buckets))
 
 
-def _arm(counts: MetricCounts | None) -> dict[str, Any] | None:
-    told = None if counts is None else observation_of(counts)
+def _together(arms: Sequence[ArmCounts]) -> ArmCounts:
+    """Counts added up, and the values of all instances."""
+    lengths = {window.seconds for arm in arms for window in arm.burn or ()}
+    burn = [
+        BurnCounts(
+            seconds=length,
+            total=sum(window.total for arm in arms for window in arm.burn or () if window.seconds == length),
+            events=sum(window.events for arm in arms for window in arm.burn or () if window.seconds == length),
+        )
+        for length in sorted(lengths)
+    ]
+    return ArmCounts(
+        total=sum(arm.total for arm in arms),
+        events=sum(arm.events or 0 for arm in arms),
+        values=[value for arm in arms for value in arm.values or ()] if arms[0].values is not None else None,
+        burn=burn or None,
+    )
+
+
+def _arm(counts: MetricCounts | None, kind: str) -> dict[str, Any] | None:
+    told = None if counts is None else observation_of(counts, kind)
     return None if told is None else told["canary"]

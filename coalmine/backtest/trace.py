@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from coalmine.analysis.grids import Array
-from coalmine.backtest.columns import Column, WrongObservation, column_of
+from coalmine.backtest.columns import Column, WrongObservation
+from coalmine.backtest.kinds import column_of
 from coalmine.errors import InputError
 from coalmine.records import MetricCounts
 from coalmine.spec.canary import Metric
@@ -70,11 +71,8 @@ class TraceReader:
 
     def __init__(self, name: str, metrics: Sequence[Metric]) -> None:
         """Args:
-            name: what errors and results call it.
-            metrics: what is judged.
-
-        Raises:
-            NotBuilt: a metric of a kind that cannot be backtested yet.
+        name: what errors and results call it.
+        metrics: what is judged.
         """
         self.trace = Trace(name, {metric.name: column_of(metric) for metric in metrics})
 
@@ -118,8 +116,9 @@ class TraceReader:
 
     def finished(self) -> Trace:
         """The trace, once all its looks were taken."""
+        seconds = self.trace.seconds
         for column in self.trace.columns.values():
-            column.finish()
+            column.finish(seconds)
         return self.trace
 
 
@@ -133,7 +132,6 @@ def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Tr
 
     Raises:
         InputError: the first line that is no look, as ``file:line: field: what is wrong``; or there is no line.
-        NotBuilt: a metric of a kind that cannot be backtested yet.
     """
     reader, decode = TraceReader(name, metrics), json.JSONDecoder(parse_constant=_no_number).decode
     for number, line in enumerate(lines, 1):

@@ -54,6 +54,12 @@ def run(args: Args, out: Output) -> int:
         raise InputError("--save-history needs --split: a history is the live version against itself")
     spec, written = read_parts(args.spec, NEEDED)
     rules = rules_of(spec, written)
+    of_no_version = [metric.name for metric in spec.metrics if metric.kind == "threshold"]
+    if args.split and of_no_version:
+        raise InputError(
+            f"--split {args.split}: metrics.{of_no_version[0]} is a threshold, whose query is of no version: leave the "
+            "metric out of the spec, or --split"
+        )
     if args.history:
         rules = with_history(rules, args.history, out)
     courses = asyncio.run(_simulated(args, spec, rules, out))
@@ -96,9 +102,10 @@ async def _simulated(args: Args, spec: CanarySpec, rules: Rules, out: Output) ->
     ends = [window.end for window in windows]
     try:
         if not args.split:
+            kinds = {metric.name: metric.kind for metric in rules.metrics}
             reader = TraceReader(spec.arms.canary.version, rules.metrics)
             for end, counts in zip(ends, await replay.arms(windows), strict=True):
-                seen = {one.metric: observation_of(one) for one in counts}
+                seen = {one.metric: observation_of(one, kinds[one.metric]) for one in counts}
                 reader.add({"at": end.isoformat(), "weight": None, "observations": seen}, reader.trace.name)
             return judge_traces(rules, [reader.finished()], all_looks=args.all_looks)
         values = await replay.values(args.split, windows[0].start, ends[-1])
@@ -111,7 +118,7 @@ async def _simulated(args: Args, spec: CanarySpec, rules: Rules, out: Output) ->
     if length > len(windows):
         raise InputError(f"the period has {len(windows)} looks, the spec's steps plan {length}: choose a longer one")
     if args.save_history:
-        _save(Path(args.save_history), lines(ends, looks, values[: len(values) // 2]), out)
+        _save(Path(args.save_history), lines(ends, looks, values[: len(values) // 2], rules.metrics), out)
     return judge_traces(rules, split_traces(args.split, ends, looks, rules.metrics, length), all_looks=args.all_looks)
 
 

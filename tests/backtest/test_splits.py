@@ -8,8 +8,12 @@ import pytest
 from scipy.stats import beta
 
 from coalmine.backtest.splits import observations, split_traces, upper_limit
-from coalmine.records import ArmCounts, MetricCounts
+from coalmine.records import ArmCounts, BurnCounts, MetricCounts
+from coalmine.spec.canary import Metric, Slo
 from tests.backtest.traces import START, TEN, errors, latency, ratio
+
+METRICS = [errors(), latency()]
+NOTHING = {"canary": None, "baseline": None}
 
 
 def part(total: int, events: int) -> MetricCounts:
@@ -26,7 +30,7 @@ def test_one_value_stands_against_the_sum_of_the_others() -> None:
         "b": [part(20, 2), histogram([4, 5, 6], [0.1, 1.0])],
         "c": [part(30, 3), histogram([7, 8], [1.0])],
     }
-    assert observations(look, ["a"]) == {
+    assert observations(look, ["a"], METRICS) == {
         "errors": {"canary": ratio(1, 10), "baseline": ratio(5, 50)},
         "latency": {
             "canary": {"le": [0.1, 1.0, "+Inf"], "counts": [1, 2, 3]},
@@ -38,13 +42,41 @@ def test_one_value_stands_against_the_sum_of_the_others() -> None:
 def test_a_gap_of_one_is_missing_and_of_one_among_others_is_left_out() -> None:
     gap = MetricCounts(metric="errors", status="no_data", reason="stale")
     look = {"a": [gap], "b": [part(20, 2)], "c": [part(30, 3)]}
-    assert observations(look, ["a"]) == {"errors": {"canary": None, "baseline": ratio(5, 50)}}
-    assert observations(look, ["b"]) == {"errors": {"canary": ratio(2, 20), "baseline": ratio(3, 30)}}
+    assert observations(look, ["a"], METRICS)["errors"] == {"canary": None, "baseline": ratio(5, 50)}
+    assert observations(look, ["b"], METRICS) == {
+        "errors": {"canary": ratio(2, 20), "baseline": ratio(3, 30)},
+        "latency": NOTHING,
+    }
 
 
 def test_no_bound_in_common_is_no_data() -> None:
     look = {"a": [histogram([1, 1], [0.1])], "b": [histogram([1, 1], [0.2])], "c": [histogram([1, 1], [0.3])]}
-    assert observations(look, ["a"])["latency"]["baseline"] is None
+    assert observations(look, ["a"], METRICS)["latency"]["baseline"] is None
+
+
+def test_instances_events_and_burn_windows_are_those_of_all_the_others() -> None:
+    def counted(value: float, events: int) -> list[MetricCounts]:
+        burn = [BurnCounts(seconds=60.0, total=10 * events, events=events)]
+        return [
+            MetricCounts(metric="cpu", canary=ArmCounts(values=[value]), seconds=10.0),
+            MetricCounts(metric="restarts", canary=ArmCounts(events=events)),
+            MetricCounts(metric="slo", canary=ArmCounts(total=5, events=1, burn=burn)),
+        ]
+
+    look = {"a": counted(0.5, 1), "b": counted(0.25, 2), "c": counted(0.75, 4)}
+    metrics = [
+        Metric(name="cpu", kind="value"),
+        Metric(name="restarts", kind="count"),
+        Metric(name="slo", kind="slo", slo=Slo(objective=0.99)),
+    ]
+    assert observations(look, ["b"], metrics) == {
+        "cpu": {"canary": {"values": [0.25]}, "baseline": {"values": [0.5, 0.75]}},
+        "restarts": {"canary": {"events": 2}, "baseline": {"events": 5}},
+        "slo": {
+            "canary": {"events": 1, "total": 5, "burn": [{"seconds": 60.0, "total": 20, "events": 2}]},
+            "baseline": {"events": 2, "total": 10, "burn": [{"seconds": 60.0, "total": 50, "events": 5}]},
+        },
+    }
 
 
 def test_a_period_is_cut_into_releases_of_whole_length() -> None:

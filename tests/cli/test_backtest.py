@@ -119,10 +119,7 @@ def test_steps_of_the_spec_are_the_plan(folder: Path, capsys: pytest.CaptureFixt
     [
         (SPEC.replace("metrics:", "metrics_:"), "spec.yaml:1:1: metrics_: unknown key 'metrics_': did you mean"),
         (SPEC + "polcy: {}\n", "spec.yaml:5:1: polcy: unknown key 'polcy'"),
-        (
-            SPEC.replace("kind: ratio", "kind: value"),
-            "metrics.errors: kind 'value' cannot be backtested yet (can be: ratio, latency)",
-        ),
+        (SPEC.replace("kind: ratio", "kind: valeu"), "metrics[0].kind: 'valeu' is not"),
         (SPEC.replace("name: latency", "name: errors"), "metrics[1].name: 'errors' is there already"),
         (SPEC.replace("ratio}", "ratio, role: signal}").replace("latency}", "latency, role: signal}"),
          "no metric is a guardrail"),
