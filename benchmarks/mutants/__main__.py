@@ -23,8 +23,8 @@ from benchmarks.mutants.population import Mutant, all_mutants, draw
 from benchmarks.mutants.record import Record, Tried, explained, key_of, summed, tried_again
 
 LEAST_SCORE = 0.85
-SEED, COUNT, SLOWEST = 3, 400, 3.0
-"""The seed that is recorded; before its first run tests had been written with the survivors of seed 1 in sight."""
+SEED, COUNT, SLOWEST = 5, 400, 6.0
+"""The seed that is recorded; before its first run tests were written with those of 1, 3 and 4 in sight."""
 
 
 def run(mutants: Sequence[Mutant], slowest: float, *, show: bool) -> tuple[list[Tried], Record]:
@@ -34,9 +34,10 @@ def run(mutants: Sequence[Mutant], slowest: float, *, show: bool) -> tuple[list[
     tried: list[Tried] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         base = Path(folder)
-        reached = trial.record(trial.TESTS, base).reached
+        recorder = trial.record(trial.TESTS, base)
+        reached = recorder.reached
         for number, mutant in enumerate(mutants, 1):
-            tests = reaching(mutant, reached, slowest)
+            tests = reaching(mutant, recorder, slowest)
             seconds = sum(reached[name].seconds for name in tests)
             tried.append(Tried(mutant, trial.attempt(mutant, tests, seconds, base), len(tests)))
             if show:

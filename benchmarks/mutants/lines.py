@@ -28,7 +28,19 @@ class Recorder:
     def __init__(self) -> None:
         self.reached: dict[str, Reach] = {}
         self.failed: list[str] = []
+        self.imported: dict[str, set[int]] = {}
+        """Lines that run when the analysis is imported: every test rests on what they make."""
         self._lines: dict[str, set[int]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        self._lines = {}
+        sys.settrace(self._call)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            self.imported = _below_root(self._lines)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -66,13 +78,14 @@ def _below_root(lines: dict[str, set[int]]) -> dict[str, set[int]]:
     return {file.removeprefix(f"{ROOT}/"): numbers for file, numbers in lines.items()}
 
 
-def reaching(mutant: Mutant, reached: dict[str, Reach], slowest: float) -> list[str]:
+def reaching(mutant: Mutant, recorder: Recorder, slowest: float) -> list[str]:
     """The tests to try on a mutant, quickest first: those that run a line of its statement in ``slowest`` seconds."""
-    wanted = range(mutant.span[0], mutant.span[1] + 1)
+    reached, wanted = recorder.reached, range(mutant.span[0], mutant.span[1] + 1)
+    everywhere = mutant.everywhere or _touches(recorder.imported.get(mutant.file, ()), wanted)
     found = [
         (reach.seconds, name)
         for name, reach in reached.items()
-        if reach.seconds <= slowest and (mutant.everywhere or _touches(reach.lines.get(mutant.file, ()), wanted))
+        if reach.seconds <= slowest and (everywhere or _touches(reach.lines.get(mutant.file, ()), wanted))
     ]
     return [name for _, name in sorted(found)]
 

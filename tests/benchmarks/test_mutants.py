@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.mutants import trial
 from benchmarks.mutants.explanations import ExplanationError, Explanations
-from benchmarks.mutants.lines import Reach, reaching
+from benchmarks.mutants.lines import Reach, Recorder, reaching
 from benchmarks.mutants.population import Mutant, all_mutants, draw, mutants_of, mutated
 from benchmarks.mutants.record import Tried, explained, key_of, summed, tried_again
 from benchmarks.mutants.trial import Outcome
@@ -149,15 +149,18 @@ def test_the_analysis_has_more_than_enough() -> None:
 def test_a_mutant_is_tried_on_the_tests_that_run_its_statement() -> None:
     one = next(one for one in mutants_of(SOURCE, "m.py") if one.before == "total = value + 1.5")
     everywhere = next(one for one in mutants_of(SOURCE, "m.py") if one.before == "LIMIT: int = 3")
-    reached = {
+    recorder = Recorder()
+    recorder.reached = {
         "slow": Reach(9.0, {"m.py": {15}}),
         "second": Reach(0.2, {"m.py": {14, 15}}),
         "first": Reach(0.1, {"m.py": {15}}),
         "other": Reach(0.1, {"m.py": {16}, "n.py": {15}}),
     }
-    assert reaching(one, reached, slowest=3.0) == ["first", "second"]
-    assert reaching(one, reached, slowest=10.0) == ["first", "second", "slow"]
-    assert reaching(everywhere, reached, slowest=3.0) == ["first", "other", "second"]
+    assert reaching(one, recorder, slowest=3.0) == ["first", "second"]
+    assert reaching(one, recorder, slowest=10.0) == ["first", "second", "slow"]
+    assert reaching(everywhere, recorder, slowest=3.0) == ["first", "other", "second"]
+    recorder.imported = {"m.py": {15}}
+    assert reaching(one, recorder, slowest=3.0) == ["first", "other", "second"], "it runs when the module is imported"
 
 
 def test_a_child_answers_or_says_what_happened() -> None:
