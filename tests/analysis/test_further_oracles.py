@@ -117,8 +117,8 @@ def test_the_lowest_ratio_is_the_end_nearest_to_no_harm(down: bool) -> None:
 def folded(metric: CountMetric, rows: list[tuple[int, int]], share: float) -> object:
     state = metric.start(1)
     for canary, baseline in rows:
-        arms = (np.array([float(v)]) for v in (canary, baseline, share, 3600.0))
-        state = metric.update(state, EventCounts(*arms, np.ones(1, bool)), PACE)
+        more, other, part, seconds = (np.array([float(v)]) for v in (canary, baseline, share, 3600.0))
+        state = metric.update(state, EventCounts(more, other, part, seconds, np.ones(1, bool)), PACE)
     return state
 
 
