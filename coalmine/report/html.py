@@ -85,6 +85,7 @@ def _metric(story: Story, metric: MetricStory, at: int, scale: Scale) -> Markup:
     said = [
         heading,
         element("p", "Verdict: ", _badge(metric.verdict), f" {metric.sentence}") if metric.verdict else None,
+        element("p", metric.read_once, class_="soft") if metric.read_once else None,
     ]
     if not metric.points:
         return join([*said, element("p", "The ledger holds no look at this metric.", class_="soft")])

@@ -45,6 +45,7 @@ def as_markdown(story: Story) -> str:
 def _metric(metric: MetricStory) -> str:
     role = "" if metric.role == "guardrail" else " (signal)"
     said = f"### {_text(metric.name)}{role}\n\nVerdict: **{words.plain(metric.verdict)}** {_text(metric.sentence)}"
+    said += f"\n\n{_text(metric.read_once)}" if metric.read_once else ""
     if not metric.points:
         return f"### {_text(metric.name)}{role}\n\nThe ledger holds no look at this metric."
     listed = evenly(metric.points, ROWS)

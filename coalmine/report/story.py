@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from coalmine.records import Check, Diagnosis, LedgerEntry, MetricVerdict, Record
+from coalmine.report.fixed import ALPHA, read_once
 
 _VERDICTS = TypeAdapter(list[MetricVerdict])
 _CHECKS = TypeAdapter(list[Check])
@@ -42,6 +43,8 @@ class MetricStory(Record):
     verdict: str = ""
     """At the last look."""
     sentence: str = ""
+    read_once: str = ""
+    """What a test that looks once would say at the end; empty where there is nothing to compare."""
     points: list[Point] = []
 
 
@@ -142,6 +145,9 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
     metrics = _metrics(by_kind.get("look", []), spec, notes)
     # The end keeps the last verdicts in full, also when the last look was not written.
     _add_last_verdicts(metrics, by_kind.get("look", []), closed)
+    said_once = read_once(by_kind.get("look", []), {one.name: one.kind for one in metrics}, _alpha(spec))
+    for metric in metrics:
+        metric.read_once = said_once.get(metric.name, "")
     environment, service, region, version = _place(ordered[0].rollout_id)
     outcome = _text(closed.data.get("outcome")) if closed else _text(promoted.data.get("outcome")) if promoted else None
     story = Story(
@@ -183,6 +189,11 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
         )
     story.sentence = _sentence(story, ordered)
     return story
+
+
+def _alpha(spec: Mapping[str, Any]) -> float:
+    alpha = number(_mapping(spec.get("policy")).get("alpha"))
+    return alpha if alpha is not None and 0.0 < alpha < 1.0 else ALPHA
 
 
 def number(value: Any) -> float | None:

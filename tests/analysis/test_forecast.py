@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, invgauss
+from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 from benchmarks.plan import SETTINGS, Setting, forecast, measure
 from coalmine.analysis import mixture
@@ -18,6 +19,7 @@ from coalmine.analysis.forecast.evidence import Traffic
 from coalmine.analysis.forecast.outlook import Level
 from coalmine.analysis.forecast.passage import first_passage
 from coalmine.analysis.forecast.processes import mean_normaliser
+from coalmine.analysis.forecast.report import Forecaster
 from coalmine.analysis.increments import log_normaliser
 
 SLICE = (0, 3, 8, 11, 15, 19, 21, 26, 28)
@@ -172,3 +174,17 @@ def test_extremes_give_chances(
     assert (np.diff(chance) >= -1e-9).all()
     assert chance[0] >= 0.0
     assert chance[-1] <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.5])
+@pytest.mark.parametrize("times", [1.5, 3.0])
+def test_the_fixed_test_is_statsmodels(times: float, share: float) -> None:
+    one = setting(weights=(100 * share,), times=times, rate=0.005)
+    outlook = one.outlook()
+    metric = outlook.judge.metrics[0]
+    found = Forecaster(outlook, [], {}, [times])._fixed(metric, times, share)
+    bad = outlook.levels[metric.name].worse(0, times).above(0)
+    published = samplesize_proportions_2indep_onetail(
+        bad - 0.005, 0.005, 0.8, ratio=(1 - share) / share, alpha=0.01, alternative="larger"
+    )
+    assert found == math.ceil(published)
