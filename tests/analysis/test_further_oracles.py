@@ -9,9 +9,10 @@ import pytest
 
 from coalmine.analysis import asymptotic
 from coalmine.analysis.channels import Pace
-from coalmine.analysis.count import CountMetric, EventCounts
+from coalmine.analysis.count import CountMetric, CountState, EventCounts
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import HARM_LOG_PRIOR, HARM_RATIOS
+from coalmine.analysis.interval import interval
 from coalmine.analysis.latency import choose_bounds
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.sentences import amount, effect
@@ -114,7 +115,7 @@ def test_the_lowest_ratio_is_the_end_nearest_to_no_harm(down: bool) -> None:
 # ------------------------------------------------------------------------------------------------- counts
 
 
-def folded(metric: CountMetric, rows: list[tuple[int, int]], share: float) -> object:
+def folded(metric: CountMetric, rows: list[tuple[int, int]], share: float) -> CountState:
     state = metric.start(1)
     for canary, baseline in rows:
         more, other, part, seconds = (np.array([float(v)]) for v in (canary, baseline, share, 3600.0))
@@ -126,7 +127,7 @@ def test_one_look_at_a_count_by_hand() -> None:
     metric, share, pace = CountMetric(1.5, 2.0, 0.0, COLD), 0.2, PACE
     state = folded(metric, [(9, 11)], share)
     part = share * 1.5 / (share * 1.5 + 1.0 - share)
-    assert state.expected[0, 0] == pytest.approx(20 * part)  # type: ignore[attr-defined]
+    assert state.expected[0, 0] == pytest.approx(20 * part)
     ratios = 1.5 * HARM_RATIOS
     against = 9 * np.log(ratios / 1.5) - 20 * np.log((1 + share * (ratios - 1)) / (1 + share * 0.5))
     # Nothing is known of the noise yet, so counting is tempered by what is taken for granted.
@@ -134,7 +135,7 @@ def test_one_look_at_a_count_by_hand() -> None:
         phi: float(np.logaddexp.reduce(HARM_LOG_PRIOR + np.log(0.1) + np.minimum(against / phi, pace.harm_cap)))
         for phi in (1.0, 1.25, 1.6)
     }
-    harm = float(metric.weigh(state, 0.9).harm[0])  # type: ignore[arg-type]
+    harm = float(metric.weigh(state, 0.9).harm[0])
     assert np.logaddexp(log_e[1.6], math.log(0.9)) <= harm + 1e-9
     assert harm <= np.logaddexp(log_e[1.25], math.log(0.9)) + 1e-9
 
@@ -158,7 +159,7 @@ def test_what_no_harm_means_of_a_count_is_said_where_less_is_worse() -> None:
     for down, proof in ((False, ""), (True, ": above x0.67 is shown")):
         metric = CountMetric(1.1, 1.5, 0.0, COLD, down=down)
         state = folded(metric, [(5, 20)], 0.2)
-        assert metric.read(["orders"], state, metric.weigh(state, 0.5), 0.01)[0].proof == proof  # type: ignore[arg-type]
+        assert metric.read(["orders"], state, metric.weigh(state, 0.5), 0.01)[0].proof == proof
 
 
 # ----------------------------------------------------------------------------------------- words and numbers
@@ -215,3 +216,30 @@ def test_a_kept_comparison_does_not_follow_the_metrics_of_its_judge() -> None:
     asked.metrics.append(errors(margin=2.0).model_copy(update={"name": "more"}))
     assert len(made.judge.metrics) == 1
     assert comparison_of(asked) is not made
+
+
+def test_what_a_count_says_to_the_letter() -> None:
+    for down in (False, True):
+        metric = CountMetric(1.1, 1.5, 0.0, COLD, down=down)
+        state = folded(metric, [(900, 1100), (850, 1200)], 0.2)
+        reading = metric.read(["kills"], state, metric.weigh(state, 0.5), 0.01)[0]
+        assert reading.effect == pytest.approx((1750 / 0.2) / (2300 / 0.8), rel=0.002)
+        phi = state.noise.lagged(COLD, np.ones(1))
+        low, high = (float(end[0, 0]) for end in interval(state.curve, phi, 0.01))
+        assert reading.interval == (
+            (round(1 / high, 4), round(1 / low, 4)) if down else (round(low, 4), round(high, 4))
+        )
+        # Where less is worse the arms change places: the ratio of the others' rates is at least this.
+        assert reading.lowest == pytest.approx(low, rel=1e-9)
+        assert reading.text.startswith(
+            "kills: 1,750 in the canary at 20.0 % of the traffic against 2,300 in the baseline (x3.0"
+        )
+        assert reading.text.endswith(f"; margin {'x0.91' if down else 'x1.10'})")
+
+
+def test_the_noise_of_a_count_is_measured_against_the_binomials_variance() -> None:
+    share, margin = 0.2, 1.5
+    state = folded(CountMetric(margin, 2.0, 0.0, COLD), [(9, 11)], share)
+    part = share * margin / (share * margin + 1 - share)
+    sums = dict(zip(("looks", "t", "v"), state.noise.sums[0, 0, :3].tolist(), strict=True))
+    assert sums == pytest.approx({"looks": 1.0, "t": 9 - 20 * part, "v": 20 * part * (1 - part)})
