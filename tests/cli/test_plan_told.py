@@ -22,6 +22,7 @@ ASKED = {
         *("both.yaml", "--rps", "300", "--history", "quiet", "--baseline", "errors=0.03%"),
         *("--regression", "1.05", "--regression", "3"),
     ),
+    "more-weight": ("both.yaml", "--rps", "100", "--history", "quiet", "--regression", "3"),
     "plenty": ("both.yaml", "--rps", "5000", "--history", "quiet", "-o", "json"),
     "starved": ("both.yaml", "--rps", "20", "--history", "none", "--baseline", "latency=2%", "-o", "json"),
 }
