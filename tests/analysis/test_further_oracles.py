@@ -22,7 +22,7 @@ from coalmine.analysis.windows import Arm, MetricWindow, read_windows
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, MetricCounts
 from coalmine.spec.canary import Metric
-from tests.analysis.looks import errors, judge
+from tests.analysis.looks import errors, judge, look, ratio
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
 PACE = Pace(weight=0.1, unspent=0.5, cap=9.0, block=1)
@@ -243,3 +243,8 @@ def test_the_noise_of_a_count_is_measured_against_the_binomials_variance() -> No
     part = share * margin / (share * margin + 1 - share)
     sums = dict(zip(("looks", "t", "v"), state.noise.sums[0, 0, :3].tolist(), strict=True))
     assert sums == pytest.approx({"looks": 1.0, "t": 9 - 20 * part, "v": 20 * part * (1 - part)})
+
+
+def test_requests_are_told_by_thousands() -> None:
+    found = look(judge(errors()), [ratio(50, 5000, 100, 45_000)], share=0.1)
+    assert found.verdicts[0].sentence.endswith(" after 5,000 canary requests")
