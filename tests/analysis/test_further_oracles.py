@@ -9,11 +9,13 @@ import pytest
 
 from coalmine.analysis import asymptotic
 from coalmine.analysis.channels import Pace
+from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.count import CountMetric, CountState, EventCounts
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import HARM_LOG_PRIOR, HARM_RATIOS
 from coalmine.analysis.interval import interval
 from coalmine.analysis.latency import choose_bounds
+from coalmine.analysis.metrics import HistogramCounts, LatencyMetric
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.sentences import amount, effect
 from coalmine.analysis.state import CAPITAL, CURVE
@@ -22,7 +24,7 @@ from coalmine.analysis.windows import Arm, MetricWindow, read_windows
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, MetricCounts
 from coalmine.spec.canary import Metric
-from tests.analysis.looks import errors, judge, look, ratio
+from tests.analysis.looks import errors, judge, latency, look, ratio
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
 PACE = Pace(weight=0.1, unspent=0.5, cap=9.0, block=1)
@@ -248,3 +250,19 @@ def test_the_noise_of_a_count_is_measured_against_the_binomials_variance() -> No
 def test_requests_are_told_by_thousands() -> None:
     found = look(judge(errors()), [ratio(50, 5000, 100, 45_000)], share=0.1)
     assert found.verdicts[0].sentence.endswith(" after 5,000 canary requests")
+
+
+def test_a_single_watched_bound_has_the_share_of_all() -> None:
+    core = Comparison(judge(latency(margin=1.0)))
+    window = HistogramCounts(np.array([[160.0, 40.0]]), np.array([[1700.0, 100.0]]), np.ones(1, bool))
+    state = core.update(core.start(1, {"latency": (0.1,)}), [window])
+    part, metric = state.metrics[0], core.metric(0)
+    assert isinstance(metric, LatencyMetric)
+    assert (part.slots >= 0).sum() == 1
+    of_bound = float(
+        metric.rule.log_evidence(part.shares, part.shares.phi(metric.share_prior), 1.0 - state.spent).max()
+    )
+    assert of_bound > 1.0
+    half = math.log(0.5)
+    weighed = core.weigh(state).metrics["latency"]
+    assert float(weighed.without_scores[0]) == pytest.approx(np.logaddexp(of_bound + half, half))
