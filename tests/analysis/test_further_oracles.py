@@ -18,12 +18,13 @@ from coalmine.analysis.latency import choose_bounds
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.sentences import amount, effect
+from coalmine.analysis.slo import SloCounts, SloMetric
 from coalmine.analysis.state import CAPITAL, CURVE
 from coalmine.analysis.value import ValueMeans, ValueMetric
 from coalmine.analysis.windows import Arm, MetricWindow, read_windows
 from coalmine.errors import InputError
-from coalmine.records import ArmCounts, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.records import ArmCounts, BurnCounts, MetricCounts
+from coalmine.spec.canary import Metric, Slo
 from tests.analysis.looks import errors, judge, latency, look, ratio
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
@@ -266,3 +267,54 @@ def test_a_single_watched_bound_has_the_share_of_all() -> None:
     half = math.log(0.5)
     weighed = core.weigh(state).metrics["latency"]
     assert float(weighed.without_scores[0]) == pytest.approx(np.logaddexp(of_bound + half, half))
+
+
+def test_amounts_have_their_sign() -> None:
+    assert (amount(-0.5), amount(-1500.0, "B"), amount(0.5, sign=True)) == ("-0.5", "-1,500 B", "+0.5")
+
+
+def test_what_is_allowed_of_a_value_is_told_with_its_sign() -> None:
+    for down, said in ((False, "allowed +0.1 cores)"), (True, "allowed -0.1 cores)")):
+        metric = ValueMetric(1.1, 1.5, 0.0, down=down, suffix="cores")
+        state = metric.start(1)
+        for _ in range(12):
+            state = metric.update(state, ValueMeans(np.ones(1), np.ones(1), np.ones(1, bool)), PACE)
+        assert f"; {said} after 12 min" in metric.read(["cpu"], state, metric.weigh(state, 0.5), 0.01)[0].text
+
+
+def test_the_relative_variance_is_that_of_the_plain_difference() -> None:
+    rng = np.random.default_rng(6)
+    baseline, noise = 2.0 + rng.standard_normal(40), 0.1 * rng.standard_normal(40)
+    metric = ValueMetric(1.0, 1.5, 0.0)
+    state = metric.start(1)
+    for level, more in zip(baseline, noise, strict=True):
+        state = metric.update(state, ValueMeans(np.array([level + more]), np.array([level]), np.ones(1, bool)), PACE)
+    about = noise - noise.mean()
+    spread, lagged = float((about**2).sum()), float((about[1:] * about[:-1]).sum())
+    variance, _ = asymptotic.long_run(np.array(spread), np.array(lagged), np.array(40.0), np.array(1.0))
+    expected = float(variance) / float(np.abs(baseline).mean()) ** 2
+    assert float(metric.relative_variance(state)[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_noise_of_an_objective_is_measured_against_the_lowest_rate() -> None:
+    metric = SloMetric(Slo(objective=0.99))
+    limit = metric.margin * 0.01
+    arms = (np.array([float(v)]) for v in (1000, 30, 9000, 10))
+    canary, events, baseline, seconds = arms
+    burning = np.ones((1, len(metric.slo.burn)), bool)
+    state = metric.update(
+        metric.start(1), SloCounts(canary, events, baseline, seconds, burning, np.ones(1, bool)), PACE
+    )
+    variance = 1000 * limit * (1 - limit)
+    assert state.noise.sums[0, 0, :3].tolist() == pytest.approx([1.0, 30 - 1000 * limit, variance])
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 0.0, -5.0])
+def test_a_burn_window_has_a_length(seconds: float) -> None:
+    burn = [BurnCounts.model_construct(seconds=seconds, total=5, events=1)]
+    arm = ArmCounts.model_construct(total=5, events=1, buckets=None, values=None, burn=burn)
+    counts = MetricCounts.model_construct(
+        metric="slo", status="ok", canary=arm, baseline=arm, bounds=None, value=None, seconds=None, reason=""
+    )
+    with pytest.raises(InputError, match=r"^counts\.slo\.canary\.burn\[0\]\.seconds: .* is no length of a window"):
+        read_windows([Metric(name="slo", kind="slo", slo=Slo(objective=0.99))], [counts], compare=True)
