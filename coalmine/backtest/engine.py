@@ -134,6 +134,10 @@ class _Batch:
         needed = log(1.0 / self._judge.policy.alpha) - _HAIR
         strongest = np.maximum(np.maximum(weighed.harm, weighed.crash), weighed.signals)
         result: Mask = (strongest >= needed) | ratio.mismatch()
+        # A plain limit has no part in the evidence, and may be kept again by the last look.
+        for one in weighed.metrics.values():
+            if one.fact is not None:
+                result = result | one.fact.broken
         return result
 
     def _concluded(self, state: ComparisonState, ratio: SampleRatio, place: int, run: int, look: int) -> Conclusion:

@@ -60,6 +60,12 @@ def run(args: Args, out: Output) -> int:
             f"--split {args.split}: metrics.{of_no_version[0]} is a threshold, whose query is of no version: leave the "
             "metric out of the spec, or --split"
         )
+    for metric in spec.metrics:
+        if metric.kind == "count":
+            out.say(
+                f"{metric.name}: how the traffic was shared is not in Prometheus, and a count is compared by it: it shows "
+                "nothing here"
+            )
     if args.history:
         rules = with_history(rules, args.history, out)
     courses = asyncio.run(_simulated(args, spec, rules, out))

@@ -64,6 +64,10 @@ def drawn(seed: int, metrics: list[Metric], looks: int, worse: float = 1.0, *, h
                     seen[metric.name][chance.choice(["canary", "baseline"])] = None
                 elif lack == "nothing" and metric.kind == "value":
                     seen[metric.name]["canary"] = {"values": []}
+                elif metric.kind == "value":
+                    # Instances come and go.
+                    for arm in seen[metric.name].values():
+                        arm["values"] += [0.4 + 0.02 * chance.random() for _ in range(chance.randrange(3))]
                 elif lack == "nothing" and metric.kind == "slo":
                     seen[metric.name]["canary"] = {"events": 0, "total": 0}
             weight = chance.choice([10, 10, 10, None, 20])
@@ -84,6 +88,32 @@ def test_the_engine_says_what_the_judge_says(metric: Metric, worse: float, holes
         same(course, rule)
         if worse == 3.0:
             assert course.decision == "roll_back"
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *ALL,
+        SLO.model_copy(update={"slo": Slo(objective=0.99, budget=1e-7)}),
+        QUEUE.model_copy(update={"role": "signal"}),
+        QUEUE.model_copy(update={"limits": Limits(max=100.0, failures=3, consecutive=True)}),
+    ],
+    ids=lambda metric: f"{metric.kind}-{metric.role}",
+)
+def test_the_decision_falls_at_the_same_look_whether_or_not_looks_are_kept(metric: Metric) -> None:
+    """Also of what a later look no longer shows: three answers in a row beyond a limit, and then all is well."""
+    rule = rules(metric, no_history="roll_back")
+    files = [drawn(seed, [metric], 70, worse) for seed, worse in ((1, 1.0), (2, 2.0), (3, 4.0))]
+    files.append([*drawn(4, [metric], 5), *drawn(5, [metric], 20, 3.0)[5:], *drawn(6, [metric], 70)[20:]])
+    traces = [read(lines, rule, f"{number}.jsonl") for number, lines in enumerate(files)]
+    quick, kept = (
+        [course.as_json(all_looks=False) for course in judge_traces(rule, traces, all_looks=all_looks)]
+        for all_looks in (False, True)
+    )
+    assert quick == kept
+    assert [one["decision"] for one in kept[1:3]] == ["hold" if metric.role == "signal" else "roll_back"] * 2
+    if metric.limits is not None:
+        assert kept[3]["look"] == 7
 
 
 def test_all_kinds_together() -> None:
