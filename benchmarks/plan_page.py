@@ -46,7 +46,7 @@ def table(found: dict[str, Any]) -> str:
             f"{row['rps']:g}",
             f"{row['look_s']:g} s",
             _baseline(row),
-            "none: no harm" if row["times"] == 1 else f"x{row['times']:g}",
+            _regression(row),
             _history(row),
             *(_looks(row["looks"][share]) for share in ("50%", "80%", "95%")),
         ]
@@ -54,7 +54,21 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _regression(row: dict[str, Any]) -> str:
+    if row["times"] == 1:
+        return "none: no harm"
+    if row["kind"] == "value":
+        return f"{'-' if row['down'] else '+'}{100 * (row['times'] - 1):.3g} %"
+    if row["kind"] == "slo":
+        return f"burns {row['times']:g} times"
+    return f"x1/{row['times']:g}" if row["down"] else f"x{row['times']:g}"
+
+
 def _baseline(row: dict[str, Any]) -> str:
+    if row["kind"] in ("value", "count"):
+        what = f"{100 * row['wobble']:.3g} %" if row["kind"] == "value" else f"{row['rate']:,.0f}/h"
+        further = [f"{name} {row[name]:g}" for name in ("margin", "tolerance") if row[name]]
+        return ", ".join([what, *further])
     if row["rate"] is None:
         return "above p97" if row["objective"] is None else f"above {row['objective']:g} s"
     return f"{100 * row['rate']:.3g} %" + (f", margin {row['margin']:g}" if row["margin"] else "")
@@ -63,7 +77,7 @@ def _baseline(row: dict[str, Any]) -> str:
 def _history(row: dict[str, Any]) -> str:
     if not row["known"]:
         return "no"
-    return f"yes, noise {row['wobble']:.0%}" if row["wobble"] else "yes"
+    return f"yes, noise {row['wobble']:.0%}" if row["wobble"] and row["kind"] != "value" else "yes"
 
 
 def _looks(one: dict[str, float | None]) -> str:

@@ -30,7 +30,7 @@ from coalmine.analysis.windows import Bounds, MetricWindow
 
 FEWEST_BLOCKS = 10
 """No verdict before: the bounds hold in the limit only."""
-_EVERY = 5
+EVERY = 5
 """Blocks after which a further process begins."""
 _LATER = 7
 """Processes kept besides the first; the oldest of them makes room."""
@@ -195,8 +195,8 @@ class ValueMetric:
     def _evidence(self, state: ValueState, series: int) -> Array:
         """``ln E`` that the mean difference is above what the margin allows, or below what no harm allows, [S]."""
         blocks, difference, _, size = np.moveaxis(state.means, -1, 0)
-        relative, tolerance = self._parts[series] * size, self._tolerance(state)[:, None]
-        margin, plain = (_variance(state, one, self._parts[one]) for one in (series, _PLAIN))
+        relative, tolerance = self.parts[series] * size, self._tolerance(state)[:, None]
+        margin, plain = (_variance(state, one, self.parts[one]) for one in (series, _PLAIN))
         variance, freedom = (np.where(relative >= tolerance, *both) for both in zip(margin, plain, strict=True))
         variance, freedom = self._shrunk(variance, freedom, size)
         smallest = _RESOLUTION * np.maximum(size, np.abs(difference)) + 1e-30
@@ -207,10 +207,10 @@ class ValueMetric:
             away = np.where((away == 0.0) & (variance == 0.0), _SAME * smallest, -away)
         score = asymptotic.normal_score(away / error, freedom)
         evidence = np.where(blocks >= FEWEST_BLOCKS, asymptotic.log_evidence(score, blocks), 0.0)
-        number = _number(state.blocks)
+        number = process_numbers(state.blocks)
         weight = np.where(number == 0, 0.5, 0.5 / np.maximum(number * (number + 1.0), 1.0))
         begun = np.where((blocks > 0) & (number >= 0), np.log(weight) + evidence, -np.inf)
-        newest = np.floor(np.maximum(state.blocks - 1.0, 0.0) / _EVERY)
+        newest = np.floor(np.maximum(state.blocks - 1.0, 0.0) / EVERY)
         left = np.where(state.blocks > 0, 0.5 / (newest + 1.0), 1.0)
         return mixture.log_sum(np.concatenate([begun, np.log(left)[:, None]], axis=-1))
 
@@ -239,7 +239,7 @@ class ValueMetric:
         return np.maximum((freedom * variance + _KNOWN_BLOCKS * before) / total, _LEAST_SEEN * variance), total
 
     @property
-    def _parts(self) -> tuple[float, float, float]:
+    def parts(self) -> tuple[float, float, float]:
         """What part of the baseline's size is taken off the difference in each series."""
         return 0.0, self.margin - 1.0, self.no_harm - 1.0
 
@@ -247,14 +247,14 @@ class ValueMetric:
         """With a block's difference, baseline and its size, [S, 3], where it is full."""
         blocks = state.blocks + 1.0
         # A process that begins with this block takes the place of the oldest.
-        number, before = _number(blocks), _number(state.blocks)
+        number, before = process_numbers(blocks), process_numbers(state.blocks)
         kept = np.where((number == before)[..., None], state.means, 0.0)
         n = kept[..., _N] + (number >= 0)
         step = np.where(number >= 0, 1.0 / np.maximum(n, 1.0), 0.0)[..., None]
         levels = kept[..., 1:] + (block[:, None, :] - kept[..., 1:]) * step
         means = np.concatenate([n[..., None], levels], axis=-1)
 
-        series = block[:, :1] - np.array(self._parts) * block[:, 2:]
+        series = block[:, :1] - np.array(self.parts) * block[:, 2:]
         reference, last, total, squares, products = np.moveaxis(state.noise, -1, 0)
         reference = np.where(state.blocks[:, None] > 0, reference, series)
         moved = np.clip(series - reference, -_LARGEST, _LARGEST)
@@ -275,9 +275,9 @@ def _scaled(state: ValueState, level: Array) -> ValueState:
     )
 
 
-def _number(blocks: Array) -> Array:
+def process_numbers(blocks: Array) -> Array:
     """Which process each place holds, [S, K]: 0 the first, j the one that began after 5 j blocks, -1 none."""
-    newest = np.floor(np.maximum(blocks - 1.0, 0.0) / _EVERY)[:, None]
+    newest = np.floor(np.maximum(blocks - 1.0, 0.0) / EVERY)[:, None]
     place = np.arange(1, 1 + _LATER)
     later = newest - np.mod(newest - place, _LATER)
     return np.concatenate([np.zeros((blocks.size, 1)), np.where(later >= 1, later, -1.0)], axis=-1)

@@ -5,31 +5,34 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import NormalDist
-from typing import TYPE_CHECKING
+from statistics import NormalDist, fmean
 
 import numpy as np
 
-from coalmine.analysis.comparison import channel_names
+from coalmine.analysis.comparison import DIFFERENCE, channel_names, known_history
 from coalmine.analysis.forecast import Forecast, Forecaster, Level, Outlook
-from coalmine.analysis.forecast.advice import about, chance
+from coalmine.analysis.forecast.outlook import GaugeLevel
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS
 from coalmine.analysis.latency import QUANTILE_SLOTS
-from coalmine.analysis.sentences import number, percent, seconds, times
-from coalmine.cli._output import columns
+from coalmine.analysis.sentences import number
 from coalmine.errors import CoalmineError, InputError
 from coalmine.records import ChannelHistory, HistoryRequest, Judge, ServiceHistory
 from coalmine.spec.canary import CanarySpec, Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.plan import plan
 
-if TYPE_CHECKING:
-    from coalmine.analysis.forecast.told import Cost, Finding, When
-
-KINDS = ("ratio", "latency")
-"""Kinds of metrics that are forecast."""
+KINDS = ("ratio", "latency", "count", "value", "slo")
+"""Kinds of metrics whose decision is a matter of chance, and forecast."""
+COMPARED = ("ratio", "latency", "count", "value")
+"""Those that compare the versions."""
+SHARES = ("ratio", "latency", "slo")
+"""Those whose baseline is a share of requests."""
+ASSUMED_EVENTS = 60.0
+"""Events of a count per hour when nobody says."""
+ASSUMED_NOISE = 0.05
+"""Standard deviation of a minute's difference of a value, as a part of its level, when nobody says."""
 ASSUMED_RATE = 0.005
 """Events per request when nobody says: what a service with an objective of 99.5 % may have."""
 ASSUMED_SPREAD = 0.6
@@ -42,6 +45,8 @@ _NORMAL = NormalDist()
 class _Baselines:
     rps: float
     levels: dict[str, Level] = field(default_factory=dict)
+    gauges: dict[str, float] = field(default_factory=dict)
+    """Levels of values, in their own unit."""
     origins: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,51 +60,106 @@ def forecast(spec: CanarySpec, args: argparse.Namespace) -> Forecast:
     if args.rps is not None and args.connect:
         raise InputError("--rps and --connect: give one; --connect measures the requests per second itself")
     if args.rps is None and not args.connect:
-        given = next(name for name in ("regression", "baseline", "history") if getattr(args, name))
+        given = next(name for name in ("regression", "burn", "baseline", "noise", "history") if getattr(args, name))
         raise InputError(f"--{given} is for a forecast: give --rps N or --connect too")
     stated = _stated(spec, args.baseline or [])
     baselines = _measured(spec, stated) if args.connect else _Baselines(args.rps)
     for metric in spec.metrics:
-        if metric.kind not in KINDS or metric.name in baselines.levels:
+        if metric.kind not in KINDS or metric.name in baselines.origins:
             continue
         share = stated.get(metric.name)
-        baselines.levels[metric.name] = _level(metric, share)
         baselines.origins[metric.name] = "stated" if share is not None else "assumed"
-    judge = Judge(
-        metrics=[metric for metric in spec.metrics if metric.kind in KINDS],
-        policy=spec.policy,
-        planned_looks=plan(spec).looks,
-        history=_history(spec, args.history or "ledger"),
-    )
-    if not judge.metrics:
-        raise InputError(f"metrics: none is of a kind that is forecast ({', '.join(KINDS)})")
-    sizes = sorted({*(args.regression or [2.0]), *(metric.no_harm for metric in judge.metrics)})
-    outlook = Outlook(judge, baselines.rps, baselines.levels)
-    return Forecaster(outlook, spec.steps, baselines.origins, sizes).forecast()
+        if metric.kind == "value":
+            baselines.gauges[metric.name] = _gauge(metric, share)
+        else:
+            baselines.levels[metric.name] = _level(metric, share)
+    history = _history(spec, args.history or "ledger")
+    judge = Judge(metrics=spec.metrics, policy=spec.policy, planned_looks=plan(spec).looks, history=history)
+    sizes = sorted({*(args.regression or [2.0]), *(one.no_harm for one in judge.metrics if one.kind in COMPARED)})
+    noises = _noises(spec, args.noise or [])
+    gauges: dict[str, GaugeLevel] = {}
+    for name, level in baselines.gauges.items():
+        noise, origin = noises.get(name), "stated"
+        if noise is None:
+            noise, origin = _learnt_noise(judge, name)
+        gauges[name] = GaugeLevel(level, noise)
+        baselines.origins[name] += f"; noise {origin}" if origin != baselines.origins[name] else ""
+    outlook = Outlook(judge, baselines.rps, baselines.levels, gauges)
+    return Forecaster(outlook, spec.steps, baselines.origins, sizes, args.burn or ()).forecast()
 
 
 def _stated(spec: CanarySpec, pairs: list[tuple[str, float]]) -> dict[str, float]:
-    known = [metric.name for metric in spec.metrics if metric.kind in KINDS]
-    for name, _ in pairs:
+    known = {metric.name: metric.kind for metric in spec.metrics if metric.kind in KINDS}
+    for name, value in pairs:
         if name not in known:
             raise InputError(f"--baseline {name}=...: {name!r} is not a metric of the spec ({', '.join(known)})")
+        if known[name] in SHARES and value >= 1.0:
+            raise InputError(
+                f"--baseline {name}={value:g}: {name} is of kind {known[name]}: give a share of requests between 0 and "
+                f"1, such as {name}=0.002 or {name}=0.2%"
+            )
     return dict(pairs)
+
+
+def _noises(spec: CanarySpec, pairs: list[tuple[str, float]]) -> dict[str, float]:
+    known = [metric.name for metric in spec.metrics if metric.kind == "value"]
+    for name, _ in pairs:
+        if name not in known:
+            raise InputError(
+                f"--noise {name}=...: {name!r} is no value of the spec ({', '.join(known) or 'it has none'})"
+            )
+    return dict(pairs)
+
+
+def _learnt_noise(judge: Judge, name: str) -> tuple[float, str]:
+    """How a gauge scatters by the history, else what is assumed; and which."""
+    history = known_history(judge)
+    channel = history.channels.get(name, {}).get(DIFFERENCE) if history is not None else None
+    if channel is None or not channel.tau2:
+        return ASSUMED_NOISE, "assumed"
+    return float(f"{math.sqrt(channel.tau2):.3g}"), "of its history"
+
+
+def _gauge(metric: Metric, level: float | None) -> float:
+    """The level of a value; without a tolerance it is no matter which."""
+    if level is None and metric.tolerance:
+        raise InputError(
+            f"metrics.{metric.name}.tolerance: what {metric.tolerance:g} means depends on the level: give --baseline "
+            f"{metric.name}=LEVEL, or --connect"
+        )
+    return 1.0 if level is None else level
 
 
 def _measured(spec: CanarySpec, stated: dict[str, float]) -> _Baselines:
     from coalmine.cli._measured import measure
 
     measured = measure(spec, KINDS)
-    if not measured:
-        raise InputError(f"metrics: none is of a kind that is forecast ({', '.join(KINDS)})")
-    ratios = [measured[metric.name].rps for metric in spec.metrics if metric.kind == "ratio"]
-    found = _Baselines(float(f"{(ratios or [one.rps for one in measured.values()])[0]:.4g}"))
+    of_kind = {kind: [measured[one.name].rps for one in spec.metrics if one.kind == kind] for kind in SHARES}
+    counted = [rps for kind in SHARES for rps in of_kind[kind]]
+    if not counted:
+        raise InputError(
+            f"--connect: no metric counts requests ({', '.join(SHARES)}): give --rps and --baseline instead"
+        )
+    found = _Baselines(float(f"{counted[0]:.4g}"))
     for metric in spec.metrics:
         one = measured.get(metric.name)
         if one is None or metric.name in stated:
             continue
         period = f"measured over {format_duration(one.period)}"
-        if metric.kind == "ratio":
+        if metric.kind == "value":
+            level = fmean(one.counts.values or ())
+            if level <= 0:
+                raise InputError(
+                    f"--connect: {metric.name} is {level:g}, and differences are told as parts of it: give --rps and "
+                    "--baseline instead"
+                )
+            found.gauges[metric.name] = float(f"{level:.6g}")
+        elif metric.kind == "count":
+            events = one.counts.events or 0
+            if not events:
+                period += ": none, taken for half a one"
+            found.levels[metric.name] = Level.of_count(max(events, 0.5) * (timedelta(hours=1) / one.period))
+        elif metric.kind in ("ratio", "slo"):
             events = one.counts.events or 0
             if not events:
                 period += f": none of {number(one.counts.total)}, taken for half a one"
@@ -112,6 +172,10 @@ def _measured(spec: CanarySpec, stated: dict[str, float]) -> _Baselines:
 
 
 def _level(metric: Metric, share: float | None) -> Level:
+    if metric.kind == "count":
+        return Level.of_count(ASSUMED_EVENTS if share is None else share)
+    if metric.slo is not None:
+        return Level.of_ratio((1.0 - metric.slo.objective) / 2.0 if share is None else share)
     if metric.kind == "ratio":
         return Level.of_ratio(ASSUMED_RATE if share is None else share)
     # Bounds as a histogram would have them, of log-normal times; the one that matters is the objective's, or p97.
@@ -134,7 +198,9 @@ def _history(spec: CanarySpec, wanted: str) -> ServiceHistory | None:
     if wanted == "quiet":
         quiet = ChannelHistory(tau2=0.0)
         channels = {
-            metric.name: dict.fromkeys(channel_names(metric), quiet) for metric in spec.metrics if metric.kind in KINDS
+            metric.name: dict.fromkeys(channel_names(metric), quiet)
+            for metric in spec.metrics
+            if channel_names(metric) and metric.kind != "value"
         }
         return ServiceHistory(looks=MIN_HISTORY_LOOKS, channels=channels)
     return _of_ledger(spec) if Path(spec.ledger.path).is_dir() else None
@@ -151,7 +217,7 @@ def _of_ledger(spec: CanarySpec) -> ServiceHistory:
         service=spec.service,
         environment=spec.environment,
         region=spec.region,
-        metrics=[metric for metric in spec.metrics if metric.kind in KINDS],
+        metrics=spec.metrics,
         ledger=spec.ledger,
         now=datetime.now(UTC),
     )
@@ -161,83 +227,3 @@ def _of_ledger(spec: CanarySpec) -> ServiceHistory:
         if isinstance(error.__cause__, CoalmineError):
             raise error.__cause__ from None
         raise
-
-
-# ------------------------------------------------------------------------------------------------------ words
-
-
-def text(found: Forecast, spec: CanarySpec) -> str:
-    """The forecast for people."""
-    noise = "the service's noise is known"
-    if not found.history:
-        asks = (
-            "a small regression is held and a human asked"
-            if spec.policy.no_history == "hold"
-            else "as if it were known"
-        )
-        noise = f"the service's noise is not known yet (no history): {asks}"
-    head = [f"forecast at {found.rps:g} requests/s; {noise}"]
-    for base in found.baselines:
-        slow = "" if base.slower_than is None else f" slower than {seconds(base.slower_than)}"
-        if base.slower_than is not None and base.origin == "assumed" and _objective(spec, base.metric) is None:
-            slow = " slower than its p97"
-        what = f"{percent(base.bad)} of the baseline's requests{slow}"
-        head.append(f"{base.metric}: {what} ({base.origin}), margin {times(base.margin)}")
-    rows: list[list[str]] = []
-    for step in found.steps:
-        first = True
-        for one in step.findings:
-            place = [str(step.number), f"{step.weight:g} %"] if first else ["", ""]
-            what = "no harm" if one.regression is None else f"{times(one.regression)} worse"
-            rows.append(
-                [*place, one.metric, what, *_when(one.usual), *_when(one.sure), chance(one.by_end), _fixed(one)]
-            )
-            first = False
-    table = columns(
-        [
-            "step",
-            "canary",
-            "metric",
-            "found",
-            "80 %: requests",
-            "in",
-            "95 %: requests",
-            "in",
-            "by its end",
-            "fixed test",
-        ],
-        rows,
-        right=[0, 1, 4, 5, 6, 7, 8, 9],
-    )
-    tail = [
-        "The regression is there from the start; requests (the canary's) and times count from the start of the step, "
-        "were it to last as long as it takes. fixed test: requests of a test that may look once, 80 %.",
-        f"no harm in every guardrail by the end of the steps: {chance(found.promotable)} of releases without change",
-        *(_cost(cost) for cost in found.costs),
-    ]
-    return "\n".join(["", *head, "", table, "", *tail])
-
-
-def _objective(spec: CanarySpec, name: str) -> object | None:
-    return next((metric.objective for metric in spec.metrics if metric.name == name), None)
-
-
-def _when(when: When | None) -> tuple[str, str]:
-    if when is None:
-        return "-", "over 30d"
-    return ("-", "earlier") if not when.looks else (number(when.requests), about(when.lasts))
-
-
-def _fixed(finding: Finding) -> str:
-    return "" if finding.fixed is None else number(finding.fixed)
-
-
-def _cost(cost: Cost) -> str:
-    end = "until it is caught (95 %)" if cost.caught else "by the end of the steps, not surely caught by then"
-    line = (
-        f"worst case of {cost.metric}: {times(cost.regression)} adds about {number(cost.bad_requests)} bad requests "
-        f"{end}"
-    )
-    if cost.budget:
-        line += f", {percent(cost.bad_requests / cost.budget)} of the error budget of 30 days ({number(cost.budget)})"
-    return line

@@ -66,8 +66,13 @@ async def _of(spec: CanarySpec, metric: Metric) -> Measured:
             compare=False,
         )
         counts: MetricCounts = await adapter.collect(source, metric, request)
-        if counts.status == "ok" and counts.canary is not None and counts.canary.total > 0:
+        if counts.status == "ok" and counts.canary is not None and _says(metric, counts.canary):
             return Measured(counts.canary, tuple(counts.bounds or ()), period)
         reason = counts.reason.removeprefix("canary: ").replace("the canary", "it") or "no requests"
     version = spec.arms.baseline.version
     raise InputError(f"--connect: {metric.name} says nothing of {version}: {reason}; give --rps and --baseline instead")
+
+
+def _says(metric: Metric, counts: ArmCounts) -> bool:
+    """Whether there is something to go by: requests, or instances; events may be none."""
+    return metric.kind == "count" or bool(counts.total or counts.values)

@@ -10,6 +10,7 @@ from coalmine.cli._output import Output, columns, plain
 from coalmine.cli._parser import Args, Parser
 
 MOST_TIMES = 1000.0
+MOST_NOISE = 100.0
 
 
 def options(parser: Parser, verb: str) -> None:
@@ -31,7 +32,16 @@ def options(parser: Parser, verb: str) -> None:
         type=_times,
         action="append",
         metavar="TIMES",
-        help="how many times the odds of a bad request to forecast for, beside each no_harm (default: 2); repeatable",
+        help="how many times the odds of a bad request (events of a count, level of a value) to forecast for, beside "
+        "each no_harm (default: 2); repeatable",
+    )
+    parser.add_argument(
+        "--burn",
+        type=_times,
+        action="append",
+        metavar="TIMES",
+        help="how many times too fast an slo's budget is burnt to forecast for (default: twice each burn rate); "
+        "repeatable",
     )
     parser.add_argument(
         "--baseline",
@@ -39,7 +49,15 @@ def options(parser: Parser, verb: str) -> None:
         action="append",
         metavar="METRIC=SHARE",
         help="share of bad requests before the release, such as errors=0.2%%; of a latency those slower than its "
-        "objective, or than its p97; repeatable",
+        "objective, or than its p97; of a count events per hour, such as restarts=6; of a value its level; repeatable",
+    )
+    parser.add_argument(
+        "--noise",
+        type=_noise,
+        action="append",
+        metavar="METRIC=SHARE",
+        help="how much a value scatters: the standard deviation of a minute's difference between two like versions, as "
+        "a share of its level, such as cpu=3%%; repeatable",
     )
     parser.add_argument(
         "--history",
@@ -59,19 +77,13 @@ def run(args: Args, out: Output) -> int:
     spec = read_spec(args.file)
     planned = plan(spec)
     foretold, lines, warnings = None, "", planned.warnings
-    if any((args.rps is not None, args.connect, args.regression, args.baseline, args.history)):
+    if any((args.rps is not None, args.connect, args.regression, args.burn, args.baseline, args.noise, args.history)):
         # numpy and scipy take a while to import: only those who ask for a forecast wait for them.
-        from coalmine.cli import _forecast
+        from coalmine.cli._forecast import forecast
+        from coalmine.cli._forecast_text import text as in_words
 
-        found = _forecast.forecast(spec, args)
-        foretold, lines = plain(found), _forecast.text(found, spec)
-        others = [f"{metric.name} ({metric.kind})" for metric in spec.metrics if metric.kind not in _forecast.KINDS]
-        if others:
-            kinds = " and ".join(_forecast.KINDS)
-            warnings = [
-                *warnings,
-                f"not forecast: {', '.join(others)}; only {kinds} are, and the others may decide later",
-            ]
+        found = forecast(spec, args)
+        foretold, lines = plain(found), in_words(found, spec)
         warnings = [*warnings, *found.warnings]
     rows: list[list[str]] = [
         [
@@ -130,9 +142,19 @@ def _times(text: str) -> float:
 def _baseline(text: str) -> tuple[str, float]:
     name, equals, share = text.partition("=")
     value = _number(share.removesuffix("%")) / (100.0 if share.endswith("%") else 1.0)
-    if not name or not equals or not 0.0 < value < 1.0:
+    if not name or not equals or not 0.0 < value < math.inf:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not METRIC=SHARE: the share is between 0 and 1, such as errors=0.002 or errors=0.2%"
+            f"{text!r} is not METRIC=SHARE: give a number above 0, such as errors=0.002 or errors=0.2%"
+        )
+    return name, value
+
+
+def _noise(text: str) -> tuple[str, float]:
+    name, equals, share = text.partition("=")
+    value = _number(share.removesuffix("%")) / (100.0 if share.endswith("%") else 1.0)
+    if not name or not equals or not 0.0 < value <= MOST_NOISE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not METRIC=SHARE: give a share of the level above 0, up to {MOST_NOISE:g}, such as cpu=3%"
         )
     return name, value
 

@@ -63,8 +63,8 @@ def run(args: Args, out: Output) -> int:
     for metric in spec.metrics:
         if metric.kind == "count":
             out.say(
-                f"{metric.name}: how the traffic was shared is not in Prometheus, and a count is compared by it: it shows "
-                "nothing here"
+                f"{metric.name}: a count is compared by how the traffic was shared, which is not in Prometheus: it "
+                "shows nothing here"
             )
     if args.history:
         rules = with_history(rules, args.history, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom, invgauss
 from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
-from benchmarks.plan import SETTINGS, Setting, forecast, measure
+from benchmarks.plan import measure
+from benchmarks.plan_settings import FURTHER, SETTINGS, Setting
 from coalmine.analysis import mixture
 from coalmine.analysis.forecast.course import Stretch, chart
 from coalmine.analysis.forecast.evidence import Traffic
@@ -29,6 +31,12 @@ SLICE = (0, 3, 8, 11, 15, 19, 21, 26, 28)
 @pytest.mark.parametrize("number", SLICE)
 def test_the_median_is_what_the_judge_then_takes(number: int) -> None:
     row = measure(SETTINGS[number], runs=120, seed=5_000 + number)
+    assert row["within"], row["looks"]
+
+
+@pytest.mark.parametrize("number", [1, 4, 5, 6, 7, 10, 12, 14, 16, 17, 18, 19, 22, 23, 25, 27])
+def test_so_it_is_of_gauges_counts_and_objectives(number: int) -> None:
+    row = measure(FURTHER[number], runs=120, seed=6_000 + number)
     assert row["within"], row["looks"]
 
 
@@ -138,7 +146,7 @@ def setting(**changes: Any) -> Setting:
 
 
 def looks(one: Setting, chance: float = 0.5) -> float:
-    return forecast(one).looks(chance) or math.inf
+    return one.forecast().looks(chance) or math.inf
 
 
 def test_more_of_anything_decides_sooner() -> None:
@@ -152,13 +160,37 @@ def test_more_of_anything_decides_sooner() -> None:
 
 
 def test_within_the_margin_nothing_is_ever_caught() -> None:
-    assert forecast(setting(times=1.1, margin=1.2)).chance[-1] < 0.01
-    assert forecast(setting(rate=0.0001, times=2)).chance[-1] < 0.01, "below the floor"
+    assert setting(times=1.1, margin=1.2).forecast().chance[-1] < 0.01
+    assert setting(rate=0.0001, times=2).forecast().chance[-1] < 0.01, "below the floor"
+
+
+@pytest.mark.parametrize("kind", ["value", "count"])
+def test_what_a_gauge_or_a_count_is_allowed_is_never_caught(kind: str) -> None:
+    one = setting(kind=kind, rate=7200, wobble=0.1, margin=1.2)
+    assert replace(one, times=1.2).forecast().chance[-1] < 0.01
+    tolerance = 0.5 if kind == "value" else 1.5 * one.rate
+    assert replace(one, times=1.49, tolerance=tolerance).forecast().chance[-1] < 0.01
+    assert replace(one, times=2.5, tolerance=tolerance).forecast().chance[-1] > 0.99
+
+
+def test_a_gauge_decides_by_blocks_whatever_its_traffic_is() -> None:
+    one = setting(kind="value", wobble=0.02, times=3)
+    assert looks(one) == looks(replace(one, weights=(1,), rps=1)) == 60, "ten blocks of six looks"
+    assert looks(replace(one, look_s=60)) == looks(replace(one, look_s=300)) == 10
+    assert looks(replace(one, times=1.5, wobble=0.5)) > 60
+    assert looks(replace(one, times=1, wobble=0.02)) == 60
+
+
+def test_an_objective_that_burns_less_fast_than_its_rates_is_never_caught() -> None:
+    one = setting(kind="slo", known=False, rate=0.005)
+    assert (replace(one, times=5.9).forecast().chance == 0).all()
+    assert looks(replace(one, times=14.5)) < looks(replace(one, times=8))
+    assert looks(replace(one, times=1000)) < 3
 
 
 @settings(max_examples=12, deadline=None)
 @given(
-    st.sampled_from(["ratio", "latency"]),
+    st.sampled_from(["ratio", "latency", "count", "value", "slo"]),
     st.sampled_from([(0.01,), (50,), (1, 99.99)]),
     st.sampled_from([0.001, 3.0, 1e6]),
     st.sampled_from([1e-9, 0.01, 0.999]),
@@ -168,8 +200,10 @@ def test_within_the_margin_nothing_is_ever_caught() -> None:
 def test_extremes_give_chances(
     kind: str, weights: tuple[float, ...], rps: float, rate: float, times: float, known: bool
 ) -> None:
-    one = setting(kind=kind, weights=weights, looks=(3,) * len(weights), rps=rps, rate=rate, times=times, known=known)
-    chance = forecast(one).chance
+    one = setting(
+        kind=kind, weights=weights, looks=(3,) * len(weights), rps=rps, rate=rate, times=times, known=known, wobble=rate
+    )
+    chance = one.forecast().chance
     assert np.isfinite(chance).all()
     assert (np.diff(chance) >= -1e-9).all()
     assert chance[0] >= 0.0

@@ -49,9 +49,13 @@ def forecast(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 def test_per_step_and_metric(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = forecast(capsys, "--rps", "200", "--baseline", "errors=0.5%", "--history", "quiet")
     assert (found["rps"], found["history"]) == (200, True)
-    assert found["baselines"] == [
-        {"metric": "errors", "bad": 0.005, "slower_than": None, "origin": "stated", "margin": 1.1}
-    ]
+    (base,) = found["baselines"]
+    assert {name: value for name, value in base.items() if value is not None} == {
+        "metric": "errors",
+        "bad": 0.005,
+        "origin": "stated",
+        "margin": 1.1,
+    }
     first, second = found["steps"]
     assert [one["regression"] for one in first["findings"]] == [1.5, 2.0, None]
     twice = first["findings"][1]
@@ -110,8 +114,14 @@ def test_below_the_floor_nothing_is_harm(spec: Path, capsys: pytest.CaptureFixtu
         (["--rps", "9", "--regression", "nan"], "--regression: 'nan' is no regression"),
         (["--rps", "9", "--baseline", "errors"], "--baseline: 'errors' is not METRIC=SHARE"),
         (["--rps", "9", "--baseline", "errors=0"], "--baseline: 'errors=0' is not METRIC=SHARE"),
-        (["--rps", "9", "--baseline", "errors=100%"], "--baseline: 'errors=100%' is not METRIC=SHARE"),
+        (["--rps", "9", "--baseline", "errors=inf"], "--baseline: 'errors=inf' is not METRIC=SHARE"),
         (["--rps", "9", "--baseline", "speed=1%"], "'speed' is not a metric of the spec (errors)"),
+        (["--rps", "9", "--baseline", "errors=1"], "--baseline errors=1: errors is of kind ratio: give a share"),
+        (["--rps", "9", "--noise", "errors=1%"], "--noise errors=...: 'errors' is no value of the spec (it has none)"),
+        (["--rps", "9", "--noise", "cpu"], "--noise: 'cpu' is not METRIC=SHARE"),
+        (["--rps", "9", "--noise", "cpu=0"], "--noise: 'cpu=0' is not METRIC=SHARE"),
+        (["--rps", "9", "--burn", "1"], "--burn: '1' is no regression"),
+        (["--burn", "20"], "--burn is for a forecast"),
         (["--history", "none"], "--history is for a forecast: give --rps N or --connect too"),
         (["--baseline", "errors=1%"], "--baseline is for a forecast"),
     ],
@@ -119,6 +129,76 @@ def test_below_the_floor_nothing_is_harm(spec: Path, capsys: pytest.CaptureFixtu
 def test_what_cannot_be_asked(spec: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     assert main(["plan", "spec.yaml", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------- further kinds
+
+FURTHER = """\
+  - {name: cpu, kind: value, values: 'process_cpu{version="{arm.version}"}'}
+  - {name: orders, kind: count, direction: down, events: 'orders_total{version="{arm.version}"}'}
+  - {name: availability, kind: slo, template: http, slo: {objective: 0.99}}
+  - {name: queue, kind: threshold, query: 'max(queue{version="{arm.version}"})', limits: {max: 9, failures: 3}}
+"""
+
+
+def test_every_kind_is_foretold(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace("sources:", f"{FURTHER}sources:"))
+    words = ["--rps", "200", "--history", "none", "--baseline", "orders=20000", "--noise", "cpu=4%", "--burn", "20"]
+    found = forecast(capsys, *words)
+    bases = {base["metric"]: base for base in found["baselines"]}
+    assert (bases["cpu"]["noise"], bases["cpu"]["origin"]) == (0.04, "assumed; noise stated")
+    assert (bases["orders"]["per_hour"], bases["orders"]["origin"]) == (20000, "stated")
+    assert (bases["availability"]["bad"], bases["availability"]["origin"]) == (0.005, "assumed")
+    first = {(one["metric"], one["regression"]): one for one in found["steps"][0]["findings"]}
+    second = {(one["metric"], one["regression"]): one for one in found["steps"][1]["findings"]}
+    assert {size for name, size in first if name == "cpu"} == {1.4, 1.5, 2.0, None}
+    assert {size for name, size in first if name == "orders"} == {1.4, 1.5, 2.0, None}
+    assert {size for name, size in first if name == "availability"} == {20.0, None}
+    assert first["cpu", 2.0]["by_end"] == 0
+    assert first["cpu", 2.0]["usual"]["blocks"] in range(10, 16)
+    assert first["cpu", 2.0]["usual"]["looks"] == 2 * first["cpu", 2.0]["usual"]["blocks"]
+    assert second["cpu", 1.4]["by_end"] > 0.99
+    assert second["orders", 2.0]["by_end"] > 0.99
+    assert first["availability", 20.0]["usual"]["looks"] < 10
+    # Of 25 + 50 t requests (percent times minutes) 50 t are bad: 20 of 14.4 times the share at 77 s, a look later seen.
+    assert {(one["rate"], one["step"], one["shown"]) for one in found["burns"]} == {
+        (6, 1, "30s"),
+        (14.4, 1, "30s"),
+        (6, 2, "30s"),
+        (14.4, 2, "1m30s"),
+    }
+    assert found["limits"] == [{"metric": "queue", "looks": 3, "lasts": "1m30s"}]
+    assert (found["promotable"], found["costs"][0]["metric"], len(found["costs"])) != (1.0, "errors", 4)
+    assert main(["plan", "spec.yaml", *words]) == 0
+    printed = capsys.readouterr()
+    for said in (
+        "cpu: 4 % of it between two like versions, minute by minute (assumed; noise stated), margin x1.20",
+        "orders: 20,000 events per hour of all traffic (stated), margin x1.20",
+        "availability: 0.5 % of the baseline's requests (assumed), too fast is 6 times what 99 % allow",
+        "+40 %",
+        "x0.50 events",
+        "burns 20 times",
+        "14.4 over 1h and 5m",
+        "queue: a plain limit speaks at the first look; it fails after 3 looks beyond it, 1m30s at the earliest",
+    ):
+        assert said in printed.out
+    assert "step 1, 5 % for 5m, decides nothing by cpu: it is over after 5m, and a gauge needs 10 blocks of 1m" in (
+        printed.err
+    )
+    assert "not forecast" not in printed.err
+
+
+def test_what_a_tolerance_means_depends_on_the_level(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cpu = "  - {name: cpu, kind: value, values: 'process_cpu{version=\"{arm.version}\"}', tolerance: 0.3}\n"
+    spec.write_text(SPEC.replace("sources:", f"{cpu}sources:"))
+    assert main(["plan", "spec.yaml", "--rps", "200"]) == 2
+    assert "metrics.cpu.tolerance: what 0.3 means depends on the level: give --baseline cpu=LEVEL" in (
+        capsys.readouterr().err
+    )
+    found = forecast(capsys, "--rps", "200", "--baseline", "cpu=0.6", "--regression", "1.45")
+    sizes = {one["regression"] for one in found["steps"][0]["findings"] if one["metric"] == "cpu"}
+    assert sizes == {1.45, 1.5, 2.0, None}, "twice the half that is allowed"
+    assert any("cpu x1.45 is never rolled back: it is within the tolerance, x1.50" in one for one in found["warnings"])
 
 
 # ------------------------------------------------------------------------------------------------- --connect
@@ -159,17 +239,27 @@ def test_load_and_baseline_are_read(server: FakePrometheus, capsys: pytest.Captu
     assert "latency: 1 % of the baseline's requests slower than 250 ms (measured over 1h)" in capsys.readouterr().out
 
 
+def test_gauges_counts_and_objectives_are_read_too(server: FakePrometheus, capsys: pytest.CaptureFixture[str]) -> None:
+    now = round(time.time()) * 1000
+    for index, level in enumerate((0.4, 0.6)):
+        rows: list[tuple[int, float | str]] = [(now - 15_000 * (280 - tick), level) for tick in range(281)]
+        server.add("process_cpu", {"version": "1.41.0", "instance": str(index)}, rows)
+    orders: list[tuple[int, float | str]] = [(now - 15_000 * (280 - tick), 5 * tick) for tick in range(281)]
+    server.add("orders_total", {"version": "1.41.0"}, orders)
+    path = Path("spec.yaml")
+    path.write_text(path.read_text().replace("sources:", FURTHER + "sources:"))
+    found = forecast(capsys, "--connect")
+    bases = {base["metric"]: base for base in found["baselines"]}
+    assert bases["cpu"]["level"] == pytest.approx(0.5)
+    assert bases["cpu"]["origin"] == "measured over 1h; noise assumed"
+    assert bases["orders"]["per_hour"] == pytest.approx(1200, rel=0.01)
+    assert bases["availability"]["bad"] == pytest.approx(0.005, rel=0.02)
+    assert found["rps"] == pytest.approx(40, rel=0.01)
+
+
 def test_a_silent_source_is_told(server: FakePrometheus, capsys: pytest.CaptureFixture[str]) -> None:
     server.series.clear()
     assert main(["plan", "spec.yaml", "--connect"]) == 2
     told = capsys.readouterr().err
     assert "--connect: errors says nothing of 1.41.0: empty: it has no series" in told
     assert "give --rps and --baseline instead" in told
-
-
-def test_a_kind_that_is_not_forecast_is_named(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cpu = "  - {name: cpu, kind: value, values: 'process_cpu{version=\"{arm.version}\"}'}\n"
-    spec.write_text(SPEC.replace("sources:", f"{cpu}sources:"))
-    assert main(["plan", "spec.yaml", "--rps", "200", "--history", "quiet"]) == 0
-    warned = " ".join(capsys.readouterr().err.split())
-    assert "not forecast: cpu (value); only ratio and latency are" in warned

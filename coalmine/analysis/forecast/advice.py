@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from coalmine.analysis.comparison import margin_of
-from coalmine.analysis.forecast.outlook import Outlook
+from coalmine.analysis.comparison import looks_per_minute, margin_of
+from coalmine.analysis.forecast.outlook import SHARE_KINDS, Outlook
 from coalmine.analysis.forecast.told import Finding, StepForecast
 from coalmine.analysis.sentences import number as grouped
 from coalmine.analysis.sentences import percent, times
+from coalmine.analysis.value import FEWEST_BLOCKS
 from coalmine.spec.canary import Metric, Step
 from coalmine.spec.durations import format_duration
 
@@ -54,7 +55,8 @@ class Warner:
     outlook: Outlook
     steps: Sequence[Step]
     metrics: Sequence[Metric]
-    regressions: Sequence[float]
+    regressions: Mapping[str, Sequence[float]]
+    """By metric."""
     caught: Caught
 
     def warnings(self, steps: Sequence[StepForecast], promotable: float) -> Iterator[str]:
@@ -80,12 +82,15 @@ class Warner:
             )
 
     def _pointless(self, metric: Metric) -> Iterator[str]:
+        if metric.kind not in SHARE_KINDS:
+            yield from self._tolerated(metric)
+            return
         level, bound, margin = (
             self.outlook.levels[metric.name],
             self.outlook.watched(metric),
             margin_of(self.outlook.judge, metric),
         )
-        for size in self.regressions:
+        for size in self.regressions[metric.name]:
             if size <= margin:
                 yield f"{metric.name} {times(size)} is never rolled back: it is within the margin, {times(margin)}"
             elif (reached := level.worse(bound, size).above(bound)) <= metric.floor:
@@ -93,6 +98,21 @@ class Warner:
                     f"{metric.name} {times(size)} of {percent(level.above(bound))} is {percent(reached)}, never rolled "
                     f"back: a canary's level up to the floor, {percent(metric.floor)}, is no harm"
                 )
+
+    def _tolerated(self, metric: Metric) -> Iterator[str]:
+        """Of a gauge, a count, an objective."""
+        if metric.slo is not None:
+            lowest = min(burn.rate for burn in metric.slo.burn)
+            for size in self.regressions[metric.name]:
+                if size < lowest:
+                    what = f"{metric.name} burning {size:g} times is never rolled back"
+                    yield f"{what}: {lowest:g} times is the lowest burn rate"
+            return
+        allowed = 1.0 + self.outlook.allowed(metric)
+        for size in self.regressions[metric.name]:
+            if size <= allowed:
+                what = "margin" if allowed == margin_of(self.outlook.judge, metric) else "tolerance"
+                yield f"{metric.name} {times(size)} is never rolled back: it is within the {what}, {times(allowed)}"
 
     def _starved(self, number: int) -> Iterator[str]:
         step = self.steps[number]
@@ -105,24 +125,54 @@ class Warner:
             )
 
     def _undecided(self, number: int, step: StepForecast) -> Iterator[str]:
-        largest = max(self.regressions)
-        asked = [one for one in step.findings if one.regression == largest and self._possible(one.metric, largest)]
-        if not asked:
-            return
-        worst = min(asked, key=lambda one: one.by_end)
-        if worst.by_end >= SELDOM:
-            return
-        planned = self.steps[number]
-        verb = "cannot catch" if worst.by_end < CANNOT else "seldom catches"
-        what = f"{times(largest)} in {worst.metric}"
-        yield (
-            f"at {self.outlook.rps:g} requests/s step {number + 1}, {planned.weight:g} % for "
-            f"{format_duration(planned.for_)}, {verb} {what} ({chance(worst.by_end)}): {self._mends(number, worst)}"
+        for metric in self.metrics:
+            yield from self._too_short(number, metric)
+        for shares in (True, False):
+            asked = [one for one in step.findings if self._asked(number, one, shares)]
+            worst = min(asked, key=lambda one: one.by_end, default=None)
+            if worst is None or worst.by_end >= SELDOM:
+                continue
+            planned = self.steps[number]
+            verb = "cannot catch" if worst.by_end < CANNOT else "seldom catches"
+            what = f"{times(worst.regression or 1.0)} in {worst.metric}"
+            load = (
+                "" if self._metric(worst.metric).kind in ("value", "count") else f"at {self.outlook.rps:g} requests/s "
+            )
+            yield (
+                f"{load}step {number + 1}, {planned.weight:g} % for {format_duration(planned.for_)}, {verb} {what} "
+                f"({chance(worst.by_end)}): {self._mends(number, worst)}"
+            )
+
+    def _asked(self, number: int, finding: Finding, shares: bool) -> bool:
+        """Whether it is the largest regression of a metric that could be caught."""
+        metric, size = self._metric(finding.metric), finding.regression
+        return (
+            (metric.kind in SHARE_KINDS) == shares
+            and size is not None
+            and size == max(self.regressions[metric.name])
+            and self._possible(metric, size)
+            and not list(self._too_short(number, metric))
         )
 
-    def _possible(self, name: str, size: float) -> bool:
-        metric = next(one for one in self.metrics if one.name == name)
-        return not list(replace(self, regressions=[size])._pointless(metric))
+    def _too_short(self, number: int, metric: Metric) -> Iterator[str]:
+        """A gauge says nothing before its tenth block."""
+        if metric.kind != "value":
+            return
+        policy, planned = self.outlook.judge.policy, self.steps[number]
+        block = looks_per_minute(self.outlook.judge) * policy.look
+        needed = FEWEST_BLOCKS * block
+        if (ends := sum((step.for_ for step in self.steps[: number + 1]), timedelta(0))) < needed:
+            yield (
+                f"step {number + 1}, {planned.weight:g} % for {format_duration(planned.for_)}, decides nothing by "
+                f"{metric.name}: it is over after {format_duration(ends)}, and a gauge needs {FEWEST_BLOCKS} blocks of "
+                f"{format_duration(block)}"
+            )
+
+    def _metric(self, name: str) -> Metric:
+        return next(one for one in self.metrics if one.name == name)
+
+    def _possible(self, metric: Metric, size: float) -> bool:
+        return not list(replace(self, regressions={metric.name: [size]})._pointless(metric))
 
     def _mends(self, number: int, worst: Finding) -> str:
         """What would let the step catch it in 80 of 100: more time, more weight, or more requests."""
@@ -130,9 +180,12 @@ class Warner:
         mends = []
         if worst.usual is not None:
             mends.append(f"for: {about(worst.usual.lasts)}")
+        if self._metric(worst.metric).kind == "value":
+            # Neither weight nor traffic makes a gauge scatter less.
+            return f"80 % need {mends[0]}" if mends else "a month of it would not do; it scatters too much"
         if (weight := self._weight(number, worst)) is not None:
             mends.append(f"weight: {weight:g}")
-        if worst.usual is not None:
+        if worst.usual is not None and self._metric(worst.metric).kind != "count":
             # Evidence goes by the canary's requests: as many more a second as there are too few by the step's end.
             before = sum(one.weight * (one.for_ / look) for one in self.steps[:number])
             wanted, given = (before + step.weight * looks for looks in (worst.usual.looks, step.for_ / look))
@@ -141,7 +194,7 @@ class Warner:
         return f"80 % need {' or '.join(mends)}" if mends else "a month of it would not do; more traffic is needed"
 
     def _weight(self, number: int, worst: Finding) -> float | None:
-        step, metric = self.steps[number], next(one for one in self.metrics if one.name == worst.metric)
+        step, metric = self.steps[number], self._metric(worst.metric)
         highest = self.steps[number + 1].weight if number + 1 < len(self.steps) else 100.0
         size = worst.regression
         if size is None:

@@ -75,6 +75,54 @@ def share_no_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidenc
     return evidence
 
 
+def count_no_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidence:
+    """Events without requests against "at least the no-harm margin", and at least the floor when there is one."""
+    ratios, prior = grids.NO_HARM_RATIOS, grids.NO_HARM_LOG_PRIOR
+    relative = _relative(traffic, statistic, rule.no_harm, rule.no_harm * ratios, prior)
+    below = _one_sample(traffic, statistic, rule.floor, ratios, prior) if rule.floor > 0 else None
+    relative = replace(relative, caution=FOR_NO_HARM)
+    below = None if below is None else replace(below, caution=FOR_NO_HARM)
+
+    def evidence(view: View) -> Array:
+        found = view.log_evidence(relative)
+        if below is None:
+            return found
+        result: Array = np.logaddexp(found, view.log_evidence(below)) - np.log(2.0)
+        return result
+
+    return evidence
+
+
+def burn_statistic(traffic: Traffic, limit: float, block: int) -> Statistic:
+    """Bad requests of the canary, whose noise is taken about the lowest share that burns too fast."""
+    n, x = traffic.canary.sum(axis=-1), traffic.canary[:, 1]
+    rate = x / np.maximum(n, 1e-300)
+    looks = Residuals(x - limit * n, n * rate * (1.0 - rate), np.zeros_like(n), x, block)
+    return Statistic(np.broadcast_to(np.array([0.0, 1.0]), traffic.canary.shape), Noise(), looks)
+
+
+def burn_harm(traffic: Traffic, statistic: Statistic, limits: list[float], number: int, burst: float) -> Evidence:
+    """Mean over ``number`` burn rates of the evidence against each; those of ``limits`` are shown by their windows."""
+    fast = [
+        replace(_one_sample(traffic, statistic, limit, grids.HARM_RATIOS, grids.HARM_LOG_PRIOR), burst=burst)
+        for limit in limits
+    ]
+
+    def evidence(view: View) -> Array:
+        enough = view.seen(statistic) >= grids.MIN_EVENTS - 1e-6
+        parts = [np.where(enough, found, np.minimum(found, 0.0)) for found in map(view.log_evidence, fast)]
+        result: Array = mixture.log_sum(np.stack(parts, axis=-1)) - np.log(number)
+        return result
+
+    return evidence
+
+
+def burn_no_harm(traffic: Traffic, statistic: Statistic, limit: float) -> Evidence:
+    """Against "at least the lowest burn rate"."""
+    slow = _one_sample(traffic, statistic, limit, grids.NO_HARM_RATIOS, grids.NO_HARM_LOG_PRIOR)
+    return lambda view: view.log_evidence(slow)
+
+
 def crash(traffic: Traffic, statistic: Statistic, margin: float) -> Evidence:
     """Most of the canary's requests fail, and the odds are over twice the baseline's."""
     odds = grids.CRASH_LEVELS / (1.0 - grids.CRASH_LEVELS)

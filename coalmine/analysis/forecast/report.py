@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from math import sqrt
 
 from scipy.stats import norm
 
-from coalmine.analysis.comparison import known_history, margin_of
+from coalmine.analysis.comparison import known_history, looks_per_minute, margin_of
 from coalmine.analysis.forecast.advice import Warner
 from coalmine.analysis.forecast.arrival import Arrival
 from coalmine.analysis.forecast.course import Course, Stretch
-from coalmine.analysis.forecast.outlook import Outlook
-from coalmine.analysis.forecast.told import Baseline, Cost, Finding, Forecast, StepForecast, When
+from coalmine.analysis.forecast.limits import burns_of, limit_of, limit_warnings
+from coalmine.analysis.forecast.outlook import SHARE_KINDS, Outlook
+from coalmine.analysis.forecast.told import Baseline, Burn, Cost, Finding, Forecast, StepForecast, When
 from coalmine.records import Judge
 from coalmine.spec.canary import Metric, Step
 
@@ -37,6 +39,8 @@ class Forecaster:
     steps: Sequence[Step]
     origins: dict[str, str]
     regressions: Sequence[float]
+    burning: Sequence[float] = ()
+    """How many times too fast an objective's budget is burnt; none: twice each of its burn rates."""
     _arrivals: dict[tuple[str, float | None, int], Arrival] = field(default_factory=dict)
 
     @property
@@ -46,13 +50,32 @@ class Forecaster:
     @property
     def metrics(self) -> list[Metric]:
         """Those that are forecast."""
-        return [metric for metric in self.judge.metrics if metric.name in self.outlook.levels]
+        known = {*self.outlook.levels, *self.outlook.gauges}
+        return [metric for metric in self.judge.metrics if metric.name in known]
+
+    @cached_property
+    def burns(self) -> list[Burn]:
+        """What the windows of objectives will show."""
+        return [
+            burn
+            for metric in self.metrics
+            for burn in burns_of(metric, self.steps, self.judge.policy.look, self.burning)
+        ]
+
+    def sizes(self, metric: Metric) -> list[float]:
+        """Regressions of a metric that are forecast; of a gauge or a count twice what is allowed is among them."""
+        if metric.slo is not None:
+            return sorted({pace.times for pace in self.burns if pace.metric == metric.name})
+        if metric.kind in SHARE_KINDS:
+            return sorted(self.regressions)
+        return sorted({*self.regressions, round(1.0 + 2.0 * self.outlook.allowed(metric), 4)} - {1.0})
 
     def forecast(self) -> Forecast:
         """All of it."""
         courses = [self._endless(self.steps[: number + 1]) for number in range(len(self.steps))]
         steps = [self._step(number, course) for number, course in enumerate(courses)]
-        costs = [cost for metric in self.metrics if (cost := self._cost(metric, courses[-1])) is not None]
+        requests = [metric for metric in self.metrics if metric.kind in SHARE_KINDS]
+        costs = [cost for metric in requests if (cost := self._cost(metric, courses[-1])) is not None]
         promotable = 1.0
         for finding in steps[-1].findings:
             promotable *= finding.by_end if finding.regression is None else 1.0
@@ -62,12 +85,19 @@ class Forecaster:
             baselines=[self._baseline(metric) for metric in self.metrics],
             steps=steps,
             promotable=round(promotable, 4),
+            burns=self.burns,
+            limits=[limit for metric in self.judge.metrics if (limit := limit_of(metric, self.judge.policy.look))],
             costs=costs,
             warnings=list(
-                Warner(self.outlook, self.steps, self.metrics, self.regressions, self._caught).warnings(
-                    steps, promotable
-                )
-            ),
+                Warner(
+                    self.outlook,
+                    self.steps,
+                    self.metrics,
+                    {one.name: self.sizes(one) for one in self.metrics},
+                    self._caught,
+                ).warnings(steps, promotable)
+            )
+            + list(limit_warnings(self.judge.metrics, self.steps, self.judge.policy.look, self.burns)),
         )
 
     # ------------------------------------------------------------------------------------------------- parts
@@ -87,9 +117,9 @@ class Forecaster:
         step = self.steps[number]
         findings: list[Finding] = []
         for metric in self.metrics:
-            for size in self.regressions:
+            for size in self.sizes(metric):
                 arrival = self._arrival(metric, size, number, course)
-                fixed = self._fixed(metric, size, step.weight / 100.0)
+                fixed = self._fixed(metric, size, step.weight / 100.0) if metric.kind in SHARE_KINDS else None
                 findings.append(self._finding(metric, size, number, arrival, fixed))
             if metric.role == "guardrail":
                 findings.append(self._finding(metric, None, number, self._arrival(metric, None, number, course), None))
@@ -111,19 +141,20 @@ class Forecaster:
         return Finding(
             metric=metric.name,
             regression=size,
-            usual=self._when(number, arrival, USUAL),
-            sure=self._when(number, arrival, SURE),
+            usual=self._when(metric, number, arrival, USUAL),
+            sure=self._when(metric, number, arrival, SURE),
             by_end=round(arrival.by(end), 4),
             fixed=fixed,
         )
 
-    def _when(self, number: int, arrival: Arrival, chance: float) -> When | None:
+    def _when(self, metric: Metric, number: int, arrival: Arrival, chance: float) -> When | None:
         found = arrival.looks(chance)
         if found is None:
             return None
         looks = max(found - self._before(number), 0)
         requests = looks * self.outlook.per_look * self.steps[number].weight / 100.0
-        return When(looks=looks, lasts=looks * self.judge.policy.look, requests=round(requests))
+        blocks = -(-looks // looks_per_minute(self.judge)) if metric.kind == "value" else None
+        return When(looks=looks, lasts=looks * self.judge.policy.look, requests=round(requests), blocks=blocks)
 
     def _fixed(self, metric: Metric, size: float, share: float) -> int | None:
         """Canary requests of a one-sided two-sample z test of shares, one look, alpha of its own, power 80 %."""
@@ -138,13 +169,19 @@ class Forecaster:
         return int(-(-((wanted / (p - q)) ** 2) // 1))
 
     def _baseline(self, metric: Metric) -> Baseline:
+        name, origin, margin = metric.name, self.origins.get(metric.name, "stated"), margin_of(self.judge, metric)
+        if metric.kind == "value":
+            gauge = self.outlook.gauges[name]
+            return Baseline(metric=name, level=gauge.level, noise=gauge.noise, origin=origin, margin=margin)
+        if metric.kind == "count":
+            return Baseline(metric=name, per_hour=self.outlook.levels[name].per_hour, origin=origin, margin=margin)
         level, bound = self.outlook.levels[metric.name], self.outlook.watched(metric)
         return Baseline(
-            metric=metric.name,
+            metric=name,
             bad=float(f"{level.above(bound):.6g}"),
             slower_than=level.bounds[bound] if level.bounds else None,
-            origin=self.origins.get(metric.name, "stated"),
-            margin=margin_of(self.judge, metric),
+            origin=origin,
+            margin=margin,
         )
 
     def _cost(self, metric: Metric, course: Course) -> Cost | None:

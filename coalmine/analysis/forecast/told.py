@@ -20,6 +20,8 @@ class When(Told):
     lasts: Duration
     requests: int
     """Canary requests in this step, expected."""
+    blocks: int | None = None
+    """value: blocks of a minute, or of a look when that is longer."""
 
 
 class Finding(Told):
@@ -27,7 +29,9 @@ class Finding(Told):
 
     metric: str
     regression: float | None
-    """How many times the odds of a bad request; None: no regression, no harm is to be shown."""
+    """How many times the odds of a bad request, the events of a count, the level of a gauge, or the rate at which an
+    objective's budget just lasts; None: no regression, no harm is to be shown. Where fewer are worse, a count is
+    divided by it, and a gauge is lower by as much as it would be higher."""
     usual: When | None
     """With a chance of 80 %; None: not within a month."""
     sure: When | None
@@ -46,14 +50,48 @@ class StepForecast(Told):
     findings: list[Finding]
 
 
+class Burn(Told):
+    """How soon the windows of a burn rate show a canary that begins with a step to burn ``times`` times too fast.
+
+    Before it every request was good, the worst case. Counted from the start of the step, were it to last as long as it
+    takes, and in whole looks. Enough bad requests for the evidence are needed as well.
+    """
+
+    metric: str
+    rate: float
+    long: Duration
+    short: Duration
+    times: float
+    step: int
+    """Counted from 1."""
+    shown: Duration | None
+    """When both show it; None: it burns less fast than the rate."""
+    in_long: Duration | None
+    in_short: Duration | None
+
+
+class Limit(Told):
+    """When plain limits fail of which every answer is beyond."""
+
+    metric: str
+    looks: int
+    lasts: Duration
+
+
 class Baseline(Told):
     """What was assumed of one metric's baseline."""
 
     metric: str
-    bad: float
-    """Share of bad requests: events, or requests slower than ``slower_than``."""
+    bad: float | None = None
+    """ratio, latency: share of bad requests: events, or requests slower than ``slower_than``."""
     slower_than: float | None = None
     """Seconds; None for a ratio."""
+    per_hour: float | None = None
+    """count: events per hour at all the traffic."""
+    level: float | None = None
+    """value: in the metric's own unit."""
+    noise: float | None = None
+    """value: standard deviation of a block's difference between two like versions, as a part of the level."""
     origin: str
     margin: float
 
@@ -81,5 +119,7 @@ class Forecast(Told):
     steps: list[StepForecast]
     promotable: float
     """Chance that a release without change is shown to be without harm, in all guardrails, by the end of the steps."""
+    burns: list[Burn] = []
+    limits: list[Limit] = []
     costs: list[Cost]
     warnings: list[str]
