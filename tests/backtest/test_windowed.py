@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coalmine.backtest import Rules, history_of, judge_traces
+from coalmine.backtest import Course, Rules, history_of, judge_traces
 from coalmine.backtest.past import observation_of
 from coalmine.errors import InputError
 from coalmine.spec.canary import Limits, Metric, Slo
-from tests.backtest.test_engine import same
-from tests.backtest.traces import TEN, errors, latency, line, ratio, read, rules
+from tests.backtest.traces import TEN, errors, latency, line, one_by_one, ratio, read, rules
 
 CPU = Metric(name="cpu", kind="value", tolerance=0.01)
 RESTARTS = Metric(name="restarts", kind="count", tolerance=1.0)
@@ -85,9 +84,22 @@ def test_the_engine_says_what_the_judge_says(metric: Metric, worse: float, holes
         for seed in (1, 2)
     ]
     for course in judge_traces(rule, traces, all_looks=True):
-        same(course, rule)
+        identical(course, rule)
         if worse == 3.0:
             assert course.decision == "roll_back"
+
+
+def identical(course: Course, rules: Rules) -> None:
+    """Every look of a course is what ``evaluate`` says of it, byte for byte."""
+    told = one_by_one(rules, course.trace)
+    assert len(course.looks) == len(told)
+    for judged, evaluation in zip(course.looks, told, strict=True):
+        found = judged.conclusion
+        assert (found.finding, found.reason) == (evaluation.finding, evaluation.reason)
+        assert found.log_e_harm == evaluation.log_e_harm
+        assert [one.model_dump_json() for one in found.verdicts] == [
+            one.model_dump_json() for one in evaluation.verdicts
+        ]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_all_kinds_together() -> None:
             }
         lines.append(line(look, seen))
     first = judge_traces(rule, [read(lines, rule)], all_looks=True)[0]
-    same(first, rule)
+    identical(first, rule)
     turned = Rules(list(reversed(rule.metrics)), rule.policy)
     again = judge_traces(turned, [read(lines, turned)], all_looks=True)[0]
     assert json.dumps(again.as_json(all_looks=True)) == json.dumps(first.as_json(all_looks=True))
@@ -221,4 +233,4 @@ def test_looks_of_kinds_without_requests_test_no_sample_ratio() -> None:
     rule = rules(CPU, look=TEN)
     course = judge_traces(rule, [read(drawn(6, [CPU], 70), rule)], all_looks=True)[0]
     assert course.canary_requests() == {"cpu": 0}
-    same(course, rule)
+    identical(course, rule)
