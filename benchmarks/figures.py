@@ -152,7 +152,7 @@ def _plan() -> list[tuple[str, str, str, str]]:
     if found is None:
         return []
     rows = found["settings"]
-    what = "`coalmine plan`: forecast median within 25 % of the judge's, or one look ([plan.md](plan.md))"
+    what = "`coalmine plan`: forecast median within 25 % of the judge's, or one look or block ([plan.md](plan.md))"
     return [(what, f"{sum(row['within'] for row in rows)} of {len(rows)} settings", "20", _machine(found))]
 
 

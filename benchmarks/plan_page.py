@@ -29,9 +29,9 @@ def table(found: dict[str, Any]) -> str:
     drawn = [row for row in rows if row["drawn"]]
     ratios = sorted(row["ratio"] for row in rows if row["ratio"] is not None)
     lines = [
-        f"{within} of {len(rows)} medians are within {found['within']:.0%} of the simulated one (or one look, where a "
-        f"quarter is less); {sum(row['within'] for row in drawn)} of the {len(drawn)} settings that were drawn at "
-        f"random (*). Forecast over simulated: {ratios[0]:.2f} to {ratios[-1]:.2f}, median "
+        f"{within} of {len(rows)} medians are within {found['within']:.0%} of the simulated one (or one look or block, "
+        f"where a quarter is less); {sum(row['within'] for row in drawn)} of the {len(drawn)} settings that were drawn "
+        f"at random (*). Forecast over simulated: {ratios[0]:.2f} to {ratios[-1]:.2f}, median "
         f"{ratios[len(ratios) // 2]:.2f}. {found['runs']} runs a setting, seed {found['seed']}; "
         f"{machine['processor']}, {machine['cores']} cores, {machine['date']}.",
         "",

@@ -12,7 +12,7 @@ from benchmarks.judge.traffic import BOUNDS, lognormal_shares
 from coalmine.analysis.comparison import channel_names
 from coalmine.analysis.forecast.arrival import Arrival
 from coalmine.analysis.forecast.course import Stretch
-from coalmine.analysis.forecast.outlook import GaugeLevel, Level, Outlook
+from coalmine.analysis.forecast.outlook import MOST_FALLEN, GaugeLevel, Level, Outlook
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
 from coalmine.spec.canary import Metric, Objective, Policy, Slo
 
@@ -191,7 +191,7 @@ def drawn(number: int, seed: int) -> list[Setting]:
 
 
 def drawn_further(number: int, seed: int) -> list[Setting]:
-    """The same of gauges and counts, without a margin of their own: between 10 and 250 looks, a block each or more."""
+    """The same of gauges and counts, without a margin of their own: between 10 and 250 looks, none falls below zero."""
     rng = np.random.default_rng(seed)
     kept: list[Setting] = []
     while len(kept) < number:
@@ -209,6 +209,8 @@ def drawn_further(number: int, seed: int) -> list[Setting]:
             known=bool(rng.random() < 0.5),
             down=bool(rng.random() < 0.25),
         )
+        if setting.kind == "value" and setting.down and setting.times > MOST_FALLEN:
+            continue
         looks = setting.forecast().looks(0.5)
         if looks is not None and 3 <= looks <= 250:
             kept.append(setting)

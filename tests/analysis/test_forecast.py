@@ -34,7 +34,7 @@ def test_the_median_is_what_the_judge_then_takes(number: int) -> None:
     assert row["within"], row["looks"]
 
 
-@pytest.mark.parametrize("number", [1, 4, 5, 6, 7, 10, 12, 14, 16, 17, 18, 19, 22, 23, 25, 27])
+@pytest.mark.parametrize("number", [1, 5, 7, 10, 12, 16, 17, 18, 19, 23, 25, 27])
 def test_so_it_is_of_gauges_counts_and_objectives(number: int) -> None:
     row = measure(FURTHER[number], runs=120, seed=6_000 + number)
     assert row["within"], row["looks"]

@@ -11,7 +11,9 @@ from coalmine.backtest import judge_traces
 from coalmine.backtest.past import past_rollout, promoted_before
 from coalmine.errors import InputError, LedgerCorrupt
 from coalmine.records import LedgerEntry
-from tests.backtest.traces import START, TEN, errors, latency, rules
+from coalmine.spec.canary import Metric
+from tests.backtest.test_windowed import ALL, drawn
+from tests.backtest.traces import START, TEN, errors, latency, read, rules
 
 ID = "production/checkout/1.42.0/1"
 SETTLE = timedelta(seconds=2)
@@ -134,3 +136,25 @@ def test_a_service_had_learnt_from_what_was_promoted_before() -> None:
                *story(4, 4 * day - 15, "promoted"), *story(5, 5 * day, "promoted")]  # fmt: skip
     found = promoted_before(entries, START + timedelta(days=4), timedelta(days=3))
     assert [one.rollout_id for one in found] == ["production/checkout/1.2/1"] * 2
+
+
+def test_every_kind_is_judged_again_as_it_was() -> None:
+    """The counts a worker wrote down, windows' lengths and burn windows with them."""
+    rule = rules(*ALL, no_history="roll_back")
+    seen = read(drawn(8, ALL, 30, 2.0), rule)
+    story = [
+        look(number, 10 + 10 * number, counts=[counts.model_dump(mode="json") for counts in seen.counts(number)])
+        for number in range(seen.looks)
+    ]
+    past = past_rollout(ID, story, rule.metrics)
+    assert [past.trace.counts(number) for number in range(30)] == [seen.counts(number) for number in range(30)]
+    course, again = judge_traces(rule, [seen, past.trace])
+    assert (course.decision, again.decision) == ("roll_back", "roll_back")
+    assert again.look == course.look
+    assert again.reason == course.reason
+
+
+def test_a_metric_of_another_kind_than_then_is_told_with_its_look() -> None:
+    cpu = Metric(name="errors", kind="value")
+    with pytest.raises(InputError, match=r"#3: observations.errors.canary.values: is missing: a value is"):
+        past_rollout(ID, STORY, [cpu])

@@ -24,6 +24,20 @@ ASKED = {
     ),
     "more-weight": ("both.yaml", "--rps", "100", "--history", "quiet", "--regression", "3"),
     "plenty": ("both.yaml", "--rps", "5000", "--history", "quiet", "-o", "json"),
+    "further-kinds": (
+        *(
+            "further.yaml",
+            "--rps",
+            "100",
+            "--history",
+            "none",
+            "--baseline",
+            "orders=20000",
+            "--baseline",
+            "restarts=12",
+        ),
+        *("--noise", "cpu=8%", "--burn", "6.5", "--burn", "5", "--regression", "2.2"),
+    ),
     "starved": ("both.yaml", "--rps", "20", "--history", "none", "--baseline", "latency=2%", "-o", "json"),
 }
 

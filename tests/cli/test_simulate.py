@@ -33,20 +33,30 @@ BEGIN = datetime.fromtimestamp((datetime.now(UTC) - timedelta(hours=3)).timestam
 
 
 def samples() -> str:
-    """Counters of four instances of the live version, and of a canary with ten times the errors, as OpenMetrics."""
+    """Counters of four instances of the live version, and of a canary with ten times the errors, as OpenMetrics.
+
+    The canary takes half as much CPU again, and a queue grows beyond 100 in the twelfth look.
+    """
     rng = np.random.default_rng(11)
     rows = []
+    cpu = []
+    queue = []
     for version, instance, rate in [("1.41.0", one, 0.004) for one in INSTANCES] + [("1.42.0", "e:80", 0.04)]:
         good = bad = 0
         for tick in range(-12, LOOKS * LOOK // SCRAPE + 3):
             at = BEGIN.timestamp() + tick * SCRAPE
             failed = int(rng.binomial(500, rate))
             good, bad = good + 500 - failed, bad + failed
+            level = (0.6 if version == "1.42.0" else 0.4) + 0.02 * rng.standard_normal()
+            cpu.append(f'process_cpu{{version="{version}",instance="{instance}"}} {level:.6f} {at:.3f}')
+            if version == "1.42.0":
+                queue.append(f"queue {12 if tick < 12 * LOOK // SCRAPE else 120} {at:.3f}")
             for code, value in (("200", good), ("503", bad)):
                 labels = f'version="{version}",instance="{instance}",job="shop",code="{code}"'
                 rows.append((version, instance, code, at, f"http_requests_total{{{labels}}} {value} {at:.3f}"))
     body = "\n".join(row[-1] for row in sorted(rows))
-    return f"# TYPE http_requests counter\n{body}\n# EOF\n"
+    gauges = "\n".join(["# TYPE process_cpu gauge", *cpu, "# TYPE queue gauge", *queue])
+    return f"# TYPE http_requests counter\n{body}\n{gauges}\n# EOF\n"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -115,6 +125,64 @@ async def test_steps_cut_the_period_into_releases(
     assert "the period has 9 looks, the spec's steps plan 10: choose a longer one" in capsys.readouterr().err
     assert await asyncio.to_thread(main, [*words[:-1], "job", *period(12)]) == 2
     assert "--split job: values in this period: 1; a split needs two at least" in capsys.readouterr().err
+
+
+CPU = "{name: cpu, kind: value, values: 'process_cpu{version=\"{arm.version}\"}'}"
+QUEUE = "{name: queue, kind: threshold, query: max(queue), limits: {max: 100, failures: 2}}"
+SLO = "{name: availability, kind: slo, template: http, slo: {objective: 0.99, burn: [{rate: 2, long: 5m, short: 1m}]}}"
+BAD = '{name: bad, kind: count, events: \'http_requests_total{version="{arm.version}",code="503"}\'}'
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("metric", "decision", "least", "most", "said"),
+    [
+        (CPU, "roll_back", 19, 40, "allowed +0.08"),
+        (QUEUE, "roll_back", 12, 12, "queue: 120, at most 100 allowed; 2 of 13 looks failed"),
+        (SLO, "roll_back", 0, 12, "times what 99 % allow"),
+        (BAD, "hold", None, None, "bad: "),
+    ],
+    ids=["value", "threshold", "slo", "count"],
+)
+async def test_further_kinds_are_replayed(
+    prometheus: PrometheusServer,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    metric: str,
+    decision: str,
+    least: int | None,
+    most: int | None,
+    said: str,
+) -> None:
+    text = SPEC.replace("{name: errors, kind: ratio, template: http}", metric)
+    (folder / "spec.yaml").write_text(text.replace("look: 30s", "look: 30s, no_history: roll_back"))
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, *period()]
+    assert await asyncio.to_thread(main, [*words, "-o", "json"]) == 0
+    printed = capsys.readouterr()
+    (release,) = json.loads(printed.out)["releases"]
+    assert release["decision"] == decision
+    assert release["look"] is None if least is None else least <= release["look"] <= (most or 0)
+    (found,) = release["metrics"].values()
+    assert said in found["reason"]
+    assert ("which is not in Prometheus: it shows nothing here" in printed.err) == (metric == BAD)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_instances_are_split_by_what_they_take(
+    prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.yaml").write_text(SPEC.replace("policy:", f"  - {CPU}\npolicy:"))
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, "--split", "instance", *period()]
+    assert await asyncio.to_thread(main, [*words, "--save-history", "aa.jsonl", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["false_alarms"]["rolled_back"] == told["false_alarms"]["held"] == 0
+    assert {one["metrics"]["cpu"]["verdict"] for one in told["releases"]} == {"pass"}
+    look = json.loads((folder / "aa.jsonl").read_text().splitlines()[0])
+    assert [len(look["observations"]["cpu"][arm]["values"]) for arm in ("canary", "baseline")] == [2, 2]
+
+    (folder / "spec.yaml").write_text(SPEC.replace("policy:", f"  - {QUEUE}\npolicy:"))
+    assert await asyncio.to_thread(main, words) == 2
+    assert "--split instance: metrics.queue is a threshold, whose query is of no version" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

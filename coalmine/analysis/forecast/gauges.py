@@ -57,7 +57,9 @@ class Gauge:
     ) -> tuple[Integers, Array]:
         at = _followed(blocks)
         found = self._first(at[:_FIRST], excess, relative, needed, proof=proof)
-        if found[-1] < ENOUGH and at.size > _FIRST:
+        # What is within its allowance is not caught later either.
+        beyond = proof or excess > max(relative, self.judge.tolerance)
+        if found[-1] < ENOUGH and at.size > _FIRST and beyond:
             found = self._first(at, excess, relative, needed, proof=proof)
         return at, np.concatenate([found, np.full(at.size - found.size, found[-1])])
 

@@ -39,6 +39,8 @@ EVENT_KINDS = ("ratio", "count")
 """Kinds that count events, and have one statistic."""
 SHARE_KINDS = ("ratio", "latency")
 """Kinds that compare shares of bad requests."""
+MOST_FALLEN = 2.0
+"""A gauge of which less is worse falls by all of its level at most."""
 _ALONE = 1e9
 """An objective is of the canary alone, as if the other version, with so many times its requests, were known exactly."""
 RARE = 1e-7

@@ -15,7 +15,7 @@ from coalmine.analysis.forecast.advice import Warner
 from coalmine.analysis.forecast.arrival import Arrival
 from coalmine.analysis.forecast.course import Course, Stretch
 from coalmine.analysis.forecast.limits import burns_of, limit_of, limit_warnings
-from coalmine.analysis.forecast.outlook import SHARE_KINDS, Outlook
+from coalmine.analysis.forecast.outlook import MOST_FALLEN, SHARE_KINDS, Outlook
 from coalmine.analysis.forecast.told import Baseline, Burn, Cost, Finding, Forecast, StepForecast, When
 from coalmine.records import Judge
 from coalmine.spec.canary import Metric, Step
@@ -68,7 +68,9 @@ class Forecaster:
             return sorted({pace.times for pace in self.burns if pace.metric == metric.name})
         if metric.kind in SHARE_KINDS:
             return sorted(self.regressions)
-        return sorted({*self.regressions, round(1.0 + 2.0 * self.outlook.allowed(metric), 4)} - {1.0})
+        sizes = {*self.regressions, round(1.0 + 2.0 * self.outlook.allowed(metric), 4)} - {1.0}
+        most = MOST_FALLEN if metric.kind == "value" and metric.direction == "down" else max(sizes)
+        return sorted({min(size, most) for size in sizes})
 
     def forecast(self) -> Forecast:
         """All of it."""
