@@ -65,16 +65,17 @@ def further_window(
         block = looks_per_minute(setting.judge())
         noise = setting.wobble * np.sqrt(block / 2.0)
         excess = (setting.times - 1.0) * (-1.0 if setting.down else 1.0)
-        arms = [level + noise * rng.standard_normal(runs) for level in (1.0 + excess, 1.0)]
-        return ValueMeans(*arms, one > 0)
+        above, level = (noise * rng.standard_normal(runs) for _ in range(2))
+        return ValueMeans(1.0 + excess + above, 1.0 + level, one > 0)
     if setting.kind == "count":
-        rates = [share * (1.0 / setting.times if setting.down else setting.times), 1.0 - share]
+        times = 1.0 / setting.times if setting.down else setting.times
         events = setting.rate * setting.look_s / 3600.0
+        rates = [events * share * times * one, events * (1.0 - share) * one]
         if setting.wobble:
             shape = setting.wobble**-2
             rates = [rate * rng.gamma(shape, 1.0 / shape, runs) for rate in rates]
-        counts = [rng.poisson(events * rate * one) for rate in rates]
-        return EventCounts(*counts, share * one, setting.look_s * one, one > 0)
+        more, other = (rng.poisson(rate) for rate in rates)
+        return EventCounts(more, other, share * one, setting.look_s * one, one > 0)
     if burns is None:
         raise ValueError(f"{setting.kind}: an objective needs its windows")
     bad = rng.binomial(canary, setting.rate if setting.times == 1 else setting.times * (1.0 - OBJECTIVE))
