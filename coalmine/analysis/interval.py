@@ -90,10 +90,11 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     inside = slack > 0
     ends = np.stack([inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)], axis=-1)
     reach = _crossings(slack, ends, begin)
-    middle, half = reach.mean(axis=-1, keepdims=True), np.maximum(np.diff(reach, axis=-1) / 2.0, _FINEST)
-    reach = np.clip(middle + half * _SIDES, 0.0, _LOG_RATIOS[-1] - _LOG_RATIOS[0])
-    ratios = np.where(informative[..., None], np.exp(_LOG_RATIOS[0] + reach), np.nan)
-    return ratios[..., 0], ratios[..., 1]
+    low, high = reach[..., 0], reach[..., 1]
+    middle, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, _FINEST)
+    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, _LOG_RATIOS[-1] - _LOG_RATIOS[0])
+    low, high = (np.where(informative, np.exp(_LOG_RATIOS[0] + end), np.nan) for end in (low, high))
+    return low, high
 
 
 def _at(values: Array, index: Integers) -> Array:
