@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import fsum, log
+from math import fsum, isfinite, log
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
         reason=reason,
         verdicts=verdicts,
         canary_requests=next((window.canary.total for window in ordered if not window.missing), 0),
-        log_e_harm=round(harm, 4),
+        log_e_harm=round(harm, 4) if isfinite(harm) else 0.0,
         evidence=sealed("bake", _VERSION, state.looks, encode(state, state.looks) | {"spent": state.spent, "due": due}),
     )
 

@@ -168,6 +168,7 @@ class CountMetric:
         low, high = (float(end[0, 0]) for end in interval.interval(state.curve, phi, alpha))
         margin = 1.0 / self.margin if self.down else self.margin
         known = bool(np.isfinite(ratio))
+        ratio = min(max(ratio, low), high)
         if known and self.down:
             ratio, low, high = 1.0 / ratio, 1.0 / high, 1.0 / low
         part = own / hours if hours else None

@@ -1,7 +1,9 @@
 """Estimate and anytime-valid interval of an odds ratio, from the sum of the log-likelihoods on a fixed grid.
 
 After an hour the likelihood falls by a hundred nats from one grid point to the next. Straight lines between the points
-lie far below it, and an interval read from them leaves the truth out; so the curve is refined by cubics first.
+lie far below it, and an interval read from them leaves the truth out; so the curve is refined by a cubic spline first.
+Cubics with central differences as slopes would not do: their peak is up to 1.2 % beside the likelihood's, which is more
+than an interval from a million canary events is wide.
 """
 
 from __future__ import annotations
@@ -15,16 +17,23 @@ _STEP = float(_LOG_RATIOS[1] - _LOG_RATIOS[0])
 _PARTS = 32
 """Points of the refined curve for each of the kept one."""
 _SIDES = np.array([-1, 1])
+_FINEST = _STEP / _PARTS
+"""An interval reaches at least this far to each side of its middle, 0.7 %: nothing finer is resolved."""
 _NOTHING = 40.0
 """Nats below which a likelihood adds nothing to a sum of doubles."""
 _BESIDE = 3
-"""Kept points looked at beyond those that are near: a cubic reaches two to each side."""
+"""Kept points looked at beyond those that are near."""
 
 
 def _cubics() -> Array:
-    """The refined curve as a linear map of the kept one: cubics with central differences as slopes, [41, 1281]."""
+    """The refined curve as a linear map of the kept one, [41, 1281]: the spline whose ends have parabolas' slopes."""
     points = _LOG_RATIOS.size
-    slopes = np.gradient(np.eye(points), axis=0, edge_order=2)
+    differences = np.gradient(np.eye(points), axis=0, edge_order=2)
+    # s[i-1] + 4 s[i] + s[i+1] = 3 (y[i+1] - y[i-1]): slopes with which the second derivative is continuous.
+    smooth = np.eye(points)
+    for row in range(1, points - 1):
+        smooth[row, row - 1 : row + 2] = np.array([1.0, 4.0, 1.0]) / 6.0
+    slopes = np.linalg.solve(smooth, differences)
     place = np.arange((points - 1) * _PARTS + 1)
     left = np.minimum(place // _PARTS, points - 2)
     u = ((place - left * _PARTS) / _PARTS)[:, None]
@@ -80,8 +89,12 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     slack += (needed - mean)[..., None]
     inside = slack > 0
     ends = np.stack([inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)], axis=-1)
-    ratios = np.where(informative[..., None], np.exp(_LOG_RATIOS[0] + _crossings(slack, ends, begin)), np.nan)
-    return ratios[..., 0], ratios[..., 1]
+    reach = _crossings(slack, ends, begin)
+    low, high = reach[..., 0], reach[..., 1]
+    middle, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, _FINEST)
+    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, _LOG_RATIOS[-1] - _LOG_RATIOS[0])
+    low, high = (np.where(informative, np.exp(_LOG_RATIOS[0] + end), np.nan) for end in (low, high))
+    return low, high
 
 
 def _at(values: Array, index: Integers) -> Array:

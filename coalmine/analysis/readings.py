@@ -128,4 +128,5 @@ def significant(value: float) -> float:
 def _odds(ratio: float, low: float, high: float) -> tuple[float | None, tuple[float, float] | None]:
     if not isfinite(ratio):
         return None, None
-    return round(ratio, 4), (round(low, 4), round(high, 4))
+    # After very many requests the interval is narrower than the peak of the kept points is exact.
+    return round(min(max(ratio, low), high), 4), (round(low, 4), round(high, 4))

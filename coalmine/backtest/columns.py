@@ -277,7 +277,7 @@ class LatencyColumn(CountedColumn):
                 place, f'{shown(le)} does not end with "+Inf": the last bucket holds the slowest requests'
             )
         for at, bound in enumerate(le[:-1]):
-            if type(bound) not in (int, float) or not bound > 0:
+            if type(bound) not in (int, float) or not 0 < bound <= LARGEST:
                 raise WrongObservation(f"{place}[{at}]", f"{shown(bound)} is no bound: give seconds above 0")
         bounds = tuple(float(bound) for bound in le[:-1])
         if not bounds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from coalmine.backtest.kinds import column_of
 from coalmine.errors import InputError
 from coalmine.records import MetricCounts
 from coalmine.spec.canary import Metric
-from coalmine.spec.faults import did_you_mean, shown
+from coalmine.spec.faults import did_you_mean, field_name, shown
 
 
 @dataclass
@@ -102,9 +103,8 @@ class TraceReader:
             _refuse(where, f"observations: {shown(observations)} is no object of metrics")
         if not observations.keys() <= trace.columns.keys():
             unknown = next(name for name in observations if name not in trace.columns)
-            _refuse(
-                where, f"observations.{unknown}: is no metric of the spec{did_you_mean(unknown, sorted(trace.columns))}"
-            )
+            known = did_you_mean(unknown, sorted(trace.columns))
+            _refuse(where, f"{field_name(('observations', unknown))}: is no metric of the spec{known}")
         try:
             for name, column in trace.columns.items():
                 column.add(observations.get(name))
@@ -133,7 +133,8 @@ def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Tr
     Raises:
         InputError: the first line that is no look, as ``file:line: field: what is wrong``; or there is no line.
     """
-    reader, decode = TraceReader(name, metrics), json.JSONDecoder(parse_constant=_no_number).decode
+    reader = TraceReader(name, metrics)
+    decode = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_no_twins).decode
     for number, line in enumerate(lines, 1):
         if line.isspace() or not line:
             continue
@@ -142,8 +143,12 @@ def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Tr
             look = decode(line)
         except json.JSONDecodeError as error:
             _refuse(where, f"not JSON: {error.msg} at column {error.colno}")
-        except (ValueError, RecursionError) as error:
+        except _NotJson as error:
             _refuse(where, f"not JSON: {error}")
+        except ValueError:
+            _refuse(where, "not JSON: a number has too many digits")
+        except RecursionError:
+            _refuse(where, "not JSON: it is nested too deep")
         reader.add(look, where)
     if not reader.trace.looks:
         raise InputError(f"{name}: holds no look: a trace is JSON Lines, one look a line")
@@ -154,8 +159,20 @@ def _refuse(where: str, what: str) -> NoReturn:
     raise InputError(f"{where}: {what}")
 
 
+class _NotJson(ValueError):
+    """What Python's reader would let pass."""
+
+
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number: where there is no data, write null")
+    raise _NotJson(f"{text} is no number: where there is no data, write null")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twin, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise _NotJson(f"{shown(twin)} stands there twice: leave one out")
+    return found
 
 
 def _moment(value: Any, where: str) -> datetime:
@@ -174,5 +191,5 @@ def _weight(value: Any, where: str) -> float | None:
     if type(value) not in (int, float):
         _refuse(where, f"weight: {shown(value)} is no number: give the canary's percent of the traffic")
     if not 0 <= value <= 100:
-        _refuse(where, f"weight: {value:g} is not between 0 and 100: give the canary's percent of the traffic")
+        _refuse(where, f"weight: {shown(value)} is not between 0 and 100: give the canary's percent of the traffic")
     return float(value)

@@ -29,7 +29,7 @@ def judge_again(args: Args, spec: CanarySpec, rules: Rules, out: Output) -> list
     from coalmine.cli._specs import read_text
 
     past, known = asyncio.run(_read(args.from_ledger, spec, rules))
-    if args.history:
+    if args.history is not None:
         trace = read_trace(read_text(args.history).split("\n"), args.history, rules.metrics)
         known = replace(known, history=history_of(trace, rules.metrics))
     if past.left_out:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from coalmine.errors import CoalmineError, InputError, RefusedError, RolloutNotFound, SpecError
+from coalmine.spec.faults import printable
 
 DONE = 0
 INTERNAL = 1
@@ -28,7 +29,7 @@ def line(error: BaseException) -> str:
     if isinstance(error, SpecError):
         return str(error)
     if isinstance(error, CoalmineError):
-        return f"error: {error}"
+        return f"error: {printable(str(error))}"
     hint = "" if debugging() else " (COALMINE_DEBUG=1 shows where)"
     text = str(error).strip().splitlines()
     return f"internal error: {type(error).__name__}: {text[0] if text else 'no message'}{hint}"

@@ -36,7 +36,8 @@ class Output:
 
     def _print(self, text: str) -> None:
         if text:
-            print(text, flush=True)
+            # Names of files may hold bytes that are no text; \\udcff is what JSON too writes for one.
+            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
 def plain(model: BaseModel) -> dict[str, Any]:

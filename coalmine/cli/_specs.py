@@ -42,15 +42,17 @@ def foreign_routers() -> Collection[str]:
 
 
 def read_text(file: str) -> str:
-    """All of a file; ``-`` reads stdin.
+    """All of a file but the byte order mark it may begin with; ``-`` reads stdin.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
         if file == "-":
-            return sys.stdin.read()
-        return Path(file).read_text(encoding="utf-8")
+            return sys.stdin.read().removeprefix("\ufeff")
+        if not file or "\0" in file:
+            raise InputError(f"{file!r} names no file")
+        return Path(file).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file") from None
     except IsADirectoryError:

@@ -39,12 +39,14 @@ def run(args: Args, out: Output) -> int:
     """Judge and print; 0 whatever was decided."""
     from coalmine.cli._specs import read_parts
 
-    names = [*args.traces, *(_named(args.traces_from) if args.traces_from else ())]
+    words = [args.spec, args.history, args.traces_from, *args.traces]
+    further = [] if args.traces_from is None or words.count("-") > 1 else _named(args.traces_from)
+    names = [*args.traces, *further]
     if args.from_ledger and names:
         raise InputError("--from-ledger judges one rollout: leave the traces out, or judge them by themselves")
     if not args.from_ledger and not names:
         raise InputError("no trace is named: give TRACE, --traces-from FILE or --from-ledger ID")
-    if [args.spec, *names, args.history].count("-") > 1:
+    if [*words, *further].count("-") > 1:
         raise InputError("'-' can be one of spec, traces and history only: there is one stdin")
     spec, written = read_parts(args.spec, NEEDED)
     rules = rules_of(spec, written)
@@ -53,7 +55,7 @@ def run(args: Args, out: Output) -> int:
 
         courses = judge_again(args, spec, rules, out)
     else:
-        if args.history:
+        if args.history is not None:
             rules = with_history(rules, args.history, out)
         courses = list(_judged(rules, names, args.all_looks, out))
     out.data(

@@ -11,6 +11,8 @@ from coalmine.cli._parser import Args, Parser
 
 MOST_TIMES = 1000.0
 MOST_NOISE = 100.0
+LEAST_RATE, MOST_RATE = 1e-6, 1e12
+"""Requests per second that can be forecast: from one in eleven days to more than there are."""
 
 
 def options(parser: Parser, verb: str) -> None:
@@ -127,8 +129,11 @@ def run(args: Args, out: Output) -> int:
 
 def _rate(text: str) -> float:
     value = _number(text)
-    if not 0.0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give requests per second, more than 0, such as 200")
+    if not LEAST_RATE <= value <= MOST_RATE:
+        least, most = f"{LEAST_RATE:g}", f"{MOST_RATE:g}"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a rate: give requests per second, more than 0, such as 200 (from {least} to {most})"
+        )
     return value
 
 

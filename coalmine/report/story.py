@@ -6,7 +6,8 @@ is missing is said in ``notes``, never filled in.
 
 from __future__ import annotations
 
-import math
+import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -200,7 +201,7 @@ def number(value: Any) -> float | None:
     """A finite number out of JSON, None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if abs(value) <= sys.float_info.max else None
 
 
 def _sentence(story: Story, ordered: Sequence[LedgerEntry]) -> str:
@@ -221,10 +222,13 @@ def _sentence(story: Story, ordered: Sequence[LedgerEntry]) -> str:
 
 def _gaps(ordered: Sequence[LedgerEntry]) -> list[str]:
     have = {entry.sequence for entry in ordered}
-    missing = [wanted for wanted in range(1, ordered[-1].sequence) if wanted not in have]
-    if not missing:
+    last = ordered[-1].sequence
+    missing = last - len([one for one in have if 1 <= one <= last])
+    if missing <= 0:
         return []
-    return [f"{len(missing)} of {ordered[-1].sequence} entries are not in the ledger (the first is {missing[0]})."]
+    # Counted, not listed: a torn ledger may hold any number.
+    first = next(wanted for wanted in itertools.count(1) if wanted not in have)
+    return [f"{missing} of {last} entries are not in the ledger (the first is {first})."]
 
 
 def _place(rollout: str) -> tuple[str, str, str | None, str]:

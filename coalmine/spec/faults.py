@@ -33,13 +33,16 @@ class Fault:
 
 def as_problem(fault: Fault, file: str = "", line: int = 0, column: int = 0) -> Problem:
     """The fault as people see it: on one line, whatever is quoted in it."""
-    field, message = (_printable(text, _LONGEST_LINE) for text in (field_name(fault.path), fault.message))
+    field, message = (_bounded(printable(text), _LONGEST_LINE) for text in (field_name(fault.path), fault.message))
     return Problem(field, message, file, line, column)
 
 
-def _printable(text: str, limit: int) -> str:
-    """On one line, not endless, and nothing in it that a terminal would obey."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
+def printable(text: str) -> str:
+    """On one line, and nothing in it that a terminal would obey."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
+
+
+def _bounded(line: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 

@@ -52,7 +52,7 @@ def test_the_first_look_at_a_ratio() -> None:
     effect, interval = verdict.pop("effect"), verdict.pop("interval")
     assert effect == pytest.approx(oracles.peak(oracle.curve), rel=1e-4)
     assert effect == round(effect, 4)
-    assert interval == pytest.approx((1.9388, 94.5098), abs=6e-5)
+    assert interval == pytest.approx((1.9387, 94.5120), abs=6e-5)
     assert verdict == {
         "verdict": "inconclusive",
         "metric": "errors",
@@ -368,3 +368,21 @@ def test_evidence_is_refused_by_stage_and_version() -> None:
     assert str(refused.value).startswith("evidence.state: cannot be read (")
     assert str(refused.value).endswith("): pass on what the last evaluation returned")
     assert look(judge(), [ratio(*FINE)], Evidence()).evidence.looks == 1
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        (10**12 // 2, 10**12, 10**12 // 2, 10**12),
+        (10**9 // 2, 10**9, 10**12 // 2, 10**12),
+        (0, 1000, 10**12, 10**12),
+        (10**6, 10**6, 1, 10**6),
+        (1, 10**9, 10**6, 10**6),
+    ],
+)
+def test_the_effect_is_inside_its_interval_however_many_requests(counts: tuple[int, int, int, int]) -> None:
+    *_, last = fold(judge(), [[ratio(*counts)]] * 3)
+    verdict = last.verdicts[0]
+    assert verdict.interval is not None
+    assert verdict.effect is not None
+    assert verdict.interval[0] <= verdict.effect <= verdict.interval[1]

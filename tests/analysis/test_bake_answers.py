@@ -174,3 +174,9 @@ def test_of_two_that_crash_only_the_one_that_carries_it_is_named() -> None:
     assert done.reason.startswith("the canary crashes: timeouts: 100.0 %, no absolute limit: shown only")
     assert "errors:" not in done.reason
     assert [one.verdict for one in done.verdicts] == ["inconclusive", "fail"]
+
+
+def test_where_nothing_is_judged_there_is_no_evidence() -> None:
+    found = look(judge(latency()), [slow_alone([9, 1, 0, 0])], stage="bake")
+    assert found.finding is Finding.NO_HARM
+    assert found.log_e_harm == 0.0

@@ -94,3 +94,18 @@ def test_runs_are_read_each_by_itself() -> None:
 def test_a_sharp_curve_has_a_narrow_interval() -> None:
     low, high = interval(parabola(CURVE_RATIOS[20], 0.02), ONE, 0.05)
     assert LOG[20] - STEP < np.log(low[0]) < LOG[20] < np.log(high[0]) < LOG[20] + STEP
+
+
+@pytest.mark.parametrize("canary_share", [0.01, 0.05, 0.5])
+@pytest.mark.parametrize("truth", [0.4, 1.0, 1.1, 1.3, 30.0])
+@pytest.mark.parametrize("canary_events", [1e6, 1e9, 1e12])
+def test_whatever_the_number_of_requests_the_truth_is_inside(
+    canary_share: float, truth: float, canary_events: float
+) -> None:
+    """The interval becomes narrower than the likelihood can be read from the kept points."""
+    share, odds = 0.05, truth * 0.05 / 0.95
+    n_c = np.array([canary_events * (1 + odds) / odds])
+    n_b = n_c * (1 - canary_share) / canary_share
+    low, high = interval(curve(np.array([canary_events]), n_c, n_b * share, n_b, CURVE_RATIOS), ONE, 0.01)
+    assert low < truth < high
+    assert high / low < 1.05

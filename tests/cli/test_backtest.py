@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -152,6 +153,12 @@ def test_a_wrong_spec_is_told_at_its_place(
         (["spec.yaml", "good.jsonl", "--history", "broken.jsonl"], "broken.jsonl:2: observations.errors"),
         (["spec.yaml", "latin.jsonl"], "latin.jsonl: not UTF-8 text (byte 0)"),
         (["-", "-"], "'-' can be one of spec, traces and history only"),
+        (["spec.yaml", "--traces-from", "-", "-"], "'-' can be one of spec, traces and history only"),
+        (["spec.yaml", "good.jsonl", "--history", ""], "'' names no file"),
+        (["spec.yaml", ""], "'' names no file"),
+        (["spec.yaml", "--traces-from", ""], "'' names no file"),
+        (["spec.yaml", "--traces-from", "odd.txt"], r"'no\x00file' names no file"),
+        (["spec.yaml", "a\nb\x1b[31m.jsonl"], r"a b\x1b[31m.jsonl: there is no such file"),
         (["spec.yaml", "good.jsonl", "--from-ledger", ID], "--from-ledger judges one rollout: leave the traces out"),
         (["spec.yaml", "--from-ledger", "checkout"], "'checkout' is no rollout id"),
         (["spec.yaml", "--from-ledger", ID], f"{ID}: the ledger does not know it"),
@@ -163,11 +170,28 @@ def test_wrong_use_is_one_line(words: list[str], said: str, folder: Path, capsys
     bad = line(1, {"errors": {"canary": ratio(9, 1), "baseline": ratio(0, 9)}})
     (folder / "broken.jsonl").write_text(f"{good}\n{bad}\n")
     (folder / "latin.jsonl").write_bytes(b"\xff\n")
+    (folder / "odd.txt").write_text("no\0file\n")
     code, out, err = run(capsys, *words)
     assert code == 2
     assert said in err
     assert err.count("\n") == 1
     assert out == ""
+
+
+def test_files_may_begin_with_a_byte_order_mark(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = run(capsys, "spec.yaml", "good.jsonl", "-o", "json")
+    for name in ("spec.yaml", "good.jsonl", "list.txt"):
+        text = "good.jsonl\n" if name == "list.txt" else (folder / name).read_text()
+        (folder / name).write_text(text, encoding="utf-8-sig")
+    assert run(capsys, "spec.yaml", "--traces-from", "list.txt", "-o", "json") == told
+
+
+def test_a_path_that_is_no_text_is_told_in_json(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    odd = os.fsdecode(b"\xff.jsonl")
+    (folder / "good.jsonl").rename(folder / odd)
+    for words in ((odd, "-o", "json"), (odd,)):
+        assert main(["backtest", "spec.yaml", *words]) == 0
+        assert r"\udcff.jsonl" in capfd.readouterr().out
 
 
 def remember(entries: list[LedgerEntry]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,21 @@ def test_what_cannot_work_is_said_before_the_start(spec: Path, capsys: pytest.Ca
     assert "worst case of errors: x5.0 adds about 5" in printed.out
 
 
+def test_what_is_advised_helps(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The requests per second that are named are forecast to be enough: more looks at less teach more of the noise."""
+    for rps in ("40", "200"):
+        warnings = forecast(capsys, "--rps", rps, "--history", "none")["warnings"]
+        (advised,) = re.findall(r"step 1, .* x2.0 in errors .* about ([\d,]+) requests/s", "\n".join(warnings))
+        found = forecast(capsys, "--rps", advised.replace(",", ""), "--history", "none")
+        (chance,) = (one["by_end"] for one in found["steps"][0]["findings"] if one["regression"] == 2.0)
+        assert 0.8 <= chance <= 0.9
+
+
+@pytest.mark.parametrize("rps", ["0.000001", "1e12"])
+def test_any_rate_is_forecast(rps: str, spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(forecast(capsys, "--rps", rps)["steps"]) == 2
+
+
 def test_below_the_floor_nothing_is_harm(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = forecast(capsys, "--rps", "500", "--baseline", "errors=0.02%")
     assert any("a canary's level up to the floor, 0.05 %, is no harm" in warning for warning in found["warnings"])
@@ -108,6 +124,8 @@ def test_below_the_floor_nothing_is_harm(spec: Path, capsys: pytest.CaptureFixtu
         (["--rps=-3"], "--rps: '-3' is not a rate"),
         (["--rps", "nan"], "--rps: 'nan' is not a rate"),
         (["--rps", "inf"], "--rps: 'inf' is not a rate"),
+        (["--rps", "1e-300"], "--rps: '1e-300' is not a rate"),
+        (["--rps", "1e300"], "--rps: '1e300' is not a rate"),
         (["--rps", "many"], "--rps: 'many' is not a rate"),
         (["--rps", "9", "--connect"], "--rps and --connect: give one"),
         (["--rps", "9", "--regression", "1"], "--regression: '1' is no regression"),

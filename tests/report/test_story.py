@@ -50,6 +50,9 @@ def test_an_older_ledger_says_what_it_lacks() -> None:
 def test_entries_that_are_missing_are_counted() -> None:
     entries = rolled_back(10)
     assert tell([entries[0], *entries[4:]]).notes == ["3 of 16 entries are not in the ledger (the first is 2)."]
+    lost = entries[-1].model_copy(update={"sequence": 10**15})
+    (note,) = tell([*entries[:-1], lost]).notes
+    assert note == "999999999999984 of 1000000000000000 entries are not in the ledger (the first is 16)."
 
 
 def test_a_verdict_of_an_earlier_look_says_so() -> None:
@@ -60,7 +63,7 @@ def test_a_verdict_of_an_earlier_look_says_so() -> None:
     assert tell(book.entries).metrics[0].sentence == "At look 1: so far so good"
 
 
-@pytest.mark.parametrize("value", ["Infinity", None, True, "x", [1], {"a": 1}, float("nan")])
+@pytest.mark.parametrize("value", ["Infinity", None, True, "x", 10**400, [1], {"a": 1}, float("nan")])
 def test_what_is_no_number_is_not_known(value: object) -> None:
     book = Book()
     book.look(1, [verdict()])

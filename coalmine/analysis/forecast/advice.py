@@ -24,8 +24,11 @@ LOW_TRAFFIC = 10.0
 WEIGHTS = (2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
 """Weights that are tried when a step cannot decide."""
 
-Caught = Callable[[int, Metric, float, float], float]
-"""Chance to catch a regression by the end of a step (counted from 0) at another weight."""
+MORE = (1.0, 1.1, 1.25, 1.5, 2.0)
+"""Times the load that would do at the same pace: more requests in as many looks show less of their noise."""
+
+Caught = Callable[[int, Metric, float, float, float], float]
+"""Chance to catch a regression by the end of a step (counted from 0) at another weight and load."""
 
 
 def chance(share: float) -> str:
@@ -176,7 +179,6 @@ class Warner:
 
     def _mends(self, number: int, worst: Finding) -> str:
         """What would let the step catch it in 80 of 100: more time, more weight, or more requests."""
-        step, look = self.steps[number], self.outlook.judge.policy.look
         mends = []
         if worst.usual is not None:
             mends.append(f"for: {about(worst.usual.lasts)}")
@@ -185,13 +187,21 @@ class Warner:
             return f"80 % need {mends[0]}" if mends else "a month of it would not do; it scatters too much"
         if (weight := self._weight(number, worst)) is not None:
             mends.append(f"weight: {weight:g}")
-        if worst.usual is not None and self._metric(worst.metric).kind != "count":
-            # Evidence goes by the canary's requests: as many more a second as there are too few by the step's end.
-            before = sum(one.weight * (one.for_ / look) for one in self.steps[:number])
-            wanted, given = (before + step.weight * looks for looks in (worst.usual.looks, step.for_ / look))
-            needed = self.outlook.rps * wanted / given
-            mends.append(f"about {float(f'{needed:.2g}'):,.0f} requests/s (synthetic traffic to both versions)")
+        if (load := self._load(number, worst)) is not None:
+            mends.append(f"about {load:,.0f} requests/s (synthetic traffic to both versions)")
         return f"80 % need {' or '.join(mends)}" if mends else "a month of it would not do; more traffic is needed"
+
+    def _load(self, number: int, worst: Finding) -> float | None:
+        """Requests per second with which the step would do, to two digits."""
+        if worst.usual is None or worst.regression is None or self._metric(worst.metric).kind == "count":
+            return None
+        step, look, size = self.steps[number], self.outlook.judge.policy.look, worst.regression
+        # Evidence goes by the canary's requests: as many more a second as there are too few by the step's end.
+        before = sum(one.weight * (one.for_ / look) for one in self.steps[:number])
+        wanted, given = (before + step.weight * looks for looks in (worst.usual.looks, step.for_ / look))
+        loads = (float(f"{self.outlook.rps * wanted / given * more:.2g}") for more in MORE)
+        metric = self._metric(worst.metric)
+        return next((load for load in loads if self.caught(number, metric, size, step.weight, load) >= ENOUGH), None)
 
     def _weight(self, number: int, worst: Finding) -> float | None:
         step, metric = self.steps[number], self._metric(worst.metric)
@@ -203,7 +213,8 @@ class Warner:
             (
                 weight
                 for weight in WEIGHTS
-                if step.weight < weight < highest and self.caught(number, metric, size, weight) >= ENOUGH
+                if step.weight < weight < highest
+                and self.caught(number, metric, size, weight, self.outlook.rps) >= ENOUGH
             ),
             None,
         )

@@ -210,8 +210,9 @@ class Forecaster:
         allowed = metric.max if metric.kind == "ratio" else metric.objective and 1.0 - metric.objective.share
         return round(allowed * self.outlook.rps * BUDGET.total_seconds()) if allowed else None
 
-    def _caught(self, number: int, metric: Metric, size: float, weight: float) -> float:
-        """Chance to catch a regression by the end of a step that has another weight."""
+    def _caught(self, number: int, metric: Metric, size: float, weight: float, rps: float) -> float:
+        """Chance to catch a regression by the end of a step that has another weight, at another load."""
         changed = [*self.steps[:number], self.steps[number].model_copy(update={"weight": weight})]
-        course = self.outlook.course([Stretch(self._looks(one), one.weight / 100.0) for one in changed])
-        return float(self.outlook.harm(metric, size, course).chance[-1])
+        outlook = Outlook(self.judge, rps, self.outlook.levels)
+        course = outlook.course([Stretch(self._looks(one), one.weight / 100.0) for one in changed])
+        return float(outlook.harm(metric, size, course).chance[-1])
