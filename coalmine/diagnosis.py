@@ -129,6 +129,7 @@ def _contribution(
         baseline_total=cell.baseline_total,
         traffic=None if of_events or not whole.total else round(cell.total / whole.total, 4),
         chance=min(1.0, chance * tried),
+        p=chance,
     )
 
 

@@ -82,6 +82,10 @@ class Contribution(Record):
     """Its share of the canary's requests, 0-1; None where the label tells events apart."""
     chance: float = 1.0
     """Probability of so many events if the canary were as the baseline, times the number of values looked at."""
+    p: float | None = None
+    """The same of this value alone; None in what earlier versions wrote."""
+    adjusted: float | None = None
+    """The same over all values of all labels of a diagnosis (Holm), as a report tells it."""
 
 
 class LabelRanking(Record):
