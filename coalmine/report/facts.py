@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coalmine.diagnosis import BY_CHANCE
-from coalmine.records import LabelRanking
+from coalmine.records import Contribution, LabelRanking
 from coalmine.report import words
 from coalmine.report.story import DecisionStory, MetricStory, Story
 from coalmine.spec.digest import SHOWN
@@ -108,6 +108,17 @@ def single_look_rows(metric: MetricStory) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def arms_of(ranking: LabelRanking, value: Contribution) -> tuple[str, str]:
+    """What canary and baseline counted under a value of a label, or their levels."""
+    if value.canary_level is not None:
+        series = f" ({value.canary_total} series)" if value.canary_total > 1 else ""
+        against = f"{value.baseline_level:,.4g}" if value.baseline_level is not None else "–"
+        return f"{value.canary_level:,.4g}{series}", against
+    arms = ((value.canary_events, value.canary_total), (value.baseline_events, value.baseline_total))
+    canary, baseline = (_counted(events, None if ranking.of_events else total) for events, total in arms)
+    return canary, baseline
 
 
 def significant(ranking: LabelRanking) -> str:

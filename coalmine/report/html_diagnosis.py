@@ -62,8 +62,7 @@ def _ranking(ranking: LabelRanking) -> Markup:
             value.value or "(none)",
             words.percent(value.share),
             words.percent(value.traffic) if value.traffic is not None else "–",
-            f"{value.canary_events:,}" + (f" of {value.canary_total:,}" if not ranking.of_events else ""),
-            f"{value.baseline_events:,}" + (f" of {value.baseline_total:,}" if not ranking.of_events else ""),
+            *facts.arms_of(ranking, value),
             f"{value.excess:+,.4g}",
             words.chance(value.adjusted),
         ]

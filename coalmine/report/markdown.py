@@ -87,8 +87,7 @@ def _diagnosis(one: Diagnosis) -> str:
                 value.value or "(none)",
                 words.percent(value.share),
                 words.percent(value.traffic),
-                f"{value.canary_events:,}",
-                f"{value.baseline_events:,}",
+                *facts.arms_of(ranking, value),
                 words.chance(value.adjusted),
             ]
             for value in ranking.values
