@@ -126,7 +126,7 @@ def _put_together(
         if broken.reason:
             notes.append(f"{metric.name}: {broken.reason}")
         if broken.labels:
-            found = rank(metric, broken, compare=request.compare)
+            found = rank(metric, broken, compare=request.compare, share=request.share)
             rankings += found.rankings
             sentences.append(found.sentence)
         exemplars += broken.exemplars

@@ -56,7 +56,7 @@ class LedgerActivities:
 
     @activity.defn(name=READ_HISTORY.name)
     async def read_history(self, request: HistoryRequest) -> ServiceHistory:
-        """The noise of a service, from the looks of its promoted rollouts of the last 30 days.
+        """The noise of a service, from its promoted rollouts of the last 30 days and from stored A/A periods.
 
         Only those: a rollout that was rolled back shows the fault it had, not the noise of a healthy service.
 
@@ -67,8 +67,10 @@ class LedgerActivities:
             book = _book(request.environment, request.service, request.region)
             since = request.now - HISTORY_AGE
             async with beating():
-                looks = await self._store(request.ledger).promoted_looks(book, since, HISTORY_LOOKS)
-                return await asyncio.to_thread(history_of_looks, looks, request.metrics)
+                store = self._store(request.ledger)
+                promoted = await store.promoted_looks(book, since, HISTORY_LOOKS)
+                looks = [*promoted, *await store.split_looks(book, since)]
+                return await asyncio.to_thread(_learn, looks, request.metrics)
 
     def _store(self, ledger: Ledger) -> LedgerStore:
         key = ledger.model_dump_json()
@@ -81,8 +83,14 @@ def _book(environment: str, service: str, region: str | None) -> str:
     return "/".join(part for part in (environment, service, region) if part)
 
 
+def _learn(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) -> ServiceHistory:
+    from coalmine.backtest.learnt import in_stretches
+
+    return history_of_looks(in_stretches(looks, HISTORY_LOOKS), metrics)
+
+
 def history_of_looks(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) -> ServiceHistory:
-    """The noise that looks of promoted rollouts show of these metrics; looks of the bake are left out.
+    """The noise that looks of promoted rollouts or of A/A periods show of these metrics; those of a bake are left out.
 
     Raises:
         LedgerCorrupt: a look whose counts cannot be read.
@@ -99,8 +107,8 @@ def history_of_looks(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) ->
         [look.counts for look in read],
         fmean(look.seconds for look in read),
         metrics,
-        since=read[0].at,
-        until=read[-1].at,
+        since=min(look.at for look in read),
+        until=max(look.at for look in read),
     )
 
 

@@ -18,6 +18,8 @@ from scipy.stats import chi2
 from coalmine.errors import MissingExtra
 
 EXTRA = "statistics"
+RARE = 100_000
+"""Requests per event at which an odds ratio is a ratio of rates, to five digits."""
 ENOUGH = 5.0
 """Events that must be expected in the smallest cell for a normal approximation (Mantel and Fleiss 1980)."""
 
@@ -33,6 +35,13 @@ class Table:
     canary_total: int
     baseline_events: int
     baseline_total: int
+
+    @staticmethod
+    def of_rates(canary_events: int, canary_exposure: float, baseline_events: int, baseline_exposure: float) -> Table:
+        """Events over exposures, in any unit both arms share; the odds ratio is then that of the rates."""
+        scale = RARE * max(canary_events + baseline_events, 1) / min(canary_exposure, baseline_exposure)
+        canary, baseline = (round(exposure * scale) for exposure in (canary_exposure, baseline_exposure))
+        return Table(canary_events, canary, baseline_events, baseline)
 
     @property
     def tells(self) -> bool:

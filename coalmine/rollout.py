@@ -103,6 +103,8 @@ class PendingDiagnosis(Record):
     metrics: list[str] = []
     """Names of those to break down, the most suspicious first."""
     compare: bool = True
+    share: float | None = None
+    """The canary's part of the traffic, 0-1."""
 
 
 class RolloutState(Record):

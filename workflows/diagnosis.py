@@ -44,6 +44,7 @@ def note_what_to_diagnose(state: RolloutState, decision: str, reason: str) -> No
         window=Window(start=start, end=end),
         metrics=suspects(state.verdicts),
         compare=not state.past_gates,
+        share=state.canary_share() / 100,
     )
 
 
@@ -130,4 +131,5 @@ class Diagnosing:
             region=spec.region,
             rollout_id=state.rollout_id,
             compare=pending.compare,
+            share=pending.share,
         )

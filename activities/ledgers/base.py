@@ -43,6 +43,25 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def store_split(self, book: str, name: str, entries: Sequence[LedgerEntry]) -> str:
+        """Keep a period of the live version split against itself (A/A); the same ``name`` replaces what was there.
+
+        Returns:
+            Where it is kept.
+
+        Raises:
+            LedgerError: it cannot be written, or another stored period covers some of the same time.
+        """
+        ...
+
+    async def split_looks(self, book: str, since: datetime) -> list[LedgerEntry]:
+        """The looks at or after ``since`` of stored periods, in order of time; never among those of rollouts.
+
+        Raises:
+            LedgerError, LedgerCorrupt: as ``read``.
+        """
+        ...
+
     async def books(self) -> list[str]:
         """Every book that holds a rollout, sorted.
 

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from activities.ledgers import file_splits
 from coalmine.errors import LedgerCorrupt, LedgerError
 from coalmine.records import LedgerEntry, Outcome
 
@@ -72,6 +73,14 @@ class FileLedger:
     async def promoted_looks(self, book: str, since: datetime, limit: int) -> list[LedgerEntry]:
         """See ``LedgerStore``."""
         return await asyncio.to_thread(self._promoted_looks, book, since, limit)
+
+    async def store_split(self, book: str, name: str, entries: Sequence[LedgerEntry]) -> str:
+        """See ``LedgerStore``."""
+        return str(await asyncio.to_thread(file_splits.store_split, self._folder(book), name, entries))
+
+    async def split_looks(self, book: str, since: datetime) -> list[LedgerEntry]:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(file_splits.split_looks, self._folder(book), since)
 
     async def books(self) -> list[str]:
         """See ``LedgerStore``."""

@@ -16,6 +16,7 @@ from typing import Any
 from activities.sources.prometheus_arms import ArmRead, milliseconds, part_selectors, read_arm
 from activities.sources.prometheus_groups import Column, Group, NoCounts
 from activities.sources.prometheus_http import PrometheusHttp
+from activities.sources.prometheus_levels import break_levels_down
 from coalmine.errors import CoalmineError
 from coalmine.records import ArmCounts, BreakdownRequest, Exemplar, LabelBreakdown, LabelCounts, MetricBreakdown
 from coalmine.spec.canary import Arm, Metric
@@ -32,8 +33,13 @@ class _Arms:
 
     canary: ArmRead
     baseline: ArmRead | None
-    latency: bool
+    parts: tuple[Part, ...]
     picked_by: frozenset[str]
+
+    @property
+    def latency(self) -> bool:
+        """Histograms are counted."""
+        return "buckets" in self.parts
 
 
 async def break_metric_down(http: PrometheusHttp, metric: Metric, request: BreakdownRequest) -> MetricBreakdown:
@@ -43,18 +49,18 @@ async def break_metric_down(http: PrometheusHttp, metric: Metric, request: Break
         SourceUnreachable: Prometheus did not answer in time.
         QueryRejected: Prometheus, or this adapter, cannot take the query.
     """
-    if metric.kind not in ("ratio", "latency"):
-        reason = f"not supported: a metric of kind {metric.kind} has no events to attribute"
-        return MetricBreakdown(metric=metric.name, supported=False, reason=reason)
     try:
+        if metric.kind in ("value", "threshold"):
+            return await break_levels_down(http, metric, request)
         wanted = [read_arm(http, metric, request.arms.canary, "canary", request.window)]
-        if request.compare:
+        # An objective is the canary's own: its limit is what the events are held against.
+        if request.compare and metric.kind != "slo":
             wanted.append(read_arm(http, metric, request.arms.baseline, "baseline", request.window))
         canary, *baseline = await asyncio.gather(*wanted)
     except NoCounts as error:
         return MetricBreakdown(metric=metric.name, reason=str(error))
     picked_by = _picked_by(metric, request.arms.canary)
-    arms = _Arms(canary, baseline[0] if baseline else None, metric.kind == "latency", picked_by)
+    arms = _Arms(canary, baseline[0] if baseline else None, PARTS[metric.kind], picked_by)
     labels, bounds = await http.run(_labels, arms, request)
     exemplars, reason = await _exemplars(http, metric, request)
     return MetricBreakdown(metric=metric.name, labels=labels, bounds=bounds, exemplars=exemplars, reason=reason)
@@ -62,9 +68,8 @@ async def break_metric_down(http: PrometheusHttp, metric: Metric, request: Break
 
 def _labels(arms: _Arms, request: BreakdownRequest) -> tuple[list[LabelBreakdown], list[float] | None]:
     counted: list[tuple[LabelBreakdown, list[_Value]]] = []
-    parts = PARTS["latency" if arms.latency else "ratio"]
     for label in request.labels:
-        carried = {part: any(label in dict(group.labels) for group in arms.canary.groups[part]) for part in parts}
+        carried = {part: any(label in dict(group.labels) for group in arms.canary.groups[part]) for part in arms.parts}
         if any(carried.values()):
             counted.append(_one_label(arms, label, carried, request.most_values))
     if not arms.latency:
@@ -113,10 +118,10 @@ def _one_label(arms: _Arms, label: str, carried: Mapping[Part, bool], most: int)
     baseline = _by_value(arms.baseline, label) if arms.baseline is not None else {}
     values = [_Value(value, canary.get(value), baseline.get(value)) for value in sorted({*canary, *baseline})]
     values.sort(key=lambda value: value.size(), reverse=True)
-    leading: Part = "buckets" if arms.latency else "total"
+    leading = arms.parts[0]
     told = LabelBreakdown(
         label=label,
-        of_events=not arms.latency and (not carried["total"] or label in arms.picked_by),
+        of_events=not arms.latency and (not carried.get("total") or label in arms.picked_by),
         folded=max(0, len(values) - most),
         canary_total=_requests(canary, leading),
         baseline_total=_requests(baseline, leading),
@@ -130,11 +135,11 @@ def _requests(values: Mapping[str, _Counted], leading: Part) -> int:
 
 def _picked_by(metric: Metric, arm: Arm) -> frozenset[str]:
     """Labels by which the events are picked out of all requests, such as a status code."""
-    if metric.kind != "ratio":
+    if "total" not in PARTS[metric.kind]:
         return frozenset()
     by = {
         part: {matcher.label for selector in part_selectors(metric, part, arm)[0] for matcher in selector.matchers}
-        for part in PARTS["ratio"]
+        for part in PARTS[metric.kind]
     }
     return frozenset(by["events"] - by["total"])
 
@@ -163,7 +168,7 @@ def _ratio(value: _Value) -> LabelCounts:
 def _ratio_arm(counted: _Counted | None) -> ArmCounts:
     if counted is None:
         return ArmCounts(total=0, events=0)
-    return ArmCounts(total=counted["total"].get("", 0), events=counted["events"].get("", 0))
+    return ArmCounts(total=counted.get("total", {}).get("", 0), events=counted["events"].get("", 0))
 
 
 def _histogram(value: _Value, bounds: Sequence[float]) -> LabelCounts:
@@ -194,8 +199,13 @@ async def _exemplars(http: PrometheusHttp, metric: Metric, request: BreakdownReq
     except CoalmineError as error:
         return [], f"no exemplars: {error}"
     divisor = 1000.0 if unit == "ms" else 1.0
-    found = {one.trace_id: one for answer in answers for item in answer for one in _read(item, divisor)}
-    order = (lambda one: one.value) if metric.kind == "latency" else (lambda one: one.at.timestamp())
+    read = [one for answer in answers for item in answer for one in _read(item, divisor)]
+    # The store's period includes its start, where the window before ends.
+    found = {one.trace_id: one for one in read if request.window.start < one.at <= request.window.end}
+
+    def order(one: Exemplar) -> tuple[float, float]:
+        return (one.value if metric.kind == "latency" else 0.0), one.at.timestamp()
+
     best = sorted(found.values(), key=order, reverse=True)[: request.most_exemplars]
     return best, "" if best else "no exemplars: the store holds none of the canary with a trace in this window"
 

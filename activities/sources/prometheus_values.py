@@ -16,7 +16,7 @@ from activities.sources.prometheus_arms import (
 )
 from activities.sources.prometheus_groups import NoCounts, show
 from activities.sources.prometheus_http import PrometheusHttp
-from activities.sources.prometheus_series import read_samples
+from activities.sources.prometheus_series import Labels, read_samples
 from coalmine.errors import QueryRejected
 from coalmine.records import Window
 from coalmine.spec.canary import Arm, Metric
@@ -34,6 +34,15 @@ class ArmValues:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Instances:
+    """The mean of every series that has a number in the window, in the order of their labels."""
+
+    means: list[tuple[Labels, float]]
+    queries: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+
 async def read_values(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, window: Window) -> ArmValues:
     """Read one arm's gauges. Every series is an instance; its value is the mean of its samples in the window.
 
@@ -42,12 +51,26 @@ async def read_values(http: PrometheusHttp, metric: Metric, arm: Arm, name: str,
         SourceUnreachable: the store did not answer in time.
         QueryRejected: the query cannot be used.
     """
+    found = await read_instances(http, metric, arm, name, window)
+    values, warnings = [mean for _, mean in found.means], found.warnings
+    if len(values) > MOST_INSTANCES:
+        warnings = [*warnings, f"the mean of {len(values)} instances is kept, not each"]
+        values = [math.fsum(values) / len(values)]
+    return ArmValues(values, found.queries, warnings)
+
+
+async def read_instances(http: PrometheusHttp, metric: Metric, arm: Arm, name: str, window: Window) -> Instances:
+    """The same with the labels of each series, however many there are.
+
+    Raises:
+        As ``read_values``.
+    """
     scrape = milliseconds_in(http.source.scrape)
     start, end = milliseconds(window.start), milliseconds(window.end)
     selectors, _ = part_selectors(metric, "values", arm)
     read = await read_samples(http, selectors, start, end, scrape)
     refuse_partial(read.warnings)
-    values: list[float] = []
+    means: list[tuple[Labels, float]] = []
     warnings: list[str] = []
     newest = -1
     for labels, samples in sorted(read.series.items()):
@@ -58,20 +81,17 @@ async def read_values(http: PrometheusHttp, metric: Metric, arm: Arm, name: str,
         if last < 0:
             continue
         if math.isfinite(mean):
-            values.append(mean)
+            means.append((labels, mean))
         else:
             warnings.append(f"{show(labels)} has no number in the window and is left out")
-    if not values:
+    if not means:
         asked = ", ".join(map(str, selectors))
         if warnings:
             raise NoCounts(f"NaN: no instance of the {name} has a number for {asked}")
         raise NoCounts(f"empty: the {name} has no sample in the window for {asked}")
     refuse_stale(newest, end, scrape, milliseconds_in(http.source.flush))
-    if len(values) > MOST_INSTANCES:
-        warnings.append(f"the mean of {len(values)} instances is kept, not each")
-        values = [math.fsum(values) / len(values)]
     queries = [f"{selector}[{end - start}ms] @ {end / 1000:.3f}" for selector in selectors]
-    return ArmValues(values, queries, warnings)
+    return Instances(means, queries, warnings)
 
 
 def _mean(samples: Sequence[Sample], start: int) -> tuple[float, int]:

@@ -42,6 +42,7 @@ def judge_again(args: Args, spec: CanarySpec, rules: Rules, out: Output) -> list
 async def _read(rollout: str, spec: CanarySpec, rules: Rules) -> tuple[Past, Rules]:
     from activities.ledger import HISTORY_AGE, HISTORY_LOOKS, history_of_looks
     from activities.ledgers.registry import open_ledger
+    from coalmine.backtest.learnt import in_stretches, known_then
     from coalmine.backtest.past import past_rollout, promoted_before
     from coalmine.rollout_names import parse_name
 
@@ -53,7 +54,10 @@ async def _read(rollout: str, spec: CanarySpec, rules: Rules) -> tuple[Past, Rul
     store = open_ledger(spec.ledger)
     entries = await store.read(book)
     past = past_rollout(rollout_id, entries, rules.metrics)
-    earlier = promoted_before(entries, past.trace.at[0], HISTORY_AGE)[-HISTORY_LOOKS:]
+    began = past.trace.at[0]
+    earlier = promoted_before(entries, began, HISTORY_AGE)[-HISTORY_LOOKS:]
+    stored = known_then(await store.split_looks(book, began - HISTORY_AGE), began)
+    earlier = in_stretches([*earlier, *stored], HISTORY_LOOKS)
     return past, replace(rules, history=history_of_looks(earlier, rules.metrics))
 
 

@@ -38,6 +38,11 @@ def options(parser: Parser, verb: str) -> None:
     )
     parser.add_argument("--history", metavar="TRACE", help="an A/A trace of the service: its noise")
     parser.add_argument("--save-history", metavar="FILE", help="with --split: write an A/A trace of this period")
+    parser.add_argument(
+        "--store-history",
+        action="store_true",
+        help="with --split: the same into the spec's ledger, for its next rollouts",
+    )
     parser.add_argument("--all-looks", action="store_true", help="tell what every look said, not the decision alone")
     parser.add_output()
     parser.epilog = "Without --split both versions of the spec are compared as they ran. See docs/backtest.md."
@@ -48,11 +53,15 @@ def run(args: Args, out: Output) -> int:
     import asyncio
 
     from coalmine.cli._specs import read_parts
+    from coalmine.cli._store_history import refuse_nowhere, store
     from coalmine.cli.backtest import rules_of, table, with_history
 
-    if args.save_history and not args.split:
-        raise InputError("--save-history needs --split: a history is the live version against itself")
+    for given, option in ((args.save_history, "--save-history"), (args.store_history, "--store-history")):
+        if given and not args.split:
+            raise InputError(f"{option} needs --split: a history is the live version against itself")
     spec, written = read_parts(args.spec, NEEDED)
+    if args.store_history:
+        refuse_nowhere(written)
     rules = rules_of(spec, written)
     of_no_version = [metric.name for metric in spec.metrics if metric.kind == "threshold"]
     if args.split and of_no_version:
@@ -68,7 +77,11 @@ def run(args: Args, out: Output) -> int:
             )
     if args.history:
         rules = with_history(rules, args.history, out)
-    courses = asyncio.run(_simulated(args, spec, rules, out))
+    courses, learnt = asyncio.run(_simulated(args, spec, rules))
+    if args.save_history:
+        _save(Path(args.save_history), learnt, out)
+    if args.store_history:
+        out.say(store(spec, rules.metrics, args.split, learnt))
     told: dict[str, Any] = {
         "from": args.from_.isoformat(),
         "to": args.to_.isoformat(),
@@ -95,7 +108,8 @@ def _false_alarms(courses: list[Course]) -> dict[str, Any]:
     return {"of": len(courses), "rolled_back": rolled_back, "held": held, "upper_limit": limit}
 
 
-async def _simulated(args: Args, spec: CanarySpec, rules: Rules, out: Output) -> list[Course]:
+async def _simulated(args: Args, spec: CanarySpec, rules: Rules) -> tuple[list[Course], list[dict[str, Any]]]:
+    """What was decided, and of a split one half of the values against the other, as lines of a trace."""
     from activities.sources.prometheus_replay import PrometheusReplay
     from coalmine.backtest import judge_traces
     from coalmine.backtest.past import observation_of
@@ -113,7 +127,7 @@ async def _simulated(args: Args, spec: CanarySpec, rules: Rules, out: Output) ->
             for end, counts in zip(ends, await replay.arms(windows), strict=True):
                 seen = {one.metric: observation_of(one, kinds[one.metric]) for one in counts}
                 reader.add({"at": end.isoformat(), "weight": None, "observations": seen}, reader.trace.name)
-            return judge_traces(rules, [reader.finished()], all_looks=args.all_looks)
+            return judge_traces(rules, [reader.finished()], all_looks=args.all_looks), []
         values = await replay.values(args.split, windows[0].start, ends[-1])
         if len(values) < 2:
             raise InputError(f"--split {args.split}: values in this period: {len(values)}; a split needs two at least")
@@ -123,9 +137,10 @@ async def _simulated(args: Args, spec: CanarySpec, rules: Rules, out: Output) ->
     length = rules.planned_looks or len(windows)
     if length > len(windows):
         raise InputError(f"the period has {len(windows)} looks, the spec's steps plan {length}: choose a longer one")
-    if args.save_history:
-        _save(Path(args.save_history), lines(ends, looks, values[: len(values) // 2], rules.metrics), out)
-    return judge_traces(rules, split_traces(args.split, ends, looks, rules.metrics, length), all_looks=args.all_looks)
+    traces = split_traces(args.split, ends, looks, rules.metrics, length)
+    wanted = args.save_history or args.store_history
+    learnt = lines(ends, looks, values[: len(values) // 2], rules.metrics) if wanted else []
+    return judge_traces(rules, traces, all_looks=args.all_looks), learnt
 
 
 def _save(path: Path, looks: list[dict[str, Any]], out: Output) -> None:

@@ -47,10 +47,12 @@ class PrometheusServer:
         port: int = 0,
         retention: str = "2d",
         web_config: Path | None = None,
+        features: Sequence[str] = (),
     ) -> None:
         """Keep data, configuration and log under ``folder``; ``scrape`` in seconds; port 0 = any free one.
 
-        ``web_config`` is Prometheus' own file for TLS and basic authentication.
+        ``web_config`` is Prometheus' own file for TLS and basic authentication; ``features`` are those of its that are
+        off unless named, such as ``exemplar-storage``.
         """
         self.folder = folder
         self.log = folder / "prometheus.log"
@@ -59,6 +61,7 @@ class PrometheusServer:
         self._scrape = scrape
         self._retention = retention
         self._web_config = web_config
+        self._features = tuple(features)
         self._skip = 0
         """Bytes of the log that an earlier run wrote."""
         self._process: asyncio.subprocess.Process | None = None
@@ -97,6 +100,8 @@ class PrometheusServer:
         ]
         if self._web_config is not None:
             arguments.append(f"--web.config.file={self._web_config}")
+        if self._features:
+            arguments.append(f"--enable-feature={','.join(self._features)}")
         return [program, *arguments]
 
     async def start(self) -> None:

@@ -73,15 +73,23 @@ class Contribution(Record):
     share: float
     """Of all excess, 0-1."""
     excess: float
-    """Events beyond what the baseline's level would have brought."""
+    """Events, or units of a level, beyond what the baseline's level would have brought."""
     canary_events: int = 0
     canary_total: int = 0
     baseline_events: int = 0
     baseline_total: int = 0
+    canary_level: float | None = None
+    """value, threshold: mean over the series, ``canary_total`` of them, in the metric's own unit."""
+    baseline_level: float | None = None
+    """value: of what it is compared with."""
     traffic: float | None = None
-    """Its share of the canary's requests, 0-1; None where the label tells events apart."""
+    """Its share of the canary's requests, or of its instances, 0-1; None where the label tells events apart."""
     chance: float = 1.0
     """Probability of so many events if the canary were as the baseline, times the number of values looked at."""
+    p: float | None = None
+    """The same of this value alone; None in what earlier versions wrote."""
+    adjusted: float | None = None
+    """The same over all values of all labels of a diagnosis (Holm), as a report tells it."""
 
 
 class LabelRanking(Record):
@@ -145,4 +153,6 @@ class DiagnosisRequest(Record):
     region: str | None = None
     rollout_id: str = ""
     compare: bool = True
+    share: float | None = None
+    """The canary's part of the traffic when it was decided, 0-1; None = not known."""
     context: RolloutContext | None = None

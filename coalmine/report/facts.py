@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coalmine.diagnosis import BY_CHANCE
+from coalmine.records import Contribution, LabelRanking
 from coalmine.report import words
-from coalmine.report.story import DecisionStory, Story
+from coalmine.report.story import DecisionStory, MetricStory, Story
 from coalmine.spec.digest import SHOWN
 
 
@@ -68,6 +70,67 @@ def decisions(story: Story) -> list[DecisionStory]:
         if look.action != "continue"
     ]
     return sorted([*story.decisions, *looks], key=lambda one: one.at)
+
+
+SINGLE_LOOK = ["until the end of", "canary", "baseline", "effect", "one look", "all looks", "p", "p (Holm)"]
+"""Columns of ``single_look_rows``."""
+SINGLE_LOOK_LACKS = "The columns of a single look, and p-values adjusted for their number, are not shown: "
+
+
+def single_look_caption(story: Story, metric: MetricStory) -> str:
+    """What the table of single looks says, and what it may not be used for."""
+    alpha = _mapping(story.spec.get("policy")).get("alpha", 0.01)
+    bound = metric.single_looks[0].slower_than
+    slower = f", requests slower than {words.level(bound, 'latency')}" if bound is not None else ""
+    tested = sum(any(row.adjusted is not None for row in one.single_looks) for one in story.metrics)
+    return (
+        f"{metric.name}{slower}: had it been read once only, {100 * (1 - alpha):g} % intervals. Valid for one look "
+        f"that was planned beforehand. p of no difference is that of the end, adjusted for {tested} "
+        f"metric{'s' * (tested != 1)} by Holm"
+    )
+
+
+def single_look_rows(metric: MetricStory) -> list[list[str]]:
+    """A row for each step: what was counted until its end, and both intervals there."""
+    rows = []
+    for row in metric.single_looks:
+        point = next((point for point in reversed(metric.points) if point.look <= row.look), None)
+        rows.append(
+            [
+                f"step {row.step} (look {row.look})" if row.step else f"look {row.look}",
+                _counted(row.canary_events, row.canary_total),
+                _counted(row.baseline_events, row.baseline_total),
+                words.effect(row.effect, metric.kind),
+                words.interval(row.low, row.high, metric.kind),
+                words.interval(point.low, point.high, metric.kind) if point else "–",
+                words.chance(row.chance),
+                words.chance(row.adjusted),
+            ]
+        )
+    return rows
+
+
+def arms_of(ranking: LabelRanking, value: Contribution) -> tuple[str, str]:
+    """What canary and baseline counted under a value of a label, or their levels."""
+    if value.canary_level is not None:
+        series = f" ({value.canary_total} series)" if value.canary_total > 1 else ""
+        against = f"{value.baseline_level:,.4g}" if value.baseline_level is not None else "–"
+        return f"{value.canary_level:,.4g}{series}", against
+    arms = ((value.canary_events, value.canary_total), (value.baseline_events, value.baseline_total))
+    canary, baseline = (_counted(events, None if ranking.of_events else total) for events, total in arms)
+    return canary, baseline
+
+
+def significant(ranking: LabelRanking) -> str:
+    """How many values of a label are beyond chance; empty where that is not known."""
+    known = [value.adjusted for value in ranking.values if value.adjusted is not None]
+    if not known:
+        return ""
+    return f"{sum(p < BY_CHANCE for p in known)} of {len(known)} values significant (Holm, p < {BY_CHANCE:g})"
+
+
+def _counted(events: int, total: int | None) -> str:
+    return f"{events:,}" if total is None else f"{events:,} of {total:,}"
 
 
 def _automated(story: Story) -> str:

@@ -75,8 +75,13 @@ def _metrics(story: Story) -> Markup:
         return _section("metrics", "Metrics", element("p", "No metric was looked at."))
     scale = _scale(story, HEIGHT)
     legend = element("p", _LEGEND, class_="soft")
+    lacking = element("p", facts.SINGLE_LOOK_LACKS + story.single_look_note) if story.single_look_note else None
     return _section(
-        "metrics", "Metrics", legend, *(_metric(story, metric, at, scale) for at, metric in enumerate(story.metrics))
+        "metrics",
+        "Metrics",
+        legend,
+        lacking,
+        *(_metric(story, metric, at, scale) for at, metric in enumerate(story.metrics)),
     )
 
 
@@ -85,7 +90,6 @@ def _metric(story: Story, metric: MetricStory, at: int, scale: Scale) -> Markup:
     said = [
         heading,
         element("p", "Verdict: ", _badge(metric.verdict), f" {metric.sentence}") if metric.verdict else None,
-        element("p", metric.read_once, class_="soft") if metric.read_once else None,
     ]
     if not metric.points:
         return join([*said, element("p", "The ledger holds no look at this metric.", class_="soft")])
@@ -98,7 +102,7 @@ def _metric(story: Story, metric: MetricStory, at: int, scale: Scale) -> Markup:
         said.append(element("figure", plot, element("figcaption", _caption(drawn))))
     else:
         said.append(element("p", "The arms were never compared in this metric, so there is no effect to draw."))
-    return join([*said, _point_table(metric, listed)])
+    return join([*said, _point_table(metric, listed), _single_look_table(story, metric)])
 
 
 def _caption(drawn: Thinned) -> str:
@@ -117,6 +121,17 @@ def _point_table(metric: MetricStory, listed: Thinned) -> Markup:
         f"{metric.name}: {shown}",
         ["look:", "at (UTC)", "verdict", "effect:", "interval", "margin:", "baseline:", "canary:"],
         [_point_row(point, metric.kind) for point in listed.points],
+    )
+
+
+def _single_look_table(story: Story, metric: MetricStory) -> Markup | None:
+    if not metric.single_looks:
+        return None
+    head, *others = facts.SINGLE_LOOK
+    return table(
+        facts.single_look_caption(story, metric),
+        [head, *(f"{name}:" if name not in ("one look", "all looks") else name for name in others)],
+        facts.single_look_rows(metric),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coalmine.records import Diagnosis, LabelRanking
-from coalmine.report import words
+from coalmine.report import facts, words
 from coalmine.report.markup import Markup, element, join, link, table
 from coalmine.report.story import Story
 
@@ -56,19 +56,20 @@ def _diagnosis(one: Diagnosis) -> Markup:
 def _ranking(ranking: LabelRanking) -> Markup:
     folded = f"; {ranking.folded} more values are folded" if ranking.folded else ""
     mark = "; one stands out" if ranking.stands_out else ""
+    beyond = facts.significant(ranking)
     rows = [
         [
             value.value or "(none)",
             words.percent(value.share),
             words.percent(value.traffic) if value.traffic is not None else "–",
-            f"{value.canary_events:,}" + (f" of {value.canary_total:,}" if not ranking.of_events else ""),
-            f"{value.baseline_events:,}" + (f" of {value.baseline_total:,}" if not ranking.of_events else ""),
+            *facts.arms_of(ranking, value),
             f"{value.excess:+,.4g}",
+            words.chance(value.adjusted),
         ]
         for value in ranking.values
     ]
     return table(
-        f"{ranking.metric} by {ranking.label}{mark}{folded}",
-        [ranking.label, "share of the excess:", "share of traffic:", "canary:", "baseline:", "excess:"],
+        f"{ranking.metric} by {ranking.label}{mark}{folded}{'; ' * bool(beyond)}{beyond}",
+        [ranking.label, "share of the excess:", "share of traffic:", "canary:", "baseline:", "excess:", "p (Holm):"],
         rows,
     )

@@ -27,7 +27,8 @@ def as_markdown(story: Story) -> str:
         "## Diagnosis",
         *([_diagnosis(one) for one in reversed(story.diagnoses)] or ["None was made."]),
         "## Metrics",
-        *(_metric(metric) for metric in story.metrics),
+        f"> {facts.SINGLE_LOOK_LACKS}{_text(story.single_look_note)}" if story.single_look_note else "",
+        *(_metric(story, metric) for metric in story.metrics),
         "## Traffic",
         _table(
             ["at (UTC)", "canary", "what"], ([words.moment(w.at), f"{w.weight:g} %", w.what] for w in story.weights)
@@ -42,10 +43,9 @@ def as_markdown(story: Story) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _metric(metric: MetricStory) -> str:
+def _metric(story: Story, metric: MetricStory) -> str:
     role = "" if metric.role == "guardrail" else " (signal)"
     said = f"### {_text(metric.name)}{role}\n\nVerdict: **{words.plain(metric.verdict)}** {_text(metric.sentence)}"
-    said += f"\n\n{_text(metric.read_once)}" if metric.read_once else ""
     if not metric.points:
         return f"### {_text(metric.name)}{role}\n\nThe ledger holds no look at this metric."
     listed = evenly(metric.points, ROWS)
@@ -62,7 +62,12 @@ def _metric(metric: MetricStory) -> str:
         for point in listed.points
     )
     shown = "" if listed.all_shown else f"\n\n{len(listed.points)} of {listed.total:,} looks are shown."
-    return f"{said}\n\n{_table(['look', 'verdict', 'effect', 'interval', 'margin', 'baseline', 'canary'], rows)}{shown}"
+    once = ""
+    if metric.single_looks:
+        caption = _text(facts.single_look_caption(story, metric))
+        once = f"\n\n{caption}:\n\n{_table(facts.SINGLE_LOOK, facts.single_look_rows(metric))}"
+    head = ["look", "verdict", "effect", "interval", "margin", "baseline", "canary"]
+    return f"{said}\n\n{_table(head, rows)}{shown}{once}"
 
 
 def _decisions(story: Story) -> str:
@@ -82,13 +87,15 @@ def _diagnosis(one: Diagnosis) -> str:
                 value.value or "(none)",
                 words.percent(value.share),
                 words.percent(value.traffic),
-                f"{value.canary_events:,}",
-                f"{value.baseline_events:,}",
+                *facts.arms_of(ranking, value),
+                words.chance(value.adjusted),
             ]
             for value in ranking.values
         ]
-        head = [ranking.label, "share of the excess", "share of traffic", "canary", "baseline"]
-        parts.append(f"{_text(ranking.metric)} by {_text(ranking.label)}:\n\n{_table(head, rows)}")
+        head = [ranking.label, "share of the excess", "share of traffic", "canary", "baseline", "p (Holm)"]
+        beyond = facts.significant(ranking)
+        label = f"{_text(ranking.label)}{', ' * bool(beyond)}{_text(beyond)}"
+        parts.append(f"{_text(ranking.metric)} by {label}:\n\n{_table(head, rows)}")
     parts += [_list((f"trace {found.trace_id}", found.link or words.moment(found.at)) for found in one.exemplars)]
     parts += [_list((found.name, found.url) for found in one.links)]
     parts += [_list((f"{words.moment(found.at)} {found.rollout_id}", found.what) for found in one.changes)]

@@ -14,8 +14,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from coalmine import fixed_sample
 from coalmine.records import Check, Diagnosis, LedgerEntry, MetricVerdict, Record
-from coalmine.report.fixed import ALPHA, read_once
+from coalmine.report.adjusted import adjusted
+from coalmine.report.single_look import SingleLook, single_looks
 
 _VERDICTS = TypeAdapter(list[MetricVerdict])
 _CHECKS = TypeAdapter(list[Check])
@@ -44,9 +46,9 @@ class MetricStory(Record):
     verdict: str = ""
     """At the last look."""
     sentence: str = ""
-    read_once: str = ""
-    """What a test that looks once would say at the end; empty where there is nothing to compare."""
     points: list[Point] = []
+    single_looks: list[SingleLook] = []
+    """What a test that looks once would have said at the end of each step; empty without the extra ``statistics``."""
 
 
 class LookStory(Record):
@@ -118,6 +120,8 @@ class Story(Record):
     decisions: list[DecisionStory] = []
     diagnoses: list[Diagnosis] = []
     notes: list[str] = []
+    single_look_note: str = ""
+    """Why there are no statistics of a single look; empty when there are."""
 
 
 def tell(entries: Sequence[LedgerEntry]) -> Story:
@@ -146,9 +150,11 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
     metrics = _metrics(by_kind.get("look", []), spec, notes)
     # The end keeps the last verdicts in full, also when the last look was not written.
     _add_last_verdicts(metrics, by_kind.get("look", []), closed)
-    said_once = read_once(by_kind.get("look", []), {one.name: one.kind for one in metrics}, _alpha(spec))
-    for metric in metrics:
-        metric.read_once = said_once.get(metric.name, "")
+    diagnoses = _diagnoses(by_kind.get("diagnosis", []), notes)
+    lacking = fixed_sample.missing()
+    if not lacking:
+        _add_single_looks(metrics, ordered, spec)
+        diagnoses = [adjusted(diagnosis) for diagnosis in diagnoses]
     environment, service, region, version = _place(ordered[0].rollout_id)
     outcome = _text(closed.data.get("outcome")) if closed else _text(promoted.data.get("outcome")) if promoted else None
     story = Story(
@@ -180,8 +186,9 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
         looks=looks,
         weights=_weights(by_kind.get("shifted", []), about, spec),
         decisions=[_decision(entry) for entry in ordered if entry.kind not in ("look", "diagnosis")],
-        diagnoses=_diagnoses(by_kind.get("diagnosis", []), notes),
+        diagnoses=diagnoses,
         notes=notes,
+        single_look_note=lacking,
     )
     if story.open:
         story.notes.append(
@@ -190,11 +197,6 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
         )
     story.sentence = _sentence(story, ordered)
     return story
-
-
-def _alpha(spec: Mapping[str, Any]) -> float:
-    alpha = number(_mapping(spec.get("policy")).get("alpha"))
-    return alpha if alpha is not None and 0.0 < alpha < 1.0 else ALPHA
 
 
 def number(value: Any) -> float | None:
@@ -326,6 +328,16 @@ def _add_last_verdicts(
         stale = look is not None and bool(story.points) and story.points[-1].look > look
         story.sentence = f"At look {look}: {verdict.sentence}" if stale and verdict.sentence else verdict.sentence
         story.role, story.verdict = verdict.role, story.verdict or verdict.verdict
+
+
+def _add_single_looks(metrics: Sequence[MetricStory], ordered: Sequence[LedgerEntry], spec: Mapping[str, Any]) -> None:
+    written = spec.get("metrics")
+    alpha = number(_mapping(spec.get("policy")).get("alpha"))
+    if not isinstance(written, list) or alpha is None or not 0.0 < alpha < 1.0:
+        return
+    found = single_looks(ordered, [_mapping(metric) for metric in written], alpha)
+    for story in metrics:
+        story.single_looks = found.get(story.name, [])
 
 
 def _weights(shifts: Sequence[LedgerEntry], about: Mapping[str, Any], spec: Mapping[str, Any]) -> list[WeightStory]:

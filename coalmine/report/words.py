@@ -36,6 +36,13 @@ def percent(share: float | None) -> str:
     return f"{value:.1f} %" if abs(value) >= 10 else f"{value:.3g} %"
 
 
+def chance(p: float | None) -> str:
+    """``0.034``, ``< 0.0001``."""
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
 def level(value: float | None, kind: str) -> str:
     """A metric's level in its own unit: a share for ``ratio`` and ``slo``, a time for ``latency``, else the number."""
     if value is None:

@@ -224,3 +224,18 @@ def test_a_past_rollout_is_judged_with_what_was_known_then(folder: Path, capsys:
     _, out, _ = run(capsys, "spec.yaml", "--from-ledger", ID, "--history", "short.jsonl", "-o", "json")
     assert "margin x1.20" in json.loads(out)[0]["metrics"]["errors"]["reason"]
     assert START + timedelta(seconds=before) < STORY[0].at
+
+
+@pytest.mark.parametrize(("stored", "margin"), [(-1800, "margin x1.1"), (3600, "margin x1.20")])
+def test_a_stored_period_counts_if_it_was_there_when_the_rollout_began(
+    stored: float, margin: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember(STORY)
+    name = "production/checkout/1.41.0/split-instance-x"
+    since = (START + timedelta(seconds=stored)).isoformat()
+    looks = [look(at + 1, -3600.0 + 10 * at, canary=1, rollout=name) for at in range(70)]
+    looks = [one.model_copy(update={"data": {**one.data, "stored": since}}) for one in looks]
+    asyncio.run(FileLedger(Path("ledger")).store_split("production/checkout", "1.41.0-instance-x", looks))
+    code, out, err = run(capsys, "spec.yaml", "--from-ledger", ID, "-o", "json")
+    assert code == 0, err
+    assert f"{margin})" in json.loads(out)[0]["metrics"]["errors"]["reason"].replace("x1.10)", "x1.1)")

@@ -12,9 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
+from temporalio.testing import ActivityEnvironment
 
+from activities.ledger import LedgerActivities
+from coalmine.analysis import evaluate
 from coalmine.cli import main
 from coalmine.local.prometheus import PrometheusServer
+from coalmine.records import ArmCounts, EvaluateRequest, Finding, HistoryRequest, Judge, MetricCounts
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.document import parse_parts
 
 SPEC = """\
 arms:
@@ -111,6 +117,48 @@ async def test_the_live_version_split_raises_no_alarm_and_teaches_its_noise(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_stored_history_is_what_the_next_rollout_judges_with(
+    prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.yaml").write_text(f"service: shop\nenvironment: production\nledger: {{path: books}}\n{SPEC}")
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, "--split", "instance", "--store-history"]
+    for _ in range(2):
+        assert await asyncio.to_thread(main, [*words, *period()]) == 0
+        said = capsys.readouterr().err
+        assert f"{LOOKS} looks of 1.41.0 against itself; rollouts of production/shop judge with them" in said
+    (stored,) = (folder / "books").rglob("*.*")
+    assert stored.parent == folder / "books/production/shop", "stored again, the same period is there once"
+
+    spec = read_spec_parts(folder)
+    request = HistoryRequest(
+        service="shop", environment="production", metrics=spec.metrics, ledger=spec.ledger, now=datetime.now(UTC)
+    )
+    known = await ActivityEnvironment().run(LedgerActivities().read_history, request)
+    assert known.looks == LOOKS
+    assert known.load == pytest.approx(4 * 50, rel=0.01)
+    counts = MetricCounts(
+        metric="errors", canary=ArmCounts(total=1500, events=60), baseline=ArmCounts(total=4500, events=20)
+    )
+    findings = []
+    for history in (known, None):
+        judge = Judge(metrics=spec.metrics, policy=spec.policy, planned_looks=LOOKS, history=history)
+        findings.append(evaluate(EvaluateRequest(judge=judge, counts=[counts], share=0.25)).finding)
+    assert findings == [Finding.HARM, Finding.UNDECIDED], "the judge that knows the service needs one look"
+
+    overlapping = ["--from", (BEGIN + timedelta(seconds=LOOK)).isoformat(), *period()[2:]]
+    assert await asyncio.to_thread(main, [*words, *overlapping]) == 1
+    assert "the same time would count twice" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, [*words, *period(59)]) == 2
+    said = capsys.readouterr().err
+    assert "--store-history: 59 of 59 looks have data of every metric and are at most 30d old" in said
+    assert "a history needs 60: choose a longer or later period" in said
+
+
+def read_spec_parts(folder: Path) -> CanarySpec:
+    return parse_parts((folder / "spec.yaml").read_text(), ("metrics", "policy", "arms"))[0]
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_steps_cut_the_period_into_releases(
     prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +242,11 @@ async def test_instances_are_split_by_what_they_take(
         (["--from", "yesterday", "--to", "2026-01-01T00:00:00Z"], "'yesterday' is no time such as"),
         (["--from", "2026-01-01", "--to", "2026-01-01T00:00:00Z"], "'2026-01-01' has no time zone"),
         ([*period(), "--save-history", "a.jsonl"], "--save-history needs --split"),
+        ([*period(), "--store-history"], "--store-history needs --split"),
+        (
+            [*period(), "--store-history", "--split", "instance"],
+            "--store-history: service and environment are missing in the spec",
+        ),
         ([*period(), "--prometheus", "localhost"], "--prometheus localhost: "),
     ],
 )

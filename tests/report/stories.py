@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from math import exp, sin
 from typing import Any
@@ -14,6 +15,7 @@ from coalmine.records import (
     LabelRanking,
     LedgerEntry,
     Link,
+    MetricCounts,
     MetricVerdict,
     Phase,
     Window,
@@ -71,7 +73,13 @@ class Book:
         self.add("shifted", what, generation=1, weights={"checkout-v1": 100 - weight, "checkout-v2": weight})
 
     def look(
-        self, number: int, verdicts: list[MetricVerdict], action: str = "continue", reason: str = "so far"
+        self,
+        number: int,
+        verdicts: list[MetricVerdict],
+        action: str = "continue",
+        reason: str = "so far",
+        counts: Sequence[MetricCounts] = (),
+        **changes: Any,
     ) -> None:
         effects = [effect_record(verdict) for verdict in verdicts]
         full = [verdict.model_dump(mode="json", exclude_defaults=True) for verdict in verdicts]
@@ -85,8 +93,10 @@ class Book:
             "finding": "undecided",
             "action": action,
             "effects": effects,
-            "counts": [],
-        }
+            "counts": [one.model_dump(mode="json", exclude_defaults=True) for one in counts],
+            "from": (self.at - self._every).isoformat(),
+            "to": self.at.isoformat(),
+        } | changes
         if action != "continue":
             numbers["verdicts"] = full
         self.add("look", reason, **numbers)

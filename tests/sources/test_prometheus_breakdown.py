@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from activities.diagnosis import DiagnosisActivities
 from activities.sources.base import break_down
 from activities.sources.prometheus import PrometheusSource
+from activities.sources.prometheus_levels import inside
+from coalmine.diagnosis import rank
 from coalmine.records import BreakdownRequest, DiagnosisRequest, LabelBreakdown, MetricBreakdown, Window
-from coalmine.spec.canary import Arm, Arms, Diagnose, Ledger, Metric, Source
-from coalmine.testing.fake_prometheus import FakePrometheus
+from coalmine.spec.canary import Arm, Arms, Diagnose, Ledger, Limits, Metric, Slo, Source
+from coalmine.testing.fake_prometheus import FakeAnswer, FakePrometheus
 
 T0 = 1_772_366_400_000
 ARMS = Arms(baseline=Arm(version="1", backend="shop-v1"), canary=Arm(version="2", backend="shop-v2"))
@@ -179,6 +182,87 @@ async def test_a_diagnosis_over_a_store_names_the_cause(store: Store, tmp_path: 
         "errors: route pay carries 100 % of the excess with 50 % of the traffic; 100 % of the excess is code 502"
     )
     assert [ranking.label for ranking in found.rankings] == ["route", "code"]
+
+
+# ------------------------------------------------------------------------------------------- further kinds
+
+
+async def test_an_objective_is_counted_of_the_canary_alone(store: Store) -> None:
+    metric = Metric(name="availability", kind="slo", template="http", slo=Slo(objective=0.99))
+    found = await store.ask("route", "code", metric=metric)
+    assert cells(found.labels[0]) == {"pay": (50, 80, 0, 0), "cart": (0, 80, 0, 0)}
+    assert found.labels[1].of_events
+    said = rank(metric, found, compare=True).sentence
+    assert said.startswith("availability: route pay carries 100 % of the excess with 50 % of the traffic")
+
+
+async def test_events_without_requests_are_told_by_label(store: Store) -> None:
+    metric = Metric(name="kills", kind="count", events='kills_total{version="{arm.version}"}')
+    for version, pod, reason, rate in (("1", "a:80", "oom", 1), ("1", "b:80", "liveness", 2), ("2", "c:80", "oom", 4)):
+        store.counter(rate, "kills_total", version=version, instance=pod, reason=reason)
+    found = await store.ask("reason", "instance", metric=metric)
+    assert cells(found.labels[0]) == {"oom": (40, 0, 10, 0), "liveness": (0, 0, 20, 0)}
+    assert all(label.of_events for label in found.labels)
+    assert rank(metric, found, compare=True, share=0.1).sentence == "kills: 100 % of the excess is reason oom"
+    alone = await store.ask("reason", metric=metric, compare=False)
+    assert cells(alone.labels[0]) == {"oom": (40, 0, 0, 0)}
+
+
+async def test_gauges_are_told_by_instance_and_by_what_they_share(store: Store) -> None:
+    metric = Metric(name="memory", kind="value", values='memory_bytes{version="{arm.version}"}')
+    for version, pod, region, level in (
+        ("1", "a:80", "eu", 100.0), ("1", "b:80", "us", 104.0), ("2", "c:80", "eu", 101.0), ("2", "d:80", "us", 300.0),
+    ):  # fmt: skip
+        samples = [(T0 + second * 1000, level) for second in range(10, 33)]
+        store.server.add(
+            "memory_bytes", {"job": "shop", "version": version, "instance": pod, "region": region}, samples
+        )
+    found = await store.ask("instance", "region", "code", metric=metric)
+    assert [label.label for label in found.labels] == ["instance", "region"]
+    levels = {one.value: (one.canary.values, one.baseline.values) for one in found.labels[1].values}
+    assert levels == {"eu": ([101.0], [100.0]), "us": ([300.0], [104.0])}
+    top = rank(metric, found, compare=True).rankings[0].values[0]
+    assert (top.value, top.canary_level, top.baseline_level) == ("d:80", 300.0, 102.0)
+    assert (await store.ask("instance", metric=metric, compare=False)).labels[0].values[0].canary.values == [101.0]
+
+
+def test_what_a_threshold_is_taken_of() -> None:
+    assert inside('max(queue{a="(x)"})') == 'queue{a="(x)"}'
+    assert inside(" SUM ( rate(x[5m]) / on(i) (y) ) ") == "rate(x[5m]) / on(i) (y)"
+    assert inside("avg(x{a=')'})") == "x{a=')'}"
+    assert inside('max(x{a="\\")"})') == 'x{a="\\")"}'
+    for other in ("queue", "max(a) / max(b)", "sum by (x) (a)", "topk(3, a)", "max(a", "rate(x[5m])", "max(a))"):
+        assert inside(other) is None, other
+
+
+async def test_a_threshold_is_told_by_the_series_it_is_taken_of(store: Store) -> None:
+    metric = Metric(
+        name="queue",
+        kind="threshold",
+        query='max(queue{version="{arm.version}"})',
+        limits=Limits.model_validate({"max": 5}),
+    )
+    vector = [
+        {"metric": {"__name__": "queue", "instance": pod}, "value": [0, level]}
+        for pod, level in (("c:80", "9"), ("d:80", "2"), ("e:80", "NaN"))
+    ]
+
+    def answer(query: str, headers: Mapping[str, str]) -> FakeAnswer:
+        assert query == 'queue{version="2"}'
+        body = {"status": "success", "data": {"resultType": "vector", "result": vector}}
+        return FakeAnswer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    store.server.answer = answer
+    found = await store.ask("instance", "region", metric=metric)
+    assert rank(metric, found, compare=True).sentence == (
+        "queue: instance c:80 carries 100 % of the excess with 50 % of the instances"
+    )
+    other = metric.model_copy(update={"query": "max(a) / max(b)"})
+    found = await store.ask("instance", metric=other)
+    assert not found.supported
+    assert (
+        found.reason == "not supported: max(a) / max(b) is no sum, max, min or avg of series that could be told apart"
+    )
 
 
 async def test_an_adapter_without_breakdowns_is_not_supported() -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from activities.ledger import LedgerActivities
+from activities.ledgers.file import FileLedger
+from coalmine.backtest import read_trace
+from coalmine.backtest.learnt import look_entries
 from coalmine.records import Ban, Cause, Check, Outcome, Phase, Receipt, ServiceHistory
+from tests.backtest.traces import draw
 from tests.workflows.conftest import Rollout
 from tests.workflows.world import HARM, World, make_spec, make_submission
 
@@ -104,6 +112,27 @@ async def test_history_is_read_once_and_given_to_every_look(rollout: Rollout, wo
     assert receipt.reason == "judged with the noise of 80 earlier looks"
     await rollout.result()
     assert {look.judge.history.looks for look in world.evaluations if look.judge.history} == {80}
+
+
+async def test_a_stored_period_of_the_service_against_itself_is_its_history(
+    rollout: Rollout, world: World, tmp_path: Path
+) -> None:
+    world.past = LedgerActivities().read_history
+    ledger = {"kind": "file", "path": str(tmp_path)}
+    spec = make_spec(ledger=ledger)
+    lines = draw(np.random.default_rng(3), 70, kinds=["errors"])
+    trace = read_trace(lines, "aa", spec.metrics[:1])
+    began = datetime.now(UTC) - timedelta(hours=2)
+    trace.at = [began + look * timedelta(seconds=10) for look in range(trace.looks)]
+    entries = look_entries(trace, "test/checkout/1.0.0/split-instance-x", datetime.now(UTC))
+    await FileLedger(tmp_path).store_split("test/checkout", "1.0.0-instance-x", entries)
+    receipt = await rollout.submit(make_submission(spec))
+    assert receipt.reason == "judged with the noise of 70 earlier looks"
+    await rollout.result()
+    histories = [look.judge.history for look in world.evaluations if look.judge.history is not None]
+    assert len(histories) == len(world.evaluations)
+    assert {one.looks for one in histories} == {70}
+    assert "events" in histories[0].channels["errors"]
 
 
 # -------------------------------------------------------------------------------------------- submissions

@@ -30,6 +30,7 @@ async def test_a_rollback_is_diagnosed_once_the_route_is_back(rollout: Rollout, 
     assert request.decision == "roll_back"
     assert request.reason == "errors: canary 9 % against 1 %"
     assert request.compare
+    assert request.share == 0.1, "as it was when it was decided"
     assert request.window.end == world.windows["errors"][-1].end
     assert request.window.start <= world.windows["errors"][0].start
     entry = next(entry for entry in world.ledger.values() if entry.kind == "diagnosis")

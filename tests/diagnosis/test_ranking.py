@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coalmine.diagnosis import _beyond, rank
+from coalmine.diagnosis import rank
+from coalmine.diagnosis.ranking import _beyond
 from coalmine.records import ArmCounts, LabelBreakdown, LabelCounts, MetricBreakdown
 from coalmine.spec.canary import Metric, Objective
 

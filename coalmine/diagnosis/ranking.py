@@ -1,4 +1,4 @@
-"""What carries a regression: a metric's counts by label, ranked by their share of the excess. Pure.
+"""Kinds ``ratio``, ``latency`` and ``slo``: counts by label, ranked by their share of the excess.
 
 The excess of a value is the canary's events less those that the baseline's level would have brought to the same
 requests. Where a label tells events apart (a status code), a value's own requests are its events, so the arms' whole
@@ -47,7 +47,7 @@ class _Cell:
     baseline_total: int
 
 
-def rank(metric: Metric, breakdown: MetricBreakdown, *, compare: bool) -> Found:
+def rank_shares(metric: Metric, breakdown: MetricBreakdown, *, compare: bool) -> Found:
     """Rank every label of one metric.
 
     Args:
@@ -59,9 +59,40 @@ def rank(metric: Metric, breakdown: MetricBreakdown, *, compare: bool) -> Found:
     rankings = [
         ranking for label in breakdown.labels if (ranking := _label(metric, label, breakdown, cut, compare)) is not None
     ]
-    rankings.sort(key=_telling, reverse=True)
     what = f"{metric.name}: " if cut is None else f"{metric.name} (slower than {_time(breakdown, cut)}): "
-    return Found(rankings[:LABELS_SHOWN], what + _sentence(rankings))
+    return Found(keep(rankings), what + sentence_of(rankings))
+
+
+def keep(rankings: list[LabelRanking]) -> list[LabelRanking]:
+    """The most telling labels, that one first; ``rankings`` is put in this order."""
+    rankings.sort(key=_telling, reverse=True)
+    return rankings[:LABELS_SHOWN]
+
+
+def ranked(
+    metric: str, label: LabelBreakdown, values: Sequence[Contribution], *, of_events: bool = False
+) -> LabelRanking | None:
+    """The values of a label by their share of all excess; None where nothing is in excess.
+
+    Args:
+        metric: Its name.
+        label: What was broken down.
+        values: With their excess; the share is worked out here.
+        of_events: The label tells events apart.
+    """
+    excess = sum(max(value.excess, 0.0) for value in values)
+    if excess <= 0:
+        return None
+    found = [value.model_copy(update={"share": round(max(value.excess, 0.0) / excess, 4)}) for value in values]
+    found.sort(key=lambda value: (-value.excess, value.value))
+    return LabelRanking(
+        metric=metric,
+        label=label.label,
+        of_events=of_events,
+        stands_out=_stands_out(found[0]),
+        values=found[:VALUES_SHOWN],
+        folded=label.folded + max(0, len(found) - VALUES_SHOWN),
+    )
 
 
 def _label(
@@ -88,20 +119,7 @@ def _label(
     limit = None if compare else _limit(metric)
     tried = len(cells)
     values = [_contribution(cell, whole, label.of_events, compare, limit, tried) for cell in cells]
-    excess = sum(max(value.excess, 0.0) for value in values)
-    if excess <= 0:
-        return None
-    values = [value.model_copy(update={"share": round(max(value.excess, 0.0) / excess, 4)}) for value in values]
-    values.sort(key=lambda value: (-value.excess, value.value))
-    folded = label.folded + max(0, len(values) - VALUES_SHOWN)
-    return LabelRanking(
-        metric=metric.name,
-        label=label.label,
-        of_events=label.of_events,
-        stands_out=_stands_out(values[0]),
-        values=values[:VALUES_SHOWN],
-        folded=folded,
-    )
+    return ranked(metric.name, label, values, of_events=label.of_events)
 
 
 def _contribution(
@@ -113,12 +131,12 @@ def _contribution(
         chance = 1.0 if limit is None else _beyond(cell.events, exposed, limit)
     elif of_events:
         expected = cell.baseline_events * whole.total / whole.baseline_total if whole.baseline_total else 0.0
-        chance = _two_rates(cell.events, whole.total, cell.baseline_events, whole.baseline_total)
+        chance = two_rates(cell.events, whole.total, cell.baseline_events, whole.baseline_total)
     else:
         expected = cell.total * _baseline_rate(cell, whole)
         # What only the canary has (its own instances) is compared with the whole baseline.
         own = cell if cell.baseline_total else whole
-        chance = _two_rates(cell.events, cell.total, own.baseline_events, own.baseline_total)
+        chance = two_rates(cell.events, cell.total, own.baseline_events, own.baseline_total)
     return Contribution(
         value=cell.value,
         share=0.0,
@@ -129,6 +147,7 @@ def _contribution(
         baseline_total=cell.baseline_total,
         traffic=None if of_events or not whole.total else round(cell.total / whole.total, 4),
         chance=min(1.0, chance * tried),
+        p=chance,
     )
 
 
@@ -141,8 +160,8 @@ def _baseline_rate(cell: _Cell, whole: _Cell) -> float:
     return (cell.baseline_events + weight * overall) / (cell.baseline_total + weight)
 
 
-def _two_rates(events: int, exposed: int, baseline_events: int, baseline_exposed: int) -> float:
-    """P(at least so many of all events fall on the canary), if the rates were equal."""
+def two_rates(events: int, exposed: float, baseline_events: int, baseline_exposed: float) -> float:
+    """P(at least so many of all events fall on the first arm), if the rates per exposure were equal."""
     if not events:
         return 1.0
     if not exposed or not baseline_exposed:
@@ -161,7 +180,7 @@ def _beyond(events: int, trials: int, probability: float) -> float:
 
 def _stands_out(top: Contribution) -> bool:
     beyond = top.traffic is None or top.share - top.traffic >= BEYOND_TRAFFIC
-    return top.share >= MOST_OF_IT and beyond and top.chance < BY_CHANCE
+    return top.share >= MOST_OF_IT and beyond and (top.p is None or top.chance < BY_CHANCE)
 
 
 def _telling(ranking: LabelRanking) -> tuple[bool, float]:
@@ -170,7 +189,8 @@ def _telling(ranking: LabelRanking) -> tuple[bool, float]:
     return ranking.stands_out, top.share - (top.traffic if top.traffic is not None else MOST_OF_IT)
 
 
-def _sentence(rankings: Sequence[LabelRanking]) -> str:
+def sentence_of(rankings: Sequence[LabelRanking]) -> str:
+    """What stands out, or that nothing does."""
     telling = [ranking for ranking in rankings if ranking.stands_out]
     if telling:
         return "; ".join(_clause(ranking) for ranking in telling[:3])
@@ -185,7 +205,8 @@ def _clause(ranking: LabelRanking) -> str:
     value = f"{ranking.label} {top.value or '(none)'}"
     if top.traffic is None:
         return f"{share} of the excess is {value}"
-    return f"{value} carries {share} of the excess with {100 * top.traffic:.0f} % of the traffic"
+    of = "instances" if top.canary_level is not None else "traffic"
+    return f"{value} carries {share} of the excess with {100 * top.traffic:.0f} % of the {of}"
 
 
 def _events(counts: ArmCounts, cut: int | None) -> int:
@@ -213,6 +234,8 @@ def _slow_bound(metric: Metric, breakdown: MetricBreakdown) -> int | None:
 
 
 def _limit(metric: Metric) -> float | None:
+    if metric.slo is not None:
+        return 1 - metric.slo.objective
     return metric.max if metric.max is not None else 1 - metric.objective.share if metric.objective else None
 
 
