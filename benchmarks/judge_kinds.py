@@ -102,7 +102,7 @@ def waits(metric: MetricJudge, draw: Draw, seed: int, block: int) -> tuple[Float
     for look in range(LOOKS):
         weight = invest(spent, look + 1, LOOKS, new_step=False, extension=False)
         spent += weight
-        state = metric.update(state, draw(rng, look), Pace(weight, 1.0 - spent, math.log(1.0 / ALPHA), block))
+        state = metric.update(state, draw(rng, look), Pace(weight, math.log(1.0 / ALPHA), block))
         weighed = metric.weigh(state, 1.0 - spent)
         harm = np.where((harm == NEVER) & (weighed.harm >= math.log(1.0 / ALPHA)), look + 1, harm)
         proof = np.where((proof == NEVER) & (weighed.no_harm >= math.log(1.0 / BETA)), look + 1, proof)

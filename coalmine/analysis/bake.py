@@ -132,7 +132,7 @@ class Bake:
         weight = mixture.FIRST_SHARE if state.looks == 0 else left / self._looks_to_spread
         spent = min(1.0, state.spent + weight)
         cap = float(np.log(1.0 / self.judge.policy.alpha))
-        pace = Pace(weight, 1.0 - spent, cap, looks_per_minute(self.judge))
+        pace = Pace(weight, cap, looks_per_minute(self.judge))
         arms = tuple(
             self.absolute[metric.name].update(before, window, pace)
             if metric.name in self.absolute

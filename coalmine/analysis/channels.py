@@ -76,7 +76,6 @@ class Pace:
     """What one look invests and at most believes; the same for all channels of a judge."""
 
     weight: float
-    unspent: float
     cap: float
     block: int
     """Looks per minute, at least 1."""

@@ -196,7 +196,7 @@ class Comparison:
         for panel in state.panels:
             metric = self.judge.metrics[panel.members[0]]
             burst = 1.0 if self._known(metric) else COLD_BURST
-            pace = Pace(weight, 1.0 - spent, self._cap(metric), self._block, burst)
+            pace = Pace(weight, self._cap(metric), self._block, burst)
             window = windows_together([counts[place] for place in panel.members])
             updated.append(Panel(panel.members, self._panels.judge(panel.members).update(panel.state, window, pace)))
         return replace(state, looks=look, spent=spent, panels=tuple(updated))

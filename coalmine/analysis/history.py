@@ -151,7 +151,7 @@ def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
     state = judge.start(1)
     for window in windows:
         _, means, _ = judge.take((), window, None, "")
-        state = judge.update(state, means, Pace(0.0, 1.0, 0.0, block))
+        state = judge.update(state, means, Pace(0.0, 0.0, block))
     if state.blocks[0] < FEWEST_BLOCKS:
         return {}
     return _summary((DIFFERENCE,), judge.relative_variance(state), np.zeros(1))

@@ -11,10 +11,11 @@ from coalmine.analysis.bake_judge import evaluate_bake
 from coalmine.analysis.comparison import ComparisonState, looks_per_minute
 from coalmine.analysis.kinds import AnyCounts
 from coalmine.analysis.prepared import comparison_of
+from coalmine.analysis.recall import keep, recall
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
-from coalmine.analysis.state import decode, encode, opened, sealed
+from coalmine.analysis.state import Rounded, decode, opened, sealed
 from coalmine.analysis.windows import Bounds, MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
 from coalmine.spec.canary import Metric
@@ -45,8 +46,7 @@ class _Comparing:
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
         written = opened(request.evidence, "compare", _VERSION)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
-        self._state = self._restored(written)
-        self._ratio = SampleRatio.read(written.get("split"))
+        self._state, self._ratio = recall(self._core, written) or self._read(written)
         self._missing: dict[str, str] = {}
         self._fold()
 
@@ -64,12 +64,13 @@ class _Comparing:
 
     # ------------------------------------------------------------------------------------------------ folding
 
-    def _restored(self, written: dict[str, Any]) -> ComparisonState:
+    def _read(self, written: dict[str, Any]) -> tuple[ComparisonState, SampleRatio]:
         bounds = {name: tuple(values) for name, values in written.get("bounds", {}).items()}
-        template = self._core.start(1, bounds)
+        template, ratio = self._core.start(1, bounds), SampleRatio.read(written.get("split"))
         if not written:
-            return template
-        return replace(decode(template, written), looks=int(written["looks"]), spent=float(written["spent"]))
+            return template, ratio
+        state = decode(template, written)
+        return replace(state, looks=int(written["looks"]), spent=float(written["spent"])), ratio
 
     def _fold(self) -> None:
         windows: list[AnyCounts] = []
@@ -112,11 +113,12 @@ class _Comparing:
     def _written(self) -> Evidence:
         state = self._state
         bounds = {self._core.names[place]: list(known) for place, known in sorted(state.bounds.items()) if known}
-        return sealed(
+        rounded = Rounded.of(state, state.looks)
+        evidence = sealed(
             "compare",
             _VERSION,
             state.looks,
-            encode(state, state.looks)
+            rounded.written()
             | {
                 "spent": state.spent,
                 "bounds": bounds,
@@ -124,6 +126,8 @@ class _Comparing:
                 "split": self._ratio.written(state.looks),
             },
         )
+        keep(self._core, evidence.state, state, rounded, self._ratio)
+        return evidence
 
 
 def traffic_order(metric: Metric) -> tuple[int, bool, str]:

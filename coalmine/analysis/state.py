@@ -23,6 +23,7 @@ from coalmine.records import Evidence
 
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
 _KINDS = ("capital", "curve", "sum", "count")
+_NONE: Array = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,90 @@ CURVE = Steps(per_nat=32, lowest=-2047.0, below=-2047.0)
 State = TypeVar("State")
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """The arrays of a state one behind the other, by kind, as exact as they are written down."""
+
+    capital: Numeric
+    """16-bit steps, as is the curve."""
+    curve: Numeric
+    sums: Numeric
+    """32-bit floats."""
+    counts: Numeric
+    """Whole numbers."""
+
+    @staticmethod
+    def of(state: Any, look: int) -> Rounded:
+        """``look`` seeds the rounding, so that a retry rounds the very same."""
+        parts: dict[str, list[Numeric]] = {kind: [] for kind in _KINDS}
+        for kind, values in leaves(state):
+            parts[kind].append(np.asarray(values, float).reshape(-1))
+        capital, curve, sums, counts = (np.concatenate([*parts[kind], _NONE]) for kind in _KINDS)
+        offset = (look * _GOLDEN) % 1.0
+        steps = CAPITAL.write(capital, offset), CURVE.write(curve, offset)
+        return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64))
+
+    def written(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "capital": _pack(_delta(self.capital)),
+            "curve": _pack(_delta(self.curve)),
+            "sums": _pack(self.sums),
+            "counts": self.counts.tolist(),
+        }
+
+    @staticmethod
+    def parsed(written: dict[str, Any]) -> Rounded:
+        """What ``written`` wrote.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        try:
+            return Rounded(
+                np.cumsum(_unpack(written["capital"], "<u2"), dtype=np.uint16),
+                np.cumsum(_unpack(written["curve"], "<u2"), dtype=np.uint16),
+                _unpack(written["sums"], "<f4"),
+                np.array(written["counts"], np.int64),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, zlib.error, binascii.Error) as error:
+            raise InputError(
+                f"evidence.state: cannot be read ({error}): pass on what the last evaluation returned"
+            ) from None
+
+    def read(self, template: State) -> State:
+        """As a state of the template's shape.
+
+        Raises:
+            InputError: it was written for other metrics.
+        """
+        kept = {
+            "capital": CAPITAL.read(self.capital),
+            "curve": CURVE.read(self.curve),
+            "sum": self.sums.astype(float),
+            "count": self.counts.astype(float),
+        }
+        wanted = dict.fromkeys(_KINDS, 0)
+        kinds = []
+        for kind, values in leaves(template):
+            wanted[kind] += values.size
+            kinds.append(kind)
+        if any(kept[kind].size != number for kind, number in wanted.items()):
+            raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
+        offsets, order = dict.fromkeys(_KINDS, 0), iter(kinds)
+
+        def part(values: Numeric) -> Numeric:
+            kind = next(order)
+            start = offsets[kind]
+            offsets[kind] = start + values.size
+            return kept[kind][start : start + values.size].reshape(values.shape).astype(values.dtype, copy=False)
+
+        return rebuild(part, template)
+
+
 def encode(state: Any, look: int) -> dict[str, Any]:
     """Write down the arrays of a state; ``look`` seeds the rounding, so that a retry writes the very same."""
-    parts: dict[str, list[Numeric]] = {kind: [] for kind in _KINDS}
-    for kind, values in leaves(state):
-        parts[kind].append(np.asarray(values, float).reshape(-1))
-    capital, curve, sums, counts = (np.concatenate([*parts[kind], np.zeros(0)]) for kind in _KINDS)
-    offset = (look * _GOLDEN) % 1.0
-    return {
-        "capital": _pack(_delta(CAPITAL.write(capital, offset))),
-        "curve": _pack(_delta(CURVE.write(curve, offset))),
-        "sums": _pack(sums.astype("<f4")),
-        "counts": counts.astype(np.int64).tolist(),
-    }
+    return Rounded.of(state, look).written()
 
 
 def decode(template: State, written: dict[str, Any]) -> State:
@@ -96,33 +168,7 @@ def decode(template: State, written: dict[str, Any]) -> State:
     Raises:
         InputError: it was written for other metrics, or is damaged.
     """
-    try:
-        kept = {
-            "capital": CAPITAL.read(np.cumsum(_unpack(written["capital"], "<u2"), dtype=np.uint16)),
-            "curve": CURVE.read(np.cumsum(_unpack(written["curve"], "<u2"), dtype=np.uint16)),
-            "sum": _unpack(written["sums"], "<f4").astype(float),
-            "count": np.array(written["counts"], float),
-        }
-    except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
-        raise InputError(
-            f"evidence.state: cannot be read ({error}): pass on what the last evaluation returned"
-        ) from None
-    wanted = dict.fromkeys(_KINDS, 0)
-    kinds = []
-    for kind, values in leaves(template):
-        wanted[kind] += values.size
-        kinds.append(kind)
-    if any(kept[kind].size != number for kind, number in wanted.items()):
-        raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
-    offsets, order = dict.fromkeys(_KINDS, 0), iter(kinds)
-
-    def read(values: Numeric) -> Numeric:
-        kind = next(order)
-        start = offsets[kind]
-        offsets[kind] = start + values.size
-        return kept[kind][start : start + values.size].reshape(values.shape).astype(values.dtype)
-
-    return rebuild(read, template)
+    return Rounded.parsed(written).read(template)
 
 
 def settled(state: State, look: int) -> State:

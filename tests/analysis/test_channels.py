@@ -58,8 +58,8 @@ def test_missing_looks_are_zero() -> None:
 
 
 def test_pace() -> None:
-    assert Pace(0.5, 0.5, 1.0, 6).log_weight == pytest.approx(np.log(0.5))
-    assert Pace(0.0, 0.5, 1.0, 6).log_weight == -np.inf
+    assert Pace(0.5, 1.0, 6).log_weight == pytest.approx(np.log(0.5))
+    assert Pace(0.0, 1.0, 6).log_weight == -np.inf
 
 
 @pytest.mark.parametrize(

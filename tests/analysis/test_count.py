@@ -59,7 +59,7 @@ def first_looks(
             rng.poisson(share * rates_c[:, number]), rng.poisson((1 - share) * rate_b[:, number]),
             share * ones, 10 * ones, ones > 0,
         )  # fmt: skip
-        state = metric.update(state, counts, Pace(weight, 1 - spent, 2.5 * math.log(100), 6))
+        state = metric.update(state, counts, Pace(weight, 2.5 * math.log(100), 6))
         weighed = metric.weigh(state, 1 - spent)
         harm = np.where((harm == NEVER) & (weighed.harm >= math.log(100)), number + 1, harm)
         proof = np.where((proof == NEVER) & (weighed.no_harm >= math.log(20)), number + 1, proof)
@@ -207,7 +207,7 @@ def test_swapping_the_arms_is_the_other_direction(rows: list[tuple[int, int]]) -
 @given(rows_of, st.sets(st.integers(0, 7), max_size=4))
 def test_looks_without_data_add_no_evidence(rows: list[tuple[int, int]], gaps: set[int]) -> None:
     metric = CountMetric(1.1, 1.5, 3.0, Prior(np.zeros(1), np.zeros(1, bool)))
-    pace, one = Pace(0.0, 0.25, 9.0, 6), np.ones(1)
+    pace, one = Pace(0.0, 9.0, 6), np.ones(1)
     holed = plain = metric.start(1)
     for index, (canary, baseline) in enumerate(rows):
         counts = EventCounts(canary * one, baseline * one, 0.2 * one, 10 * one, one > 0)

@@ -28,7 +28,7 @@ from coalmine.spec.canary import Metric, Slo
 from tests.analysis.looks import errors, judge, latency, look, ratio
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
-PACE = Pace(weight=0.1, unspent=0.5, cap=9.0, block=1)
+PACE = Pace(weight=0.1, cap=9.0, block=1)
 
 
 def value_evidence(differences: list[float], levels: list[float], part: float) -> float:

@@ -101,7 +101,7 @@ def first_harm(rate: float, runs: int, seed: int, length: int = 120) -> np.ndarr
         counts = SloCounts(
             200 * ones, rng.binomial(200, rate, runs), 1800 * ones, 10 * ones, np.ones((runs, 1), bool), ones > 0
         )
-        state = metric.update(state, counts, Pace(weight, 1 - spent, math.log(100), 6))
+        state = metric.update(state, counts, Pace(weight, math.log(100), 6))
         found = np.where((found == 10**6) & (metric.weigh(state, 1 - spent).harm >= math.log(100)), number + 1, found)
     return found
 

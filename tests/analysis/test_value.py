@@ -24,7 +24,7 @@ from tests.analysis.looks import bare_size, errors, fold, judge, look, ratio, si
 
 Floats = NDArray[Any]
 NEVER = 10**6
-PACE = Pace(weight=0.1, unspent=0.5, cap=9.0, block=1)
+PACE = Pace(weight=0.1, cap=9.0, block=1)
 
 
 def cpu(**options: Any) -> Metric:
