@@ -1,12 +1,13 @@
 """Channels of one kind: events per request against the other arm (errors, or requests slower than a bound).
 
-Arrays have the shape [..., C]: leading batch axes, then the channels of one metric, which share its margin and floor.
+Arrays have the shape [..., C]: leading batch axes, then the channels of a metric.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Residual:
     """Information at unit variance."""
 
 
-def residuals(counts: Counts, margin: float) -> Residual:
+def residuals(counts: Counts, margin: float | Array) -> Residual:
     """Residual of one window about the margin."""
     events, requests = counts.canary_events + counts.baseline_events, counts.canary + counts.baseline
     odds = margin * counts.canary
@@ -171,21 +172,31 @@ class NoHarm:
         return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShareRule:
-    """What ratio channels are judged by: margin and floor of their metric, and the further ratios others need."""
+    """What ratio channels are judged by: margin and floor of their metrics, and the further ratios others need."""
 
-    margin: float
-    floor: float
-    no_harm: float
-    further: tuple[float, ...] = ()
+    margin: Array
+    """Broadcasts to the channels [..., C], as do floor and no-harm margin."""
+    floor: Array
+    no_harm: Array
+    further: Callable[[float], tuple[float, ...]] | None = None
+    """From the margin, the same number for every margin."""
     log_prior: Array = field(default_factory=lambda: grids.HARM_LOG_PRIOR)
     """Of the harm ratios."""
 
-    @property
+    @cached_property
     def ratios(self) -> Array:
-        """All odds ratios a look's likelihood is needed at, in the order ``update`` returns them."""
-        return ratios_of(self.margin, self.no_harm, self.further)
+        """All odds ratios a look's likelihood is needed at, as ``update`` returns them: [K], or [..., C, K]."""
+        further = self.further or (lambda margin: ())
+        pairs = zip(self.margin.reshape(-1).tolist(), self.no_harm.reshape(-1).tolist(), strict=True)
+        rows = [ratios_of(margin, no_harm, further(margin)) for margin, no_harm in pairs]
+        return rows[0] if all(row is rows[0] for row in rows) else np.stack(rows).reshape(*self.margin.shape, -1)
+
+    @cached_property
+    def floored(self) -> Mask:
+        """Which channels have a floor."""
+        return self.floor > 0
 
     def update(
         self, state: Shares, counts: Counts, present: Mask, prior: Prior, pace: Pace
@@ -205,10 +216,6 @@ class ShareRule:
         likelihood = curve(counts.canary_events, counts.canary, counts.baseline_events, counts.baseline, self.ratios)
         harm, at_margin, whole, no_harm, further = np.split(likelihood, _SPLIT, axis=-1)
         relative = mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.harm_cap)
-        floor = state.floor
-        if self.floor > 0:
-            above = one_sample(counts.canary_events, counts.canary, self.floor, grids.FLOOR_RATIOS)
-            floor = mixture.fold(floor, pace.log_weight, above, pace.harm_cap)
         summed = state.curve + whole
         residual = residuals(counts, self.margin)
         after = replace(
@@ -220,7 +227,7 @@ class ShareRule:
             expected=state.expected + residual.expected,
             curve=summed - summed.max(axis=-1, keepdims=True),
             relative=relative,
-            floor=floor,
+            floor=self._above_floor(state.floor, counts, pace),
         )
         noise = state.noise.add(residual.t, residual.v, residual.unit, pace.block, present)
         observed, _ = noise.observed(scale(after.totals, after.expected), noise=1.0)
@@ -231,10 +238,19 @@ class ShareRule:
         """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
         tempering = Tempering(phi)
         evidence = tempering.log_evidence(state.relative, self.log_prior, unspent)
-        if self.floor > 0:
+        if self.floored.any():
             floor = tempering.log_evidence(state.floor, grids.FLOOR_LOG_PRIOR, unspent)
-            evidence = np.minimum(evidence, floor)
+            evidence = np.where(self.floored, np.minimum(evidence, floor), evidence)
         return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))
+
+    def _above_floor(self, capital: Array, counts: Counts, pace: Pace) -> Array:
+        if not self.floored.any():
+            return capital
+        # Channels without a floor are given any: what comes of it is dropped.
+        floor = np.where(self.floored, self.floor, 0.5)
+        above = one_sample(counts.canary_events, counts.canary, floor, grids.FLOOR_RATIOS)
+        folded = mixture.fold(capital, pace.log_weight, above, pace.harm_cap)
+        return folded if self.floored.all() else np.where(self.floored[..., None, None], folded, capital)
 
 
 @lru_cache(maxsize=64)

@@ -24,7 +24,7 @@ def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, bas
 
     Args:
         canary_events, canary, baseline_events, baseline: counts of any one shape [...].
-        ratios: odds ratios, [K].
+        ratios: odds ratios, [K], or those of each channel, broadcast to [..., K].
 
     Returns:
         [..., K], in nats.
@@ -45,7 +45,7 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
 
     Args:
         canary, baseline, events: whole numbers of one shape [...].
-        ratios: [K].
+        ratios: [K], or broadcast to [..., K].
 
     Returns:
         [..., K].
@@ -57,16 +57,32 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
     low, high = np.maximum(0.0, e - n_b), np.minimum(n_c, e)
     open_ = (e > 0) & (e < n_c + n_b) & (n_c > 0) & (n_b > 0)
     exact = open_ & (high - low < EXACT_SUPPORT)
-    result = np.zeros((n_c.size, ratios.size))
+    kinds = ratios.reshape(-1, ratios.shape[-1])
+    alike = len(kinds) == 1
+    kind_of = np.zeros(0, int) if alike else np.broadcast_to(np.arange(len(kinds)).reshape(ratios.shape[:-1]), shape)
+    result = np.zeros((n_c.size, kinds.shape[-1]))
     if exact.any():
-        result[exact] = _exact(n_c[exact], n_b[exact], e[exact], low[exact], high[exact], ratios)
+        for kind, members in _distinct(kinds).items():
+            rows = exact if alike else exact & np.isin(kind_of.reshape(-1), members)
+            result[rows] = _exact(n_c[rows], n_b[rows], e[rows], low[rows], high[rows], kind)
     rest = open_ & ~exact
     if rest.any():
-        result[rest] = _saddlepoint(n_c[rest, None], n_b[rest, None], e[rest, None], ratios)
-    return result.reshape(*shape, ratios.size)
+        ratio = kinds[0] if alike else kinds[kind_of.reshape(-1)[rest]]
+        result[rest] = _saddlepoint(n_c[rest, None], n_b[rest, None], e[rest, None], ratio)
+    return result.reshape(*shape, kinds.shape[-1])
 
 
-def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: Array) -> Array:
+def _distinct(kinds: Array) -> dict[bytes, list[int]]:
+    """Where each row comes, by its bytes."""
+    found: dict[bytes, list[int]] = {}
+    for number, kind in enumerate(kinds):
+        found.setdefault(kind.tobytes(), []).append(number)
+    return found
+
+
+def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: bytes) -> Array:
+    if not n_c.size:
+        return np.zeros((0, len(ratios) // 8))
     points = np.arange(np.max(high - low) + 1)
     x = np.minimum(low[:, None] + points, high[:, None])[:, :-1]
     # Neighbouring terms C(n_c, x) C(n_b, e - x) differ by a factor that needs no factorials.
@@ -75,8 +91,8 @@ def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: Ar
     weight = np.concatenate([np.zeros((low.size, 1)), np.cumsum(steps, axis=1)], axis=1)
     weight -= weight.max(axis=1, keepdims=True)
     within = low[:, None] + points <= high[:, None]
-    powers = _powers(ratios.tobytes())[: points.size]
-    total: Array = np.log(np.where(within, np.exp(weight), 0.0) @ powers) + low[:, None] * np.log(ratios)
+    powers = _powers(ratios)[: points.size]
+    total: Array = np.log(np.where(within, np.exp(weight), 0.0) @ powers) + low[:, None] * np.log(np.frombuffer(ratios))
     return total
 
 
@@ -105,20 +121,21 @@ def _saddlepoint(n_c: Array, n_b: Array, e: Array, ratio: Array) -> Array:
     return result
 
 
-def one_sample(events: Numeric, total: Numeric, null_share: float, odds_ratios: Array) -> Array:
+def one_sample(events: Numeric, total: Numeric, null_share: float | Array, odds_ratios: Array) -> Array:
     """Log-likelihood ratio of a level with ``odds_ratios`` times the odds of ``null_share``, against ``null_share``.
 
     With ratios above 1 it is evidence against "level <= null_share"; with ratios below 1 against "level >= null_share".
 
     Args:
         events, total: counts, [...].
-        null_share: strictly between 0 and 1.
+        null_share: strictly between 0 and 1; one for all, or broadcast to [...].
         odds_ratios: [K].
 
     Returns:
         [..., K], 0 where ``total`` is 0.
     """
     x, n = np.asarray(events, float)[..., None], np.asarray(total, float)[..., None]
-    odds = null_share / (1.0 - null_share) * odds_ratios
-    result: Array = x * np.log(odds_ratios) - n * (np.log1p(odds) + np.log1p(-null_share))
+    null = np.asarray(null_share, float)[..., None]
+    odds = null / (1.0 - null) * odds_ratios
+    result: Array = x * np.log(odds_ratios) - n * (np.log1p(odds) + np.log1p(-null))
     return result

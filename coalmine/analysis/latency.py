@@ -29,7 +29,7 @@ def objective_bound(bounds: Sequence[float], under: float) -> int:
     return int(np.searchsorted(np.asarray(bounds, float), under * (1.0 + 1e-9), side="right")) - 1
 
 
-def choose_bounds(pooled: Numeric, objective: int | None, *, distinct: bool = True) -> Integers:
+def choose_bounds(pooled: Numeric, objective: int | Integers | None, *, distinct: bool = True) -> Integers:
     """The bounds next to p97, p99.9 and p90 of the pooled requests, and before them the objective's.
 
     Args:

@@ -95,19 +95,21 @@ class RatioMetric:
     no_harm: float
     prior: Prior
     """Noise of the channel ``events``, [..., 1]."""
+    others: tuple[RatioMetric, ...] = ()
+    """Those beside it, of a batch [S, M]."""
     counts = RatioCounts
 
     @cached_property
     def rule(self) -> ShareRule:
-        return ShareRule(self.margin, self.floor, self.no_harm, crash.ratios(self.margin))
+        return ShareRule(*_columns((self, *self.others)), crash.ratios)
 
     @property
     def alike(self) -> Hashable:
-        return RatioMetric, self.margin, self.floor, self.no_harm, self.prior.alike
+        return RatioMetric, self.prior.alike
 
     def beside(self, others: Sequence[RatioMetric]) -> RatioMetric:
         """This and others that are alike as one, of a batch [S, M]."""
-        return replace(self, prior=self.prior.beside([other.prior for other in others]))
+        return replace(self, prior=self.prior.beside([other.prior for other in others]), others=tuple(others))
 
     def start(self, size: int, bounds: Bounds = ()) -> RatioState:
         """Nothing seen, for ``size`` runs."""
@@ -145,7 +147,7 @@ class RatioMetric:
 
     def read(self, names: Sequence[str], state: RatioState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return read_ratios(names, self.margin, state, weighed, alpha)
+        return read_ratios(names, [metric.margin for metric in (self, *self.others)], state, weighed, alpha)
 
 
 @dataclass(frozen=True)
@@ -175,21 +177,23 @@ class LatencyMetric:
     """Noise of the exceedances, [..., C]: the objective's first when there is one, then p97, p99.9, p90."""
     objective: float | None = None
     """Seconds."""
+    others: tuple[LatencyMetric, ...] = ()
+    """Those beside it, of a batch [S, M]."""
     counts = HistogramCounts
 
     @cached_property
     def rule(self) -> ShareRule:
-        return ShareRule(self.margin, self.floor, self.no_harm, log_prior=grids.EXCEEDANCE_LOG_PRIOR)
+        return ShareRule(*_columns((self, *self.others)), log_prior=grids.EXCEEDANCE_LOG_PRIOR)
 
     @property
     def alike(self) -> Hashable:
-        known = self.score_prior.alike, self.share_prior.alike
-        return LatencyMetric, self.margin, self.floor, self.no_harm, self.objective, known
+        return LatencyMetric, self.objective is None, self.score_prior.alike, self.share_prior.alike
 
     def beside(self, others: Sequence[LatencyMetric]) -> LatencyMetric:
         """This and others that are alike as one, of a batch [S, M]."""
         scores = self.score_prior.beside([other.score_prior for other in others])
-        return replace(self, score_prior=scores, share_prior=self.share_prior.beside([o.share_prior for o in others]))
+        shares = self.share_prior.beside([other.share_prior for other in others])
+        return replace(self, score_prior=scores, share_prior=shares, others=tuple(others))
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -276,9 +280,10 @@ class LatencyMetric:
         phi = self._score_phi(state)
         scores = tempered(state.scores, grids.TILT_LOG_PRIOR, phi, unspent)
         estimate = state.shares.estimate()
-        if self.margin > 1.0:
-            worse = (np.nan_to_num(estimate, nan=0.0) > self.margin) & watched
-            scores = np.where(worse.any(-1, keepdims=True), scores, np.minimum(scores, 0.0))
+        bounded = self.rule.margin > 1.0
+        if bounded.any():
+            worse = (np.nan_to_num(estimate, nan=0.0) > self.rule.margin) & watched
+            scores = np.where(worse.any(-1, keepdims=True) | ~bounded, scores, np.minimum(scores, 0.0))
         log_half, log_quarter = np.log(0.5), np.log(0.25)
         without = np.logaddexp(share_mean + log_half, log_half)
         harm = np.logaddexp(share_mean + log_half, np.logaddexp(*np.moveaxis(scores, -1, 0)) + log_quarter)
@@ -314,13 +319,15 @@ class LatencyMetric:
 
     def read(self, names: Sequence[str], state: LatencyState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return read_latencies(names, self.margin, state, weighed, alpha)
+        return read_latencies(names, [metric.margin for metric in (self, *self.others)], state, weighed, alpha)
 
     def _slots(self, state: LatencyState, pooled: Array) -> Integers:
         settled = (state.canary + state.baseline).sum(-1, keepdims=True) >= latency.SETTLED
         if settled.all():
             return state.slots
-        objective = None if self.objective is None else latency.objective_bound(state.bounds, self.objective)
+        objectives = [metric.objective for metric in (self, *self.others) if metric.objective is not None]
+        nearest = [latency.objective_bound(state.bounds, objective) for objective in objectives]
+        objective = None if not nearest else np.array(nearest) if self.others else nearest[0]
         chosen = latency.choose_bounds(pooled, objective)
         return np.where(settled, state.slots, chosen).astype(np.int64)
 
@@ -335,6 +342,13 @@ class LatencyMetric:
         noise = state.score_noise.add(t, v, v, pace.block, present)
         observed, _ = noise.observed(np.ones(2), noise=1.0)
         return capital, noise.remember(observed, present)
+
+
+def _columns(metrics: Sequence[RatioMetric | LatencyMetric]) -> tuple[Array, Array, Array]:
+    """Margins, floors and no-harm margins for the channels of each metric, [M, 1]; of a single one [1]."""
+    rows = np.array([(metric.margin, metric.floor, metric.no_harm) for metric in metrics]).T[..., None]
+    margin, floor, no_harm = rows if len(metrics) > 1 else rows[:, 0]
+    return margin, floor, no_harm
 
 
 def _watch(canary: Array, baseline: Array, slots: Integers) -> Counts:

@@ -40,7 +40,7 @@ class Reading:
 
 
 def read_ratios(
-    names: Sequence[str], margin: float, state: RatioState, weighed: Weighed, alpha: float
+    names: Sequence[str], margins: Sequence[float], state: RatioState, weighed: Weighed, alpha: float
 ) -> list[Reading]:
     """Ratio metrics of one run: the share of events of each arm."""
     shares, phi = state.shares, weighed.phi
@@ -50,7 +50,7 @@ def read_ratios(
     counts, odds = (zip(*(part.reshape(-1).tolist() for part in parts), strict=True) for parts in (arms, ends))
     return [
         _ratio(name, margin, [int(count) for count in of_one], *_odds(*found))
-        for name, of_one, found in zip(names, counts, odds, strict=True)
+        for name, margin, of_one, found in zip(names, margins, counts, odds, strict=True)
     ]
 
 
@@ -67,7 +67,7 @@ def _ratio(
 
 
 def read_latencies(
-    names: Sequence[str], margin: float, state: LatencyState, weighed: Weighed, alpha: float
+    names: Sequence[str], margins: Sequence[float], state: LatencyState, weighed: Weighed, alpha: float
 ) -> list[Reading]:
     """Latency metrics of one run: seconds at p99 of each arm, and the bound that shows the strongest difference."""
     shares, rows = state.shares, len(names)
@@ -80,7 +80,7 @@ def read_latencies(
     buckets = zip(*(values.reshape(rows, -1) for values in (state.canary, state.baseline)), strict=True)
     return [
         _latency(name, margin, state.bounds, of_one, [_Watched(*slot) for slot in zip(*slots, strict=True)])
-        for name, of_one, slots in zip(names, buckets, bounds, strict=True)
+        for name, margin, of_one, slots in zip(names, margins, buckets, bounds, strict=True)
     ]
 
 

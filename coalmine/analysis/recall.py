@@ -7,7 +7,6 @@ changes no decision.
 from __future__ import annotations
 
 from collections import deque
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +33,7 @@ def keep(
     core: Comparison, written: dict[str, Any], state: ComparisonState, rounded: Rounded, ratio: SampleRatio
 ) -> None:
     """Keep what ``written`` was written from, at the look of ``state``; ``rounded`` are the arrays of the state."""
-    # A copy: whoever changes what was written does not change what is recalled.
-    copy = {name: deepcopy(part) if isinstance(part, dict) else part for name, part in written.items()}
-    _kept.appendleft(_Written(core, copy | {"counts": [*written["counts"]]}, state, rounded, ratio))
+    _kept.appendleft(_Written(core, _copied(written), state, rounded, ratio))
 
 
 def recall(core: Comparison, written: dict[str, Any]) -> tuple[ComparisonState, SampleRatio] | None:
@@ -45,3 +42,10 @@ def recall(core: Comparison, written: dict[str, Any]) -> tuple[ComparisonState, 
         if one.core is core and one.written == written:
             return one.rounded.read(one.state), settled(one.ratio, one.state.looks)
     return None
+
+
+def _copied(part: Any) -> Any:
+    """So that whoever changes what was written does not change what is recalled."""
+    if isinstance(part, dict):
+        return {name: _copied(value) for name, value in part.items()}
+    return [*part] if isinstance(part, list) else part

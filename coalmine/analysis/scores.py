@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, ndtri
+from scipy.special import ndtri
 
 from coalmine.analysis.grids import Array, Numeric
 from coalmine.analysis.mixture import log_add
@@ -21,6 +21,8 @@ _BLOCK = 64
 _WORTH_LEAVING_OUT = 64
 """So many that stopped are left out of further steps; fewer cost less than the copy."""
 _HIGHEST_SAVAGE = 12.0
+_LARGEST = 700.0
+"""Its exponential is a double still."""
 
 
 def bucket_scores(pooled: Numeric) -> Array:
@@ -130,7 +132,11 @@ def _shifts(weight: Array, tilted: Array, requests: Array) -> Array:
 
 def _tilted_sums(weight: Array, log_odds: Array) -> tuple[Array, Array]:
     """Sums over the buckets (first axis) of the expected canary requests, and of their variance."""
-    p = expit(log_odds)
+    # The logistic function, in half the time of ``scipy.special.expit``.
+    p = np.negative(log_odds)
+    np.exp(np.minimum(p, _LARGEST, out=p), out=p)
+    p += 1.0
+    np.reciprocal(p, out=p)
     expected = weight * p
     part = expected.sum(axis=0)
     np.subtract(1.0, p, out=p)

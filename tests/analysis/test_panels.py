@@ -1,4 +1,4 @@
-"""Metrics that are judged alike are folded together, and nobody can tell from what is said of each."""
+"""Metrics of a kind are folded together, whatever their margins, and nobody can tell from what is said of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.trees import leaves, take
 from coalmine.records import Judge, MetricCounts, MetricVerdict
 from coalmine.spec.canary import Metric
-from tests.analysis.looks import BOUNDS, draw_latency, errors, fold, histogram, judge, latency, ratio
+from tests.analysis.looks import BOUNDS, draw_latency, errors, fold, histogram, judge, latency, objective, ratio
 
 
 def called(name: str, metric: Metric) -> Metric:
@@ -28,6 +28,10 @@ MANY = [
     called("d", errors(margin=1.4)),
     called("e", latency()),
     called("f", errors(role="signal")),
+    called("g", errors(floor=0.02, no_harm=2.0)),
+    called("h", latency(margin=1.0)),
+    called("i", latency(objective=objective(0.25, 0.5), margin=1.3)),
+    called("j", latency(objective=objective(0.1, 0.5), floor=0.01)),
 ]
 
 
@@ -53,7 +57,7 @@ def as_one(verdict: MetricVerdict) -> MetricVerdict:
 def test_what_is_said_of_each_is_what_it_is_alone() -> None:
     counted = rows(3, 40)
     together = fold(judge(*MANY), counted, share=0.1)
-    assert members(Comparison(judge(*MANY)).start(1, {})) == [(0, 2, 5), (1, 4), (3,)]
+    assert members(Comparison(judge(*MANY)).start(1, {})) == [(0, 2, 3, 5, 6), (1, 4, 7), (8, 9)]
     for place, metric in enumerate(MANY):
         alone = fold(judge(metric), [[row[place]] for row in counted], share=0.1)
         for both, one in zip(together, alone, strict=True):
@@ -81,9 +85,9 @@ def test_bounds_of_one_may_change_under_way() -> None:
     assert [as_one(one.verdicts[4]).sentence for one in together] == [as_one(one.verdicts[0]).sentence for one in alone]
     core = comparison_of(judge(*MANY))
     state = core.with_bounds(core.start(1, {"b": (0.1, 0.2, 0.4), "e": (0.1, 0.2, 0.4)}), {4: (0.1, 0.4)})
-    assert members(state) == [(0, 2, 5), (1,), (3,), (4,)]
-    assert state.bounds == {1: (0.1, 0.2, 0.4), 4: (0.1, 0.4)}
-    assert members(core.with_bounds(state, {1: (0.1, 0.4)})) == [(0, 2, 5), (1, 4), (3,)]
+    assert members(state) == [(0, 2, 3, 5, 6), (1,), (4,), (7,), (8, 9)]
+    assert state.bounds == {1: (0.1, 0.2, 0.4), 4: (0.1, 0.4)} | dict.fromkeys((7, 8, 9), ())
+    assert members(core.with_bounds(state, {1: (0.1, 0.4)})) == [(0, 2, 3, 5, 6), (1, 4), (7,), (8, 9)]
     assert core.with_bounds(state, {}) is state
 
 
@@ -112,14 +116,15 @@ def take_window(window: RatioCounts, run: int) -> RatioCounts:
 
 
 def test_only_what_is_alike_comes_together() -> None:
-    core = Comparison(judge(errors(), errors(floor=0.0), errors(no_harm=2.0), errors(margin=1.3), latency()))
+    core = Comparison(judge(errors(), latency(), latency(objective=objective(0.1, 0.5)), errors(margin=1.3), latency()))
     panels = Panels([core.metric(place) for place in range(5)])
-    assert panels.members({}) == [(0,), (1,), (2,), (3,), (4,)]
-    assert panels.judge((0,)) is core.metric(0)
+    assert panels.members({4: (0.1,)}) == [(0, 3), (1,), (2,), (4,)]
+    assert panels.members({}) == [(0, 3), (1, 4), (2,)]
+    assert panels.judge((1,)) is core.metric(1)
     fresh = panels.start(1, {4: (0.1,)})
     assert panels.start(1, {4: (0.1,)}) is fresh
     assert panels.start(1, {4: (0.2,)}) is not fresh
-    assert [panel.members for panel in panels.start(2, {})] == [(0,), (1,), (2,), (3,), (4,)]
+    assert [panel.members for panel in panels.start(2, {})] == [(0, 3), (1, 4), (2,)]
 
 
 def test_a_window_of_another_kind_is_refused_by_name() -> None:
@@ -133,8 +138,8 @@ def test_a_panel_of_histograms_has_their_bounds() -> None:
     core = Comparison(judge(*MANY))
     state = core.start(2, {"b": (0.1, 0.2), "e": (0.1, 0.2)})
     parts = [part for part in state.metrics if isinstance(part, LatencyState)]
-    assert [part.bounds for part in parts] == [(0.1, 0.2)] * 2
-    assert [part.canary.shape for part in parts] == [(2, 3)] * 2
+    assert [part.bounds for part in parts] == [*[(0.1, 0.2)] * 2, (), (), ()]
+    assert [part.canary.shape for part in parts] == [*[(2, 3)] * 2, *[(2, 1)] * 3]
 
 
 def test_a_comparison_is_made_once_and_does_not_follow_its_judge() -> None:
