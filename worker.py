@@ -39,6 +39,7 @@ from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
+from activities.ledgers.sealing import sealer_of
 from activities.load import generate_load
 from activities.log_lines import RolloutLogging, configure_logging, core_logger
 from activities.metrics import MetricsActivities
@@ -259,6 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = WorkerSettings.of(os.environ)
         configure_logging(settings.log_level, settings.log_format)
+        # A key that cannot be used is found now, not by the first rollout.
+        sealer_of(os.environ)
         asyncio.run(run(settings, create=options.create_missing))
     except InputError as error:
         log.error("the worker cannot start", reason=str(error))

@@ -52,7 +52,8 @@ class LedgerActivities:
         with translate_errors():
             book = _book(request.environment, request.service, request.region)
             async with beating():
-                return Written(written=await self._store(request.ledger).append(book, request.entries))
+                new, tip = await self._store(request.ledger).append_to_tip(book, request.entries)
+                return Written(written=new, tip=tip)
 
     @activity.defn(name=READ_HISTORY.name)
     async def read_history(self, request: HistoryRequest) -> ServiceHistory:

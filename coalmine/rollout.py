@@ -12,6 +12,7 @@ from typing import Any, Literal
 from coalmine.records import (
     Action,
     Cause,
+    ChainTip,
     Check,
     Diagnosis,
     Evidence,
@@ -186,6 +187,8 @@ class RolloutState(Record):
     sequence: int = 0
     backlog: list[LedgerEntry] = []
     """Entries the ledger has not taken yet."""
+    ledger_tip: ChainTip | None = None
+    """Where the ledger's chain ended after the last write."""
     unwritten: int = 0
     """Looks that the ledger never took, because its outage outlasted the backlog; the workflow history has them."""
     urgent: bool = False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from coalmine.records import LedgerEntry
+from coalmine.records import ChainTip, LedgerEntry
 
 
 class LedgerStore(Protocol):
@@ -17,6 +18,14 @@ class LedgerStore(Protocol):
 
         Returns:
             How many were new.
+
+        Raises:
+            LedgerError: nothing of this call may be relied on; call again.
+        """
+        ...
+
+    async def append_to_tip(self, book: str, entries: Sequence[LedgerEntry]) -> tuple[int, ChainTip | None]:
+        """As ``append``; says also where the chain of the last entry's rollout ends now.
 
         Raises:
             LedgerError: nothing of this call may be relied on; call again.
@@ -73,4 +82,51 @@ class LedgerStore(Protocol):
         Raises:
             LedgerError, LedgerCorrupt: as ``read``.
         """
+        ...
+
+
+class LedgerPages(Protocol):
+    """A ledger as it is kept, line by line: what is verified, exported and dropped. Blocks; meant for a thread.
+
+    A chain is named ``<book>/<version>-<n>``. Lines come with their newline, where they have one.
+    """
+
+    place: str
+    """Where the ledger is, for people."""
+
+    def chains(self) -> list[str]:
+        """Every chain that is there, sorted.
+
+        Raises:
+            LedgerError: the ledger cannot be read now.
+        """
+        ...
+
+    def lines(self, chain: str) -> Iterator[bytes]:
+        """The lines of one chain.
+
+        Raises:
+            LedgerError: it cannot be read now.
+        """
+        ...
+
+    def heads(self) -> Iterator[bytes]:
+        """The lines that say how far each chain reaches.
+
+        Raises:
+            LedgerError: they cannot be read now.
+        """
+        ...
+
+    def still(self, chain: str) -> AbstractContextManager[None]:
+        """Keep writers of this chain out while the block reads it and the heads, where that can be done."""
+        ...
+
+    def where(self, chain: str) -> str:
+        """What a person has to open to see the chain."""
+        ...
+
+    @property
+    def heads_at(self) -> str:
+        """What a person has to open to see the heads."""
         ...

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coalmine.cli._ledger_place import add_ledger, ledger_of
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args, Parser
 
@@ -19,9 +20,7 @@ def options(parser: Parser, verb: str) -> None:
     """What it takes."""
     parser.add_argument("rollout", metavar="ROLLOUT", help="a rollout id, or a service: its latest rollout")
     parser.add_place()
-    parser.add_argument(
-        "--ledger", metavar="PATH", help="the ledger's folder (default: ledger/ here, else that of the local stack)"
-    )
+    add_ledger(parser)
     parser.add_argument("--file", metavar="PATH", help="write it there instead of to stdout")
     parser.add_output(FORMS, default="md")
     parser.epilog = (
@@ -55,14 +54,12 @@ def run(args: Args, out: Output) -> int:
 
 
 async def _entries(args: Args) -> list[LedgerEntry]:
-    from activities.ledgers.file import FileLedger
-    from coalmine.errors import InputError, RolloutNotFound
+    from activities.ledgers.registry import open_ledger
+    from coalmine.errors import RolloutNotFound
     from coalmine.rollout_names import split_rollout_id
 
-    folder = _folder(args.ledger)
-    if not folder.is_dir():
-        raise InputError(f"--ledger: there is no folder {folder}; name the one of the spec's ledger.path")
-    ledger = FileLedger(folder)
+    meant = ledger_of(args)
+    ledger, folder = open_ledger(meant), meant.path
     exact = split_rollout_id(args.rollout)
     if exact is not None:
         entries = await ledger.rollout(*exact)
@@ -78,7 +75,7 @@ async def _entries(args: Args) -> list[LedgerEntry]:
     return await ledger.rollout(book, latest)
 
 
-def _book(args: Args, books: list[str], folder: Path) -> str:
+def _book(args: Args, books: list[str], folder: str) -> str:
     """The one book that is meant."""
     from coalmine.cli._parser import did_you_mean
     from coalmine.errors import InputError, RolloutNotFound
@@ -104,15 +101,6 @@ def _matches(parts: list[str], environment: str | None, service: str, region: st
     if len(parts) not in (2, 3) or parts[1] != service or (environment and parts[0] != environment):
         return False
     return region is None or parts[2:] == [region]
-
-
-def _folder(given: str | None) -> Path:
-    if given:
-        return Path(given)
-    from coalmine.local.stack import default_folder
-
-    here, local = Path("ledger"), default_folder() / "ledger"
-    return local if local.is_dir() and not here.is_dir() else here
 
 
 def _write(path: Path, text: str) -> None:

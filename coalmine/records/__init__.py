@@ -51,7 +51,16 @@ from coalmine.records.evaluation import (
 from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
-from coalmine.records.record import Done, HookRequest, LedgerEntry, LedgerWrite, Notification, NotifyRequest, Written
+from coalmine.records.record import (
+    ChainTip,
+    Done,
+    HookRequest,
+    LedgerEntry,
+    LedgerWrite,
+    Notification,
+    NotifyRequest,
+    Written,
+)
 from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
 from coalmine.records.signatures import (
@@ -110,6 +119,7 @@ __all__ = [
     "CanaryInput",
     "Capabilities",
     "Cause",
+    "ChainTip",
     "Change",
     "ChannelHistory",
     "Check",

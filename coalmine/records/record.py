@@ -34,10 +34,19 @@ class LedgerWrite(Record):
     context: RolloutContext | None = None
 
 
+class ChainTip(Record):
+    """Where the ledger's chain of a rollout ends: what proves from outside that nothing was cut off."""
+
+    records: int
+    hash: str
+    """SHA-256 of the last line, 64 hex digits."""
+
+
 class Written(Record):
-    """How many entries were new."""
+    """How many entries were new, and where the chain ends since."""
 
     written: int
+    tip: ChainTip | None = None
 
 
 class Notification(Record):
