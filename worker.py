@@ -34,6 +34,7 @@ from temporalio.runtime import (
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.archive import ArchiveActivities
 from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
@@ -130,11 +131,17 @@ def main_activities(client: Client) -> list[Activity]:
     ]
 
 
-def side_activities() -> list[Activity]:
+def side_activities(client: Client) -> list[Activity]:
     """What may hang without delaying a rollback."""
     channels = {kind: make_notifier(kind) for kind in notifier_kinds()}
     sources = {kind: make_source(kind) for kind in source_kinds()}
-    return [NotificationActivities(channels).notify, run_hook, DiagnosisActivities(sources).diagnose, generate_load]
+    return [
+        NotificationActivities(channels).notify,
+        run_hook,
+        DiagnosisActivities(sources).diagnose,
+        generate_load,
+        ArchiveActivities(client).archive_history,
+    ]
 
 
 def build_workers(
@@ -181,7 +188,7 @@ def build_workers(
 
     return [
         build(TASK_QUEUE, main_activities(client) if main is None else main, workflows),
-        build(SIDE_TASK_QUEUE, side_activities() if side is None else side, ()),
+        build(SIDE_TASK_QUEUE, side_activities(client) if side is None else side, ()),
     ]
 
 

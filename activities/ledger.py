@@ -50,7 +50,7 @@ class LedgerActivities:
             ApplicationError: ``LedgerError`` (to be retried), ``UnknownAdapter``.
         """
         with translate_errors():
-            book = _book(request.environment, request.service, request.region)
+            book = book_named(request.environment, request.service, request.region)
             async with beating():
                 new, tip = await self._store(request.ledger).append_to_tip(book, request.entries)
                 return Written(written=new, tip=tip)
@@ -65,7 +65,7 @@ class LedgerActivities:
             ApplicationError: ``LedgerError`` (to be retried), ``LedgerCorrupt``, ``UnknownAdapter``.
         """
         with translate_errors():
-            book = _book(request.environment, request.service, request.region)
+            book = book_named(request.environment, request.service, request.region)
             since = request.now - HISTORY_AGE
             async with beating():
                 looks = await self._store(request.ledger).promoted_looks(book, since, HISTORY_LOOKS)
@@ -78,7 +78,8 @@ class LedgerActivities:
         return self._stores[key]
 
 
-def _book(environment: str, service: str, region: str | None) -> str:
+def book_named(environment: str, service: str, region: str | None) -> str:
+    """The book of a service: ``<environment>/<service>[/<region>]``."""
     return "/".join(part for part in (environment, service, region) if part)
 
 

@@ -183,6 +183,8 @@ class RolloutState(Record):
     window_ends: datetime | None = None
     next_submission: Submission | None = None
 
+    to_archive: list[str] = []
+    """Earlier runs of this rollout whose history is not kept beside the ledger yet."""
     unmet: list[str] = []
     sequence: int = 0
     backlog: list[LedgerEntry] = []

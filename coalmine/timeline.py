@@ -19,7 +19,7 @@ from temporalio.converter import DataConverter
 
 from coalmine.records import Record
 
-_QUIET = {"write_ledger", "notify", "ask_fleet"}
+_QUIET = {"write_ledger", "archive_history", "notify", "ask_fleet"}
 """Activities people rarely want to read about."""
 
 

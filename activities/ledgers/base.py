@@ -32,6 +32,25 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def keep(self, book: str, rollout_id: str, name: str, content: bytes) -> str:
+        """Keep a file beside a rollout's chain, whole or not at all; the same content again changes nothing.
+
+        Returns:
+            What it is called within the ledger: the chain's name, a dot, ``name``.
+
+        Raises:
+            LedgerError: nothing of this call may be relied on; call again.
+        """
+        ...
+
+    async def kept(self, file: str) -> bytes | None:
+        """The content of a file that ``keep`` named; None when it is not there.
+
+        Raises:
+            LedgerError: it cannot be read now.
+        """
+        ...
+
     async def read(self, book: str, since: datetime | None = None) -> list[LedgerEntry]:
         """All entries of ``book`` at or after ``since``, in order of time; a torn last line is left out.
 
@@ -110,6 +129,22 @@ class LedgerPages(Protocol):
         """
         ...
 
+    def kept(self) -> list[str]:
+        """Every file beside the chains, by its name within the ledger.
+
+        Raises:
+            LedgerError: the ledger cannot be read now.
+        """
+        ...
+
+    def content(self, file: str) -> bytes | None:
+        """The content of a file beside a chain; None when it is not there.
+
+        Raises:
+            LedgerError: it cannot be read now.
+        """
+        ...
+
     def heads(self) -> Iterator[bytes]:
         """The lines that say how far each chain reaches.
 
@@ -124,6 +159,10 @@ class LedgerPages(Protocol):
 
     def where(self, chain: str) -> str:
         """What a person has to open to see the chain."""
+        ...
+
+    def where_kept(self, file: str) -> str:
+        """What a person has to open to see a file beside a chain."""
         ...
 
     @property

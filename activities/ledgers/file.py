@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from activities.ledgers.file_archives import content_of, keep
 from activities.ledgers.file_chain import ChainFiles
 from activities.ledgers.file_heads import HeadsFile
 from activities.ledgers.file_reading import entries_of, looks_if_promoted, newest
@@ -42,6 +43,14 @@ class FileLedger:
         for entry in entries:
             by_file.setdefault(self.file_of(book, entry.rollout_id), []).append(entry)
         return await asyncio.to_thread(lambda: [self._files.append(path, part) for path, part in by_file.items()])
+
+    async def keep(self, book: str, rollout_id: str, name: str, content: bytes) -> str:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(keep, self._root, f"{chain_of(book, rollout_id)}.{name}", content)
+
+    async def kept(self, file: str) -> bytes | None:
+        """See ``LedgerStore``."""
+        return await asyncio.to_thread(content_of, self._root, file)
 
     async def read(self, book: str, since: datetime | None = None) -> list[LedgerEntry]:
         """See ``LedgerStore``."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from activities.ledgers.file_archives import SUFFIX, content_of
 from activities.ledgers.file_heads import NAME, HeadsFile, chain_name
 from activities.ledgers.locked_file import still
 from activities.ledgers.sealing import Sealer
@@ -40,6 +41,17 @@ class FilePages:
         except OSError as error:
             raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
 
+    def kept(self) -> list[str]:
+        """See ``LedgerPages``."""
+        try:
+            return sorted(path.relative_to(self._root).as_posix() for path in self._root.glob(f"*/**/[!.]*{SUFFIX}"))
+        except OSError as error:
+            raise LedgerError(f"ledger {self._root} cannot be read: {error.strerror or error}") from error
+
+    def content(self, file: str) -> bytes | None:
+        """See ``LedgerPages``."""
+        return content_of(self._root, file)
+
     def heads(self) -> Iterator[bytes]:
         """See ``LedgerPages``."""
         return HeadsFile(self._root, Sealer()).lines()
@@ -51,6 +63,10 @@ class FilePages:
     def where(self, chain: str) -> str:
         """See ``LedgerPages``."""
         return str(self._path(chain))
+
+    def where_kept(self, file: str) -> str:
+        """See ``LedgerPages``."""
+        return str(self._root / file)
 
     def _path(self, chain: str) -> Path:
         return self._root / f"{chain}.jsonl"

@@ -6,9 +6,12 @@ tips that were kept elsewhere: without a signing key, only the last finds a ledg
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from pydantic import ValidationError
 
 from activities.ledgers.base import LedgerPages
 from activities.ledgers.chain_reading import ChainReport, Fault, read_chain
@@ -16,7 +19,7 @@ from activities.ledgers.heads_reading import Heads, read_heads
 from activities.ledgers.names import book_of, chain_of
 from activities.ledgers.sealing import SealReader
 from coalmine.errors import LedgerError
-from coalmine.records import ChainTip
+from coalmine.records import Archived, ChainTip, LedgerEntry
 
 AGAIN = 2
 """How often a chain is read again that a worker may have been writing to."""
@@ -34,6 +37,10 @@ class Verification:
     more: int = 0
     """Faults beyond those that are listed."""
     heads: Heads = field(default_factory=Heads)
+    archives: int = 0
+    """Archived histories that are as they were."""
+    unnamed: int = 0
+    """Archived histories that no chain names."""
     compared: int = 0
     """Chains that were compared with a tip kept elsewhere."""
     seconds: float = 0.0
@@ -69,6 +76,7 @@ def verify(pages: LedgerPages, reader: SealReader, kept: Mapping[str, ChainTip] 
         found.chains.append(report)
         found.faults += report.faults
         found.more += report.more
+    _verify_archives(found, pages)
     _find_missing(found, pages, reader, kept)
     found.compared = sum(report.rollout_id in kept for report in found.chains)
     found.seconds = time.monotonic() - began
@@ -117,6 +125,37 @@ def _belongs(name: str, rollout_id: str) -> bool:
         return chain_of(book_of(rollout_id), rollout_id) == name
     except LedgerError:
         return False
+
+
+def _verify_archives(found: Verification, pages: LedgerPages) -> None:
+    """Each history that a chain names is there, as it was; those that none names are counted only."""
+    named: set[str] = set()
+    for report in found.chains:
+        for number, line in report.archives:
+            kept = _archived(line)
+            if kept is None:
+                found.faults.append(Fault("archive", report.file, number, "this line names no archived history"))
+                continue
+            named.add(kept.file)
+            content = pages.content(kept.file)
+            place = pages.where_kept(kept.file)
+            if content is None:
+                text = f"the archived history is missing that {report.file}:{number} names"
+                found.faults.append(Fault("missing", place, None, text))
+            elif hashlib.sha256(content).hexdigest() != kept.sha256:
+                text = f"the archived history was changed: it is not the one that {report.file}:{number} names"
+                found.faults.append(Fault("archive", place, None, text))
+            else:
+                found.archives += 1
+    # A worker that died between keeping a history and saying so leaves one: it proves nothing, and harms nothing.
+    found.unnamed = len(set(pages.kept()) - named)
+
+
+def _archived(line: bytes) -> Archived | None:
+    try:
+        return Archived.model_validate(LedgerEntry.model_validate_json(line).data)
+    except ValidationError:
+        return None
 
 
 def _find_missing(found: Verification, pages: LedgerPages, reader: SealReader, kept: Mapping[str, ChainTip]) -> None:

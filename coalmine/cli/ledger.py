@@ -69,6 +69,8 @@ def as_object(found: Verification, args: Args) -> dict[str, Any]:
         "chains": len(found.chains),
         "records": found.records,
         "unchained": found.unchained,
+        "archives": found.archives,
+        "unnamed_archives": found.unnamed,
         "pruned": len(heads.pruned),
         "heads": {
             "count": heads.count,

@@ -52,6 +52,8 @@ from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
 from coalmine.records.record import (
+    Archived,
+    ArchiveRequest,
     ChainTip,
     Done,
     HookRequest,
@@ -64,6 +66,7 @@ from coalmine.records.record import (
 from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
 from coalmine.records.signatures import (
+    ARCHIVE_HISTORY,
     ASK_FLEET,
     CHECK_ROUTE,
     COLLECT,
@@ -94,6 +97,7 @@ from coalmine.records.traffic import (
 )
 
 __all__ = [
+    "ARCHIVE_HISTORY",
     "ASK_FLEET",
     "CHECK_ROUTE",
     "COLLECT",
@@ -112,6 +116,8 @@ __all__ = [
     "WRITE_LEDGER",
     "Action",
     "ActivitySignature",
+    "ArchiveRequest",
+    "Archived",
     "ArmCounts",
     "Ban",
     "BreakdownRequest",

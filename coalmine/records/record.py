@@ -49,6 +49,34 @@ class Written(Record):
     tip: ChainTip | None = None
 
 
+class ArchiveRequest(Record):
+    """Keep the history of one run of a rollout beside its entries."""
+
+    ledger: Ledger
+    service: str
+    environment: str
+    region: str | None = None
+    rollout_id: str
+    workflow_id: str
+    run_id: str
+    context: RolloutContext | None = None
+
+
+class Archived(Record):
+    """Where a history is kept, and what proves that it is the one."""
+
+    file: str
+    """Within the ledger."""
+    sha256: str
+    """Of the file as it is kept, compressed; 64 hex digits."""
+    run_id: str
+    events: int
+    bytes: int
+    """Of the file."""
+    whole: bool
+    """The run was over. If not, the copy ends where it was taken."""
+
+
 class Notification(Record):
     """One message to people."""
 

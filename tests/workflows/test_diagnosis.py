@@ -24,7 +24,7 @@ async def test_a_rollback_is_diagnosed_once_the_route_is_back(rollout: Rollout, 
     assert report.outcome is Outcome.ROLLED_BACK
     assert world.weight_when_diagnosing == [0]
     kinds = world.kinds()
-    assert kinds[kinds.index("roll_back") :] == ["roll_back", "shifted", "diagnosis", "closed"]
+    assert kinds[kinds.index("roll_back") :] == ["roll_back", "shifted", "diagnosis", "closed", "archived"]
     request = world.diagnoses[0]
     assert [metric.name for metric in request.metrics] == ["errors"]
     assert request.decision == "roll_back"
