@@ -24,8 +24,22 @@ def _file_pages(ledger: Ledger) -> LedgerPages:
     return FilePages(Path(ledger.path))
 
 
-BUILT_IN: dict[str, Callable[[Ledger], LedgerStore]] = {"file": _file}
-PAGES: dict[str, Callable[[Ledger], LedgerPages]] = {"file": _file_pages}
+def _s3(ledger: Ledger) -> LedgerStore:
+    from activities.ledgers.s3 import S3Ledger
+    from activities.ledgers.s3_objects import Objects
+
+    return S3Ledger(Objects(ledger), sealer_of(os.environ))
+
+
+def _s3_pages(ledger: Ledger) -> LedgerPages:
+    from activities.ledgers.s3_objects import Objects
+    from activities.ledgers.s3_pages import S3Pages
+
+    return S3Pages(Objects(ledger), sealer_of(os.environ))
+
+
+BUILT_IN: dict[str, Callable[[Ledger], LedgerStore]] = {"file": _file, "s3": _s3}
+PAGES: dict[str, Callable[[Ledger], LedgerPages]] = {"file": _file_pages, "s3": _s3_pages}
 
 
 def open_ledger(ledger: Ledger) -> LedgerStore:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coalmine.cli._ledger_place import add_ledger, ledger_of
+from coalmine.cli._ledger_place import add_ledger, ledger_of, place_of
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args, Parser
 
@@ -59,7 +59,7 @@ async def _entries(args: Args) -> list[LedgerEntry]:
     from coalmine.rollout_names import split_rollout_id
 
     meant = ledger_of(args)
-    ledger, folder = open_ledger(meant), meant.path
+    ledger, folder = open_ledger(meant), place_of(meant)
     exact = split_rollout_id(args.rollout)
     if exact is not None:
         entries = await ledger.rollout(*exact)

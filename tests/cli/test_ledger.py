@@ -102,3 +102,9 @@ def test_what_cannot_be_used(ledger: Path, words: list[str], said: str, capsys: 
     Path("empty.json").write_text("{}")
     assert main(["ledger", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3:///prefix", "https://bucket", "gs://bucket"])
+def test_an_address_that_is_none(ledger: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ledger", "verify", "--ledger", address]) == 2
+    assert f"--ledger: '{address}' is neither a folder nor s3://BUCKET/PREFIX" in capsys.readouterr().err
