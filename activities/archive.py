@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
@@ -18,7 +18,8 @@ from activities.failures import translate_errors
 from activities.ledger import book_named
 from activities.ledgers.base import LedgerStore
 from activities.ledgers.registry import open_ledger
-from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest
+from coalmine.errors import LedgerCorrupt
+from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest, LedgerEntry
 from coalmine.spec.canary import Ledger
 
 _ENDS = frozenset(
@@ -80,6 +81,35 @@ class ArchiveActivities:
                 raise
             reason = f"Temporal no longer has run {request.run_id} of {request.workflow_id}"
             raise ApplicationError(reason, type="HistoryGone", non_retryable=True) from error
+
+
+async def kept_histories(
+    store: LedgerStore, entries: Sequence[LedgerEntry]
+) -> tuple[list[tuple[str, WorkflowHistory]], list[str]]:
+    """The histories that the entries of one rollout name, by run id, oldest first; and what is lacking, in sentences.
+
+    Raises:
+        LedgerError: one cannot be read.
+        LedgerCorrupt: one is not what the chain names.
+    """
+    by_run: dict[str, Archived] = {}
+    lacking: list[str] = []
+    for entry in entries:
+        if entry.kind == "archived":
+            told = Archived.model_validate(entry.data)
+            by_run[told.run_id] = told
+        elif entry.kind == "archive_failed":
+            lacking.append(f"the history of run {entry.data.get('run_id')} was not kept: {entry.reason}")
+    runs: list[tuple[str, WorkflowHistory]] = []
+    for run_id, told in by_run.items():
+        content = await store.kept(told.file)
+        if content is None:
+            lacking.append(f"the history of run {run_id} is missing: {told.file}")
+        elif hashlib.sha256(content).hexdigest() != told.sha256:
+            raise LedgerCorrupt(f"{told.file}: the kept history was changed: it is not the one that its chain names")
+        else:
+            runs.append((run_id, await asyncio.to_thread(history_of, run_id, content)))
+    return runs, lacking
 
 
 def compressed(history: WorkflowHistory) -> bytes:

@@ -14,6 +14,7 @@ from temporalio import activity
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.ledgers.base import LedgerStore
+from activities.ledgers.names import version_of
 from activities.ledgers.registry import open_ledger
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import (
@@ -52,7 +53,7 @@ class LedgerActivities:
         with translate_errors():
             book = book_named(request.environment, request.service, request.region)
             async with beating():
-                new, tip = await self._store(request.ledger).append_to_tip(book, request.entries)
+                new, tip = await self._store(request.ledger).append_to_tip(book, _tagged(request))
                 return Written(written=new, tip=tip)
 
     @activity.defn(name=READ_HISTORY.name)
@@ -76,6 +77,15 @@ class LedgerActivities:
         if key not in self._stores:
             self._stores[key] = open_ledger(ledger)
         return self._stores[key]
+
+
+def _tagged(request: LedgerWrite) -> list[LedgerEntry]:
+    known = {"service": request.service, "environment": request.environment, "region": request.region}
+    shared = {name: value for name, value in known.items() if value}
+    return [
+        entry.model_copy(update={"tags": {**shared, "version": version_of(entry.rollout_id), **entry.tags}})
+        for entry in request.entries
+    ]
 
 
 def book_named(environment: str, service: str, region: str | None) -> str:

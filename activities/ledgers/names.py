@@ -43,3 +43,9 @@ def book_of(rollout_id: str) -> str:
     """``<environment>/<service>[/<region>]`` of ``<book>/<version>/<n>``; empty when it is no rollout id."""
     parts = rollout_id.split("/")
     return "/".join(parts[:-2]) if len(parts) in (4, 5) and all(parts) else ""
+
+
+def version_of(rollout_id: str) -> str:
+    """The version that ``<book>/<version>/<n>`` released; empty when it is no rollout id."""
+    parts = rollout_id.split("/")
+    return parts[-2] if len(parts) in (4, 5) else ""

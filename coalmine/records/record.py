@@ -21,6 +21,9 @@ class LedgerEntry(Record):
     by: str = ""
     phase: Phase | None = None
     data: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    """``service`` ``environment`` ``region`` ``version``, put on when the entry is written: each line tells by itself
+    what it is of. None of them is there when it has no value."""
 
 
 class LedgerWrite(Record):
