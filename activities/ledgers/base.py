@@ -153,6 +153,29 @@ class LedgerPages(Protocol):
         """
         ...
 
+    def bury(self, chain: str, rollout_id: str, tip: ChainTip, *, by: str, last: str) -> None:
+        """Write a tombstone among the heads: the chain is dropped on purpose, at this tip, by somebody.
+
+        Args:
+            chain: its name.
+            rollout_id: of its rollout.
+            tip: where it ends.
+            by: who drops it.
+            last: when its last record was made.
+
+        Raises:
+            LedgerError: it could not be written; nothing may be dropped.
+        """
+        ...
+
+    def drop(self, chain: str, kept: Sequence[str]) -> None:
+        """Remove a chain that was buried, with the files beside it.
+
+        Raises:
+            LedgerError: something is left; drop it again.
+        """
+        ...
+
     def still(self, chain: str) -> AbstractContextManager[None]:
         """Keep writers of this chain out while the block reads it and the heads, where that can be done."""
         ...

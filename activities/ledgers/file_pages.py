@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -11,13 +11,15 @@ from activities.ledgers.file_heads import NAME, HeadsFile, chain_name
 from activities.ledgers.locked_file import still
 from activities.ledgers.sealing import Sealer
 from coalmine.errors import LedgerError
+from coalmine.records import ChainTip
 
 
 class FilePages:
     """The lines of the files in one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sealer: Sealer | None = None) -> None:
         self._root = root
+        self._sealer = sealer or Sealer()
         self.place = str(root)
 
     @property
@@ -52,9 +54,22 @@ class FilePages:
         """See ``LedgerPages``."""
         return content_of(self._root, file)
 
+    def bury(self, chain: str, rollout_id: str, tip: ChainTip, *, by: str, last: str) -> None:
+        """See ``LedgerPages``."""
+        HeadsFile(self._root, self._sealer).tombstone(chain, rollout_id, tip.records, tip.hash, by=by, last=last)
+
+    def drop(self, chain: str, kept: Sequence[str]) -> None:
+        """See ``LedgerPages``."""
+        try:
+            # The chain goes last: as long as it is there, pruning finds it again.
+            for path in [*(self._root / file for file in kept), self._path(chain)]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise LedgerError(f"ledger {path} cannot be pruned: {error.strerror or error}") from error
+
     def heads(self) -> Iterator[bytes]:
         """See ``LedgerPages``."""
-        return HeadsFile(self._root, Sealer()).lines()
+        return HeadsFile(self._root, self._sealer).lines()
 
     def still(self, chain: str) -> AbstractContextManager[None]:
         """See ``LedgerPages``."""

@@ -21,7 +21,7 @@ def _file(ledger: Ledger) -> LedgerStore:
 def _file_pages(ledger: Ledger) -> LedgerPages:
     from activities.ledgers.file_pages import FilePages
 
-    return FilePages(Path(ledger.path))
+    return FilePages(Path(ledger.path), sealer_of(os.environ))
 
 
 def _s3(ledger: Ledger) -> LedgerStore:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from activities.ledgers.s3_heads import S3Heads
 from activities.ledgers.s3_names import CHAINS, HEADS, KEPT, chain_of_key, folder_of_chain
 from activities.ledgers.s3_objects import Objects
 from activities.ledgers.sealing import Sealer
+from coalmine.records import ChainTip
 
 SETTLING = 1.0
 """Seconds a writer may need between a record and its head."""
@@ -45,6 +46,16 @@ class S3Pages:
     def content(self, file: str) -> bytes | None:
         """See ``LedgerPages``."""
         return self._objects.get(KEPT + file)
+
+    def bury(self, chain: str, rollout_id: str, tip: ChainTip, *, by: str, last: str) -> None:
+        """See ``LedgerPages``."""
+        self._heads.append(chain, rollout_id, tip.records, tip.hash, kind="pruned", by=by, last=last)
+
+    def drop(self, chain: str, kept: Sequence[str]) -> None:
+        """See ``LedgerPages``."""
+        # The chain goes last, from its end: as long as its beginning is there, pruning finds it again.
+        lines = [found.key for found in self._objects.listed(folder_of_chain(chain))]
+        self._objects.delete([*(KEPT + file for file in kept), *reversed(lines)])
 
     def heads(self) -> Iterator[bytes]:
         """See ``LedgerPages``."""

@@ -74,9 +74,10 @@ def verify(pages: LedgerPages, reader: SealReader, kept: Mapping[str, ChainTip] 
     for name in pages.chains():
         report = _verify_chain(pages, name, found.heads, reader, kept)
         found.chains.append(report)
+    _verify_archives(found, pages)
+    for report in found.chains:
         found.faults += report.faults
         found.more += report.more
-    _verify_archives(found, pages)
     _find_missing(found, pages, reader, kept)
     found.compared = sum(report.rollout_id in kept for report in found.chains)
     found.seconds = time.monotonic() - began
@@ -134,17 +135,17 @@ def _verify_archives(found: Verification, pages: LedgerPages) -> None:
         for number, line in report.archives:
             kept = _archived(line)
             if kept is None:
-                found.faults.append(Fault("archive", report.file, number, "this line names no archived history"))
+                report.faults.append(Fault("archive", report.file, number, "this line names no archived history"))
                 continue
             named.add(kept.file)
             content = pages.content(kept.file)
             place = pages.where_kept(kept.file)
             if content is None:
                 text = f"the archived history is missing that {report.file}:{number} names"
-                found.faults.append(Fault("missing", place, None, text))
+                report.faults.append(Fault("missing", place, None, text))
             elif hashlib.sha256(content).hexdigest() != kept.sha256:
                 text = f"the archived history was changed: it is not the one that {report.file}:{number} names"
-                found.faults.append(Fault("archive", place, None, text))
+                report.faults.append(Fault("archive", place, None, text))
             else:
                 found.archives += 1
     # A worker that died between keeping a history and saying so leaves one: it proves nothing, and harms nothing.

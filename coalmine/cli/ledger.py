@@ -1,18 +1,19 @@
-"""``coalmine ledger verify``: is the ledger as it was written, and if not, where was it changed."""
+"""``coalmine ledger``: is it as it was written, and if not, where was it changed; and what is old enough to go."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from coalmine.cli._ledger_place import add_ledger, ledger_of
-from coalmine.cli._output import Output
-from coalmine.cli._parser import Args, Parser
+from coalmine.cli._output import Output, columns
+from coalmine.cli._parser import Args, Parser, duration
 
 if TYPE_CHECKING:
     from activities.ledgers.verification import Verification
     from coalmine.records import ChainTip
 
-ACTIONS = ("verify",)
+ACTIONS = ("verify", "prune")
 
 
 def options(parser: Parser, verb: str) -> None:
@@ -35,12 +36,88 @@ def options(parser: Parser, verb: str) -> None:
     parser.add_place()
     parser.add_connection()
     parser.add_output()
-    parser.epilog = "Exit codes: 0 nothing was changed, 1 something was: stdout says which file and line."
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=retention,
+        help="prune: drop rollouts whose last record is older, such as 400d",
+    )
+    parser.add_argument("--yes", action="store_true", help="prune: really drop them; without it they are only listed")
+    parser.add_argument(
+        "--by", metavar="WHO", help="prune: who drops them (default: COALMINE_BY, git's user.email, or $USER@host)"
+    )
+    parser.epilog = (
+        "verify exits with 0 when nothing was changed, with 1 when something was: stdout says which file and line. "
+        "prune drops whole chains with their histories and leaves a tombstone; one that was changed stays."
+    )
 
 
 def run(args: Args, out: Output) -> int:
     """Do it and print."""
-    return _verify(args, out)
+    from coalmine.errors import InputError
+
+    for option, action in (
+        ("older_than", "prune"),
+        ("yes", "prune"),
+        ("by", "prune"),
+        ("tips", "verify"),
+        ("connect", "verify"),
+    ):
+        if getattr(args, option) and args.action != action:
+            raise InputError(f"--{option.replace('_', '-')} belongs to coalmine ledger {action}")
+    return _verify(args, out) if args.action == "verify" else _prune(args, out)
+
+
+def retention(text: str) -> timedelta:
+    """``400d`` on the command line; more than zero."""
+    from coalmine.spec.durations import LONGEST_RETENTION
+
+    return duration(text, LONGEST_RETENTION)
+
+
+def _prune(args: Args, out: Output) -> int:
+    from datetime import UTC, datetime
+
+    from activities.ledgers.pruning import plan, prune
+    from activities.ledgers.registry import open_pages
+    from activities.ledgers.sealing import reader_of
+    from coalmine.cli import _words
+    from coalmine.cli._who import speaker
+    from coalmine.errors import InputError
+
+    if args.older_than is None:
+        raise InputError("--older-than is missing: say how old the last record of a rollout must be, such as 400d")
+    pages = open_pages(ledger_of(args))
+    planned = plan(pages, reader_of(args.key), datetime.now(UTC) - args.older_than)
+    gone = list(prune(pages, planned, speaker(args.by)) if args.yes else planned.old)
+    data = {
+        "ledger": pages.place,
+        "dropped": args.yes,
+        "rollouts": [
+            {
+                "rollout_id": one.rollout_id,
+                "last": one.last.isoformat(),
+                "records": one.tip.records,
+                "tip": one.tip.hash,
+                "histories": len(one.kept),
+                "closed": one.closed,
+            }
+            for one in gone
+        ],
+        "spared": [
+            {"file": report.file, "faults": [vars(fault) for fault in report.faults]} for report in planned.spared
+        ],
+        "young": planned.young,
+    }
+    rows = [
+        [one.rollout_id, _words.moment(one.last), one.tip.records, "" if one.closed else "never closed"] for one in gone
+    ]
+    out.data(data, columns(["rollout", "last record", "records", ""], rows, right=[2]) if rows else "")
+    what = f"{len(gone)} rollouts {'were' if args.yes else 'would be'} dropped, {planned.young} are younger"
+    out.say(f"{pages.place}: {what}{'' if args.yes or not gone else '; --yes drops them'}")
+    for report in planned.spared:
+        out.say(f"kept, because it is not as it was written: {report.file}; coalmine ledger verify tells more")
+    return 1 if planned.spared else 0
 
 
 def _verify(args: Args, out: Output) -> int:

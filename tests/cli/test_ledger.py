@@ -108,3 +108,45 @@ def test_what_cannot_be_used(ledger: Path, words: list[str], said: str, capsys: 
 def test_an_address_that_is_none(ledger: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ledger", "verify", "--ledger", address]) == 2
     assert f"--ledger: '{address}' is neither a folder nor s3://BUCKET/PREFIX" in capsys.readouterr().err
+
+
+def test_prune_lists_first_and_drops_when_told(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["ledger", "prune", "--older-than", "1d", "--by", "ana"]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert "2 rollouts would be dropped, 0 are younger; --yes drops them" in printed.err
+    assert "production/checkout/1.42.0/1  2026-03-01 12:00" in printed.out
+    assert len(list(ledger.rglob("*-1.jsonl"))) == 2
+    assert main([*words, "--yes", "-o", "json"]) == 0
+    gone = json.loads(capsys.readouterr().out)
+    assert (gone["dropped"], [one["records"] for one in gone["rollouts"]]) == (True, [30, 4])
+    assert list(ledger.rglob("*-1.jsonl")) == []
+    assert main(["ledger", "verify", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pruned"] == 2
+
+
+def test_prune_keeps_what_was_changed(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = ledger / "production/checkout/1.42.0-1.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"sequence":21', b'"sequence":99'))
+    assert main(["ledger", "prune", "--older-than", "1d", "--yes"]) == 1
+    assert "kept, because it is not as it was written: ledger/production/checkout/1.42.0-1.jsonl" in capsys.readouterr().err
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prune"], "--older-than is missing: say how old"),
+        (["prune", "--older-than", "soon"], "'soon' is not a duration"),
+        (["prune", "--older-than", "0d"], "'0d' must be longer than zero"),
+        (["prune", "--older-than", "400d", "--tips", "x"], "--tips belongs to coalmine ledger verify"),
+        (["verify", "--yes"], "--yes belongs to coalmine ledger prune"),
+    ],
+)
+def test_prune_held_wrongly(ledger: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ledger", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_prune_takes_years(ledger: Path) -> None:
+    assert main(["ledger", "prune", "--older-than", "4000d"]) == 0
