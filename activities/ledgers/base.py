@@ -88,7 +88,7 @@ class LedgerStore(Protocol):
         ...
 
     async def latest(self, book: str) -> str | None:
-        """The id of the rollout whose last entry is the newest of the book.
+        """The id of the rollout whose last entry is the newest of the book; what people wrote later does not count.
 
         Raises:
             LedgerError, LedgerCorrupt: as ``read``.

@@ -120,7 +120,10 @@ class FileLedger:
         return sorted(found, key=lambda entry: entry.sequence)
 
     def _latest(self, book: str) -> str | None:
-        last = [max((e for _, e in entries_of(path)), key=lambda e: e.at, default=None) for path in self._newest(book)]
+        last = [
+            max((e for _, e in entries_of(path) if e.kind != "insight"), key=lambda e: e.at, default=None)
+            for path in self._newest(book)
+        ]
         return max((entry for entry in last if entry), key=lambda entry: entry.at).rollout_id if any(last) else None
 
     def _newest(self, book: str) -> list[Path]:

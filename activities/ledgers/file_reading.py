@@ -17,6 +17,7 @@ from coalmine.records import LedgerEntry, Outcome
 
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
+INSIGHT_LINE = b'{"kind":"insight",'
 _LOOK = b'{"kind":"look",'
 """How the line of a look begins as we write it."""
 
@@ -52,6 +53,9 @@ def newest(path: Path) -> float:
     except OSError as error:
         raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
     for line in reversed(lines[1:] if size > TAIL else lines):
+        if line.startswith(INSIGHT_LINE):
+            # Written by a person, maybe months later: it makes no rollout young.
+            continue
         try:
             return datetime.fromisoformat(json.loads(line)["at"]).timestamp()
         except (ValueError, KeyError, TypeError):

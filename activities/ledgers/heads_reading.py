@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from activities.ledgers import heads as writing
 from activities.ledgers.base import LedgerPages
 from activities.ledgers.heads import Head
-from activities.ledgers.sealing import SealReader
+from activities.ledgers.sealing import KEY_VARIABLE, Sealer, SealReader
+from coalmine.errors import InputError
 
 SHOWN = 20
 
@@ -55,6 +56,24 @@ def read_heads(pages: LedgerPages, reader: SealReader, only: str = "") -> Heads:
     if reader.keys and found.count and not found.last_signed and not only:
         found.add("unsigned", found.count, "the last head is not signed by a key that was given")
     return found
+
+
+def demand_key(pages: LedgerPages, sealer: Sealer) -> None:
+    """Before a person appends: what is written without the key to a ledger that is signed would pass for a forgery.
+
+    Raises:
+        InputError: the last head is signed, and ``sealer`` has no key.
+        LedgerError: the heads cannot be read now.
+    """
+    last = b""
+    for line in pages.heads():
+        last = line
+    head = writing.head_of(last.removesuffix(b"\n"))
+    if head is not None and head.key and not sealer.name:
+        raise InputError(
+            f"{KEY_VARIABLE}: not set, though the heads of {pages.place} are signed (by {head.key}): "
+            "set it to the key's PEM file, as for workers"
+        )
 
 
 class _Walk:

@@ -208,15 +208,16 @@ class S3Ledger:
         return sorted(found)
 
     def _latest(self, book: str) -> str | None:
-        ages = self._chains(book)
-        newest = max(ages.values(), default=None)
-        # The bucket's clock has seconds: of several chains that were written in the last one, the entries decide.
-        last = [
-            max(self._entries(name), key=lambda entry: entry.at, default=None)
-            for name, at in ages.items()
-            if newest is not None and at + SKEW >= newest
-        ]
-        return max((entry for entry in last if entry), key=lambda entry: entry.at).rollout_id if any(last) else None
+        ages, newest = self._chains(book), None
+        for name in sorted(ages, key=lambda name: ages[name], reverse=True):
+            # An object is made after its entries: no chain from here on holds a newer one.
+            if newest is not None and ages[name] + SKEW < newest.at:
+                break
+            entries = [entry for entry in self._entries(name) if entry.kind != "insight"]
+            last = max(entries, key=lambda entry: entry.at, default=None)
+            if last is not None and (newest is None or last.at > newest.at):
+                newest = last
+        return newest.rollout_id if newest is not None else None
 
     def _events(self, environment: str, since: datetime) -> list[LedgerEntry]:
         found: list[LedgerEntry] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,10 @@ def retention(text: str) -> timedelta:
 def _prune(args: Args, out: Output) -> int:
     from datetime import UTC, datetime
 
+    from activities.ledgers.heads_reading import demand_key
     from activities.ledgers.pruning import plan, prune
     from activities.ledgers.registry import open_pages
-    from activities.ledgers.sealing import reader_of
+    from activities.ledgers.sealing import reader_of, sealer_of
     from coalmine.cli import _words
     from coalmine.cli._who import speaker
     from coalmine.errors import InputError
@@ -88,6 +90,8 @@ def _prune(args: Args, out: Output) -> int:
     if args.older_than is None:
         raise InputError("--older-than is missing: say how old the last record of a rollout must be, such as 400d")
     pages = open_pages(ledger_of(args))
+    if args.yes:
+        demand_key(pages, sealer_of(os.environ))
     planned = plan(pages, reader_of(args.key), datetime.now(UTC) - args.older_than)
     gone = list(prune(pages, planned, speaker(args.by)) if args.yes else planned.old)
     data = {

@@ -76,6 +76,25 @@ def test_signed_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert [text[:15] for text in found["not_protected"]] == ["a tail that was"]
 
 
+def test_who_appends_to_a_signed_ledger_needs_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    Path("key.pem").write_bytes(key)
+    write(tmp_path / "ledger", 5, sealer=sealer_of({KEY_VARIABLE: "key.pem"}))
+    wise, gone = ["insights", "checkout", "--write", "x"], ["ledger", "prune", "--older-than", "1d", "--yes"]
+    for words in (wise, gone):
+        assert main(words) == 2
+        assert "COALMINE_LEDGER_KEY: not set, though the heads of ledger are signed" in capsys.readouterr().err
+    monkeypatch.setenv(KEY_VARIABLE, "key.pem")
+    assert main(wise) == 0
+    write(tmp_path / "ledger", 4, OTHER, sealer=sealer_of({KEY_VARIABLE: "key.pem"}))
+    assert main(gone) == 0
+    assert "1 rollouts were dropped, 1 are younger" in capsys.readouterr().err
+    assert main(["ledger", "verify", "--key", "key.pem"]) == 0
+
+
 def test_older_records_are_said_to_be_unchained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +148,10 @@ def test_prune_keeps_what_was_changed(ledger: Path, capsys: pytest.CaptureFixtur
     path = ledger / "production/checkout/1.42.0-1.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"sequence":21', b'"sequence":99'))
     assert main(["ledger", "prune", "--older-than", "1d", "--yes"]) == 1
-    assert "kept, because it is not as it was written: ledger/production/checkout/1.42.0-1.jsonl" in capsys.readouterr().err
+    assert (
+        "kept, because it is not as it was written: ledger/production/checkout/1.42.0-1.jsonl"
+        in capsys.readouterr().err
+    )
     assert path.exists()
 
 
