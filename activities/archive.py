@@ -17,6 +17,7 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from activities.ledger import book_named
 from activities.ledgers.base import LedgerStore
+from activities.ledgers.names import book_of
 from activities.ledgers.registry import open_ledger
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest, LedgerEntry
@@ -108,7 +109,8 @@ async def kept_histories(
         elif hashlib.sha256(content).hexdigest() != told.sha256:
             raise LedgerCorrupt(f"{told.file}: the kept history was changed: it is not the one that its chain names")
         else:
-            runs.append((run_id, await asyncio.to_thread(history_of, run_id, content)))
+            workflow_id = f"canary/{book_of(entries[0].rollout_id)}"
+            runs.append((run_id, await asyncio.to_thread(history_of, workflow_id, content)))
     return runs, lacking
 
 
