@@ -34,11 +34,13 @@ from temporalio.runtime import (
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.archive import ArchiveActivities
 from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
+from activities.ledgers.sealing import sealer_of
 from activities.load import generate_load
 from activities.log_lines import RolloutLogging, configure_logging, core_logger
 from activities.metrics import MetricsActivities
@@ -129,11 +131,17 @@ def main_activities(client: Client) -> list[Activity]:
     ]
 
 
-def side_activities() -> list[Activity]:
+def side_activities(client: Client) -> list[Activity]:
     """What may hang without delaying a rollback."""
     channels = {kind: make_notifier(kind) for kind in notifier_kinds()}
     sources = {kind: make_source(kind) for kind in source_kinds()}
-    return [NotificationActivities(channels).notify, run_hook, DiagnosisActivities(sources).diagnose, generate_load]
+    return [
+        NotificationActivities(channels).notify,
+        run_hook,
+        DiagnosisActivities(sources).diagnose,
+        generate_load,
+        ArchiveActivities(client).archive_history,
+    ]
 
 
 def build_workers(
@@ -180,7 +188,7 @@ def build_workers(
 
     return [
         build(TASK_QUEUE, main_activities(client) if main is None else main, workflows),
-        build(SIDE_TASK_QUEUE, side_activities() if side is None else side, ()),
+        build(SIDE_TASK_QUEUE, side_activities(client) if side is None else side, ()),
     ]
 
 
@@ -259,6 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = WorkerSettings.of(os.environ)
         configure_logging(settings.log_level, settings.log_format)
+        # A key that cannot be used is found now, not by the first rollout.
+        sealer_of(os.environ)
         asyncio.run(run(settings, create=options.create_missing))
     except InputError as error:
         log.error("the worker cannot start", reason=str(error))

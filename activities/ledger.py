@@ -14,6 +14,7 @@ from temporalio import activity
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.ledgers.base import LedgerStore
+from activities.ledgers.names import version_of
 from activities.ledgers.registry import open_ledger
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import (
@@ -50,9 +51,10 @@ class LedgerActivities:
             ApplicationError: ``LedgerError`` (to be retried), ``UnknownAdapter``.
         """
         with translate_errors():
-            book = _book(request.environment, request.service, request.region)
+            book = book_named(request.environment, request.service, request.region)
             async with beating():
-                return Written(written=await self._store(request.ledger).append(book, request.entries))
+                new, tip = await self._store(request.ledger).append_to_tip(book, _tagged(request))
+                return Written(written=new, tip=tip)
 
     @activity.defn(name=READ_HISTORY.name)
     async def read_history(self, request: HistoryRequest) -> ServiceHistory:
@@ -64,7 +66,7 @@ class LedgerActivities:
             ApplicationError: ``LedgerError`` (to be retried), ``LedgerCorrupt``, ``UnknownAdapter``.
         """
         with translate_errors():
-            book = _book(request.environment, request.service, request.region)
+            book = book_named(request.environment, request.service, request.region)
             since = request.now - HISTORY_AGE
             async with beating():
                 store = self._store(request.ledger)
@@ -79,7 +81,17 @@ class LedgerActivities:
         return self._stores[key]
 
 
-def _book(environment: str, service: str, region: str | None) -> str:
+def _tagged(request: LedgerWrite) -> list[LedgerEntry]:
+    known = {"service": request.service, "environment": request.environment, "region": request.region}
+    shared = {name: value for name, value in known.items() if value}
+    return [
+        entry.model_copy(update={"tags": {**shared, "version": version_of(entry.rollout_id), **entry.tags}})
+        for entry in request.entries
+    ]
+
+
+def book_named(environment: str, service: str, region: str | None) -> str:
+    """The book of a service: ``<environment>/<service>[/<region>]``."""
     return "/".join(part for part in (environment, service, region) if part)
 
 

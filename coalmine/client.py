@@ -38,6 +38,7 @@ from coalmine.records import (
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     Ban,
+    ChainTip,
     CommandInput,
     CommandReceipt,
     DecisionLog,
@@ -61,6 +62,8 @@ __all__ = ["Coalmine", "RolloutRef", "RolloutRow", "TimelineEntry", "is_over"]
 
 START_WITHIN = timedelta(seconds=30)
 """How long a start waits for a worker, for its taking the submission, and for admission."""
+ROLLOUTS_COMPARED = 10_000
+"""Closed rollouts whose results are read at most, the latest first, to verify a ledger."""
 CALL_WITHIN = timedelta(seconds=10)
 """How long one question or command waits for the worker."""
 Answer = TypeVar("Answer", bound=Record)
@@ -191,6 +194,16 @@ class Coalmine:
             RolloutNotFound: there is none.
         """
         return await self._result(await self._describe(ref))
+
+    async def ledger_tips(self, environment: str | None = None, region: str | None = None) -> dict[str, ChainTip]:
+        """Where the ledger's chain of each closed rollout ended, by rollout id, as the results that are held say."""
+        tips: dict[str, ChainTip] = {}
+        rows = await self.rollouts(environment=environment, region=region, running=False, limit=ROLLOUTS_COMPARED)
+        for row in rows:
+            report = await self.report(RolloutRef(row.workflow_id, row.run_id))
+            if report is not None and report.ledger_tip is not None:
+                tips[report.rollout_id] = report.ledger_tip
+        return tips
 
     async def decisions(self, ref: RolloutRef) -> DecisionLog:
         """Every decision with its numbers, and every refused input; newest last.

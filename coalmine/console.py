@@ -106,6 +106,7 @@ def report(state: RolloutState) -> RolloutReport:
         diagnosis=state.diagnosis,
         decisions=[entry for entry in state.log if entry.kind != "look"],
         ledger_complete=not state.backlog and not state.unwritten,
+        ledger_tip=state.ledger_tip,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from coalmine.records import (
     Action,
     Cause,
+    ChainTip,
     Check,
     Diagnosis,
     Evidence,
@@ -184,10 +185,14 @@ class RolloutState(Record):
     window_ends: datetime | None = None
     next_submission: Submission | None = None
 
+    to_archive: list[str] = []
+    """Earlier runs of this rollout whose history is not kept beside the ledger yet."""
     unmet: list[str] = []
     sequence: int = 0
     backlog: list[LedgerEntry] = []
     """Entries the ledger has not taken yet."""
+    ledger_tip: ChainTip | None = None
+    """Where the ledger's chain ended after the last write."""
     unwritten: int = 0
     """Looks that the ledger never took, because its outage outlasted the backlog; the workflow history has them."""
     urgent: bool = False

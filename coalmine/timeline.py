@@ -14,12 +14,12 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 
 from coalmine.records import Record
 
-_QUIET = {"write_ledger", "notify", "ask_fleet"}
+_QUIET = {"write_ledger", "archive_history", "notify", "ask_fleet"}
 """Activities people rarely want to read about."""
 
 
@@ -52,6 +52,19 @@ async def timeline(client: Client, workflow_id: str, run_id: str, everything: bo
         entries = reader.entries + entries
         # A run that carries no state is another rollout: the previous one of this service ends there.
         wanted = reader.continued_from if reader.carried else None
+    return entries
+
+
+async def timeline_of(
+    runs: Sequence[tuple[str, WorkflowHistory]], converter: DataConverter, everything: bool = False
+) -> list[TimelineEntry]:
+    """The same of histories that were kept, by run id, oldest first."""
+    entries: list[TimelineEntry] = []
+    for run_id, history in runs:
+        reader = _Reader(converter, run_id, everything)
+        for event in history.events:
+            await reader.take(event)
+        entries += reader.entries
     return entries
 
 

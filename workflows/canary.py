@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.durations import format_duration
 
 from workflows.admission import Admission
+from workflows.archiving import Archiving
 from workflows.diagnosis import Diagnosing
 from workflows.ending import Ending
 from workflows.hooks import Hooks
@@ -90,7 +91,10 @@ class Canary(Reception):
         self._diagnosing = Diagnosing(state, self._journal)
         self._hooks = Hooks(state, self._journal)
         self._admission = Admission(state, self._journal, self._traffic, self._hooks, self._is_ordered)
-        self._ending = Ending(state, self._journal, self._traffic, self._turns, self._hooks, self._diagnosing)
+        self._archiving = Archiving(state, self._journal)
+        self._ending = Ending(
+            state, self._journal, self._traffic, self._turns, self._hooks, self._diagnosing, self._archiving
+        )
 
     @property
     def _opened_journal(self) -> Journal:
@@ -120,6 +124,7 @@ class Canary(Reception):
                 raise ApplicationError(reason, type="InvalidInput", non_retryable=True) from None
         self._opened_journal.start()
         self._diagnosing.start()
+        self._archiving.start()
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
@@ -172,7 +177,9 @@ class Canary(Reception):
         if workflow.info().is_continue_as_new_suggested():
             await workflow.wait_condition(workflow.all_handlers_finished)
             self._diagnosing.stop()
+            self._archiving.stop()
             await self._opened_journal.stop()
+            state.to_archive.append(state.run_id)
             spec = state.spec
             workflow.continue_as_new(
                 CanaryInput(

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.records import ASK_FLEET, FleetRequest, Outcome, rollout_id
     from coalmine.rollout import RolloutState
 
+from workflows.archiving import Archiving
 from workflows.calls import FLEET_AFTER, call
 from workflows.diagnosis import Diagnosing
 from workflows.hooks import Hooks
@@ -29,6 +30,7 @@ class Ending:
         turns: Turns,
         hooks: Hooks,
         diagnosing: Diagnosing,
+        archiving: Archiving,
     ) -> None:
         self._state = state
         self._journal = journal
@@ -36,6 +38,7 @@ class Ending:
         self._turns = turns
         self._hooks = hooks
         self._diagnosing = diagnosing
+        self._archiving = archiving
 
     async def roll_back(self) -> None:
         """Try to restore the route; once it reads back right, do what follows, which may fail."""
@@ -56,6 +59,7 @@ class Ending:
             # It ended before the fleet gave it a number: its record goes to the ledger all the same.
             self._state.rollout_id = _id_by_run(self._state)
         await self._diagnosing.finish()
+        await self._archiving.finish()
         complete = await self._journal.flush()
         lacking = len(self._state.backlog) + self._state.unwritten
         if lacking:

@@ -192,7 +192,8 @@ class Journal:
         told = False
         while True:
             try:
-                await call(WRITE_LEDGER, request, LEDGER, _which(batch))
+                written = await call(WRITE_LEDGER, request, LEDGER, _which(batch))
+                self._state.ledger_tip = written.tip or self._state.ledger_tip
                 return
             except ActivityError as error:
                 if not told:

@@ -18,6 +18,9 @@ with workflow.unsafe.imports_passed_through():
 from workflows.diagnosis import note_what_to_diagnose
 from workflows.journal import Journal
 
+_TEACHING = (Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.REJECTED, Outcome.FAILED)
+"""Outcomes after which people are asked what the release taught."""
+
 
 class Turns:
     """Changes the phase of one rollout."""
@@ -104,6 +107,8 @@ class Turns:
         told = reason
         if state.diagnosis is not None and state.ending is not None and state.diagnosis.decision == "roll_back":
             told = f"{reason}\n{console.diagnosis_text(state.diagnosis)}"
+        if state.outcome in _TEACHING and state.rollout_id:
+            told = f"{told}\nWhat did it teach? coalmine insights {state.rollout_id} --write '...'"
         self._journal.tell(
             f"{console.headline(state)}", told, "info" if severity == "info" else "warning", key="closed"
         )

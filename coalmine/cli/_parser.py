@@ -106,12 +106,12 @@ def _columns() -> int:
         return 100
 
 
-def duration(text: str) -> timedelta:
+def duration(text: str, longest: timedelta | None = None) -> timedelta:
     """``30s`` ``5m`` ``2h`` on the command line; more than zero."""
-    from coalmine.spec.durations import parse_duration
+    from coalmine.spec.durations import LONGEST, parse_duration
 
     try:
-        value = parse_duration(text)
+        value = parse_duration(text, longest or LONGEST)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if value <= timedelta(0):

@@ -31,6 +31,8 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("decisions", "decisions", "list every decision with its reason, and every refused input"),
         ("report", "report", "make a page of a rollout from the ledger: plots, decisions, diagnosis"),
         ("history", "history", "tell what happened, from Temporal's own history"),
+        ("insights", "insights", "tell how releases went: DORA figures, false rollbacks, gates, lessons"),
+        ("ledger", "ledger", "verify that nobody changed the ledger, or prune what is old"),
     ],
     "Say something to a rollout": [
         ("approve", "commands", "open the gate that waits, or a named one"),

@@ -1,14 +1,21 @@
-"""``coalmine decisions``: every decision with its reason, and every refused input."""
+"""``coalmine decisions``: every decision with its reason, and every refused input; of the workflow or the ledger."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from coalmine.cli._ledger_place import add_kept
 from coalmine.cli._output import Output, columns, plain
 from coalmine.cli._parser import Args, Parser
+
+if TYPE_CHECKING:
+    from coalmine.records import DecisionLog
 
 
 def options(parser: Parser, verb: str) -> None:
     """What it takes."""
     parser.add_rollout()
+    add_kept(parser, "read the ledger there: all of them, also when Temporal has forgotten the rollout")
     parser.add_output()
 
 
@@ -17,12 +24,11 @@ def run(args: Args, out: Output) -> int:
     from coalmine.cli import _words
     from coalmine.cli._session import meant, on_connection
     from coalmine.client import Coalmine
-    from coalmine.records import DecisionLog
 
     async def asked(coalmine: Coalmine) -> DecisionLog:
         return await coalmine.decisions(await meant(coalmine, args))
 
-    log = on_connection(args, asked)
+    log = _kept(args) if args.ledger else on_connection(args, asked)
     rows = [
         [
             str(entry.sequence),
@@ -40,6 +46,16 @@ def run(args: Args, out: Output) -> int:
     if not rows:
         out.say("nothing was decided yet")
     return 0
+
+
+def _kept(args: Args) -> DecisionLog:
+    import asyncio
+
+    from coalmine.cli._ledger_place import meant_in_ledger
+    from coalmine.records import DecisionLog
+
+    _, entries = asyncio.run(meant_in_ledger(args))
+    return DecisionLog(entries=entries)
 
 
 def _kind(kind: str, data: dict[str, object]) -> str:

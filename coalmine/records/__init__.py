@@ -51,10 +51,22 @@ from coalmine.records.evaluation import (
 from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
-from coalmine.records.record import Done, HookRequest, LedgerEntry, LedgerWrite, Notification, NotifyRequest, Written
+from coalmine.records.record import (
+    Archived,
+    ArchiveRequest,
+    ChainTip,
+    Done,
+    HookRequest,
+    LedgerEntry,
+    LedgerWrite,
+    Notification,
+    NotifyRequest,
+    Written,
+)
 from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
 from coalmine.records.signatures import (
+    ARCHIVE_HISTORY,
     ASK_FLEET,
     CHECK_ROUTE,
     COLLECT,
@@ -85,6 +97,7 @@ from coalmine.records.traffic import (
 )
 
 __all__ = [
+    "ARCHIVE_HISTORY",
     "ASK_FLEET",
     "CHECK_ROUTE",
     "COLLECT",
@@ -103,6 +116,8 @@ __all__ = [
     "WRITE_LEDGER",
     "Action",
     "ActivitySignature",
+    "ArchiveRequest",
+    "Archived",
     "ArmCounts",
     "Ban",
     "BreakdownRequest",
@@ -110,6 +125,7 @@ __all__ = [
     "CanaryInput",
     "Capabilities",
     "Cause",
+    "ChainTip",
     "Change",
     "ChannelHistory",
     "Check",

@@ -21,6 +21,9 @@ class LedgerEntry(Record):
     by: str = ""
     phase: Phase | None = None
     data: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    """``service`` ``environment`` ``region`` ``version``, put on when the entry is written: each line tells by itself
+    what it is of. None of them is there when it has no value."""
 
 
 class LedgerWrite(Record):
@@ -34,10 +37,47 @@ class LedgerWrite(Record):
     context: RolloutContext | None = None
 
 
+class ChainTip(Record):
+    """Where the ledger's chain of a rollout ends: what proves from outside that nothing was cut off."""
+
+    records: int
+    hash: str
+    """SHA-256 of the last line, 64 hex digits."""
+
+
 class Written(Record):
-    """How many entries were new."""
+    """How many entries were new, and where the chain ends since."""
 
     written: int
+    tip: ChainTip | None = None
+
+
+class ArchiveRequest(Record):
+    """Keep the history of one run of a rollout beside its entries."""
+
+    ledger: Ledger
+    service: str
+    environment: str
+    region: str | None = None
+    rollout_id: str
+    workflow_id: str
+    run_id: str
+    context: RolloutContext | None = None
+
+
+class Archived(Record):
+    """Where a history is kept, and what proves that it is the one."""
+
+    file: str
+    """Within the ledger."""
+    sha256: str
+    """Of the file as it is kept, compressed; 64 hex digits."""
+    run_id: str
+    events: int
+    bytes: int
+    """Of the file."""
+    whole: bool
+    """The run was over. If not, the copy ends where it was taken."""
 
 
 class Notification(Record):

@@ -10,7 +10,7 @@ from pydantic import Field
 from coalmine.records.base import Action, Cause, Outcome, Phase, Record, Verb, Weights
 from coalmine.records.diagnosis import Diagnosis
 from coalmine.records.evaluation import MetricVerdict
-from coalmine.records.record import LedgerEntry
+from coalmine.records.record import ChainTip, LedgerEntry
 from coalmine.records.traffic import Check
 from coalmine.spec.durations import Duration
 
@@ -139,3 +139,5 @@ class RolloutReport(Record):
     diagnosis: Diagnosis | None = None
     decisions: list[LedgerEntry] = []
     ledger_complete: bool = True
+    ledger_tip: ChainTip | None = None
+    """Where the ledger's chain ended: ``coalmine ledger verify --connect`` finds by it what was cut off since."""

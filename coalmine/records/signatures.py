@@ -12,7 +12,7 @@ from coalmine.records.evaluation import EvaluateRequest, Evaluation, HistoryRequ
 from coalmine.records.fleet import FleetRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import Collected, CollectRequest
-from coalmine.records.record import Done, HookRequest, LedgerWrite, NotifyRequest, Written
+from coalmine.records.record import Archived, ArchiveRequest, Done, HookRequest, LedgerWrite, NotifyRequest, Written
 from coalmine.records.traffic import RouteCheckRequest, RouteChecks, RouteRequest, RouteState, ShiftRequest
 
 In = TypeVar("In", bound=Record)
@@ -37,6 +37,7 @@ EVALUATE = ActivitySignature("evaluate", EvaluateRequest, Evaluation)
 READ_HISTORY = ActivitySignature("read_history", HistoryRequest, ServiceHistory)
 WRITE_LEDGER = ActivitySignature("write_ledger", LedgerWrite, Written)
 ASK_FLEET = ActivitySignature("ask_fleet", FleetRequest, Done)
+ARCHIVE_HISTORY = ActivitySignature("archive_history", ArchiveRequest, Archived, SIDE_TASK_QUEUE)
 NOTIFY = ActivitySignature("notify", NotifyRequest, Done, SIDE_TASK_QUEUE)
 RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, SIDE_TASK_QUEUE)
 DIAGNOSE = ActivitySignature("diagnose", DiagnosisRequest, Diagnosis, SIDE_TASK_QUEUE)
@@ -44,5 +45,5 @@ GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, SIDE
 
 SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
     READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
-    DIAGNOSE, GENERATE_LOAD,
+    DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY,
 )  # fmt: skip

@@ -15,12 +15,13 @@ _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[dhms])")
 PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|[dhms]))+$"
 LONGEST = timedelta(days=365)
+LONGEST_RETENTION = timedelta(days=36_500)
 _LONGEST_TEXT = 100
 """Characters; arithmetic on a number of a million digits fails otherwise than on a wrong one."""
 
 
-def parse_duration(value: Any) -> timedelta:
-    """Turn ``5m`` into a timedelta: whole milliseconds, from zero to 365 days.
+def parse_duration(value: Any, longest: timedelta = LONGEST) -> timedelta:
+    """Turn ``5m`` into a timedelta: whole milliseconds, from zero to ``longest``.
 
     Raises:
         ValueError: not a duration; says what one looks like.
@@ -39,8 +40,8 @@ def parse_duration(value: Any) -> timedelta:
             f"{shown(value)} is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 7d"
         )
     total = sum((Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)), Decimal(0))
-    if total > LONGEST / timedelta(milliseconds=1):
-        raise ValueError(f"{value!r} is longer than {LONGEST.days}d, the longest duration")
+    if total > longest / timedelta(milliseconds=1):
+        raise ValueError(f"{value!r} is longer than {longest.days}d, the longest duration")
     if total != total.to_integral_value():
         raise ValueError(f"{value!r} is finer than a millisecond, the shortest duration")
     return timedelta(milliseconds=int(total))
@@ -65,3 +66,11 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["30s", "5m", "2h"]}),
 ]
 """A timedelta in Python, ``5m`` in YAML and JSON."""
+
+Retention = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: parse_duration(value, LONGEST_RETENTION)),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["400d"]}),
+]
+"""A duration that may be years."""

@@ -14,7 +14,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
         }
     ),
     "promotion.when_busy": frozenset({"queue", "supersede"}),
-    "ledger.kind": frozenset({"s3", "postgres", "dynamodb"}),
+    "ledger.kind": frozenset({"postgres", "dynamodb"}),
     "notify.*.kind": frozenset(
         {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "sns", "chat"}
     ),
@@ -32,7 +32,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "metrics.*": frozenset({"native_histogram", "native", "pools"}),
     "policy": frozenset({"low_traffic", "budget", "slots", "freeze", "brake"}),
     "promotion": frozenset({"holdback", "supersede"}),
-    "ledger": frozenset({"bucket", "prefix", "region"}),
 }
 """Keys of later releases, by the place they would stand in."""
 

@@ -5,11 +5,12 @@ A rule names the sections it reads, so that it is left out while one of them is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from coalmine.spec.canary import CanarySpec, Metric
+from coalmine.spec.canary import CanarySpec, Ledger, Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
@@ -28,6 +29,9 @@ LONGEST_VERSION = 128
 """Characters: a version is a search attribute, and part of the rollout's id."""
 LONGEST_ID = 255
 """Characters of ``canary/<environment>/<service>/<region>``: a workflow id, and some databases take no more."""
+SHORTEST_LOCK = timedelta(minutes=1)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,200}")
 _FORBIDDEN_IN_NAMES = frozenset(" \t\r\n\"'`\\{}")
 
 Rule = Callable[[CanarySpec], Iterable[Fault]]
@@ -311,6 +315,33 @@ def _paths(spec: CanarySpec) -> Iterator[Fault]:
     for path, file in paths:
         if not file.strip() or "\0" in file:
             yield Fault(path, f"{shown(file)} cannot be a path: it is blank or holds a character no path has")
+
+
+@_reads("ledger")
+def _ledger(spec: CanarySpec) -> Iterator[Fault]:
+    ledger = spec.ledger
+    if ledger.kind == "file":
+        for key in [key for key in ("bucket", "prefix", "region", "lock") if getattr(ledger, key)]:
+            yield Fault(("ledger", key), "belongs to kind: s3; files on disk have a path")
+        if "://" in ledger.path:
+            yield Fault(
+                ("ledger", "path"), f"{shown(ledger.path)} is no folder: a bucket is kind: s3 with bucket and prefix"
+            )
+        return
+    if ledger.bucket is None:
+        yield Fault(("ledger", "bucket"), "is missing: kind: s3 needs the name of the bucket")
+    elif not _BUCKET.fullmatch(ledger.bucket):
+        yield Fault(
+            ("ledger", "bucket"),
+            f"{shown(ledger.bucket)} cannot be a bucket: 3 to 63 lower-case letters, digits, dots and hyphens, "
+            "without s3:// and prefix",
+        )
+    if ledger.path != Ledger().path:
+        yield Fault(("ledger", "path"), "belongs to kind: file; a bucket has a prefix")
+    if not _PREFIX.fullmatch(ledger.prefix or ""):
+        yield Fault(("ledger", "prefix"), f"{shown(ledger.prefix)} has characters names of objects should not have")
+    if ledger.lock is not None and ledger.lock.for_ < SHORTEST_LOCK:
+        yield Fault(("ledger", "lock", "for"), f"must be at least {format_duration(SHORTEST_LOCK)}, such as 400d")
 
 
 @_reads("notify")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,15 @@ async def test_a_relative_path_is_meant_from_where_the_worker_runs(
     monkeypatch.chdir(tmp_path)
     await Book(Path("ledger")).rollout("1.0", "promoted", [])
     assert (tmp_path / "ledger/production/checkout/eu/1.0-1.jsonl").exists()
+
+
+async def test_each_line_says_what_it_is_of(book: Book, tmp_path: Path) -> None:
+    await book.rollout("1.0", "promoted", [look()])
+    (path,) = (tmp_path / "ledger/production/checkout/eu").iterdir()
+    for line in path.read_text().splitlines():
+        assert json.loads(line)["tags"] == {
+            "service": "checkout",
+            "environment": "production",
+            "region": "eu",
+            "version": "1.0",
+        }

@@ -91,8 +91,25 @@ async def overtaken(rollout: Rollout) -> None:
     await rollout.send("rollback", reason="looks odd")
 
 
+async def carried_on(rollout: Rollout) -> None:
+    """A rollout so long that it continues as new; its last run is recorded."""
+    steps = [{"weight": 10, "for": "45m"}]
+    await rollout.submit(make_submission(make_spec(steps=steps, promotion=SHORT["promotion"])))
+    first = await rollout.until(lambda now: now.looks >= 2)
+    await rollout.until(lambda now: now.run_id != first.run_id, 120)
+
+
 SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
-    *(promoted, rolled_back_by_harm, held_and_resumed, cancelled, rejected_at_the_gate, data_outage, overtaken),
+    *(
+        promoted,
+        rolled_back_by_harm,
+        held_and_resumed,
+        cancelled,
+        rejected_at_the_gate,
+        data_outage,
+        overtaken,
+        carried_on,
+    ),
 ]
 
 

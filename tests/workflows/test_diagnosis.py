@@ -24,7 +24,7 @@ async def test_a_rollback_is_diagnosed_once_the_route_is_back(rollout: Rollout, 
     assert report.outcome is Outcome.ROLLED_BACK
     assert world.weight_when_diagnosing == [0]
     kinds = world.kinds()
-    assert kinds[kinds.index("roll_back") :] == ["roll_back", "shifted", "diagnosis", "closed"]
+    assert kinds[kinds.index("roll_back") :] == ["roll_back", "shifted", "diagnosis", "closed", "archived"]
     request = world.diagnoses[0]
     assert [metric.name for metric in request.metrics] == ["errors"]
     assert request.decision == "roll_back"
@@ -38,7 +38,8 @@ async def test_a_rollback_is_diagnosed_once_the_route_is_back(rollout: Rollout, 
     assert report.diagnosis is not None
     assert report.diagnosis.sentence == "errors: route /pay"
     told = next(notice.notification for notice in world.notices if notice.notification.outcome is Outcome.ROLLED_BACK)
-    assert told.text.endswith("\nerrors: route /pay\nlogs: https://logs.example/")
+    assert "\nerrors: route /pay\nlogs: https://logs.example/\n" in told.text
+    assert told.text.endswith(f"\nWhat did it teach? coalmine insights {report.rollout_id} --write '...'")
     story = tell(list(world.ledger.values()))
     assert story.notes == []
     assert story.diagnoses[0].sentence == "errors: route /pay"

@@ -204,7 +204,7 @@ class Chaos:
             kinds = [entry.kind for entry in entries]
             assert "closed" in kinds
             # People may still be refused while the rest of the record is handed over.
-            assert {*kinds[kinds.index("closed") + 1 :]} <= {"refused", "undelivered"}
+            assert {*kinds[kinds.index("closed") + 1 :]} <= {"refused", "undelivered", "archived"}
             self.check_way_up(name, entries)
 
     def check_way_up(self, name: str, entries: list[Any]) -> None:

@@ -23,6 +23,7 @@ async def test_a_good_release_is_promoted(rollout: Rollout, world: World) -> Non
     assert [write.generation for write in world.writes] == [1, 2, 3]
     assert world.kinds() == [
         *("admitted", "shifted", "advance", "shifted", "promote", "shifted", "baking", "promoted", "closed"),
+        "archived",
     ]
     assert report.ledger_complete
     assert [entry.kind for entry in report.decisions] == world.kinds()

@@ -18,6 +18,8 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import (
+    Archived,
+    ArchiveRequest,
     ArmCounts,
     Ban,
     Check,
@@ -147,6 +149,9 @@ class World:
     diagnosis_error: ApplicationError | None = None
     diagnoses: list[DiagnosisRequest] = field(default_factory=list)
     weight_when_diagnosing: list[float] = field(default_factory=list)
+    archive_gate: asyncio.Event | None = None
+    archive_error: ApplicationError | None = None
+    archives: list[ArchiveRequest] = field(default_factory=list)
     read_errors: list[ApplicationError] = field(default_factory=list)
     hook_errors: dict[str, list[ApplicationError]] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=lambda: [Check(ok=True, name="router", reason="capable")])
@@ -197,7 +202,7 @@ class World:
     @property
     def side_activities(self) -> list[Any]:
         """For the worker on the side queue."""
-        return [self.notify, self.run_hook, self.diagnose]
+        return [self.notify, self.run_hook, self.diagnose, self.archive_history]
 
     @activity.defn(name="read_route")
     async def read_route(self, request: RouteRequest) -> RouteState:
@@ -351,6 +356,17 @@ class World:
             raise self.diagnosis_error
         links = [Link(name="logs", url="https://logs.example/")]
         return Diagnosis(sentence="errors: route /pay", decision=request.decision, at=request.at, links=links)
+
+    @activity.defn(name="archive_history")
+    async def archive_history(self, request: ArchiveRequest) -> Archived:
+        """Note which run was to be kept."""
+        self.archives.append(request)
+        if self.archive_gate is not None:
+            await until_set(self.archive_gate)
+        if self.archive_error is not None:
+            raise self.archive_error
+        file = f"{request.rollout_id}.{request.run_id}.history.json.gz"
+        return Archived(file=file, sha256="0" * 64, run_id=request.run_id, events=7, bytes=70, whole=True)
 
     @activity.defn(name="run_hook")
     async def run_hook(self, request: HookRequest) -> Done:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.ledgers import file as module
+from activities.ledgers import file_chain, file_reading, locked_file
 from activities.ledgers.file import FileLedger
 from coalmine.errors import LedgerCorrupt, LedgerError
 from coalmine.records import LedgerEntry
@@ -77,7 +77,7 @@ async def test_a_warm_ledger_reads_nothing_of_its_file(tmp_path: Path, monkeypat
     def refuse(file: int) -> bytes:
         raise AssertionError("read the file again")
 
-    monkeypatch.setattr(module, "_read_all", refuse)
+    monkeypatch.setattr(file_chain, "read_all", refuse)
     assert await ledger.append(BOOK, [entry(499), entry(500)]) == 1
 
 
@@ -198,7 +198,7 @@ async def test_a_lock_held_by_another_is_waited_for_but_not_for_ever(
     with ledger.file_of(BOOK, ROLLOUT).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with monkeypatch.context() as hurried:
-            hurried.setattr(module, "LOCK_WITHIN", 0.05)
+            hurried.setattr(locked_file, "LOCK_WITHIN", 0.05)
             with pytest.raises(LedgerError, match="locked by another process"):
                 await ledger.append(BOOK, [entry(2)])
         waiting = asyncio.create_task(ledger.append(BOOK, [entry(2)]))
@@ -226,7 +226,7 @@ asyncio.run(main())
 
 
 def test_processes_that_write_the_same_entries_write_each_once(tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     script = WRITER.format(tests=root, path=str(tmp_path), rollout=ROLLOUT, at=NOON.isoformat(), book=BOOK)
     writers = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     answers = [writer.communicate(timeout=60)[0] for writer in writers]
@@ -304,14 +304,14 @@ class TestPromotedLooks:
     async def test_an_old_file_is_not_read_through(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ledger = FileLedger(tmp_path)
         await self.write(ledger, 1, "promoted", day=-40)
-        monkeypatch.setattr(module, "_entries", lambda path: pytest.fail(f"read {path}"))
+        monkeypatch.setattr(file_reading, "entries_of", lambda path: pytest.fail(f"read {path}"))
         assert await ledger.promoted_looks(BOOK, NOON, 5000) == []
 
     async def test_a_last_entry_longer_than_the_tail_is_still_found(self, tmp_path: Path) -> None:
         ledger = FileLedger(tmp_path)
         rollout = f"{BOOK}/1.1.0/1"
         look = entry(1, rollout)
-        await ledger.append(BOOK, [look, entry(2, rollout, "closed", outcome="promoted", note="x" * module.TAIL)])
+        await ledger.append(BOOK, [look, entry(2, rollout, "closed", outcome="promoted", note="x" * file_reading.TAIL)])
         assert await ledger.promoted_looks(BOOK, NOON, 5000) == [look]
 
 

@@ -1,0 +1,75 @@
+"""Reading the files of a ledger: their entries, and how young they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from activities.ledgers.file_chain import key_of
+from activities.ledgers.locked_file import split
+from coalmine.errors import LedgerCorrupt, LedgerError
+from coalmine.records import LedgerEntry, Outcome
+
+TAIL = 64 * 1024
+"""Bytes read first to learn how a file ends."""
+INSIGHT_LINE = b'{"kind":"insight",'
+_LOOK = b'{"kind":"look",'
+"""How the line of a look begins as we write it."""
+
+
+def entries_of(path: Path, *, looks: bool = True) -> Iterator[tuple[int, LedgerEntry]]:
+    """Every entry with its line number, from 1; without looks where they are not wanted, most of them unread."""
+    try:
+        whole, torn = split(path.read_bytes())
+    except OSError as error:
+        raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
+    for number, line in enumerate(whole, 1):
+        if looks or not line.startswith(_LOOK):
+            yield number, parse_entry(line, path, number)
+    if torn and key_of(torn) is not None:
+        yield len(whole) + 1, parse_entry(torn, path, len(whole) + 1)
+
+
+def parse_entry(line: bytes, path: Path, number: int) -> LedgerEntry:
+    try:
+        return LedgerEntry.model_validate_json(line)
+    except ValidationError as error:
+        what = error.errors()[0]["msg"]
+        raise LedgerCorrupt(f"{path}:{number}: not a ledger entry ({what}): mend or remove the line") from None
+
+
+def newest(path: Path) -> float:
+    """When the last entry was made, in epoch seconds; read from the end of the file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL))
+            lines = file.read().split(b"\n")
+    except OSError as error:
+        raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
+    for line in reversed(lines[1:] if size > TAIL else lines):
+        if line.startswith(INSIGHT_LINE):
+            # Written by a person, maybe months later: it makes no rollout young.
+            continue
+        try:
+            return datetime.fromisoformat(json.loads(line)["at"]).timestamp()
+        except (ValueError, KeyError, TypeError):
+            continue
+    # The last entry alone is longer than the tail, or there is none: let the reader look at all of it.
+    return float("inf")
+
+
+def looks_if_promoted(path: Path, since: datetime) -> list[LedgerEntry]:
+    looks: list[LedgerEntry] = []
+    promoted = False
+    for _, entry in entries_of(path):
+        if entry.kind == "look" and entry.at >= since:
+            looks.append(entry)
+        elif entry.kind == "closed":
+            promoted = entry.data.get("outcome") == Outcome.PROMOTED
+    return looks if promoted else []
