@@ -11,17 +11,17 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
-from coalmine.errors import CoalmineError, InputError, RolloutNotFound, TemporalUnavailable
+from coalmine.encryption import KEYS_VARIABLE, data_converter
+from coalmine.errors import CoalmineError, InputError, PayloadUnreadable, RolloutNotFound, TemporalUnavailable
 from coalmine.records import TASK_QUEUE
 
 CONNECT_WITHIN = 10.0
@@ -51,6 +51,8 @@ class Settings:
     ui: str | None
     options: Mapping[str, Any]
     """What else ``Client.connect`` takes: TLS, API key, headers."""
+    keys: str | None = field(default_factory=lambda: os.environ.get(KEYS_VARIABLE))
+    """The file with the keys payloads are encrypted with (``COALMINE_PAYLOAD_KEYS``); None: they are not."""
 
 
 def settings(profile: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -71,17 +73,17 @@ def settings(profile: str | None = None, environ: Mapping[str, str] | None = Non
     stack = local_stack(environ)
     address = options.pop("target_host", None)
     namespace = options.pop("namespace", None)
-    ui = environ.get(UI_VARIABLE)
+    ui, keys = environ.get(UI_VARIABLE), environ.get(KEYS_VARIABLE)
     if address:
         of_stack = stack is not None and stack.address == address
         ui = ui or (stack.ui if stack is not None and of_stack else None)
-        return Settings(address, namespace or "default", _origin(profile, environ), ui, options)
+        return Settings(address, namespace or "default", _origin(profile, environ), ui, options, keys)
     if stack is None:
         raise TemporalUnavailable(
             "no Temporal server is set: set TEMPORAL_ADDRESS (and TEMPORAL_NAMESPACE), name a profile with --profile, "
             "or start the local stack with: coalmine up"
         )
-    return Settings(stack.address, namespace or stack.namespace, stack.origin, ui or stack.ui, options)
+    return Settings(stack.address, namespace or stack.namespace, stack.origin, ui or stack.ui, options, keys)
 
 
 def _origin(profile: str | None, environ: Mapping[str, str]) -> str:
@@ -115,12 +117,14 @@ async def connect_client(found: Settings) -> Client:
     """Connect, or say within seconds why not.
 
     Raises:
+        InputError: the keys to encrypt with cannot be used.
         TemporalUnavailable: nobody answers there.
     """
+    converter = data_converter(found.keys)
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
             return await Client.connect(
-                found.address, namespace=found.namespace, data_converter=pydantic_data_converter, **found.options
+                found.address, namespace=found.namespace, data_converter=converter, **found.options
             )
     except TimeoutError:
         raise TemporalUnavailable(
@@ -139,6 +143,12 @@ async def asking(about: str, namespace: str, within: timedelta) -> AsyncIterator
         yield
     except RPCError as error:
         raise meaning(error, about, namespace, within) from error
+    except KeyError as error:
+        if "binary/encrypted" not in str(error):
+            raise
+        raise PayloadUnreadable(
+            f"{about}: its payloads are encrypted: set {KEYS_VARIABLE} to the file with the keys (docs/privacy.md)"
+        ) from None
 
 
 def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> CoalmineError:

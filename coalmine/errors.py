@@ -4,11 +4,11 @@ CoalmineError
 ├── InputError                what a person wrote is wrong; the message names field, value and mend (exit 2)
 │   ├── SpecError             a spec, with every problem at its file:line:column
 │   ├── UnknownAdapter        a router, source or notifier nobody registered
-│   ├── NotBuilt              a key that a later release brings
 │   └── MissingExtra          an optional dependency is not installed
 ├── RefusedError              a rollout refused what it was told, with the reason
 ├── RolloutNotFound           no rollout under that id
 ├── TemporalUnavailable       the Temporal server, namespace or search attributes are not as needed
+├── PayloadUnreadable         a payload is encrypted with a key that is not at hand
 ├── RouterError
 │   ├── StaleGeneration       a newer write owns the route; an older one never overrides it
 │   ├── RouteRejected         the data plane (or our own validation) refused the route
@@ -72,10 +72,6 @@ class UnknownAdapter(InputError):
     """Raised when a router, source, ledger or notifier is not registered; lists those that are."""
 
 
-class NotBuilt(InputError):
-    """Raised for a key that is designed but not built yet, so that nothing is silently ignored."""
-
-
 class MissingExtra(InputError):
     """Raised when an optional dependency is missing; says which extra to install."""
 
@@ -94,6 +90,12 @@ class RolloutNotFound(CoalmineError):
 
 class TemporalUnavailable(CoalmineError):
     """Raised when the Temporal server, its namespace or its search attributes are not as needed."""
+
+    retryable = True
+
+
+class PayloadUnreadable(CoalmineError):
+    """Raised when a payload is encrypted with a key that is not at hand, or was changed."""
 
     retryable = True
 

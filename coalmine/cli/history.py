@@ -49,11 +49,11 @@ def run(args: Args, out: Output) -> int:
 def _kept(args: Args, out: Output) -> list[TimelineEntry]:
     """From the histories beside the ledger, each compared with the digest that the chain holds."""
     import asyncio
-
-    from temporalio.contrib.pydantic import pydantic_data_converter
+    import os
 
     from activities.archive import kept_histories
     from coalmine.cli._ledger_place import meant_in_ledger
+    from coalmine.encryption import KEYS_VARIABLE, data_converter
     from coalmine.errors import RolloutNotFound
     from coalmine.timeline import timeline_of
 
@@ -67,6 +67,6 @@ def _kept(args: Args, out: Output) -> list[TimelineEntry]:
             raise RolloutNotFound(
                 f"the ledger has no history of {known}; its records: coalmine decisions {known} --ledger"
             )
-        return await timeline_of(runs, pydantic_data_converter, everything=args.all)
+        return await timeline_of(runs, data_converter(os.environ.get(KEYS_VARIABLE)), everything=args.all)
 
     return asyncio.run(read())

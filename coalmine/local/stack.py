@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 
 from coalmine.connection import stack_folder
+from coalmine.encryption import KEYS_VARIABLE
 from coalmine.local.demo_service import Behaviour
 from coalmine.local.envoy import BUCKETS_MS, EnvoyProxy, route_response
 from coalmine.local.processes import LocalStackError, Process, await_port, end_strays, free_ports
@@ -33,7 +34,7 @@ SERVICE = "checkout"
 SLOTS = ("checkout-blue", "checkout-green")
 """The backends: a release goes into the slot that has no traffic."""
 FIRST_VERSION = "1.0.0"
-NAMES = ("load", "worker", *SLOTS, "prometheus", "envoy", "temporal")
+NAMES = ("load", "worker", *SLOTS, "prometheus", "envoy", "temporal", "codec")
 """In the order they are stopped: what asks before what answers."""
 SCRAPE = 1.0
 _COME_UP = 60.0
@@ -108,7 +109,7 @@ async def _start_all(stack: Stack, schedule: list[Behaviour]) -> None:
     stack.slots = dict(zip(SLOTS, free_ports(len(SLOTS)), strict=True))
     for slot in SLOTS:
         await deploy(stack, slot, FIRST_VERSION, schedule)
-    temporal = await start_temporal(folder)
+    temporal = await start_temporal(folder, os.environ.get(KEYS_VARIABLE))
     stack.temporal = {"address": temporal.address, "namespace": NAMESPACE, "ui": temporal.ui}
     await _start_envoy(stack)
     await _start_prometheus(stack)
@@ -225,9 +226,10 @@ def down(folder: Path | None = None) -> list[str]:
 
 
 def running(folder: Path | None = None) -> dict[str, int | None]:
-    """Every part and its pid, None where it does not run."""
+    """Every part and its pid, None where it does not run; the codec server only where it does."""
     folder = (folder or default_folder()).absolute()
-    return {name: Process(name, folder).pid() for name in reversed(NAMES)}
+    found = {name: Process(name, folder).pid() for name in reversed(NAMES)}
+    return {name: pid for name, pid in found.items() if name != "codec" or pid is not None}
 
 
 def find(folder: Path | None = None) -> Stack | None:

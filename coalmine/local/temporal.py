@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 
 from coalmine.connection import Settings, connect_client
+from coalmine.encryption import KEYS_VARIABLE, KeyRing
 from coalmine.errors import MissingExtra, TemporalUnavailable
 from coalmine.local.processes import Process, await_port, free_ports
 from coalmine.preflight import RETENTION, create_missing
@@ -31,6 +33,8 @@ class TemporalServer:
     process: Process
     port: int
     ui_port: int
+    codec: Process | None = None
+    """Decrypts for the UI, where payloads are encrypted."""
 
     @property
     def address(self) -> str:
@@ -41,6 +45,12 @@ class TemporalServer:
     def ui(self) -> str:
         """The address of the UI."""
         return f"http://127.0.0.1:{self.ui_port}"
+
+    def stop(self) -> None:
+        """End it, and what decrypts for its UI."""
+        self.process.stop()
+        if self.codec is not None:
+            self.codec.stop()
 
 
 def temporal_program() -> str:
@@ -56,15 +66,21 @@ def temporal_program() -> str:
     return found
 
 
-async def start_temporal(folder: Path) -> TemporalServer:
+async def start_temporal(folder: Path, keys: str | None = None) -> TemporalServer:
     """Start it and create the namespace (30 days' retention) and the search attributes.
 
+    Args:
+        folder: where its files go.
+        keys: the file with the keys payloads are encrypted with; a codec server then decrypts for the UI.
+
     Raises:
+        InputError: the key file cannot be used.
         LocalStackError: it did not come up.
         MissingExtra: it is not installed.
         TemporalUnavailable: it did not take the namespace.
     """
-    port, ui_port = free_ports(2)
+    port, ui_port, codec_port = free_ports(3)
+    codec = await _start_codec(folder, codec_port, ui_port, keys) if keys else None
     process = Process("temporal", folder)
     process.start(
         [
@@ -75,10 +91,11 @@ async def start_temporal(folder: Path) -> TemporalServer:
             *("--namespace", NAMESPACE, "--log-level", "error"),
             # The search attributes are made a moment before the first rollout uses them.
             *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"),
+            *(("--ui-codec-endpoint", f"http://127.0.0.1:{codec_port}") if codec else ()),
         ]
     )
     await await_port(process, port)
-    server = TemporalServer(process, port, ui_port)
+    server = TemporalServer(process, port, ui_port, codec)
     client = await _connected(Settings(server.address, NAMESPACE, "the local stack", server.ui, {}), process)
     # A namespace made at start is visible at once, but keeps closed workflows for a day only.
     await client.workflow_service.update_namespace(
@@ -90,6 +107,17 @@ async def start_temporal(folder: Path) -> TemporalServer:
     await create_missing(client)
     await await_port(process, ui_port)
     return server
+
+
+async def _start_codec(folder: Path, port: int, ui_port: int, keys: str) -> Process:
+    # Read here first: an error of the child would only be in its log.
+    KeyRing.read(keys)
+    process = Process("codec", folder)
+    origins = [word for host in ("127.0.0.1", "localhost") for word in ("--origin", f"http://{host}:{ui_port}")]
+    command = [*(sys.executable, "-m", "coalmine.cli"), "codec", "serve", "--listen", f"127.0.0.1:{port}", *origins]
+    process.start(command, {**os.environ, KEYS_VARIABLE: keys})
+    await await_port(process, port)
+    return process
 
 
 async def _connected(settings: Settings, process: Process) -> Client:
