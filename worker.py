@@ -78,7 +78,7 @@ async def connect(settings: WorkerSettings, environ: Mapping[str, str] | None = 
     found = connection.settings(environ=environ)
     log.info("connecting", address=found.address, namespace=found.namespace, origin=found.origin)
     return await connection.connect_client(
-        replace(found, options={**found.options, "runtime": _runtime(settings), "lazy": False})
+        replace(found, options={**found.options, "runtime": _runtime(settings), "lazy": False}), serving=True
     )
 
 

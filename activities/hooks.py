@@ -41,10 +41,16 @@ async def run_hook(request: HookRequest) -> Done:
     with translate_errors():
         async with beating():
             answer = await post_json(request.url, body, request.key, time_left(ANSWER_WITHIN))
-        return _understand(answer, f"hook {request.hook} at {where(request.url)}")
+        return understand(answer, f"hook {request.hook} at {where(request.url)}")
 
 
-def _understand(answer: Answer, hook: str) -> Done:
+def understand(answer: Answer, hook: str) -> Done:
+    """What a hook's answer means; ``hook`` names it in messages.
+
+    Raises:
+        ApplicationError: it cannot answer now, or is still at it.
+        HookRefused: a definite no.
+    """
     if answer.status in (202, 409):
         raise ApplicationError(
             f"{hook} is still at it ({answer.said()})",

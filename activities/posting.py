@@ -35,7 +35,7 @@ class Answer:
         """The body, when it is a JSON object; else nothing."""
         try:
             found = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -69,7 +69,7 @@ async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> 
             aiohttp.ClientSession(timeout=timeout, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.post(url, json=body, headers=headers, allow_redirects=False) as response,
         ):
-            text = (await response.content.read(LONGEST_ANSWER)).decode(response.charset or "utf-8", "replace")
+            text = _text(await response.content.read(LONGEST_ANSWER), response.charset)
             return Answer(response.status, text, dict(response.headers), _retry_after(response.headers))
     except TimeoutError:
         raise HookUnreachable(f"{where(url)} did not answer within {within:g} s") from None
@@ -103,3 +103,11 @@ def _retry_after(headers: Any) -> timedelta | None:
         except (TypeError, ValueError):
             return None
     return min(max(pause, timedelta(seconds=1)), LONGEST_PAUSE)
+
+
+def _text(body: bytes, charset: str | None) -> str:
+    try:
+        return body.decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):
+        # An encoding nobody knows, or one of bytes to bytes.
+        return body.decode("utf-8", "replace")

@@ -113,14 +113,14 @@ def local_stack(environ: Mapping[str, str]) -> Settings | None:
     return Settings(temporal["address"], namespace, f"the local stack ({path})", str(ui) if ui else None, {})
 
 
-async def connect_client(found: Settings) -> Client:
-    """Connect, or say within seconds why not.
+async def connect_client(found: Settings, *, serving: bool = False) -> Client:
+    """Connect, or say within seconds why not; ``serving`` for a worker (``coalmine.encryption.EncryptionCodec``).
 
     Raises:
         InputError: the keys to encrypt with cannot be used.
         TemporalUnavailable: nobody answers there.
     """
-    converter = data_converter(found.keys)
+    converter = data_converter(found.keys, serving=serving)
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
             return await Client.connect(

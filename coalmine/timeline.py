@@ -106,10 +106,10 @@ class _Reader:
                 self._activity(event, done.scheduled_event_id, _result_text(found[0] if found else None))
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
-                self._activity(event, failed.scheduled_event_id, _failure_text(failed.failure), failed=True)
+                self._activity(event, failed.scheduled_event_id, await self._why(failed.failure), failed=True)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
                 late = event.activity_task_timed_out_event_attributes
-                self._activity(event, late.scheduled_event_id, _failure_text(late.failure), failed=True)
+                self._activity(event, late.scheduled_event_id, await self._why(late.failure), failed=True)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
                 stopped = event.activity_task_canceled_event_attributes
                 self._activity(event, stopped.scheduled_event_id, "stopped: something more urgent came")
@@ -205,7 +205,7 @@ class _Reader:
                 self._add(event, "closed", f"{outcome}: {report.get('reason', '')}".rstrip(": "))
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
                 failure = event.workflow_execution_failed_event_attributes.failure
-                self._add(event, "closed", f"failed: {_failure_text(failure)}", failed=True)
+                self._add(event, "closed", f"failed: {await self._why(failure)}", failed=True)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 request = event.workflow_execution_cancel_requested_event_attributes
                 self._add(
@@ -222,7 +222,7 @@ class _Reader:
                 failure = event.workflow_task_failed_event_attributes.failure
                 if not failure.message:
                     return  # The server closed or reset it; what follows says why.
-                self._add(event, "activity", f"a workflow task failed: {_failure_text(failure)}", failed=True)
+                self._add(event, "activity", f"a workflow task failed: {await self._why(failure)}", failed=True)
             case _:
                 return
 
@@ -257,6 +257,16 @@ class _Reader:
         found = await self._converter.decode([event.user_metadata.summary])
         return str(found[0]) if found else ""
 
+    async def _why(self, failure: Failure) -> str:
+        while failure.HasField("cause"):
+            failure = failure.cause
+        message = failure.message
+        # With encryption the message is a payload, and the field says so only.
+        if failure.HasField("encoded_attributes"):
+            said = await self._converter.decode([failure.encoded_attributes])
+            message = str(said[0].get("message") or "") if said and isinstance(said[0], dict) else message
+        return message or "it did not answer in time"
+
     async def _values(self, payloads: Payloads) -> list[Any]:
         return await self._converter.decode(payloads.payloads) if payloads.payloads else []
 
@@ -269,12 +279,6 @@ def _plain(payload: Payload) -> str | None:
     """A search attribute's value: JSON, never encoded by a codec; an unset one is empty or null."""
     text = payload.data.decode(errors="replace").strip().strip('"[]')
     return text if text and text != "null" else None
-
-
-def _failure_text(failure: Failure) -> str:
-    while failure.HasField("cause"):
-        failure = failure.cause
-    return failure.message or "it did not answer in time"
 
 
 def _result_text(result: Any) -> str:

@@ -122,5 +122,5 @@ def key_of(line: bytes) -> tuple[str, int] | None:
     try:
         data = json.loads(line)
         return str(data["rollout_id"]), int(data["sequence"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

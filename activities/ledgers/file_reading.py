@@ -58,7 +58,7 @@ def newest(path: Path) -> float:
             continue
         try:
             return datetime.fromisoformat(json.loads(line)["at"]).timestamp()
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     # The last entry alone is longer than the tail, or there is none: let the reader look at all of it.
     return float("inf")

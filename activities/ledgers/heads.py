@@ -74,7 +74,7 @@ def head_of(line: bytes) -> Head | None:
         fields = json.loads(split[0] + b"}")
         head = Head(**fields)
         datetime.fromisoformat(head.at)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     numbers = (head.n, head.records)
     texts = (head.prev, head.chain, head.rollout_id, head.tip, head.key, head.by, head.last)

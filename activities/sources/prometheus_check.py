@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from activities.sources.prometheus_answer import Answer
 from activities.sources.prometheus_arms import ArmTally, milliseconds_in, part_selectors, tally_arm
 from activities.sources.prometheus_groups import NoCounts
-from activities.sources.prometheus_http import Answer, PrometheusHttp
+from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_query import ask_threshold
 from activities.sources.prometheus_series import read_samples
 from activities.sources.prometheus_values import ArmValues, read_values
@@ -31,11 +32,12 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
     name = f"source {metric.source}"
     try:
         clock = await http.query("time()")
+        moment = clock.number()
     except SourceError as error:
         return [Check(ok=False, name=name, reason=str(error))]
     checks = [Check(ok=True, name=name, reason=f"{http.shown_url} answers"), _check_clock(name, clock)]
     scrape = milliseconds_in(http.source.scrape)
-    now = datetime.fromtimestamp(float(clock.result[1]), UTC)
+    now = datetime.fromtimestamp(moment, UTC)
     end = now - http.source.scrape - http.source.flush
     window = Window(start=end - max(timedelta(minutes=1), 10 * http.source.scrape), end=end)
     if metric.kind == "threshold":
@@ -68,7 +70,7 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
 
 
 def _check_clock(name: str, clock: Answer) -> Check:
-    away = abs(float(clock.result[1]) - (clock.sent_at + clock.received_at) / 2)
+    away = abs(clock.number() - (clock.sent_at + clock.received_at) / 2)
     sure = max(0.0, away - (clock.received_at - clock.sent_at) / 2)
     reason = f"clocks are {away:.3f} s apart"
     if sure > MOST_SKEW:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +18,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from activities.sources.prometheus_answer import Answer, well_formed
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.spec.canary import Source
 
@@ -34,16 +34,6 @@ T = TypeVar("T")
 
 class TooManySamples(QueryRejected):
     """Raised when the store's own limit on samples was hit: ask in smaller pieces."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The result of one query. ``warnings`` say that something is missing from it."""
-
-    result: Sequence[Any]
-    warnings: tuple[str, ...] = ()
-    sent_at: float = 0.0
-    received_at: float = 0.0
 
 
 class PrometheusHttp:
@@ -132,7 +122,9 @@ class PrometheusHttp:
         params = {"query": text, "start": f"{start / 1000:.3f}", "end": f"{end / 1000:.3f}"}
         call = partial(self._list, "/api/v1/query_exemplars", params)
         try:
-            answer = await asyncio.wait_for(self.run(self._asked, text, call), self.timeout + CONNECT_TIMEOUT + 0.5)
+            answer = await asyncio.wait_for(
+                self.run(self._asked, text, call, _is_list), self.timeout + CONNECT_TIMEOUT + 0.5
+            )
         except TimeoutError:
             raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
         return answer.result
@@ -161,7 +153,7 @@ class PrometheusHttp:
         listed: Sequence[Any] = response.json()["data"]
         return listed
 
-    def _asked(self, text: str, call: Callable[[], Any]) -> Answer:
+    def _asked(self, text: str, call: Callable[[], Any], known: Callable[[Any], bool] = well_formed) -> Answer:
         self._seen.response = None
         sent = time.time()
         try:
@@ -186,16 +178,17 @@ class PrometheusHttp:
         ) as error:
             raise QueryRejected(f"{self._key('url')}/headers cannot be used: {self._clean(str(error))}") from None
         except requests.exceptions.JSONDecodeError:
-            raise QueryRejected(
-                f"{self._where()} answered, but not as Prometheus: write the API's address in {self._key('url')}"
-            ) from None
+            raise QueryRejected(self._otherwise()) from None
         except requests.exceptions.RequestException as error:
             raise SourceUnreachable(f"{self._where()} is unreachable ({self._clean(_cause(error))})") from None
-        except (KeyError, TypeError):
-            raise QueryRejected(
-                f"{self._where()} answered, but not as Prometheus: write the API's address in {self._key('url')}"
-            ) from None
-        return Answer(result, self._warnings(), sent, time.time())
+        except (KeyError, TypeError, RecursionError):
+            raise QueryRejected(self._otherwise()) from None
+        if not known(result):
+            raise QueryRejected(self._otherwise())
+        return Answer(result, self._warnings(), sent, time.time(), self._otherwise())
+
+    def _otherwise(self) -> str:
+        return f"{self._where()} answered, but not as Prometheus: write the API's address in {self._key('url')}"
 
     def _keep(self, response: requests.Response, **_: object) -> None:
         self._seen.response = response
@@ -205,8 +198,11 @@ class PrometheusHttp:
         if response is None or not any(mark in response.content for mark in (b'"warnings"', b'"isPartial"')):
             return ()
         body = response.json()
+        told = body.get("warnings") or []
         warnings = [
-            self._clean(str(text)) for text in body.get("warnings") or () if not str(text).startswith(_ANNOTATIONS)
+            self._clean(str(text))
+            for text in (told if isinstance(told, list) else [told])
+            if not str(text).startswith(_ANNOTATIONS)
         ]
         if body.get("isPartial"):
             warnings.append("the answer is partial: not all storage nodes answered")
@@ -275,3 +271,7 @@ def _cause(error: BaseException) -> str:
     reason = getattr(inner, "reason", None)
     text = str(reason if isinstance(reason, BaseException) else inner)
     return text.rpartition(": ")[2] if "NewConnectionError" in text or "object at 0x" in text else text
+
+
+def _is_list(result: Any) -> bool:
+    return isinstance(result, list)

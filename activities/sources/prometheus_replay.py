@@ -66,7 +66,7 @@ class PrometheusReplay:
             for selector in metric_query(metric, PARTS[metric.kind][0], self._arms.baseline).selectors:
                 text = f"group by ({label}) (last_over_time({selector}[{seconds}s]))"
                 answer = await http.query(text, milliseconds(until))
-                found |= {item["metric"][label] for item in answer.result if label in item["metric"]}
+                found |= {item["metric"][label] for item in answer.series("value") if label in item["metric"]}
         return sorted(found)
 
     async def split(

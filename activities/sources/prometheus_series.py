@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.sources.increments import Sample
-from activities.sources.prometheus_http import Answer, PrometheusHttp, TooManySamples
+from activities.sources.prometheus_answer import Answer
+from activities.sources.prometheus_http import PrometheusHttp, TooManySamples
 from coalmine.errors import QueryRejected
 from coalmine.spec.selectors import Matcher, Selector, escape_regex
 
@@ -75,7 +76,7 @@ async def read_values_before(http: PrometheusHttp, selectors: Iterable[Selector]
     answers = await asyncio.gather(*(http.query(query, at) for query in queries))
     values: dict[Labels, Sequence[Sample]] = {}
     for answer in answers:
-        for item in answer.result:
+        for item in answer.series("value"):
             values[_labels(item)] = [(at, item["value"][1])]
     return Read(values, tuple(warning for answer in answers for warning in answer.warnings))
 
@@ -132,7 +133,7 @@ def _merge(answers: Sequence[Answer]) -> Read:
     warnings: dict[str, None] = {}
     for answer in answers:
         warnings.update(dict.fromkeys(answer.warnings))
-        for item in answer.result:
+        for item in answer.series("values"):
             into = samples.setdefault(_labels(item), {})
             for at, value in item["values"]:
                 into[round(at * 1000)] = value

@@ -75,7 +75,7 @@ def run(args: Args, out: Output) -> int:
                 f"{metric.name}: a count is compared by how the traffic was shared, which is not in Prometheus: it "
                 "shows nothing here"
             )
-    if args.history:
+    if args.history is not None:
         rules = with_history(rules, args.history, out)
     courses, learnt = asyncio.run(_simulated(args, spec, rules))
     if args.save_history:

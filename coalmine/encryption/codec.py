@@ -7,6 +7,7 @@ encryption can be switched on while rollouts are under way.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,14 +35,17 @@ _PURPOSE = b"coalmine/payload/1\n"
 class EncryptionCodec(PayloadCodec):
     """Encrypts with the newest key of a ring, decrypts with any."""
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, *, serving: bool = False) -> None:
         """Args:
         ring: at least one key.
+        serving: for a worker: a payload that was changed is read as a text that says so, which a rollout refuses and
+            lists. Raising would fail its task again and again, and nothing could be said to it any more.
 
         Raises:
             MissingExtra: ``cryptography`` is not installed.
         """
         self._ring = ring
+        self._serving = serving
         self._ciphers = {name: _cipher(key) for name, key in ring.keys.items()}
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -86,14 +90,20 @@ class EncryptionCodec(PayloadCodec):
         try:
             return Payload.FromString(cipher.decrypt(nonce, data, _bound(name)))
         except (InvalidTag, ValueError, DecodeError):
-            raise PayloadUnreadable(
+            what = (
                 f"a payload encrypted with the key {name!r} was changed, or {self._ring.origin} has another key under "
-                "that name: find the key it was written with"
-            ) from None
+            )
+            if self._serving:
+                return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(f"{what}that name").encode())
+            raise PayloadUnreadable(f"{what}that name: find the key it was written with") from None
 
 
-def data_converter(keys: str | None) -> DataConverter:
+def data_converter(keys: str | None, *, serving: bool = False) -> DataConverter:
     """How everything we say to Temporal is written: as JSON, and encrypted when ``keys`` names a key file.
+
+    Args:
+        keys: path of the key file.
+        serving: see ``EncryptionCodec``.
 
     Raises:
         InputError: the key file cannot be used.
@@ -101,13 +111,9 @@ def data_converter(keys: str | None) -> DataConverter:
     """
     if not keys:
         return pydantic_data_converter
-    return _encrypting(KeyRing.read(keys))
-
-
-def _encrypting(ring: KeyRing) -> DataConverter:
     return dataclasses.replace(
         pydantic_data_converter,
-        payload_codec=EncryptionCodec(ring),
+        payload_codec=EncryptionCodec(KeyRing.read(keys), serving=serving),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_bit_that_was_changed_is_found(data: st.DataObject) -> None:
     changed[place // 8] ^= 1 << place % 8
     with pytest.raises(PayloadUnreadable, match="was changed, or the key ring has another key under that name"):
         BEFORE.decrypted(Payload(metadata=hidden.metadata, data=bytes(changed)))
+
+
+def test_a_worker_reads_what_was_changed_as_a_text_that_says_so() -> None:
+    """A record cannot be made of it, so it is refused; an unknown key can be given later, so it is waited for."""
+    serving = EncryptionCodec(KeyRing("old", {"old": OLD}), serving=True)
+    hidden = serving.encrypted(Payload(data=b"x"))
+    read = serving.decrypted(Payload(metadata=hidden.metadata, data=b"garbage"))
+    assert read.metadata["encoding"] == b"json/plain"
+    assert json.loads(read.data).startswith("a payload encrypted with the key 'old' was changed")
+    with pytest.raises(PayloadUnreadable, match="add that key"):
+        serving.decrypted(Payload(metadata={"encoding": ENCODING, KEY_NAME: b"new"}, data=b"garbage"))
 
 
 @pytest.mark.parametrize("length", [0, 5, 12, 20])

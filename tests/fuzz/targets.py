@@ -1,0 +1,176 @@
+"""What is fuzzed: each takes bytes from outside, and must answer, or refuse in words a person can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from activities.hooks import understand
+from activities.posting import post_json
+from activities.sources.registry import make_source
+from coalmine.analysis import evaluate
+from coalmine.cli import main
+from coalmine.commands import decode
+from coalmine.errors import HookRefused, HookUnreachable, SourceError
+from coalmine.records import CollectRequest, EvaluateRequest, Judge, Verb, Window
+from coalmine.spec.canary import Arms, Metric, Policy, Source
+from tests.fuzz import seeds
+from tests.fuzz.answering import Answering
+from tests.fuzz.seeds import NOON, ROLLOUT
+from workflows.messages import decoded
+
+
+class Violation(AssertionError):
+    """An input was not answered as it should be."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One way in."""
+
+    seeds: Sequence[bytes]
+    run: Callable[[bytes], None]
+    """Raises anything but nothing: that is a violation."""
+
+
+def spec(data: bytes) -> None:
+    """The loader, as ``coalmine validate`` uses it."""
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(data)
+        file.flush()
+        _typed("validate", file.name)
+
+
+def trace(data: bytes) -> None:
+    """The trace reader, and the judge behind it."""
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        file.write(data)
+        file.flush()
+        _typed("backtest", str(seeds.JUDGED), file.name)
+
+
+def signal(data: bytes) -> None:
+    """What a person sends to a rollout, as a payload of JSON, or of anything else."""
+    for encoding in (b"json/plain", b"binary/plain", b"json/protobuf"):
+        given = RawValue(Payload(metadata={"encoding": encoding}, data=data))
+        try:
+            sent = decoded(given)
+        except ValueError:
+            continue
+        for verb in Verb:
+            with contextlib.suppress(ValueError):
+                decode(verb, sent)
+
+
+def webhook(data: bytes) -> None:
+    """The whole answer of a hook, its status line and headers too."""
+    with Answering(data) as server:
+        try:
+            answer = asyncio.run(post_json(server.url, {"hook": "verify"}, "key", 5.0))
+        except (HookRefused, HookUnreachable) as error:
+            _in_words(error)
+            return
+    try:
+        done = understand(answer, "hook verify")
+    except (HookRefused, ApplicationError) as error:
+        _in_words(error)
+    else:
+        done.model_dump_json()
+
+
+def prometheus(data: bytes) -> None:
+    """The body of every answer of a metric store: counts that can be judged, or a reason there are none."""
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        % len(data)
+    )
+    with Answering(head + data) as server:
+        asyncio.run(_collected(server.url))
+
+
+async def _collected(url: str) -> None:
+    source = make_source("prometheus")
+    where = Source.model_validate({"url": url, "scrape": "5s", "flush": "1s", "timeout": "2s"})
+    window = Window(start=NOON - timedelta(seconds=10), end=NOON)
+    arms = Arms.model_validate(
+        {"baseline": {"version": "1", "backend": "v1"}, "canary": {"version": "2", "backend": "v2"}}
+    )
+    for metric in METRICS:
+        request = CollectRequest(window=window, metrics=[metric], arms=arms, sources={"prometheus": where})
+        try:
+            counts = await source.collect(where, metric, request)
+        except SourceError as error:
+            _in_words(error)
+            continue
+        judge = Judge(metrics=[metric], policy=Policy(look=timedelta(seconds=10)), planned_looks=60)
+        found = evaluate(EvaluateRequest(judge=judge, counts=[counts], share=0.1, new_step=True))
+        found.model_dump_json()
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+METRICS = [
+    Metric.model_validate(one)
+    for one in (
+        {"name": "errors", "kind": "ratio", "source": "prometheus", "template": "envoy"},
+        {"name": "latency", "kind": "latency", "source": "prometheus", "template": "envoy"},
+    )
+]
+
+
+def ledger(data: bytes) -> None:
+    """A rollout's file in the ledger, read by everything that reads one."""
+    with tempfile.TemporaryDirectory() as folder:
+        book = Path(folder) / "production" / "checkout"
+        book.mkdir(parents=True)
+        (book / "1.42.0-1.jsonl").write_bytes(data)
+        (Path(folder) / "heads.jsonl").write_bytes(data[::-1])
+        for words in (
+            ("ledger", "verify"),
+            ("report", ROLLOUT),
+            ("decisions", ROLLOUT),
+        ):
+            _typed(*words, "--ledger", folder)
+
+
+def _typed(*words: str) -> None:
+    """Type a command: it ends with 0, 1 or 2, and says in lines what is wrong."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    said = err.getvalue()
+    if "internal error" in said or "Traceback" in said:
+        raise Violation(f"{' '.join(words[:2])}: {said[-500:]}")
+    if code not in (0, 1, 2):
+        raise Violation(f"{' '.join(words[:2])}: exit {code}: {said[-500:]}")
+    if code == 2 and not said.strip():
+        raise Violation(f"{' '.join(words[:2])}: refused without a word")
+    if any(ord(letter) < 32 and letter not in "\n\t" for letter in said):
+        raise Violation(f"{' '.join(words[:2])}: control characters reach the terminal: {said[-300:]!r}")
+
+
+def _in_words(error: Exception) -> None:
+    said = str(error)
+    if not said.strip() or "\n" in said:
+        raise Violation(f"{type(error).__name__} says {said!r}: it is one line of words")
+
+
+TARGETS: Mapping[str, Target] = {
+    "spec": Target(seeds.specs(), spec),
+    "trace": Target(seeds.traces(), trace),
+    "prometheus": Target(seeds.answers(), prometheus),
+    "signal": Target(seeds.signals(), signal),
+    "webhook": Target(seeds.hook_answers(), webhook),
+    "ledger": Target(seeds.ledgers(), ledger),
+}
