@@ -18,6 +18,7 @@ from activities.routers.envoy import EnvoyRouter
 from benchmarks.ground import BASELINE, CANARY, Ground, WorkerProcess
 from benchmarks.kills import make_spec
 from benchmarks.simulated_metrics import BASELINE_ERRORS, SimulatedMetrics
+from coalmine.errors import RouterError
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, Phase, RolloutStatus, Submission, canary_id
 from coalmine.spec.canary import Notifier, Route
 from coalmine.testing.fake_prometheus import FakeAnswer
@@ -111,7 +112,7 @@ class Act:
     async def play(self) -> None:
         """Run the rollout to its end, and examine it."""
         client = self.scene.ground.client
-        before = await self._generation()
+        before = self._generation()
         bad = _BAD if self.planned.bad else BASELINE_ERRORS
         self.scene.metrics.routes[self.route].canary_errors = bad
         first = await self.start(self.version)
@@ -257,16 +258,19 @@ class Act:
         if wrong not in self.wrong:
             self.wrong.append(wrong)
 
-    async def _generation(self) -> int:
-        named = Route.model_validate(self.scene.ground.route(self.route))
-        return (await EnvoyRouter().read(named)).generation
+    def _generation(self) -> int:
+        versions = [json.loads(envoy.route_file.read_text()).get("version_info", "0") for envoy in self.envoys]
+        return max(int(version.split(":")[0]) for version in versions)
 
     async def _clear(self) -> None:
         """Traffic back to the baseline, by a newer generation, for the next rollout here."""
         router, named = EnvoyRouter(), Route.model_validate(self.scene.ground.route(self.route))
-        state = await router.read(named)
-        await router.apply(named, {BASELINE: 100.0, CANARY: 0.0}, state.generation + 1)
-        await self.scene.ground.until_restored(self.route)
+        while True:
+            with suppress(RouterError, TimeoutError):
+                await router.apply(named, {BASELINE: 100.0, CANARY: 0.0}, self._generation() + 1)
+                await self.scene.ground.until_restored(self.route)
+                return
+            await asyncio.sleep(0.2)
 
 
 async def play_all(scene: Scene, plan: Sequence[PlannedFault], until: float) -> list[Act]:
