@@ -202,8 +202,17 @@ async def two_deciders(act: Act) -> None:
 
 async def garbage_signals(act: Act) -> None:
     """What no decoder expects."""
+    odd: tuple[Any, ...] = (
+        None,
+        7,
+        "x" * 2000,
+        [[]],
+        {"by": {"a": 1}},
+        {"by": "", "gate": 3},
+        {"by": "x", "odd": None},
+    )
     for name in ("approve", "rollback", "extend", "aprove", "promote"):
-        for garbage in (None, 7, "x" * 2000, [[]], {"by": {"a": 1}}, {"by": "", "gate": 3}, {"by": "x", "odd": None}):
+        for garbage in odd:
             await act.handle.signal(name, garbage)
 
 
@@ -248,6 +257,7 @@ async def _zombie(act: Act, *, after_reset: bool) -> None:
                     break
                 await asyncio.sleep(0.02)
             if waiting is None:
+                act.injected = False  # No write was on its way: nobody could be frozen in one.
                 return
             freeze = stopped(waiting.pid)
             freeze.__enter__()
@@ -255,10 +265,15 @@ async def _zombie(act: Act, *, after_reset: bool) -> None:
             if after_reset:
                 await reset(act)
             await act.handle.signal("rollback", {"by": "ana", "reason": "fault"})
-            await act.until_restored(LASTS + 10)
+            await act.until_restored(40)
         finally:
             freeze.__exit__(None, None, None)
-        await asyncio.sleep(0.5)
+        # On a busy machine it is a while before who was woken writes, or is refused.
+        for _ in range(500):
+            if not _has_open(waiting.pid, lock):
+                break
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
 
 
 def _has_open(pid: int, path: Any) -> bool:
