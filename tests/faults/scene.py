@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from activities.routers.envoy import EnvoyRouter
@@ -226,6 +226,9 @@ class Act:
             return (await self.handle.query("status", result_type=RolloutStatus)).phase is Phase.GATED
         except RPCError:
             return False  # No worker answers just now.
+        except WorkflowQueryFailedError as error:
+            self._add(f"I4: the history cannot be replayed: {error}")
+            return False
 
     async def _people(self) -> None:
         """Approve the second step, once it waits and the fault had its moment."""
