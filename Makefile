@@ -33,6 +33,7 @@ test: state
 
 faults: state
 	@$(ISOLATED) $(BIN)/pytest -q tests/faults
+	@$(ISOLATED) $(BIN)/python -m tests.faults $(FAULTS)
 
 lint: state
 	@$(ISOLATED) $(BIN)/ruff format --check .

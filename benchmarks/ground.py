@@ -65,8 +65,9 @@ class Backends:
 class WorkerProcess:
     """The worker as production runs it: a process that can be killed."""
 
-    def __init__(self, folder: Path, address: str, number: int = 0) -> None:
+    def __init__(self, folder: Path, address: str, number: int = 0, module: str = "worker") -> None:
         self.log = folder / f"worker-{number}.log"
+        self._module = module
         self._folder = folder
         self._address = address
         self._process: asyncio.subprocess.Process | None = None
@@ -85,7 +86,7 @@ class WorkerProcess:
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "worker"),
+                *(sys.executable, "-m", self._module),
                 cwd=self._folder,
                 env=variables,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -118,6 +119,8 @@ class Ground:
         self.routes = routes
         self.envoys: dict[str, list[EnvoyProxy]] = {}
         self.backends = Backends()
+        self.worker_module = "worker"
+        """What is run as the worker: fault tests run one that is broken on purpose."""
         self.client: Client
         self.address = ""
         self._proxies = proxies
@@ -183,7 +186,7 @@ class Ground:
 
     async def worker(self, number: int = 0) -> WorkerProcess:
         """A worker, started; stopped with the ground at the latest."""
-        worker = WorkerProcess(self.folder, self.address, number)
+        worker = WorkerProcess(self.folder, self.address, number, self.worker_module)
         await worker.start()
         self._stack.push_async_callback(worker.kill)
         return worker

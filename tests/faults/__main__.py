@@ -1,0 +1,85 @@
+"""``python -m tests.faults --seed 1 --minutes 25 --faults 300``: break things, look from outside, write it down.
+
+``--broken`` runs workers that lack one promise: the harness must find violations then (exit code 0 if it does), and
+nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.ground import Ground
+from benchmarks.simulated_metrics import SimulatedMetrics
+from tests.faults import page
+from tests.faults.broken_worker import BROKEN, VARIABLE
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.plan import make_plan
+from tests.faults.scene import Act, Scene, play_all
+
+
+async def carry_out(seed: int, faults: int, minutes: float, kinds: list[str], broken: str, routes: int) -> list[Act]:
+    """All faults of a plan on one stack; SIGTERM ends it in order, nothing is left running."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    plan = make_plan(seed, faults, kinds)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    if broken:
+        os.environ[VARIABLE] = broken
+    names = tuple(f"shop{number}" for number in range(routes))
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+        async with Ground(Path(folder), proxies=2, routes=names) as ground, SimulatedMetrics(ground, seed) as metrics:
+            if broken:
+                ground.worker_module = "tests.faults.broken_worker"
+            scene = Scene(ground, metrics)
+            try:
+                await scene.open()
+                return await play_all(scene, plan, asyncio.get_running_loop().time() + 60 * minutes)
+            finally:
+                await scene.close()
+
+
+def figures(acts: list[Act], seed: int) -> dict[str, Any]:
+    """What is written to ``faults.json``: faults that came too late for their rollout are counted apart."""
+    told = [
+        {"kind": a.planned.kind, "moment": a.planned.moment, "seed": a.planned.seed, "violations": a.wrong}
+        for a in acts
+        if a.injected or a.wrong
+    ]
+    return {"seed": seed, "rollouts": len(acts), "too_late": sum(not a.injected for a in acts), "faults": told}
+
+
+def main() -> int:
+    """Carry out, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=25, help="begin no further rollout after this")
+    parser.add_argument("--faults", type=int, default=330)
+    parser.add_argument("--only", choices=sorted(CATALOGUE), help="one kind of fault")
+    parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="take a promise out of the worker")
+    parser.add_argument("--routes", type=int, default=6, help="rollouts side by side")
+    asked = parser.parse_args()
+    kinds = [asked.only] if asked.only else list(CATALOGUE)
+    acts = asyncio.run(carry_out(asked.seed, asked.faults, asked.minutes, kinds, asked.broken, asked.routes))
+    found = figures(acts, asked.seed)
+    violated = [fault for fault in found["faults"] if fault["violations"]]
+    print(f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations")
+    for fault in violated:
+        print(fault)
+    if asked.broken:
+        print(f"{asked.broken}: {'caught' if violated else 'NOT CAUGHT'}")
+        return 0 if violated else 1
+    if not asked.only:
+        print(report.write("faults", found), page.write())
+    return 1 if violated else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,59 @@
+"""The worker with one promise taken out of it: what the fault harness must catch.
+
+``FAULTS_BROKEN`` says which; it is read here alone, and nothing of this is in the product.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import worker
+from activities.routers import envoy_files
+from coalmine import commands
+from coalmine.rollout import RolloutState
+
+VARIABLE = "FAULTS_BROKEN"
+
+
+def no_fencing() -> None:
+    """A write under an older generation goes through."""
+
+    def is_written(reading: Any, units: Mapping[str, int], generation: int) -> bool:
+        return False
+
+    envoy_files.is_written = is_written
+
+
+def no_compensation() -> None:
+    """The way back is registered only after traffic was seen on the canary: a write cut short is forgotten."""
+    regular = RolloutState.__setattr__
+
+    def late(self: RolloutState, name: str, value: Any) -> None:
+        if name == "written" and value and self.canary_share() == 0:
+            return
+        regular(self, name, value)
+
+    RolloutState.__setattr__ = late  # type: ignore[method-assign, assignment]
+
+
+def unbound_approval() -> None:
+    """An approval opens whichever gate waits, whatever gate and attempt it names."""
+    regular = commands._gate_or_reason
+
+    def unbound(state: RolloutState, command: Any) -> Any:
+        return regular(state, command.model_copy(update={"gate": None, "attempt": None}))
+
+    commands._gate_or_reason = unbound
+
+
+BROKEN: dict[str, Callable[[], None]] = {
+    "no-fencing": no_fencing,
+    "no-compensation": no_compensation,
+    "unbound-approval": unbound_approval,
+}
+
+if __name__ == "__main__":
+    BROKEN[os.environ[VARIABLE]]()
+    worker.entry()

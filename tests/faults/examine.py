@@ -1,0 +1,129 @@
+"""I1 to I6 after a rollout, from the proxies, the ledger's files and the history Temporal keeps."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHistory
+
+from activities.evaluation import numerics
+from benchmarks.ground import Ground
+from coalmine.local.envoy import EnvoyProxy
+from coalmine.records import EVALUATE, SHIFT, WRITE_LEDGER, EvaluateRequest, Evaluation
+from tests.faults.witness import ledger
+
+_CLOSED = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: "canceled",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: "terminated",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: "failed",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: "timed out",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continued as new",
+}
+
+
+class Told:
+    """What the histories of all runs of one rollout say; the last run is the one that closed."""
+
+    def __init__(self, histories: list[WorkflowHistory]) -> None:
+        self.outcome: str | None = None
+        self.generations: set[int] = set()
+        """Of every write any run ordered."""
+        self.ledger: dict[tuple[str, int], set[str]] = {}
+        """Entries handed to the ledger, by rollout id and sequence."""
+        self.judged: list[tuple[bytes, bytes]] = []
+        """Request and answer of every evaluation."""
+        self.closed = "open"
+        for history in histories:
+            self._read(history)
+
+    def _read(self, history: WorkflowHistory) -> None:
+        asked: dict[int, tuple[str, bytes]] = {}
+        for event in history.events:
+            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                scheduled = event.activity_task_scheduled_event_attributes
+                name, data = scheduled.activity_type.name, scheduled.input.payloads[0].data
+                asked[event.event_id] = name, data
+                if name == SHIFT.name:
+                    self.generations.add(json.loads(data)["generation"])
+                elif name == WRITE_LEDGER.name:
+                    for entry in json.loads(data)["entries"]:
+                        key = entry["rollout_id"], entry["sequence"]
+                        self.ledger.setdefault(key, set()).add(entry["kind"])
+            elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                done = event.activity_task_completed_event_attributes
+                name, data = asked[done.scheduled_event_id]
+                if name == EVALUATE.name:
+                    self.judged.append((data, done.result.payloads[0].data))
+            elif event.event_type in _CLOSED:
+                self.closed = _CLOSED[event.event_type]
+                if self.closed == "completed":
+                    result = event.workflow_execution_completed_event_attributes.result.payloads[0].data
+                    self.outcome = json.loads(result)["outcome"]
+
+
+async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
+    """Fetch the histories of these runs, oldest first."""
+    return Told([await client.get_workflow_handle(workflow_id, run_id=run).fetch_history() for run in runs])
+
+
+async def at_rest(ground: Ground, route: str, history: Told) -> list[str]:
+    """I1 and the end of I3: every proxy shows what the outcome names."""
+    wanted = 100.0 if history.outcome == "promoted" else 0.0
+    wrong: list[str] = []
+    for envoy in ground.envoys[route]:
+        shown = await _share(ground, envoy)
+        if shown != wanted:
+            why = history.outcome or history.closed
+            wrong.append(f"I1: a proxy shows {shown:g} % at rest, {why} wants {wanted:g} %")
+    return wrong
+
+
+async def _share(ground: Ground, envoy: EnvoyProxy) -> float:
+    """What a proxy shows; on a busy machine it may take some asking."""
+    for _ in range(5):
+        with suppress(TimeoutError):
+            return await ground.canary_share(envoy)
+    return float("nan")
+
+
+def writes(history: Told, seen: list[list[int]], before: int) -> list[str]:
+    """I3 and I6: no file went back, and whatever was written this rollout's history had ordered."""
+    wrong: list[str] = []
+    if any(file != sorted(file) for file in seen):
+        wrong.append("I3: a file went back to an older generation")
+    strange = {generation for file in seen for generation in file if generation > before} - history.generations
+    if strange:
+        wrong.append(f"I6: generations nobody's history ordered: {sorted(strange)}")
+    return wrong
+
+
+def record(history: Told, folder: Path) -> list[str]:
+    """I4: the ledger's files hold what the history handed over, each sequence once."""
+    wrong: list[str] = []
+    for rollout_id in {key[0] for key in history.ledger}:
+        entries: list[dict[str, Any]] = ledger(folder, rollout_id)
+        held = [entry["sequence"] for entry in entries]
+        if sorted(held) != list(range(1, len(held) + 1)):
+            wrong.append(f"I4: the ledger of {rollout_id} has the sequences {held}")
+        for entry in entries:
+            if entry["kind"] not in history.ledger.get((rollout_id, entry["sequence"]), set()):
+                wrong.append(f"I4: entry {entry['sequence']} of {rollout_id} is not in the history")
+        if history.closed in ("completed", "canceled") and "closed" not in {entry["kind"] for entry in entries}:
+            wrong.append(f"I4: {rollout_id} has no entry that closes it")
+    if history.closed in ("completed", "canceled") and not history.ledger:
+        wrong.append("I4: nothing was handed to the ledger")
+    return wrong
+
+
+def verdicts(history: Told) -> list[str]:
+    """I5: judged again here, every look's counts give the very evaluation the history holds."""
+    for asked, answered in history.judged:
+        again = numerics()(EvaluateRequest.model_validate_json(asked))
+        if again != Evaluation.model_validate_json(answered):
+            return ["I5: the same counts give another evaluation"]
+    return []

@@ -1,0 +1,294 @@
+"""Rollouts side by side on one stack, each with one planned fault, and what was seen of them from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+from activities.routers.envoy import EnvoyRouter
+from benchmarks.ground import BASELINE, CANARY, Ground, WorkerProcess
+from benchmarks.kills import make_spec
+from benchmarks.simulated_metrics import BASELINE_ERRORS, SimulatedMetrics
+from coalmine.errors import RouterError
+from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, Phase, RolloutStatus, Submission, canary_id
+from coalmine.spec.canary import Notifier, Route
+from coalmine.testing.fake_prometheus import FakeAnswer
+from tests.faults import examine
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.plan import PlannedFault
+from tests.faults.witness import attempts
+
+_MOMENT_WITHIN = 25.0
+_ENDS_WITHIN = 75.0
+_ALLOWED = {0.0, 10.0, 50.0, 100.0}
+_BAD = 10 * BASELINE_ERRORS
+
+
+class Scene:
+    """The stack, and what faults of different rollouts share."""
+
+    def __init__(self, ground: Ground, metrics: SimulatedMetrics) -> None:
+        self.ground, self.metrics = ground, metrics
+        self.workers: list[WorkerProcess] = []
+        self.hands = asyncio.Lock()
+        """Held by whoever meddles with workers: two such faults at once could leave none to go on."""
+        self.answers: dict[str, Callable[[], FakeAnswer | None]] = {}
+        """What the metric store answers for a route instead of its samples."""
+        self.hung: set[str] = set()
+        """Routes whose webhook does not answer now."""
+        self.hook_url = ""
+        self._started = 0
+        self._hooks: web.AppRunner | None = None
+        metrics.server.answer = self._answer
+
+    async def open(self) -> None:
+        """Start two workers and the server that is told of rollouts."""
+        app = web.Application()
+        app.router.add_post("/{route}", self._be_told)
+        self._hooks = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._hooks.setup()
+        await web.TCPSite(self._hooks, "127.0.0.1", 0).start()
+        self.hook_url = f"http://127.0.0.1:{self._hooks.addresses[0][1]}"
+        self.workers = [await self._worker(), await self._worker()]
+
+    async def close(self) -> None:
+        """End what was started."""
+        for worker in self.workers:
+            await worker.kill()
+        if self._hooks is not None:
+            await self._hooks.cleanup()
+
+    async def replace_workers(self, count: int, *, kill: bool = True) -> None:
+        """End the oldest workers at once; as many new ones take their place."""
+        async with self.hands:
+            gone = [self.workers.pop(0) for _ in range(count)]
+            await asyncio.gather(*((worker.kill() if kill else worker.stop()) for worker in gone))
+            for _ in gone:
+                self.workers.append(await self._worker())
+
+    async def _worker(self) -> WorkerProcess:
+        self._started += 1
+        return await self.ground.worker(self._started)
+
+    def _answer(self, query: str, headers: object) -> FakeAnswer | None:
+        for route, answer in list(self.answers.items()):
+            if f'"{route}"' in query:
+                return answer()
+        return None
+
+    async def _be_told(self, request: web.Request) -> web.Response:
+        while request.match_info["route"] in self.hung:
+            await asyncio.sleep(0.05)
+        return web.Response()
+
+
+class Act:
+    """One rollout with one fault."""
+
+    def __init__(self, scene: Scene, route: str, version: str, planned: PlannedFault) -> None:
+        self.scene, self.route, self.version, self.planned = scene, route, version, planned
+        self.chance = random.Random(planned.seed)
+        self.envoys = scene.ground.envoys[route]
+        self.deaf: set[int] = set()
+        """Numbers of proxies that a fault keeps from answering."""
+        self.approved = False
+        """Whether a rightful approval of the second step was given."""
+        self.injected = False
+        self.wrong: list[str] = []
+        self.handle: WorkflowHandle[Any, Any]
+        self._generations: list[list[int]] = [[] for _ in self.envoys]
+        self._share = 0.0
+        self._runs: list[str] = []
+
+    async def play(self) -> None:
+        """Run the rollout to its end, and examine it."""
+        client = self.scene.ground.client
+        before = self._generation()
+        bad = _BAD if self.planned.bad else BASELINE_ERRORS
+        self.scene.metrics.routes[self.route].canary_errors = bad
+        first = await self.start(self.version)
+        self._runs = [first.result_run_id or ""]
+        self.handle = client.get_workflow_handle(first.id)
+        watch = asyncio.create_task(self._watch())
+        people = asyncio.create_task(self._people())
+        fault = asyncio.create_task(self._fault())
+        try:
+            async with asyncio.timeout(_ENDS_WITHIN):
+                await self._ended()
+                await fault
+                await self._ended()
+        except TimeoutError:
+            self.wrong.append(f"no end after {_ENDS_WITHIN:g} s")
+            await self.handle.terminate("the harness gives up")
+        finally:
+            for task in (watch, people, fault):
+                task.cancel()
+            ends = await asyncio.gather(watch, people, fault, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception) and not isinstance(end, RPCError | TimeoutError):
+                raise end
+        history = await examine.told(client, self.handle.id, self._runs)
+        self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
+        self.wrong += examine.writes(history, self._generations, before)
+        self.wrong += examine.record(history, self.scene.ground.folder)
+        self.wrong += examine.verdicts(history)
+        await self._clear()
+
+    async def start(self, version: str) -> WorkflowHandle[Any, Any]:
+        """Start a version under this route's id."""
+        ground = self.scene.ground
+        spec = make_spec(ground, "approved", self.route, version, self.scene.metrics.url)
+        told = Notifier.model_validate({"kind": "webhook", "url": f"{self.scene.hook_url}/{self.route}"})
+        return await ground.client.start_workflow(
+            "Canary",
+            CanaryInput(
+                service=self.route,
+                environment="faults",
+                submission=Submission(spec=spec.model_copy(update={"notify": [told]}), by="faults"),
+            ),
+            id=canary_id("faults", self.route),
+            task_queue=TASK_QUEUE,
+            task_timeout=TASK_TIMEOUT,
+        )
+
+    async def allow_next_step(self) -> None:
+        """The rightful approval."""
+        self.approved = True
+        await self.handle.signal("approve", {"by": "bo", "reason": "fault test", "gate": "step-2"})
+
+    async def is_closed(self) -> bool:
+        """Whether no run is open."""
+        return (await self.handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+    async def until_restored(self, seconds: float) -> None:
+        """Wait until every proxy shows the canary at nothing, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.scene.ground.until_restored(self.route)
+
+    async def _ended(self) -> None:
+        while True:
+            described = await self.handle.describe()
+            if described.run_id not in self._runs:
+                self._runs.append(described.run_id or "")
+            if described.status is not WorkflowExecutionStatus.RUNNING:
+                return
+            with suppress(WorkflowFailureError):
+                await self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=described.run_id).result()
+
+    async def _fault(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT_WITHIN):
+                await self._moment()
+        if await self.is_closed():
+            return
+        self.injected = True
+        try:
+            await CATALOGUE[self.planned.kind](self)
+        except RPCError as error:
+            # What is said to a rollout that has just closed comes too late; that is no fault of it.
+            if "not found" not in str(error) and "already completed" not in str(error):
+                raise
+
+    async def _moment(self) -> None:
+        match self.planned.moment:
+            case "shift":
+                while await attempts(self.handle, "shift") == 0 and self._share == 0 and not await self.is_closed():
+                    await asyncio.sleep(0.02)
+            case "look":
+                asked = len(self.scene.metrics.server.queries)
+                while not any(f'"{self.route}"' in q for q in self.scene.metrics.server.queries[asked:]):
+                    await asyncio.sleep(0.02)
+            case "gate":
+                while not await self._is_gated() and not await self.is_closed():
+                    await asyncio.sleep(0.1)
+            case "rollback":
+                while self._share == 0:
+                    await asyncio.sleep(0.02)
+                await self.handle.signal("rollback", {"by": "ana", "reason": "fault test"})
+            case "bake":
+                while self._share < 100 and not await self.is_closed():
+                    await asyncio.sleep(0.02)
+            case "random":
+                await asyncio.sleep(self.chance.uniform(0, 6))
+
+    async def _is_gated(self) -> bool:
+        try:
+            return (await self.handle.query("status", result_type=RolloutStatus)).phase is Phase.GATED
+        except RPCError:
+            return False  # No worker answers just now.
+        except WorkflowQueryFailedError as error:
+            self._add(f"I4: the history cannot be replayed: {error}")
+            return False
+
+    async def _people(self) -> None:
+        """Approve the second step, once it waits and the fault had its moment."""
+        while not await self._is_gated() or (self.planned.moment == "gate" and not self.injected):
+            await asyncio.sleep(0.1)
+        if self.planned.moment == "gate":
+            await asyncio.sleep(3)
+        await self.allow_next_step()
+
+    async def _watch(self) -> None:
+        while True:
+            for number, envoy in enumerate(self.envoys):
+                version = json.loads(envoy.route_file.read_text())["version_info"]
+                self._generations[number].append(int(version.split(":")[0]))
+                if number in self.deaf:
+                    continue
+                approved = self.approved
+                try:
+                    share = await self.scene.ground.canary_share(envoy)
+                except (TimeoutError, aiohttp.ClientError):
+                    continue  # A fault began while we asked.
+                self._share = share if number == 0 else self._share
+                if share not in _ALLOWED or (share > 10 and not approved and not self.approved):
+                    self._add(f"I2: a proxy showed {share:g} % that no step and no approval allowed")
+                if share == 100 and self.planned.bad:
+                    self._add("I2: a bad canary got everything")
+            await asyncio.sleep(0.04)
+
+    def _add(self, wrong: str) -> None:
+        if wrong not in self.wrong:
+            self.wrong.append(wrong)
+
+    def _generation(self) -> int:
+        versions = [json.loads(envoy.route_file.read_text()).get("version_info", "0") for envoy in self.envoys]
+        return max(int(version.split(":")[0]) for version in versions)
+
+    async def _clear(self) -> None:
+        """Traffic back to the baseline, by a newer generation, for the next rollout here."""
+        router, named = EnvoyRouter(), Route.model_validate(self.scene.ground.route(self.route))
+        while True:
+            with suppress(RouterError, TimeoutError):
+                await router.apply(named, {BASELINE: 100.0, CANARY: 0.0}, self._generation() + 1)
+                await self.scene.ground.until_restored(self.route)
+                return
+            await asyncio.sleep(0.2)
+
+
+async def play_all(scene: Scene, plan: Sequence[PlannedFault], until: float) -> list[Act]:
+    """Carry out the plan, every route one rollout after the other, until the loop's clock says ``until``."""
+    waiting, done = list(enumerate(plan)), list[Act]()
+
+    async def one_route(route: str) -> None:
+        while waiting and asyncio.get_running_loop().time() < until:
+            number, planned = waiting.pop(0)
+            act = Act(scene, route, f"2.{number}.0", planned)
+            await act.play()
+            done.append(act)
+            print(f"{len(done)}: {planned.kind} at {planned.moment}: {act.wrong or 'right'}", flush=True)
+
+    async with asyncio.TaskGroup() as routes:
+        for route in scene.ground.routes:
+            routes.create_task(one_route(route))
+    return done
