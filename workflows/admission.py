@@ -53,10 +53,15 @@ class Admission:
         self._traffic = traffic
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
+        version = state.submission.spec.arms.canary.version
+        # Not the run's id: after a reset another run hears the answer that this one was given.
+        self._request_id = f"{workflow.uuid4()}/{version}"
+        self._older_request_id = f"{state.run_id}/{version}"
+        """As rollouts asked that began before."""
 
     def hear(self, answer: FleetAnswer) -> None:
         """Take the fleet's answer (a signal)."""
-        if answer.request_id == self._request_id:
+        if answer.request_id in (self._request_id, self._older_request_id):
             self._answer = answer
 
     async def check(self) -> Outcome | None:
@@ -105,10 +110,6 @@ class Admission:
             details={"spec": spec_record(state.spec)},
         )
         return None
-
-    @property
-    def _request_id(self) -> str:
-        return f"{self._state.run_id}/{self._state.submission.spec.arms.canary.version}"
 
     def _add(self, name: str, ok: bool, reason: str) -> None:
         self._state.checks.append(Check(ok=ok, name=name, reason=reason))

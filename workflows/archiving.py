@@ -31,10 +31,14 @@ class Archiving:
         self._state = state
         self._journal = journal
         self._task: asyncio.Task[None] | None = None
+        self._archives = False
 
     def start(self) -> None:
         """Begin with the runs before this one."""
-        if self._state.to_archive and workflow.patched(PATCH):
+        # Asked in a run's first task. Where it was asked in the last, the SDK could not always replay the run for a
+        # query that came at that moment.
+        self._archives = workflow.patched(PATCH)
+        if self._state.to_archive and self._archives:
             self._task = asyncio.create_task(self._keep())
 
     def stop(self) -> None:
@@ -44,7 +48,7 @@ class Archiving:
 
     async def finish(self) -> None:
         """Archive what is left, and this run; a failure is told, and is no reason to stay open."""
-        if not workflow.patched(PATCH):
+        if not self._archives:
             return
         self.stop()
         for run_id in [*self._state.to_archive, self._state.run_id]:

@@ -64,7 +64,7 @@ async def test_questions_and_commands_say_so(busy_desk: Desk) -> None:
     history = await busy_desk.type("history", "checkout")
     assert history.code == 0
     assert "shift 10 % to 1.1.0" in history.out
-    watched = await busy_desk.type("watch", "checkout", "--timeout", "3s", "-o", "json")
+    watched = await busy_desk.type("watch", "checkout", "--timeout", "8s", "-o", "json")
     assert watched.code == 8
     assert "(still watching)" in watched.err
 

@@ -24,7 +24,9 @@ from tests.faults.plan import make_plan
 from tests.faults.scene import Act, Scene, play_all
 
 
-async def carry_out(seed: int, faults: int, minutes: float, kinds: list[str], broken: str, routes: int) -> list[Act]:
+async def carry_out(
+    seed: int, faults: int, minutes: float, kinds: list[str], broken: str, routes: int, keep: Path | None = None
+) -> list[Act]:
     """All faults of a plan on one stack; SIGTERM ends it in order, nothing is left running."""
     task = asyncio.current_task()
     assert task is not None
@@ -38,7 +40,7 @@ async def carry_out(seed: int, faults: int, minutes: float, kinds: list[str], br
         async with Ground(Path(folder), proxies=2, routes=names) as ground, SimulatedMetrics(ground, seed) as metrics:
             if broken:
                 ground.worker_module = "tests.faults.broken_worker"
-            scene = Scene(ground, metrics)
+            scene = Scene(ground, metrics, keep)
             try:
                 await scene.open()
                 return await play_all(scene, plan, asyncio.get_running_loop().time() + 60 * minutes)
@@ -65,9 +67,14 @@ def main() -> int:
     parser.add_argument("--only", choices=sorted(CATALOGUE), help="one kind of fault")
     parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="take a promise out of the worker")
     parser.add_argument("--routes", type=int, default=6, help="rollouts side by side")
+    parser.add_argument("--keep", type=Path, help="folder for the histories of rollouts with violations")
     asked = parser.parse_args()
+    if asked.keep is not None:
+        asked.keep.mkdir(parents=True, exist_ok=True)
     kinds = [asked.only] if asked.only else list(CATALOGUE)
-    acts = asyncio.run(carry_out(asked.seed, asked.faults, asked.minutes, kinds, asked.broken, asked.routes))
+    acts = asyncio.run(
+        carry_out(asked.seed, asked.faults, asked.minutes, kinds, asked.broken, asked.routes, asked.keep)
+    )
     found = figures(acts, asked.seed)
     violated = [fault for fault in found["faults"] if fault["violations"]]
     print(f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations")

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -36,8 +37,10 @@ _BAD = 10 * BASELINE_ERRORS
 class Scene:
     """The stack, and what faults of different rollouts share."""
 
-    def __init__(self, ground: Ground, metrics: SimulatedMetrics) -> None:
+    def __init__(self, ground: Ground, metrics: SimulatedMetrics, keep: Path | None = None) -> None:
         self.ground, self.metrics = ground, metrics
+        self.keep = keep
+        """Where the histories of rollouts with violations go."""
         self.workers: list[WorkerProcess] = []
         self.hands = asyncio.Lock()
         """Held by whoever meddles with workers: two such faults at once could leave none to go on."""
@@ -141,6 +144,8 @@ class Act:
         self.wrong += examine.writes(history, self._generations, before)
         self.wrong += examine.record(history, self.scene.ground.folder)
         self.wrong += examine.verdicts(history)
+        if self.wrong and self.scene.keep is not None:
+            await self._keep(self.scene.keep)
         await self._clear()
 
     async def start(self, version: str) -> WorkflowHandle[Any, Any]:
@@ -264,6 +269,13 @@ class Act:
     def _generation(self) -> int:
         versions = [json.loads(envoy.route_file.read_text()).get("version_info", "0") for envoy in self.envoys]
         return max(int(version.split(":")[0]) for version in versions)
+
+    async def _keep(self, folder: Path) -> None:
+        """The history of every run, to be replayed: ``tests/histories`` shows how."""
+        for number, run in enumerate(self._runs):
+            handle = self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=run)
+            name = f"{self.planned.kind}-{self.planned.moment}-{self.planned.seed}-{number}.json"
+            (folder / name).write_text((await handle.fetch_history()).to_json())
 
     async def _clear(self) -> None:
         """Traffic back to the baseline, by a newer generation, for the next rollout here."""

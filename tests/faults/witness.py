@@ -154,6 +154,7 @@ async def attempts(handle: WorkflowHandle[Any, Any], activity: str) -> int:
 
 def ledger(folder: Path, rollout_id: str) -> list[dict[str, Any]]:
     """A rollout's entries, as the files hold them."""
-    lines = [line for path in (folder / "ledger").rglob("*.jsonl") for line in path.read_text().splitlines()]
+    # heads.jsonl stands at the top and holds no entries.
+    lines = [line for path in (folder / "ledger").glob("*/**/*.jsonl") for line in path.read_text().splitlines()]
     entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
     return [entry for entry in entries if entry["rollout_id"] == rollout_id]

@@ -60,7 +60,7 @@ async def test_a_stack_that_is_up_is_not_started_again_and_goes_down_though_a_pa
         while local.running(folder)["worker"] is not None:
             await asyncio.sleep(0.02)
     stopped = await asyncio.to_thread(local.down, folder)
-    assert set(stopped) == set(local.NAMES) - {"worker", "load"}
+    assert set(stopped) == set(local.NAMES) - {"worker", "load", "codec"}
     assert _left(pids) == set()
     assert local.find(folder) is None
     assert [name for name in local.NAMES if Process(name, folder).pid_file.exists()] == []
@@ -88,7 +88,7 @@ async def test_what_was_started_is_ended_when_a_later_part_does_not_come_up(
 ) -> None:
     seen: set[int] = set()
 
-    async def fail(folder: Path) -> None:
+    async def fail(folder: Path, keys: str | None) -> None:
         seen.update(_pids(folder))
         raise LocalStackError("temporal ended: no disk")
 
