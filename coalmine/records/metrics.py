@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from coalmine.records.base import Record, RolloutContext
 from coalmine.spec.canary import Arms, Metric, Source
@@ -24,7 +26,15 @@ class BurnCounts(Record):
     events: int
 
 
-class ArmCounts(Record):
+class _Sparse(Record):
+    """Written without its empty fields: counts pass through a history three times a look."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None and value != ""}
+
+
+class ArmCounts(_Sparse):
     """Exact counts of one arm in one window. ``buckets`` are per bucket, not cumulative, the last is +Inf."""
 
     total: int = 0
@@ -36,7 +46,7 @@ class ArmCounts(Record):
     """slo: the long and short windows of its burn rates, shortest first."""
 
 
-class MetricCounts(Record):
+class MetricCounts(_Sparse):
     """What one metric counted in one window, or why it has nothing to say."""
 
     metric: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from coalmine.cli import main
 from coalmine.client import Coalmine, RolloutRef
@@ -115,7 +116,9 @@ class Desk:
     async def close(self) -> None:
         """End the workers and whatever rollouts are left."""
         async for left in self.client.list_workflows("ExecutionStatus = 'Running'"):
-            await self.client.get_workflow_handle(left.id, run_id=left.run_id).terminate(reason="the test is over")
+            # It may have ended by itself meanwhile.
+            with suppress(RPCError):
+                await self.client.get_workflow_handle(left.id, run_id=left.run_id).terminate(reason="the test is over")
         await self._stack.aclose()
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from coalmine.records import Ban
-from tests.cli.conftest import Desk
+from tests.cli.conftest import WORKFLOW_ID, Desk
 
 
 async def test_ban_and_unban(desk: Desk) -> None:
@@ -50,4 +50,5 @@ async def test_automation_may_not_start_a_banned_version_and_a_person_may(
     blocked = await desk.type("start", spec, "-o", "json")
     assert blocked.code == 5
     assert "banned by bo: leaks" in json.dumps(blocked.data)
+    await desk.client.get_workflow_handle(WORKFLOW_ID).result()
     assert (await desk.type("start", spec, "--no-automated")).code == 0

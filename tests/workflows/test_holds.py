@@ -28,7 +28,7 @@ async def test_what_needs_a_human_holds_and_is_acknowledged_once(
     await start(rollout)
     status = await rollout.reach(Phase.HELD)
     assert status.held_reason == found[1]
-    assert any("a human is needed" in notice.notification.title for notice in world.notices)
+    await rollout.happens(lambda: any("a human is needed" in notice.notification.title for notice in world.notices))
     assert (await rollout.say("resume", reason="known")).phase is Phase.STEPPING
     assert (await rollout.result()).outcome is Outcome.PROMOTED
     assert world.kinds().count("hold") == 1
