@@ -212,7 +212,8 @@ class Experiment:
 
     def _ledger_faults(self, result: RolloutReport) -> list[str]:
         found: dict[int, str] = {}
-        for path in (self._ground.folder / "ledger").rglob("*.jsonl"):
+        # heads.jsonl stands at the top and holds no entries.
+        for path in (self._ground.folder / "ledger").glob("*/**/*.jsonl"):
             for line in path.read_text().splitlines():
                 entry = json.loads(line)
                 if entry["rollout_id"] == result.rollout_id:

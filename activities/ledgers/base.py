@@ -1,4 +1,4 @@
-"""The ledger contract: an append-only copy of the record, idempotent by (rollout id, sequence)."""
+"""The ledger contract: an append-only copy of the record, idempotent by ``LedgerEntry.key``."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class LedgerStore(Protocol):
         ...
 
     async def rollout(self, book: str, rollout_id: str) -> list[LedgerEntry]:
-        """The entries of one rollout in order of sequence, without reading other rollouts; empty when there are none.
+        """The entries of one rollout in order of time, without reading other rollouts; empty when there are none.
 
         Raises:
             LedgerError, LedgerCorrupt: as ``read``.

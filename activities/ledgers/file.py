@@ -126,7 +126,7 @@ class FileLedger:
         if not path.exists():
             return []
         found = [entry for _, entry in entries_of(path) if entry.rollout_id == rollout_id]
-        return sorted(found, key=lambda entry: entry.sequence)
+        return sorted(found, key=lambda entry: (entry.at, entry.sequence))
 
     def _latest(self, book: str) -> str | None:
         last = [

@@ -8,13 +8,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from activities.ledgers import chain
 from activities.ledgers.file_heads import HeadsFile
 from activities.ledgers.locked_file import locked, read_all, split, sync_folders, write
 from coalmine.errors import LedgerError
-from coalmine.records import ChainTip, LedgerEntry
+from coalmine.records import ChainTip, LedgerEntry, LedgerKey
 
 KEPT_INDEXES = 64
 """Files whose sequences are remembered."""
@@ -26,7 +27,7 @@ class _Index:
 
     inode: int
     size: int = 0
-    keys: set[tuple[str, int]] = field(default_factory=set)
+    keys: set[LedgerKey] = field(default_factory=set)
     lines: int = 0
     tip: str = ""
     """What the next line follows from; empty for a file without lines."""
@@ -57,7 +58,7 @@ class ChainFiles:
             path.parent.mkdir(parents=True, exist_ok=True)
             with locked(path) as file:
                 index = self._index_of(path, file)
-                new = {(entry.rollout_id, entry.sequence): entry for entry in entries}
+                new = {entry.key: entry for entry in entries}
                 for key in index.keys & new.keys():
                     del new[key]
                 prev = index.tip or chain.genesis(entries[0].rollout_id)
@@ -117,10 +118,10 @@ class ChainFiles:
             self._indexes.pop(path, None)
 
 
-def key_of(line: bytes) -> tuple[str, int] | None:
-    """Rollout and sequence of a line; None when it is no entry."""
+def key_of(line: bytes) -> LedgerKey | None:
+    """The key of a line; None when it is no entry."""
     try:
         data = json.loads(line)
-        return str(data["rollout_id"]), int(data["sequence"])
+        return str(data["rollout_id"]), int(data["sequence"]), datetime.fromisoformat(data["at"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from activities.ledgers.file_chain import key_of
 from activities.ledgers.locked_file import split
 from coalmine.errors import LedgerCorrupt, LedgerError
-from coalmine.records import LedgerEntry, Outcome
+from coalmine.records import LedgerEntry, Outcome, carried_on
 
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
@@ -65,11 +65,12 @@ def newest(path: Path) -> float:
 
 
 def looks_if_promoted(path: Path, since: datetime) -> list[LedgerEntry]:
-    looks: list[LedgerEntry] = []
-    promoted = False
-    for _, entry in entries_of(path):
-        if entry.kind == "look" and entry.at >= since:
-            looks.append(entry)
-        elif entry.kind == "closed":
-            promoted = entry.data.get("outcome") == Outcome.PROMOTED
-    return looks if promoted else []
+    return promoted_looks(carried_on(entry for _, entry in entries_of(path)), since)
+
+
+def promoted_looks(entries: Sequence[LedgerEntry], since: datetime) -> list[LedgerEntry]:
+    """The looks at or after ``since`` of one rollout's entries, in order of time; none unless it was promoted."""
+    closed = [entry for entry in entries if entry.kind == "closed"]
+    if not closed or closed[-1].data.get("outcome") != Outcome.PROMOTED:
+        return []
+    return [entry for entry in entries if entry.kind == "look" and entry.at >= since]

@@ -29,9 +29,9 @@ WITH summed AS (
     min("at") FILTER (kind <> 'insight') AS began,
     min("at") FILTER (kind = 'promoted') AS promoted_at,
     max("at") FILTER (kind = 'closed') AS closed_at,
-    arg_max(data->>'outcome', sequence) FILTER (kind = 'closed') AS outcome,
-    arg_max(data->>'cause', sequence) FILTER (kind = 'closed') AS cause,
-    arg_max(reason, sequence) FILTER (kind = 'closed') AS reason,
+    arg_max(data->>'outcome', "at") FILTER (kind = 'closed') AS outcome,
+    arg_max(data->>'cause', "at") FILTER (kind = 'closed') AS cause,
+    arg_max(reason, "at") FILTER (kind = 'closed') AS reason,
     max(TRY_CAST(data->>'seconds_to_restore' AS DOUBLE)) FILTER (kind = 'closed') AS restore_seconds,
     coalesce(max(TRY_CAST(data->>'looks' AS BIGINT)) FILTER (kind = 'closed'), 0) AS looks,
     coalesce(bool_or(data->>'advise' = 'true') FILTER (kind = 'admitted'), false) AS advise,
@@ -39,7 +39,7 @@ WITH summed AS (
     coalesce(bool_or("by" = '') FILTER (kind = 'override'), false) AS promoted_by_policy,
     bool_or(kind = 'hold') AS held,
     coalesce(bool_or(data->>'verb' = 'resume') FILTER (kind = 'command'), false) AS resumed,
-    arg_max(data->>'was', sequence) FILTER (kind = 'insight') AS was,
+    arg_max(data->>'was', "at") FILTER (kind = 'insight') AS was,
     count(*) FILTER (kind = 'insight') AS insights
   FROM events GROUP BY rollout_id
 )

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from activities.ledgers import chain as links
 from activities.ledgers.file_chain import key_of
+from activities.ledgers.file_reading import promoted_looks
 from activities.ledgers.names import chain_of, parts_of
 from activities.ledgers.s3_heads import S3Heads
 from activities.ledgers.s3_names import (
@@ -32,7 +33,7 @@ from activities.ledgers.s3_objects import Objects
 from activities.ledgers.s3_splits import S3Splits
 from activities.ledgers.sealing import Sealer
 from coalmine.errors import LedgerCorrupt, LedgerError
-from coalmine.records import ChainTip, LedgerEntry, Outcome
+from coalmine.records import ChainTip, LedgerEntry, carried_on
 
 KEPT_INDEXES = 64
 """Chains whose sequences are remembered."""
@@ -108,7 +109,7 @@ class S3Ledger:
     async def rollout(self, book: str, rollout_id: str) -> list[LedgerEntry]:
         """See ``LedgerStore``."""
         found = await asyncio.to_thread(self._entries, chain_of(book, rollout_id))
-        return sorted((entry for entry in found if entry.rollout_id == rollout_id), key=lambda entry: entry.sequence)
+        return sorted((entry for entry in found if entry.rollout_id == rollout_id), key=_in_time)
 
     async def latest(self, book: str) -> str | None:
         """See ``LedgerStore``."""
@@ -126,7 +127,7 @@ class S3Ledger:
             for _ in range(TRIES):
                 if not index.lines:
                     self._catch_up(name, index)
-                new = {(entry.rollout_id, entry.sequence): entry for entry in entries}
+                new = {entry.key: entry for entry in entries}
                 for key in index.keys & new.keys():
                     del new[key]
                 if new and not self._put(name, index, list(new.values())):
@@ -145,7 +146,7 @@ class S3Ledger:
         key = lines_key(name, index.lines + 1)
         if not self._objects.put_new(key, lines):
             return False
-        index.keys.update((entry.rollout_id, entry.sequence) for entry in entries)
+        index.keys.update(entry.key for entry in entries)
         index.last, index.lines, index.tip = key, index.lines + len(entries), tip
         return True
 
@@ -201,10 +202,7 @@ class S3Ledger:
         ages = {name: at for name, at in self._chains(book).items() if at + SKEW >= since}
         looks: list[LedgerEntry] = []
         for name in sorted(ages, key=lambda name: ages[name], reverse=True):
-            entries = self._entries(name)
-            closed = [entry for entry in entries if entry.kind == "closed"]
-            if closed and closed[-1].data.get("outcome") == Outcome.PROMOTED:
-                looks += [entry for entry in entries if entry.kind == "look" and entry.at >= since]
+            looks += promoted_looks(carried_on(self._entries(name)), since)
             if len(looks) >= limit:
                 break
         return sorted(looks, key=_in_time)

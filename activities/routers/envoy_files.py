@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from activities.routers.envoy_document import Reading, RouteDocument
 from activities.routers.envoy_routes import managed, no_entry
 from activities.routers.locked_files import locked, replace
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 
+_log = structlog.get_logger("coalmine.router")
 _CACHED = 256
 """Readings kept: confirming reads the same file again and again, and parsing YAML takes milliseconds."""
 
@@ -91,7 +94,9 @@ class RouteFiles:
                         result.kept.append(reading)
                     else:
                         texts[path] = _text(path)
-                except StaleGeneration:
+                except StaleGeneration as error:
+                    # Told here: whoever asked may have been cancelled meanwhile, and hear of it no more.
+                    _log.warning("write refused", error=type(error).__name__, reason=str(error))
                     raise
                 except RouterError as error:
                     result.failed[path] = error

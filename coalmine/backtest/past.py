@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from coalmine.backtest.trace import Trace, TraceReader
 from coalmine.errors import InputError, LedgerCorrupt
-from coalmine.records import ArmCounts, LedgerEntry, MetricCounts, Outcome
+from coalmine.records import ArmCounts, LedgerEntry, MetricCounts, Outcome, carried_on
 from coalmine.spec.canary import Metric
 
 _COUNTS = TypeAdapter(list[MetricCounts])
@@ -45,7 +45,7 @@ def past_rollout(rollout_id: str, entries: Sequence[LedgerEntry], metrics: Seque
         InputError: the ledger has no look of this rollout, or none that can be judged.
         LedgerCorrupt: a look whose counts cannot be read.
     """
-    mine = sorted((entry for entry in entries if entry.rollout_id == rollout_id), key=lambda entry: entry.sequence)
+    mine = carried_on(entry for entry in entries if entry.rollout_id == rollout_id)
     looks = [entry for entry in mine if _compares(entry)]
     if not looks:
         what = "has no look of it" if mine else "does not know it"
@@ -65,7 +65,7 @@ def past_rollout(rollout_id: str, entries: Sequence[LedgerEntry], metrics: Seque
             look = {"at": entry.at.isoformat(), "weight": entry.data.get("weight"), "observations": seen}
             reader.add(look, where, steady=steady)
     ended = next((entry for entry in mine if entry.kind in _ENDINGS), None)
-    before = sum(entry.sequence < ended.sequence for entry in looks) if ended is not None else 0
+    before = sum((entry.at, entry.sequence) < (ended.at, ended.sequence) for entry in looks) if ended is not None else 0
     return Past(
         trace=reader.finished(),
         left_out=tuple(sorted(left_out)),

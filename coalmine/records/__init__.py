@@ -58,10 +58,12 @@ from coalmine.records.record import (
     Done,
     HookRequest,
     LedgerEntry,
+    LedgerKey,
     LedgerWrite,
     Notification,
     NotifyRequest,
     Written,
+    carried_on,
 )
 from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
@@ -156,6 +158,7 @@ __all__ = [
     "LabelCounts",
     "LabelRanking",
     "LedgerEntry",
+    "LedgerKey",
     "LedgerWrite",
     "Link",
     "LoadReport",
@@ -190,6 +193,7 @@ __all__ = [
     "Window",
     "Written",
     "canary_id",
+    "carried_on",
     "fleet_id",
     "rollout_id",
 ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
 from coalmine.records.base import Outcome, Phase, Record, RolloutContext
 from coalmine.spec.canary import Ledger, Notifier
 
+LedgerKey = tuple[str, int, datetime]
+"""Rollout id, sequence and time."""
+
 
 class LedgerEntry(Record):
-    """One line of the ledger, idempotent by (rollout_id, sequence)."""
+    """One line of the ledger, idempotent by its key."""
 
     kind: str
     """``admitted`` ``shifted`` ``look`` ``advance`` ``hold`` ``command`` ``refused`` ``closed`` ..."""
@@ -25,9 +29,24 @@ class LedgerEntry(Record):
     """``service`` ``environment`` ``region`` ``version``, put on when the entry is written: each line tells by itself
     what it is of. None of them is there when it has no value."""
 
+    @property
+    def key(self) -> LedgerKey:
+        """What makes two entries one.
+
+        The time is part of it: after a workflow reset another run goes on from an earlier sequence, and says other
+        things under sequences that the first run used up. Both happened, and both are kept.
+        """
+        return self.rollout_id, self.sequence, self.at
+
+
+def carried_on(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+    """Entries in order of time, without those that a reset took back: of each sequence, the one written last."""
+    newest = {entry.key[:2]: entry for entry in sorted(entries, key=lambda entry: entry.at)}
+    return sorted(newest.values(), key=lambda entry: (entry.at, entry.rollout_id, entry.sequence))
+
 
 class LedgerWrite(Record):
-    """Append these entries; those already there (by sequence) are skipped."""
+    """Append these entries; those already there (by key) are skipped."""
 
     entries: list[LedgerEntry]
     ledger: Ledger

@@ -132,7 +132,7 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
     """
     if len({entry.rollout_id for entry in entries}) != 1:
         raise ValueError(f"a report is about one rollout, these entries are of {len({e.rollout_id for e in entries})}")
-    ordered = sorted(entries, key=lambda entry: entry.sequence)
+    ordered = sorted(entries, key=lambda entry: (entry.at, entry.sequence))
     by_kind: dict[str, list[LedgerEntry]] = {}
     for entry in ordered:
         by_kind.setdefault(entry.kind, []).append(entry)
@@ -224,7 +224,7 @@ def _sentence(story: Story, ordered: Sequence[LedgerEntry]) -> str:
 
 def _gaps(ordered: Sequence[LedgerEntry]) -> list[str]:
     have = {entry.sequence for entry in ordered}
-    last = ordered[-1].sequence
+    last = max(have)
     missing = last - len([one for one in have if 1 <= one <= last])
     if missing <= 0:
         return []

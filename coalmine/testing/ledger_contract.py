@@ -95,6 +95,21 @@ class LedgerContract:
         assert numbers(await left.read(BOOK)) == [1, 2, 3, 4, 5]
         assert not verified(world).faults
 
+    async def test_what_a_run_said_after_a_reset_is_kept_beside_what_it_replaced(self, world: LedgerWorld) -> None:
+        left, right = world.workers
+        before = [entry(1), entry(2), entry(3, kind="closed", outcome="rolled_back")]
+        later = NOON + timedelta(minutes=1)
+        again = [
+            entry(2, at=later, errors=7),
+            entry(3, at=later, kind="closed", outcome="promoted"),
+        ]
+        assert await left.append(BOOK, before) == 3
+        assert await right.append(BOOK, again) == 2
+        assert await left.append(BOOK, again) == 0, "whoever repeats it"
+        assert await right.rollout(BOOK, ROLLOUT) == [*before, *again]
+        assert await right.promoted_looks(BOOK, NOON, 100) == [before[0], again[0]]
+        assert not verified(world).faults
+
     async def test_writers_at_the_same_moment_make_one_chain(self, world: LedgerWorld) -> None:
         async def write(store: LedgerStore, first: int) -> int:
             new = 0

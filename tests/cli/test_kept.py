@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,11 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "ledger" / asyncio.run(write())
 
 
+LATER = NOON + timedelta(hours=1)
+
+
 def entry(sequence: int, kind: str, data: dict[str, Any]) -> LedgerEntry:
-    return LedgerEntry(kind=kind, rollout_id=ROLLOUT, sequence=sequence, at=NOON, reason="no space left", data=data)
+    return LedgerEntry(kind=kind, rollout_id=ROLLOUT, sequence=sequence, at=LATER, reason="no space left", data=data)
 
 
 def test_history_from_the_copy(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
