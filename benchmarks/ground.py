@@ -10,11 +10,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
@@ -114,7 +114,7 @@ class WorkerProcess:
 class Ground:
     """``async with Ground(folder, proxies=3) as ground``: ``ground.client``, ``ground.envoys``, ``ground.worker()``."""
 
-    def __init__(self, folder: Path, proxies: int = 1, routes: Sequence[str] = ("shop",)) -> None:
+    def __init__(self, folder: Path, proxies: int | Mapping[str, int] = 1, routes: Sequence[str] = ("shop",)) -> None:
         self.folder = folder
         self.routes = routes
         self.envoys: dict[str, list[EnvoyProxy]] = {}
@@ -127,7 +127,7 @@ class Ground:
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession
 
-    async def __aenter__(self) -> Ground:
+    async def __aenter__(self) -> Self:
         try:
             await self._start()
         except BaseException:
@@ -143,6 +143,15 @@ class Ground:
         self._session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)))
         await self.backends.start()
         stack.push_async_callback(self.backends.stop)
+        self.client = await self._start_temporal(stack)
+        self.address = self.client.service_client.config.target_host
+        for route in self.routes:
+            self.envoys[route] = []
+            for number in range(self._proxies if isinstance(self._proxies, int) else self._proxies[route]):
+                self.envoys[route].append(await self._envoy(route, number))
+
+    async def _start_temporal(self, stack: AsyncExitStack) -> Client:
+        """A dev server in memory, ended by the stack."""
         keys: list[SearchAttributeKey[Any]] = [
             SearchAttributeKey.for_int(name) if kind == "Int" else SearchAttributeKey.for_keyword(name)
             for name, kind in SEARCH_ATTRIBUTES.items()
@@ -157,12 +166,7 @@ class Ground:
             dev_server_extra_args=["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"],
         )
         stack.push_async_callback(temporal.shutdown)
-        self.client = temporal.client
-        self.address = temporal.client.service_client.config.target_host
-        for route in self.routes:
-            self.envoys[route] = []
-            for number in range(self._proxies):
-                self.envoys[route].append(await self._envoy(route, number))
+        return temporal.client
 
     async def _envoy(self, route: str, number: int) -> EnvoyProxy:
         folder = self.folder / f"{route}-{number}"

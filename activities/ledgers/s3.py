@@ -33,7 +33,7 @@ from activities.ledgers.s3_objects import Objects
 from activities.ledgers.s3_splits import S3Splits
 from activities.ledgers.sealing import Sealer
 from coalmine.errors import LedgerCorrupt, LedgerError
-from coalmine.records import ChainTip, LedgerEntry, carried_on
+from coalmine.records import ChainTip, LedgerEntry, LedgerKey, carried_on
 
 KEPT_INDEXES = 64
 """Chains whose sequences are remembered."""
@@ -49,7 +49,7 @@ class _Index:
 
     last: str = ""
     """Key of the last object."""
-    keys: set[tuple[str, int]] = field(default_factory=set)
+    keys: set[LedgerKey] = field(default_factory=set)
     lines: int = 0
     tip: str = ""
     anchored: int = 0

@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.ground import Ground
 from benchmarks.simulated_metrics import SimulatedMetrics
-from tests.faults import page
+from tests.faults import examine, page
 from tests.faults.broken_worker import BROKEN, VARIABLE
 from tests.faults.catalogue import CATALOGUE
+from tests.faults.disk_ground import DiskGround
 from tests.faults.plan import make_plan
 from tests.faults.scene import Act, Scene, play_all
 
 
 async def carry_out(
     seed: int, faults: int, minutes: float, kinds: list[str], broken: str, routes: int, keep: Path | None = None
-) -> list[Act]:
-    """All faults of a plan on one stack; SIGTERM ends it in order, nothing is left running."""
+) -> tuple[list[Act], list[str]]:
+    """All faults of a plan on one stack, and what is wrong with its ledger at the end.
+
+    SIGTERM ends it in order, nothing is left running.
+    """
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -37,25 +40,34 @@ async def carry_out(
         os.environ[VARIABLE] = broken
     names = tuple(f"shop{number}" for number in range(routes))
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
-        async with Ground(Path(folder), proxies=2, routes=names) as ground, SimulatedMetrics(ground, seed) as metrics:
+        # One route is a fleet of five proxies.
+        proxies = {name: 5 if name == names[0] else 2 for name in names}
+        async with DiskGround(Path(folder), proxies, names) as ground, SimulatedMetrics(ground, seed) as metrics:
             if broken:
                 ground.worker_module = "tests.faults.broken_worker"
             scene = Scene(ground, metrics, keep)
             try:
                 await scene.open()
-                return await play_all(scene, plan, asyncio.get_running_loop().time() + 60 * minutes)
+                acts = await play_all(scene, plan, asyncio.get_running_loop().time() + 60 * minutes)
             finally:
                 await scene.close()
+            return acts, examine.chains(ground.folder)
 
 
-def figures(acts: list[Act], seed: int) -> dict[str, Any]:
+def figures(acts: list[Act], chains: list[str], seed: int) -> dict[str, Any]:
     """What is written to ``faults.json``: faults that came too late for their rollout are counted apart."""
     told = [
         {"kind": a.planned.kind, "moment": a.planned.moment, "seed": a.planned.seed, "violations": a.wrong}
         for a in acts
         if a.injected or a.wrong
     ]
-    return {"seed": seed, "rollouts": len(acts), "too_late": sum(not a.injected for a in acts), "faults": told}
+    return {
+        "seed": seed,
+        "rollouts": len(acts),
+        "too_late": sum(not a.injected for a in acts),
+        "ledger": chains,
+        "faults": told,
+    }
 
 
 def main() -> int:
@@ -72,20 +84,20 @@ def main() -> int:
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)
     kinds = [asked.only] if asked.only else list(CATALOGUE)
-    acts = asyncio.run(
+    acts, chains = asyncio.run(
         carry_out(asked.seed, asked.faults, asked.minutes, kinds, asked.broken, asked.routes, asked.keep)
     )
-    found = figures(acts, asked.seed)
+    found = figures(acts, chains, asked.seed)
     violated = [fault for fault in found["faults"] if fault["violations"]]
     print(f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations")
-    for fault in violated:
+    for fault in [*violated, *chains]:
         print(fault)
     if asked.broken:
-        print(f"{asked.broken}: {'caught' if violated else 'NOT CAUGHT'}")
-        return 0 if violated else 1
+        print(f"{asked.broken}: {'caught' if violated or chains else 'NOT CAUGHT'}")
+        return 0 if violated or chains else 1
     if not asked.only:
         print(report.write("faults", found), page.write())
-    return 1 if violated else 0
+    return 1 if violated or chains else 0
 
 
 if __name__ == "__main__":

@@ -104,6 +104,18 @@ async def envoy_restart(act: Act) -> None:
     act.deaf.discard(number)
 
 
+async def temporal_restart(act: Act) -> None:
+    """SIGTERM of the Temporal server; it comes back with what it has on disk."""
+    async with act.scene.hands:
+        await act.scene.ground.restart_temporal(signal.SIGTERM, 0.5)
+
+
+async def temporal_kill(act: Act) -> None:
+    """SIGKILL of the Temporal server, in the middle of whatever it writes."""
+    async with act.scene.hands:
+        await act.scene.ground.restart_temporal(signal.SIGKILL, LASTS)
+
+
 def _metrics(answer: Callable[[], FakeAnswer | None]) -> Fault:
     async def fault(act: Act) -> None:
         act.scene.answers[act.route] = answer
@@ -296,6 +308,8 @@ CATALOGUE: Mapping[str, Fault] = {
     "envoy-unreachable": envoy_unreachable,
     "envoy-lagging": envoy_lagging,
     "envoy-restart": envoy_restart,
+    "temporal-restart": temporal_restart,
+    "temporal-kill": temporal_kill,
     "metrics-down": _metrics(lambda: FakeAnswer(503, b"down")),
     "metrics-slow": _metrics(_slow),
     "metrics-empty": _metrics(_empty),

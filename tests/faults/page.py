@@ -11,10 +11,11 @@ from tests.faults.plan import MOMENTS
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 HEAD = """# What was broken, and what held
 
-`make faults` runs real rollouts side by side (Temporal, two Envoys a route, two workers), breaks things, and then asks
-the proxies' admin interface, the route files, the ledger's files and the workflow's history, never a rollout's own
-status, whether the invariants held. Metrics are counters that follow the proxies' real weights. A cell is faults with
-violations / faults that were carried out at that moment. `--seed` gives the same plan again; `--only KIND` one kind.
+`make faults` runs real rollouts side by side (Temporal on disk, two workers, one route of five Envoys and others of
+two), breaks things, and then asks the proxies' admin interface, the route files, the ledger's files and the workflow's
+history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the proxies' real
+weights. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
+again; `--only KIND` one kind.
 """
 
 
@@ -38,6 +39,7 @@ def write() -> Path:
             here = [fault for fault in faults if (fault["kind"], fault["moment"]) == (kind, moment)]
             cells.append(f"{sum(bool(f['violations']) for f in here)} / {len(here)}" if here else "")
         lines.append(f"| `{kind}` | {' | '.join(cells)} |")
+    lines += ["", f"The ledger of all these rollouts, verified at the end: {len(found['ledger'])} faults."]
     if violated:
         lines += ["", "## Violations", ""]
         lines += [f"- `{f['kind']}` at {f['moment']}: {'; '.join(f['violations'])}" for f in violated]
