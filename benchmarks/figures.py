@@ -68,6 +68,11 @@ def _rollback() -> list[tuple[str, str, str, str]]:
         limit = "p95 300 ms, p99 500 ms" if key == "look_in_flight" else "reported"
         what = f"rollback signal until 0 % is shown by 3 Envoys, {when} ({one['tries']} tries)"
         rows.append((what, figure, limit, _machine(found)))
+    if "beside_hung_hooks" in found:
+        beside = found["beside_hung_hooks"]
+        figure = f"p50 {beside['p50_ms']:g} ms, p95 {beside['p95_ms']:g} ms: {beside['p95_to_idle']:g}x"
+        what = f"the same with a look in flight, beside {beside['hooks']} hooks that hang ({beside['tries']} tries)"
+        rows.append((what, figure, "p95 2x of idle", _machine(found)))
     return rows
 
 
