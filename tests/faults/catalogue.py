@@ -10,14 +10,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.routers.locked_files import locked
-from benchmarks.ground import NAMESPACE
 from coalmine.testing.fake_prometheus import FakeAnswer
+from tests.faults.resetting import reset
 from tests.faults.witness import stopped
 
 if TYPE_CHECKING:
@@ -185,22 +182,10 @@ async def terminate(act: Act) -> None:
     await act.handle.terminate("fault")
 
 
-async def reset(act: Act) -> None:
-    """The workflow is reset to its last completed task: a second run takes over from the first."""
-    history = await act.handle.fetch_history()
-    done = [e.event_id for e in history.events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
-    if not done:
-        return
-    client = act.scene.ground.client
-    await client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=NAMESPACE,
-            workflow_execution=WorkflowExecution(workflow_id=act.handle.id, run_id=history.run_id),
-            reason="fault",
-            request_id=f"{act.handle.id}-{act.planned.seed}",
-            workflow_task_finish_event_id=act.chance.choice(done[-3:]),
-        )
-    )
+async def workflow_reset(act: Act) -> None:
+    """The workflow is reset to one of its last tasks: a second run takes over from the first."""
+    request_id = f"{act.handle.id}-{act.planned.seed}"
+    await reset(act.scene.ground.client, act.handle, lambda done: act.chance.choice(done[-3:]), request_id)
 
 
 async def two_deciders(act: Act) -> None:
@@ -275,7 +260,7 @@ async def _zombie(act: Act, *, after_reset: bool) -> None:
             freeze.__enter__()
         try:
             if after_reset:
-                await reset(act)
+                await workflow_reset(act)
             await act.handle.signal("rollback", {"by": "ana", "reason": "fault"})
             await act.until_restored(40)
         finally:
@@ -322,7 +307,7 @@ CATALOGUE: Mapping[str, Fault] = {
     "webhooks-all-hanging": webhooks_all_hanging,
     "workflow-cancel": cancel,
     "workflow-terminate": terminate,
-    "workflow-reset": reset,
+    "workflow-reset": workflow_reset,
     "two-deciders": two_deciders,
     "garbage-signals": garbage_signals,
     "stale-approvals": stale_approvals,

@@ -1,0 +1,33 @@
+"""``temporal workflow reset``, as an operator does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle
+
+from benchmarks.ground import NAMESPACE
+
+
+async def reset(
+    client: Client, handle: WorkflowHandle[Any, Any], choose: Callable[[Sequence[int]], int], request_id: str
+) -> bool:
+    """Let another run take over from one of the tasks that are done; False when none is."""
+    history = await handle.fetch_history()
+    done = [e.event_id for e in history.events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+    if not done:
+        return False
+    await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=NAMESPACE,
+            workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=history.run_id),
+            reason="fault",
+            request_id=request_id,
+            workflow_task_finish_event_id=choose(done),
+        )
+    )
+    return True
