@@ -20,7 +20,6 @@ from benchmarks.kills import KINDS, Experiment, make_spec
 from benchmarks.simulated_metrics import SimulatedMetrics
 from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutReport, RolloutStatus, Submission, canary_id
 from coalmine.testing.fake_prometheus import FakeAnswer
-from tests.faults.resetting import reset
 from tests.faults.witness import PATIENCE, attempts, ledger, stopped, until, watching
 
 ROUTE = "shop"
@@ -154,9 +153,8 @@ def _has_open(worker: WorkerProcess, lock: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize("after_reset", [False, True], ids=["same-run", "after-reset"])
 async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_another(
-    ground: Ground, metrics: SimulatedMetrics, after_reset: bool
+    ground: Ground, metrics: SimulatedMetrics
 ) -> None:
     zombie, other = await ground.worker(1), await ground.worker(2)
     file = ground.envoys[ROUTE][0].route_file.resolve()
@@ -175,9 +173,6 @@ async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_anoth
                     zombie, other = other, zombie
                 thaw.enter_context(stopped(zombie.pid))
             assert _has_open(zombie, lock), "it was frozen in the middle of its write"
-            if after_reset:
-                assert await reset(ground.client, handle, max, "reset")
-                handle = ground.client.get_workflow_handle(handle.id, result_type=RolloutReport)
             await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
             # Generation 1 is the shift's, whether or not the other worker took it over before it heard of the order.
             await until(lambda: witness.rests_at(generation=2))
