@@ -96,6 +96,8 @@ def book_named(environment: str, service: str, region: str | None) -> str:
 
 
 def _learn(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) -> ServiceHistory:
+    # The package before what lies below it: two threads that begin at its two ends leave it half imported in both.
+    import coalmine.analysis  # noqa: F401
     from coalmine.backtest.learnt import in_stretches
 
     return history_of_looks(in_stretches(looks, HISTORY_LOOKS), metrics)
