@@ -209,13 +209,15 @@ def test_every_kind_is_foretold(spec: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("noise", "advised"),
     [("200%", r"80 % need for: [\dhm]+"), ("9000%", "a month of it would not do; it scatters too much")],
+    ids=["longer", "never"],
 )
 def test_more_time_alone_helps_a_gauge(
     noise: str, advised: str, spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec.write_text(SPEC.replace("sources:", f"{FURTHER.splitlines()[0]}\nsources:"))
+    cpu, (first, errors) = FURTHER.splitlines()[0], (one for one in SPEC.splitlines() if "5m" in one or "errors" in one)
+    spec.write_text(SPEC.replace(f"{first}\n", "").replace(errors, cpu) + "promotion: {bake: 0s}\n")
     warnings = forecast(capsys, "--rps", "200", "--history", "none", "--noise", f"cpu={noise}")["warnings"]
-    (said,) = (one for one in warnings if one.startswith("step 2, 50 % for 30m") and "in cpu" in one)
+    (said,) = (one for one in warnings if one.startswith("step 1, 50 % for 30m") and "in cpu" in one)
     assert re.search(rf"x2\.0 in cpu \([^)]*\): {advised}$", said), said
 
 
