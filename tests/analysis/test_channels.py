@@ -42,6 +42,8 @@ def test_the_level_is_the_baselines() -> None:
 def test_the_scale_is_true_over_assumed_variance() -> None:
     totals = counts(9, 100, 10, 300)
     assert scale(totals, np.array([4.75])) == pytest.approx(0.475 * 0.525 / (0.25 * 0.75))
+    # One event, and it is in the canary: three quarters are seen of the half that is expected.
+    assert scale(counts(1, 100, 0, 100), np.array([0.5])) == pytest.approx(0.75 * 0.25 / 0.25)
     assert scale(counts(0, 100, 0, 300), np.zeros(1)) == pytest.approx(20.0)
     assert scale(counts(1000, 2000, 0, 300), np.array([500.0])) == pytest.approx(0.05)
     assert scale(counts(50, 100, 50, 300), np.array([1e-5])) == pytest.approx(20.0)

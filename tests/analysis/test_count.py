@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,22 @@ def test_fewer_orders_are_harm_where_down_is_worse() -> None:
     assert verdict.interval[1] < 1 / 1.2
     assert "at most x" in verdict.sentence
     assert looks([(20, 600)] * 6)[-1].finding is Finding.NO_HARM
+
+
+def test_fewer_orders_within_the_margin_are_told_with_both_ends() -> None:
+    sentence = looks([(58, 600)] * 2, kills(direction="down"))[-1].verdicts[0].sentence
+    assert re.search(r"\(x0\.\d\d, between x0\.\d\d and x1\.\d\d; margin x0\.83\)", sentence), sentence
+
+
+def test_one_sided_counts_scale_their_noise_at_most_twentyfold() -> None:
+    metric = CountMetric(margin=1.0, no_harm=1.5, tolerance=0.0, prior=Prior(np.zeros(1), np.ones(1, bool)))
+    state, one = metric.start(1), np.ones(1)
+    for share in (0.3, 0.7, 0.3, 0.7):
+        counts = EventCounts(0 * one, 500 * one, share * one, 10 * one, one > 0)
+        state = metric.update(state, counts, Pace(0.1, 5.0, 6))
+    observed, _ = state.noise.observed(np.full((1, 1), 0.05), noise=1.0)
+    assert state.noise.recent[..., -1] == pytest.approx(observed)
+    assert observed[0, 0] > 0
 
 
 def test_a_window_in_which_the_weight_changed_is_no_bet() -> None:

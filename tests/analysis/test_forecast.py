@@ -16,13 +16,17 @@ from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 from benchmarks.plan import measure
 from benchmarks.plan_settings import FURTHER, SETTINGS, Setting
 from coalmine.analysis import mixture
+from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.forecast.course import Stretch, chart
-from coalmine.analysis.forecast.evidence import Traffic
+from coalmine.analysis.forecast.evidence import Traffic, View
+from coalmine.analysis.forecast.gauges import Gauge
+from coalmine.analysis.forecast.noise import Noise
 from coalmine.analysis.forecast.outlook import Level
 from coalmine.analysis.forecast.passage import first_passage
-from coalmine.analysis.forecast.processes import mean_normaliser
+from coalmine.analysis.forecast.processes import burn_statistic, crash, events_statistic, mean_normaliser
 from coalmine.analysis.forecast.report import Forecaster
 from coalmine.analysis.increments import log_normaliser
+from coalmine.analysis.value import ValueMetric
 
 SLICE = (0, 3, 8, 11, 15, 19, 21, 26, 28)
 """Settings of the benchmark that decide within a few looks: both metrics, both directions, history, steps."""
@@ -121,6 +125,12 @@ def test_the_normaliser_of_expectations_is_that_of_many_counts() -> None:
     assert mean_normaliser(0.01 * n_c, 0.01 * n_b, 0.01 * e, ratios)[0] == pytest.approx(0.01 * leading)
 
 
+def test_the_normaliser_of_expectations_is_0_where_nothing_else_is_possible() -> None:
+    canary, baseline = np.array([5.0, 5.0, 0.0, 5.0]), np.array([7.0, 7.0, 7.0, 0.0])
+    found = mean_normaliser(canary, baseline, np.array([0.0, 12.0, 2.0, 2.0]), np.array([0.5, 2.0]))
+    assert found.tolist() == [[0.0, 0.0]] * 4
+
+
 def test_the_covariance_of_two_buckets_is_hypergeometric() -> None:
     traffic = Traffic(np.array([[90.0, 10.0]]), np.array([[900.0, 100.0]]))
     events = np.array([0.0, 1.0])
@@ -135,6 +145,38 @@ def test_a_worse_level_keeps_the_proportions_on_either_side() -> None:
     assert worse.above(1) / (1 - worse.above(1)) == pytest.approx(3.0 * 0.1 / 0.9)
     assert worse.shares[2] / worse.shares[3] == pytest.approx(1.5)
     assert worse.shares[0] / worse.shares[1] == pytest.approx(1.25)
+
+
+def test_a_level_of_none_or_all_stays_so() -> None:
+    for shares in ([1.0, 0.0], [0.0, 1.0]):
+        assert Level(np.array(shares)).worse(0, 3.0).shares.tolist() == shares
+
+
+def test_a_burning_canary_is_followed_by_its_bad_requests() -> None:
+    canary = np.array([[990.0, 10.0]])
+    looks = burn_statistic(Traffic(canary, 9 * canary), 0.02, 6).residuals
+    assert looks.events == pytest.approx(10.0)
+    assert looks.t == pytest.approx(10.0 - 0.02 * 1000)
+    assert looks.v == pytest.approx(1000 * 0.01 * 0.99)
+
+
+@pytest.mark.parametrize(("margin", "guarded"), [(1.1, True), (5.0, False)])
+def test_what_a_wide_margin_allows_is_no_crash(margin: float, guarded: bool) -> None:
+    """Three quarters bad against 45 %: 3.7 times the odds."""
+    traffic = Traffic(np.array([[25.0, 75.0]]), np.array([[55.0, 45.0]]))
+    course = chart([Stretch(20, 0.5)], 20)
+    statistic = events_statistic(traffic, np.array([0.0, 1.0]), Noise(), margin, 6)
+    view = View(course, traffic, 3.0, np.zeros((course.size, 1, 1, 2)))
+    assert (crash(traffic, statistic, margin)(view)[-1, 0] > 3.0) == guarded
+
+
+def test_a_gauge_that_is_not_caught_soon_is_followed_to_the_end() -> None:
+    prior = Prior(np.array([0.25]), np.ones(1, bool))
+    gauge = Gauge(ValueMetric(1.2, 1.3, 0.0, known=prior), noise=0.5)
+    at, chance = gauge.harm(0.26, math.log(100), 3000)
+    assert at.size > 60
+    assert chance[59] < 0.5
+    assert chance[-1] > chance[59] + 0.1
 
 
 # --------------------------------------------------------------------------------------------------- edges

@@ -317,6 +317,17 @@ def test_whatever_comes_there_is_a_verdict(rows: list[tuple[list[float], list[fl
         assert all(math.isfinite(value) for value in shown if value is not None)
 
 
+def test_a_batch_begins_without_a_unit() -> None:
+    """Each run of a batch takes its unit from its own first level, as different as they are."""
+    metric = ValueMetric(1.2, 1.3, 0.0)
+    state, one = metric.start(2), np.ones(2)
+    for number in range(12):
+        level = np.array([1.0, 2.0**-300]) * (1.0 + 0.1 * (number % 3))
+        state = metric.update(state, ValueMeans(1.5 * level, level, one > 0), PACE)
+    harm = metric.weigh(state, 0.5).harm
+    assert harm[0] == harm[1] > 0
+
+
 def test_constant_gauges_are_told_apart_or_are_the_same() -> None:
     assert minutes([([3.0], [3.0])] * 10)[-1].finding is Finding.NO_HARM
     assert minutes([([0.0], [0.0])] * 10)[-1].finding is Finding.NO_HARM

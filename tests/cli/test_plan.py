@@ -206,6 +206,21 @@ def test_every_kind_is_foretold(spec: Path, capsys: pytest.CaptureFixture[str]) 
     assert "not forecast" not in printed.err
 
 
+@pytest.mark.parametrize(
+    ("noise", "advised"),
+    [("200%", r"80 % need for: [\dhm]+"), ("9000%", "a month of it would not do; it scatters too much")],
+    ids=["longer", "never"],
+)
+def test_more_time_alone_helps_a_gauge(
+    noise: str, advised: str, spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cpu, (first, errors) = FURTHER.splitlines()[0], (one for one in SPEC.splitlines() if "5m" in one or "errors" in one)
+    spec.write_text(SPEC.replace(f"{first}\n", "").replace(errors, cpu) + "promotion: {bake: 0s}\n")
+    warnings = forecast(capsys, "--rps", "200", "--history", "none", "--noise", f"cpu={noise}")["warnings"]
+    (said,) = (one for one in warnings if one.startswith("step 1, 50 % for 30m") and "in cpu" in one)
+    assert re.search(rf"x2\.0 in cpu \([^)]*\): {advised}$", said), said
+
+
 def test_what_a_tolerance_means_depends_on_the_level(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cpu = "  - {name: cpu, kind: value, values: 'process_cpu{version=\"{arm.version}\"}', tolerance: 0.3}\n"
     spec.write_text(SPEC.replace("sources:", f"{cpu}sources:"))
