@@ -78,7 +78,8 @@ class Traffic:
             Whether the router reads back right; only then the rollback is done.
         """
         state = self._state
-        if state.snapshot is None or not state.written or state.restored:
+        touched = state.written or (_took_over() and not state.advise)
+        if state.snapshot is None or not touched or state.restored:
             state.restored = True
             return True
         state.restored = False
@@ -171,6 +172,12 @@ class Traffic:
             state.share_from = workflow.now()
         self._journal.note("shifted", what, generation=generation, weights=shown.weights)
         self._journal.show()
+
+
+def _took_over() -> bool:
+    """Whether a reset made this run: a write that it does not remember may be on its way, and must find a fence."""
+    info = workflow.info()
+    return info.continued_run_id is None and info.run_id != info.first_execution_run_id
 
 
 def _same(left: Weights, right: Weights) -> bool:

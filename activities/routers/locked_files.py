@@ -36,10 +36,13 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             except OSError:
                 continue
             held.callback(os.close, descriptor)
+            late = False
             while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
+                if late:
                     raise RouterUnreachable(f"{path}: another writer has held its lock for {LOCK_PATIENCE:g} s")
                 time.sleep(_RETRY)
+                # A process that was stopped meanwhile is late through no fault of the other writer: it tries once more.
+                late = time.monotonic() > deadline
         yield
 
 

@@ -20,6 +20,7 @@ from benchmarks.kills import KINDS, Experiment, make_spec
 from benchmarks.simulated_metrics import SimulatedMetrics
 from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutReport, RolloutStatus, Submission, canary_id
 from coalmine.testing.fake_prometheus import FakeAnswer
+from tests.faults.resetting import reset
 from tests.faults.witness import PATIENCE, attempts, ledger, stopped, until, watching
 
 ROUTE = "shop"
@@ -63,6 +64,14 @@ async def _is_in(handle: Handle, phase: Phase) -> bool:
         return (await handle.query("status", result_type=RolloutStatus)).phase is phase
     except RPCError:
         return False  # No worker serves yet.
+
+
+async def _task_that_ordered(handle: Handle, activity: str) -> int:
+    async for event in handle.fetch_history_events():
+        scheduled = event.activity_task_scheduled_event_attributes
+        if scheduled.activity_type.name == activity:
+            return scheduled.workflow_task_completed_event_id
+    raise AssertionError(f"{activity} was not ordered")
 
 
 async def _result(handle: Handle) -> RolloutReport:
@@ -183,6 +192,35 @@ async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_anoth
     assert "StaleGeneration" in zombie.log.read_text()
     assert report.outcome == "rolled_back", report.reason
     assert await witness.faults(report, allowed={0, 10}) == []
+
+
+async def test_a_write_that_a_reset_forgot_finds_a_fence(ground: Ground, metrics: SimulatedMetrics) -> None:
+    zombie = await ground.worker(1)
+    file = ground.envoys[ROUTE][0].route_file.resolve()
+    lock = file.with_name(f".{file.name}.coalmine-lock")
+    with ExitStack() as thaw:
+        async with watching(ground, ROUTE) as witness:
+            with locked([file]):
+                handle = await _release(ground, metrics, kind="approved")
+
+                async def it_waits() -> bool:
+                    return _has_open(zombie, lock)
+
+                await until(it_waits)
+                thaw.enter_context(stopped(zombie.pid))
+            # The run that takes over begins before the shift was ordered, and hears at once that it must not be.
+            ordered = await _task_that_ordered(handle, "shift")
+            assert await reset(ground.client, handle, lambda _: ordered, "reset")
+            handle = ground.client.get_workflow_handle(handle.id, result_type=RolloutReport)
+            await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
+            await ground.worker(2)
+            await until(lambda: witness.rests_at(generation=1))
+            thaw.close()
+            report = await _result(handle)
+            await zombie.stop()
+    assert "StaleGeneration" in zombie.log.read_text()
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0}) == []
 
 
 async def test_random_kills_leave_every_rollout_right(tmp_path: Path) -> None:
