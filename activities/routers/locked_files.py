@@ -28,7 +28,8 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
     Raises:
         RouterUnreachable: another writer did not let go in time.
     """
-    deadline = time.monotonic() + LOCK_PATIENCE
+    # Tries, not a moment: for a process that was stopped and goes on, no other writer has held the lock meanwhile.
+    tries = round(LOCK_PATIENCE / _RETRY)
     with ExitStack() as held:
         for path in sorted({path.resolve() for path in paths}):
             try:
@@ -36,13 +37,11 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             except OSError:
                 continue
             held.callback(os.close, descriptor)
-            late = False
             while not _try_lock(descriptor):
-                if late:
+                if not tries:
                     raise RouterUnreachable(f"{path}: another writer has held its lock for {LOCK_PATIENCE:g} s")
+                tries -= 1
                 time.sleep(_RETRY)
-                # A process that was stopped meanwhile is late through no fault of the other writer: it tries once more.
-                late = time.monotonic() > deadline
         yield
 
 

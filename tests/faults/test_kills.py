@@ -162,22 +162,28 @@ def _has_open(worker: WorkerProcess, lock: Path) -> bool:
     return False
 
 
+async def _opens(lock: Path, *workers: WorkerProcess) -> bool:
+    return any(_has_open(worker, lock) for worker in workers)
+
+
+def _locked_by_writers(ground: Ground) -> tuple[Path, Path]:
+    """The first proxy's route file, and what a writer of it locks."""
+    file = ground.envoys[ROUTE][0].route_file.resolve()
+    return file, file.with_name(f".{file.name}.coalmine-lock")
+
+
 async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_another(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
     zombie, other = await ground.worker(1), await ground.worker(2)
-    file = ground.envoys[ROUTE][0].route_file.resolve()
-    lock = file.with_name(f".{file.name}.coalmine-lock")
+    file, lock = _locked_by_writers(ground)
     with ExitStack() as thaw:
         async with watching(ground, ROUTE) as witness:
             with locked([file]):
                 # One of the two is now held back a moment before its first write.
                 handle = await _release(ground, metrics, kind="approved")
 
-                async def one_waits() -> bool:
-                    return _has_open(zombie, lock) or _has_open(other, lock)
-
-                await until(one_waits)
+                await until(lambda: _opens(lock, zombie, other))
                 if _has_open(other, lock):
                     zombie, other = other, zombie
                 thaw.enter_context(stopped(zombie.pid))
@@ -196,17 +202,13 @@ async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_anoth
 
 async def test_a_write_that_a_reset_forgot_finds_a_fence(ground: Ground, metrics: SimulatedMetrics) -> None:
     zombie = await ground.worker(1)
-    file = ground.envoys[ROUTE][0].route_file.resolve()
-    lock = file.with_name(f".{file.name}.coalmine-lock")
+    file, lock = _locked_by_writers(ground)
     with ExitStack() as thaw:
         async with watching(ground, ROUTE) as witness:
             with locked([file]):
                 handle = await _release(ground, metrics, kind="approved")
 
-                async def it_waits() -> bool:
-                    return _has_open(zombie, lock)
-
-                await until(it_waits)
+                await until(lambda: _opens(lock, zombie))
                 thaw.enter_context(stopped(zombie.pid))
             # The run that takes over begins before the shift was ordered, and hears at once that it must not be.
             ordered = await _task_that_ordered(handle, "shift")
