@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.records import ARCHIVE_HISTORY, ArchiveRequest
     from coalmine.rollout import RolloutState
 
+from workflows.background import Rank, when
 from workflows.calls import ARCHIVE, ARCHIVE_AT_END, Budget, call
 from workflows.interruption import failure_reason
 from workflows.journal import Journal
@@ -56,6 +57,7 @@ class Archiving:
 
     async def _keep(self) -> None:
         while self._state.to_archive:
+            await when(lambda: bool(self._state.to_archive), Rank.ARCHIVE)
             await self._archive(self._state.to_archive[0], ARCHIVE)
 
     async def _archive(self, run_id: str, budget: Budget) -> None:

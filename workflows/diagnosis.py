@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.records import DIAGNOSE, Diagnosis, DiagnosisRequest, Window
     from coalmine.rollout import PendingDiagnosis, RolloutState
 
+from workflows.background import Rank, when
 from workflows.calls import call, diagnosing
 from workflows.interruption import failure_reason
 from workflows.journal import Journal
@@ -86,7 +87,7 @@ class Diagnosing:
     async def _keep(self) -> None:
         state = self._state
         while True:
-            await workflow.wait_condition(self._due)
+            await when(self._due, Rank.DIAGNOSIS)
             pending = state.to_diagnose
             if pending is None:
                 continue

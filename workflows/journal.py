@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from coalmine.rollout import KEPT_DECISIONS, KEPT_REFUSALS, RolloutState
 
+from workflows.background import Rank, when
 from workflows.calls import LEDGER, NOTICE, call
 from workflows.interruption import failure_reason
 
@@ -164,7 +165,7 @@ class Journal:
     async def _keep_ledger(self) -> None:
         state = self._state
         while True:
-            await workflow.wait_condition(self._ledger_due)
+            await when(self._ledger_due, Rank.LEDGER)
             batch = state.backlog[:ENTRIES_PER_WRITE]
             await self._write(batch)
             written = {entry.sequence for entry in batch}
@@ -205,7 +206,7 @@ class Journal:
     async def _send_messages(self) -> None:
         state = self._state
         while True:
-            await workflow.wait_condition(lambda: bool(state.outbox))
+            await when(lambda: bool(state.outbox), Rank.MESSAGES)
             message = state.outbox[0]
             try:
                 await call(
