@@ -32,7 +32,7 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 from temporalio.worker import Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from activities.archive import ArchiveActivities
 from activities.diagnosis import DiagnosisActivities
@@ -56,6 +56,7 @@ from coalmine.records import SIDE_TASK_QUEUE, TASK_QUEUE
 from coalmine.worker_settings import WorkerSettings
 from workflows.canary import Canary
 from workflows.fleet import Fleet
+from workflows.runner import HistoryBoundRunner
 
 STICKY = timedelta(seconds=1)
 """How long a workflow waits for a worker that died before another one takes it over."""
@@ -176,7 +177,7 @@ def build_workers(
             task_queue=queue,
             workflows=workflows,
             activities=activities,
-            workflow_runner=SandboxedWorkflowRunner(restrictions=passed),
+            workflow_runner=HistoryBoundRunner(restrictions=passed),
             interceptors=[RolloutLogging()],
             max_concurrent_activities=ACTIVITY_SLOTS,
             sticky_queue_schedule_to_start_timeout=STICKY,

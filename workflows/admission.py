@@ -53,15 +53,14 @@ class Admission:
         self._traffic = traffic
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
-        version = state.submission.spec.arms.canary.version
-        # Not the run's id: after a reset another run hears the answer that this one was given.
-        self._request_id = f"{workflow.uuid4()}/{version}"
-        self._older_request_id = f"{state.run_id}/{version}"
-        """As rollouts asked that began before."""
+        info, version = workflow.info(), state.submission.spec.arms.canary.version
+        # Not this run's id: after a reset another run hears the answer that this one was given.
+        self._request_id = f"{info.continued_run_id or info.first_execution_run_id}/{version}"
 
     def hear(self, answer: FleetAnswer) -> None:
         """Take the fleet's answer (a signal)."""
-        if answer.request_id in (self._request_id, self._older_request_id):
+        # Of the id the version alone: builds before this one asked under others, and an answer is sent to one run.
+        if answer.request_id.endswith(f"/{self._state.submission.spec.arms.canary.version}"):
             self._answer = answer
 
     async def check(self) -> Outcome | None:

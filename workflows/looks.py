@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         COLLECT,
         EVALUATE,
         Action,
+        Collected,
         CollectRequest,
         EvaluateRequest,
         Evaluation,
@@ -69,8 +70,15 @@ class Looks:
         number = state.looks + 1
         label = f"look {number} at {state.canary_share():g} %"
         counts: list[MetricCounts] = []
+        end = now - state.settle()
         for window, metrics in windows.items():
-            counts += await self._collect(label, number, Window(start=window[0], end=window[1]), metrics, bake)
+            collected = await self._collect(label, number, Window(start=window[0], end=window[1]), metrics, bake)
+            counts += collected.metrics
+            end = collected.window.end
+        # The history says when the look was: a task that was begun twice has two times, and this one may be the other.
+        windows = {(start, end): metrics for (start, _), metrics in windows.items()}
+        now = end + state.settle()
+        state.next_look = now + state.spec.policy.look
         counts = [metric.model_copy(update={"queries": []}) for metric in counts]
         evaluation = await unless(self._ordered, self._evaluate(label, counts, windows, bake))
         self._keep(counts, windows, evaluation, bake, now)
@@ -88,9 +96,7 @@ class Looks:
                 windows[start, end].append(metric)
         return dict(windows)
 
-    async def _collect(
-        self, label: str, number: int, window: Window, metrics: list[Metric], bake: bool
-    ) -> list[MetricCounts]:
+    async def _collect(self, label: str, number: int, window: Window, metrics: list[Metric], bake: bool) -> Collected:
         spec = self._state.spec
         request = CollectRequest(
             context=self._state.context(),
@@ -105,10 +111,11 @@ class Looks:
         seconds = (window.end - window.start).total_seconds()
         work = call(COLLECT, request, collecting(spec.policy.look), f"{label}: collect {seconds:.0f} s")
         try:
-            return (await unless(self._ordered, work)).metrics
+            return await unless(self._ordered, work)
         except ActivityError as error:
             reason = f"collecting failed: {failure_reason(error)}"
-            return [MetricCounts(metric=metric.name, status="no_data", reason=reason) for metric in metrics]
+            silent = [MetricCounts(metric=metric.name, status="no_data", reason=reason) for metric in metrics]
+            return Collected(metrics=silent, window=window)
 
     async def _evaluate(
         self, label: str, counts: list[MetricCounts], windows: dict[tuple[datetime, datetime], list[Metric]], bake: bool

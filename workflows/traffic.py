@@ -79,6 +79,8 @@ class Traffic:
         """
         state = self._state
         touched = state.written or (_took_over() and not state.advise)
+        if touched and state.snapshot is None and not await self._recall_snapshot():
+            return False
         if state.snapshot is None or not touched or state.restored:
             state.restored = True
             return True
@@ -99,6 +101,27 @@ class Traffic:
         state.restored = True
         state.restore_seconds = (workflow.now() - state.restore_began).total_seconds()
         self._shifted(shown, generation, f"restored {_weights(target)}")
+        return True
+
+    async def _recall_snapshot(self) -> bool:
+        """Where a reset cut off the snapshot too: all traffic was on the baseline, or nothing would have been admitted.
+
+        A route on which others have traffic is not ours; the run before was refused, or will have to be looked at.
+        """
+        state = self._state
+        state.restore_began = state.restore_began or workflow.now()
+        try:
+            shown = await self._patiently(self.read("read what the run before the reset left"))
+        except ActivityError as error:
+            await self._not_restored(failure_reason(error), stale=False)
+            return False
+        arms = state.spec.arms
+        if sum(shown.weights.get(arm.backend, 0.0) for arm in (arms.baseline, arms.canary)) > 99.99:
+            weights = {arms.baseline.backend: 100.0, arms.canary.backend: 0.0}
+            state.snapshot, state.generation = (
+                shown.model_copy(update={"weights": weights}),
+                max(state.generation, shown.generation),
+            )
         return True
 
     async def _not_restored(self, reason: str, stale: bool) -> None:

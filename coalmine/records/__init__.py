@@ -7,6 +7,7 @@ Temporal UI cuts a result to its first fifty characters.
 from __future__ import annotations
 
 from coalmine.records.base import (
+    ASKED_TOO_EARLY,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     TASK_TIMEOUT,
@@ -100,6 +101,7 @@ from coalmine.records.traffic import (
 
 __all__ = [
     "ARCHIVE_HISTORY",
+    "ASKED_TOO_EARLY",
     "ASK_FLEET",
     "CHECK_ROUTE",
     "COLLECT",

@@ -12,6 +12,8 @@ TASK_QUEUE = "coalmine"
 """Workflows, routes and looks."""
 TASK_TIMEOUT = timedelta(seconds=2)
 """How long the server waits for a worker that took a workflow task before it gives the task to another."""
+ASKED_TOO_EARLY = "something happened since the last workflow task: ask again"
+"""What a query is answered that a worker took up before the task with the events that came first."""
 SIDE_TASK_QUEUE = "coalmine-side"
 """Hooks, notifications, probes, load: what may hang without delaying a rollback."""
 

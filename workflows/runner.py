@@ -1,0 +1,73 @@
+"""Runs workflows, but never ahead of their history.
+
+A query that reaches a worker which does not hold the workflow makes the SDK's core read the history as it is, and apply
+what happened after the last workflow task: a timer that fired, an activity that ended, while the task for it has not
+begun. The workflow then acts at the time of a task long over, and what it decides goes into the next task; whoever
+replays that task gives it another time, decides otherwise, and the rollout is stuck (core 1.35, seen with every status
+query sent while a worker is replaced). Such an activation has the time of the one before it, over a longer history. It
+is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio import workflow
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from coalmine.records import ASKED_TOO_EARLY
+
+_NOT_EVENTS = {"query_workflow", "remove_from_cache"}
+
+
+@dataclass(frozen=True)
+class HistoryBoundRunner(SandboxedWorkflowRunner):
+    """The SDK's sandbox, for a worker whose workflows people query while other workers die."""
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        """An instance that takes in no event before the task that carries it."""
+        return HistoryBound(super().create_instance(det))
+
+
+class HistoryBound(WorkflowInstance):
+    """One workflow, as another instance runs it."""
+
+    def __init__(self, inner: WorkflowInstance) -> None:
+        self._inner = inner
+        self._task: tuple[int, int] | None = None
+        """When the last task began, in seconds and nanoseconds."""
+        self._length = 0
+        """Of the history up to there, in events."""
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        """Let the workflow take in what happened, or refuse what no task has brought yet."""
+        if all(job.WhichOneof("variant") in _NOT_EVENTS for job in act.jobs):
+            return self._inner.activate(act)
+        task = (act.timestamp.seconds, act.timestamp.nanos)
+        # Within one task the history does not grow; while replaying, tasks are read as they were.
+        if not act.is_replaying and task == self._task and act.history_length > self._length:
+            refused = WorkflowActivationCompletion(run_id=act.run_id)
+            refused.failed.failure.message = ASKED_TOO_EARLY
+            return refused
+        self._task, self._length = task, act.history_length
+        return self._inner.activate(act)
+
+    def get_serialization_context(self, command_info: Any) -> Any:
+        """As the instance says."""
+        return self._inner.get_serialization_context(command_info)
+
+    def get_external_store_context(self, command_info: Any) -> Any:
+        """As the instance says."""
+        return self._inner.get_external_store_context(command_info)
+
+    def get_info(self) -> workflow.Info:
+        """As the instance says."""
+        return self._inner.get_info()
+
+    def get_thread_id(self) -> int | None:
+        """As the instance says."""
+        return self._inner.get_thread_id()
