@@ -1,4 +1,6 @@
-"""Runs workflows, but never ahead of their history.
+"""Runs workflows, but never ahead of their history, and leaves a trace of every task in it.
+
+Two faults of the SDK's core (1.35) can leave a history that no worker can replay, and a rollout stuck for good.
 
 A query that reaches a worker which does not hold the workflow makes the SDK's core read the history as it is, and apply
 what happened after the last workflow task: a timer that fired, an activity that ended, while the task for it has not
@@ -6,6 +8,11 @@ begun. The workflow then acts at the time of a task long over, and what it decid
 replays that task gives it another time, decides otherwise, and the rollout is stuck (core 1.35, seen with every status
 query sent while a worker is replaced). Such an activation has the time of the one before it, over a longer history. It
 is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes.
+
+A worker that takes a workflow over while an update waits folds a task in which nothing was decided into the next one,
+and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities
+that ended, and what had been two tasks comes out in another order. So a task in which nothing was decided counts itself
+in the memo; tasks with commands are never folded.
 """
 
 from __future__ import annotations
@@ -16,11 +23,16 @@ from typing import Any
 from temporalio import workflow
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.converter import PayloadConverter
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from coalmine.records import ASKED_TOO_EARLY
 
+PATCH = "count-quiet-tasks"
+"""Says that the run counts tasks in which nothing was decided; of the first task."""
+COUNT = "quiet_tasks"
+"""Where it does so in the memo."""
 _NOT_EVENTS = {"query_workflow", "remove_from_cache"}
 
 
@@ -42,6 +54,8 @@ class HistoryBound(WorkflowInstance):
         """When the last task began, in seconds and nanoseconds."""
         self._length = 0
         """Of the history up to there, in events."""
+        self._quiet: int | None = None
+        """How many tasks have decided nothing; None: the run began before they were counted."""
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Let the workflow take in what happened, or refuse what no task has brought yet."""
@@ -54,7 +68,22 @@ class HistoryBound(WorkflowInstance):
             refused.failed.failure.message = ASKED_TOO_EARLY
             return refused
         self._task, self._length = task, act.history_length
-        return self._inner.activate(act)
+        completion = self._inner.activate(act)
+        if completion.HasField("successful"):
+            self._count(act, completion)
+        return completion
+
+    def _count(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
+        commands = completion.successful.commands
+        if any(job.HasField("initialize_workflow") for job in act.jobs):
+            known = {job.notify_has_patch.patch_id for job in act.jobs if job.HasField("notify_has_patch")}
+            if PATCH in known or not act.is_replaying:
+                self._quiet = 0
+                commands.add().set_patch_marker.patch_id = PATCH
+        elif self._quiet is not None and not commands:
+            self._quiet += 1
+            fields = commands.add().modify_workflow_properties.upserted_memo.fields
+            fields[COUNT].CopyFrom(PayloadConverter.default.to_payload(self._quiet))
 
     def get_serialization_context(self, command_info: Any) -> Any:
         """As the instance says."""

@@ -22,6 +22,7 @@ from coalmine.spec.canary import Ledger
 from tests.activities.ledgers.books import NOON, ROLLOUT, places, verified
 from workflows.canary import Canary
 from workflows.messages import OneInput
+from workflows.runner import HistoryBoundRunner
 
 BOOK = "production/checkout"
 
@@ -79,7 +80,12 @@ async def test_a_history_that_is_gone_is_not_asked_for_again(temporal_client: Cl
 async def test_a_kept_history_replays() -> None:
     recorded = sorted((Path(__file__).parents[1] / "histories").glob("*/promoted.json"))[-1].read_bytes()
     history = history_of("canary/test/checkout", gzip.compress(recorded))
-    replayer = Replayer(workflows=[Canary], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    replayer = Replayer(
+        workflows=[Canary],
+        data_converter=pydantic_data_converter,
+        interceptors=[OneInput()],
+        workflow_runner=HistoryBoundRunner(),
+    )
     assert (await replayer.replay_workflow(history, raise_on_replay_failure=False)).replay_failure is None
 
 

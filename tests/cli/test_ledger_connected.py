@@ -18,6 +18,7 @@ from tests.cli.conftest import WORKFLOW_ID, Desk
 from worker import build_workers
 from workflows.canary import Canary
 from workflows.messages import OneInput
+from workflows.runner import HistoryBoundRunner
 
 QUICK: dict[str, Any] = {
     "steps": [{"weight": 10, "for": "1s"}],
@@ -55,7 +56,12 @@ async def test_a_cut_is_found_by_what_temporal_holds_and_the_copy_replays(empty_
     entries = await store.rollout("test/checkout", closed.rollout_id)
     ((run_id, history),), lacking = await kept_histories(store, entries)
     assert (run_id, lacking) == (closed.run_id, [])
-    replayer = Replayer(workflows=[Canary], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    replayer = Replayer(
+        workflows=[Canary],
+        data_converter=pydantic_data_converter,
+        interceptors=[OneInput()],
+        workflow_runner=HistoryBoundRunner(),
+    )
     replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert replayed.replay_failure is None, str(replayed.replay_failure)
     told = await desk.type("history", closed.rollout_id, "--ledger")

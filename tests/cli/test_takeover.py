@@ -15,10 +15,11 @@ from temporalio.worker import Replayer
 
 from coalmine import client as client_module
 from coalmine import fleet_client
-from coalmine.records import Phase
+from coalmine.records import ASKED_TOO_EARLY, Phase
 from tests.cli.conftest import WORKFLOW_ID, Desk
 from workflows.canary import Canary
 from workflows.messages import OneInput
+from workflows.runner import HistoryBoundRunner
 
 
 @pytest.fixture(autouse=True)
@@ -42,20 +43,65 @@ async def test_what_it_writes_replays(empty_desk: Desk) -> None:
     # No look comes between: the command must end the idle time after a task in which nothing was decided.
     assert (await empty_desk.type("start", empty_desk.write(policy={"look": "30s"}))).code == 0
     await empty_desk.until(lambda status: status.phase is Phase.STEPPING)
-    await events(empty_desk, lambda history: history[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    await idle(empty_desk)
     await empty_desk.retire()
     # The command waits for the answer of its update, then makes sure by a signal: the next worker hears both at once.
     assert (await empty_desk.type("rollback", "checkout", "--no-wait")).code == 0
     await empty_desk.serve()
     await empty_desk.until(lambda status: status.phase is Phase.CLOSED)
-    written = await events(
-        empty_desk, lambda history: history[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
-    )
+    written = await ended(empty_desk)
     kinds = [event.event_type for event in written]
     submitted = kinds.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED)
     assert EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED in kinds[submitted + 1 :], (
         "the update was heard too"
     )
-    replayer = Replayer(workflows=[Canary], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    await replay(written)
+
+
+async def test_a_question_that_comes_before_the_next_task_changes_nothing(empty_desk: Desk) -> None:
+    await empty_desk.serve()
+    assert (await empty_desk.type("start", empty_desk.write(policy={"look": "5s"}))).code == 0
+    await empty_desk.until(lambda status: status.phase is Phase.STEPPING)
+    await idle(empty_desk)
+    await empty_desk.retire()
+    # No worker, and nothing to do for one: the question waits for a worker by itself, and will come before the task.
+    question = asyncio.create_task(empty_desk.client.get_workflow_handle(WORKFLOW_ID).query("status"))
+    await events(empty_desk, lambda history: history[-2].event_type == EventType.EVENT_TYPE_TIMER_FIRED)
+    await empty_desk.serve()
+    await asyncio.wait([question])
+    assert question.exception() is None or ASKED_TOO_EARLY in str(question.exception())
+    await empty_desk.until(lambda status: status.looks > 0)
+    assert (await empty_desk.type("rollback", "checkout")).code == 0
+    await replay(await ended(empty_desk))
+
+
+async def idle(desk: Desk) -> list[HistoryEvent]:
+    """Wait until all is written and told, and the next look is awaited."""
+
+    def is_idle(history: list[HistoryEvent]) -> bool:
+        # The last task found nothing to do but to count itself.
+        return [event.event_type for event in history[-2:]] == [
+            EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+            EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED,
+        ]
+
+    return await events(desk, is_idle)
+
+
+async def ended(desk: Desk) -> list[HistoryEvent]:
+    """Wait for the last event."""
+    return await events(
+        desk, lambda history: history[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
+    )
+
+
+async def replay(written: list[HistoryEvent]) -> None:
+    """As the next worker would."""
+    replayer = Replayer(
+        workflows=[Canary],
+        data_converter=pydantic_data_converter,
+        interceptors=[OneInput()],
+        workflow_runner=HistoryBoundRunner(),
+    )
     replayed = await replayer.replay_workflow(WorkflowHistory(WORKFLOW_ID, written), raise_on_replay_failure=False)
     assert replayed.replay_failure is None, str(replayed.replay_failure)

@@ -20,7 +20,16 @@ from benchmarks.ground import BASELINE, CANARY, WorkerProcess
 from benchmarks.kills import make_spec
 from benchmarks.simulated_metrics import BASELINE_ERRORS, SimulatedMetrics
 from coalmine.errors import RouterError
-from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, Phase, RolloutStatus, Submission, canary_id
+from coalmine.records import (
+    ASKED_TOO_EARLY,
+    TASK_QUEUE,
+    TASK_TIMEOUT,
+    CanaryInput,
+    Phase,
+    RolloutStatus,
+    Submission,
+    canary_id,
+)
 from coalmine.spec.canary import Notifier, Route
 from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults import examine
@@ -237,6 +246,8 @@ class Act:
         except RPCError:
             return False  # No worker answers just now.
         except WorkflowQueryFailedError as error:
+            if ASKED_TOO_EARLY in str(error):
+                return False
             self._add(f"I4: the history cannot be replayed: {error}")
             return False
 

@@ -12,6 +12,7 @@ from temporalio.worker import Replayer
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.messages import OneInput
+from workflows.runner import HistoryBoundRunner
 
 HISTORIES = {
     f"{path.parent.name}/{path.stem}": path.read_text(encoding="utf-8")
@@ -27,6 +28,11 @@ def test_there_are_histories() -> None:
 @pytest.mark.parametrize("name", HISTORIES)
 async def test_it_replays(name: str) -> None:
     history = WorkflowHistory.from_json("canary/test/checkout", HISTORIES[name])
-    replayer = Replayer(workflows=[Canary, Fleet], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    replayer = Replayer(
+        workflows=[Canary, Fleet],
+        data_converter=pydantic_data_converter,
+        interceptors=[OneInput()],
+        workflow_runner=HistoryBoundRunner(),
+    )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert result.replay_failure is None, "a change of workflow code broke running rollouts: use workflow.patched"

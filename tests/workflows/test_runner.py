@@ -1,0 +1,140 @@
+"""The runner takes in no event before the workflow task that carries it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.worker import WorkflowInstance
+
+from coalmine.records import ASKED_TOO_EARLY
+from workflows.runner import COUNT, PATCH, HistoryBound
+
+
+class Instance(WorkflowInstance):
+    """Counts what reaches it."""
+
+    def __init__(self) -> None:
+        self.taken: list[WorkflowActivation] = []
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        self.taken.append(act)
+        completion = WorkflowActivationCompletion(run_id=act.run_id)
+        completion.successful.SetInParent()
+        return completion
+
+    def get_serialization_context(self, command_info: Any) -> Any:
+        return "serialization"
+
+    def get_external_store_context(self, command_info: Any) -> Any:
+        return "store"
+
+    def get_info(self) -> Any:
+        return "info"
+
+    def get_thread_id(self) -> int | None:
+        return 7
+
+
+def activation(second: int, length: int, *jobs: str, replaying: bool = False) -> WorkflowActivation:
+    act = WorkflowActivation(run_id="run", history_length=length, is_replaying=replaying)
+    act.timestamp.seconds = second
+    for job in jobs:
+        getattr(act.jobs.add(), job).SetInParent()
+    return act
+
+
+def test_a_timer_that_comes_before_its_task_is_refused() -> None:
+    inner = Instance()
+    runner = HistoryBound(inner)
+    runner.activate(activation(1, 3, "initialize_workflow", replaying=True))
+    runner.activate(activation(2, 10, "resolve_activity", replaying=True))
+    # What core 1.35 made of a query while the timer's task had not begun: the last task's time, a longer history.
+    refused = runner.activate(activation(2, 13, "fire_timer"))
+    assert refused.failed.failure.message == ASKED_TOO_EARLY
+    assert refused.run_id == "run"
+    assert len(inner.taken) == 2
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(activation(3, 14, "fire_timer"), id="the next task"),
+        pytest.param(activation(2, 10, "resolve_activity"), id="more of the same task"),
+        pytest.param(activation(2, 13, "fire_timer", replaying=True), id="a task that is replayed"),
+        pytest.param(activation(2, 13, "query_workflow"), id="a question"),
+        pytest.param(activation(0, 13, "remove_from_cache"), id="an eviction"),
+    ],
+)
+def test_all_else_is_let_through(act: WorkflowActivation) -> None:
+    inner = Instance()
+    runner = HistoryBound(inner)
+    runner.activate(activation(2, 10, "resolve_activity"))
+    assert runner.activate(act).HasField("successful")
+    assert inner.taken[-1] is act
+
+
+def test_a_question_does_not_count_as_a_task() -> None:
+    runner = HistoryBound(Instance())
+    runner.activate(activation(2, 10, "resolve_activity"))
+    runner.activate(activation(2, 13, "query_workflow"))
+    assert runner.activate(activation(2, 13, "fire_timer")).HasField("failed")
+
+
+class Busy(Instance):
+    """Decides something in every task."""
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        completion = super().activate(act)
+        completion.successful.commands.add().start_timer.seq = 1
+        return completion
+
+
+def commands(completion: WorkflowActivationCompletion) -> list[str | None]:
+    return [command.WhichOneof("variant") for command in completion.successful.commands]
+
+
+def first(*patches: str, replaying: bool) -> WorkflowActivation:
+    act = activation(1, 3, "initialize_workflow", *["notify_has_patch" for _ in patches], replaying=replaying)
+    for job, patch in zip(act.jobs[1:], patches, strict=True):
+        job.notify_has_patch.patch_id = patch
+    return act
+
+
+def test_a_task_that_decided_nothing_counts_itself() -> None:
+    runner = HistoryBound(Instance())
+    assert commands(runner.activate(first(replaying=False))) == ["set_patch_marker"]
+    for number, second in ((1, 2), (2, 3)):
+        [command] = runner.activate(activation(second, 10 * second, "resolve_activity")).successful.commands
+        assert command.modify_workflow_properties.upserted_memo.fields[COUNT].data == str(number).encode()
+
+
+def test_a_question_is_not_counted() -> None:
+    runner = HistoryBound(Instance())
+    runner.activate(first(replaying=False))
+    assert not commands(runner.activate(activation(1, 3, "query_workflow")))
+
+
+def test_a_task_that_decided_something_is_not_counted() -> None:
+    runner = HistoryBound(Busy())
+    assert commands(runner.activate(first(replaying=False))) == ["start_timer", "set_patch_marker"]
+    assert commands(runner.activate(activation(2, 10, "resolve_activity"))) == ["start_timer"]
+
+
+@pytest.mark.parametrize(("patches", "counted"), [((PATCH,), 1), (("another",), 0), ((), 0)])
+def test_a_history_is_replayed_as_it_was_written(patches: tuple[str, ...], counted: int) -> None:
+    runner = HistoryBound(Instance())
+    assert len(commands(runner.activate(first(*patches, replaying=True)))) == counted
+    assert len(commands(runner.activate(activation(2, 10, "resolve_activity", replaying=True)))) == counted
+
+
+def test_the_rest_is_as_the_instance_says() -> None:
+    runner = HistoryBound(Instance())
+    assert (runner.get_serialization_context(None), runner.get_external_store_context(None)) == (
+        "serialization",
+        "store",
+    )
+    info: Any = runner.get_info()
+    assert (info, runner.get_thread_id()) == ("info", 7)
