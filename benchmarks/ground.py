@@ -77,6 +77,11 @@ class WorkerProcess:
         """The process id; 0 when it does not run."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether it was started, and is gone though nobody ended it."""
+        return self._process is not None and self._process.returncode is not None
+
     async def start(self) -> None:
         """Start it; it serves once it polls."""
         variables = {

@@ -51,20 +51,20 @@ async def carry_out(
                 acts = await play_all(scene, plan, asyncio.get_running_loop().time() + 60 * minutes)
             finally:
                 await scene.close()
-            return acts, examine.chains(ground.folder)
+            return acts, [*examine.chains(ground.folder), *scene.wrong]
 
 
 def figures(acts: list[Act], chains: list[str], seed: int) -> dict[str, Any]:
     """What is written to ``faults.json``: faults that came too late for their rollout are counted apart."""
     told = [
-        {"kind": a.planned.kind, "moment": a.planned.moment, "seed": a.planned.seed, "violations": a.wrong}
-        for a in acts
-        if a.injected or a.wrong
+        {"kind": fault.kind, "moment": fault.moment, "seed": fault.seed, "violations": act.wrong}
+        for act in acts
+        for fault in (act.injected or (act.planned.faults if act.wrong else ()))
     ]
     return {
         "seed": seed,
         "rollouts": len(acts),
-        "too_late": sum(not a.injected for a in acts),
+        "too_late": sum(len(act.planned.faults) for act in acts) - len(told),
         "ledger": chains,
         "faults": told,
     }

@@ -20,6 +20,11 @@ from tests.faults.witness import stopped
 if TYPE_CHECKING:
     from tests.faults.scene import Act
 
+
+class TooLate(Exception):
+    """Raised by a fault that found nothing to break any more."""
+
+
 Fault = Callable[["Act"], Awaitable[None]]
 LASTS = 2.5
 """Seconds; longer than the heartbeat timeout of a route write (2 s)."""
@@ -117,7 +122,7 @@ def _metrics(answer: Callable[[], FakeAnswer | None]) -> Fault:
     async def fault(act: Act) -> None:
         act.scene.answers[act.route] = answer
         await asyncio.sleep(LASTS)
-        del act.scene.answers[act.route]
+        act.scene.answers.pop(act.route, None)
 
     return fault
 
@@ -184,7 +189,7 @@ async def terminate(act: Act) -> None:
 
 async def workflow_reset(act: Act) -> None:
     """The workflow is reset to one of its last tasks: a second run takes over from the first."""
-    request_id = f"{act.handle.id}-{act.planned.seed}"
+    request_id = f"{act.handle.id}-{act.chance.getrandbits(64)}"
     await reset(act.scene.ground.client, act.handle, lambda done: act.chance.choice(done[-3:]), request_id)
 
 
@@ -254,8 +259,7 @@ async def _zombie(act: Act, *, after_reset: bool) -> None:
                     break
                 await asyncio.sleep(0.02)
             if waiting is None:
-                act.injected = False  # No write was on its way: nobody could be frozen in one.
-                return
+                raise TooLate  # No write was on its way: nobody could be frozen in one.
             freeze = stopped(waiting.pid)
             freeze.__enter__()
         try:

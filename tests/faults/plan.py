@@ -1,4 +1,4 @@
-"""Which fault happens to which rollout at which moment: wholly decided by a seed."""
+"""Which faults happen to which rollout at which moments: wholly decided by a seed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOMENTS = ("start", "shift", "look", "gate", "rollback", "bake", "random")
+_EARLY = ("start", "shift", "look")
+"""Moments that leave time for another fault."""
+ENDING = frozenset({"workflow-cancel", "workflow-terminate", "two-deciders", "zombie-write", "zombie-after-reset"})
+"""Kinds after which a rollout goes back: nothing else comes upon it."""
 
 
 @dataclass(frozen=True)
@@ -17,20 +21,57 @@ class PlannedFault:
     moment: str
     seed: int
     """Of everything random in it."""
+
+    @property
+    def part(self) -> str:
+        """What it breaks: two faults of one rollout break two parts, at the same time where it happens so."""
+        return self.kind.split("-")[0].rstrip("s")
+
+
+@dataclass(frozen=True)
+class PlannedRollout:
+    """One rollout and all its faults, the earliest first."""
+
+    faults: tuple[PlannedFault, ...]
     bad: bool
     """Whether the canary has far more errors than the baseline."""
 
 
-def make_plan(seed: int, faults: int, kinds: Sequence[str]) -> list[PlannedFault]:
-    """Kinds in turn, each over all moments in a shuffled order of its own, so that a short plan is a broad one too."""
+def make_plan(seed: int, faults: int, kinds: Sequence[str]) -> list[PlannedRollout]:
+    """Kinds in turn, each over all moments in a shuffled order of its own, so that a short plan is a broad one too.
+
+    An early fault that does not end its rollout is joined by a later one of another part, while there are any.
+    """
     chance = random.Random(seed)
     order = {kind: chance.sample(MOMENTS, len(MOMENTS)) for kind in kinds}
-    plan: list[PlannedFault] = []
+    planned: list[PlannedFault] = []
     for number in range(faults):
         turn, kind = number // len(kinds), kinds[number % len(kinds)]
-        moment = order[kind][turn % len(MOMENTS)]
-        # What is bad never comes to the gate or the bake.
-        bad = chance.random() < 0.3 and moment in ("start", "shift", "look", "random")
-        plan.append(PlannedFault(kind, moment, chance.randrange(2**31), bad))
-    chance.shuffle(plan)
-    return plan
+        planned.append(PlannedFault(kind, order[kind][turn % len(MOMENTS)], chance.randrange(2**31)))
+    chance.shuffle(planned)
+    firsts = [fault for fault in planned if _leaves_time(fault)]
+    rollouts = [[fault] for fault in planned if not _leaves_time(fault)]
+    for fault in firsts:
+        alone = next((one for one in rollouts if len(one) < 3 and _fits(fault, one)), None)
+        if alone is None:
+            rollouts.append([fault])
+        else:
+            alone.insert(0, fault)
+            # Whoever has company waits for more behind those who have none.
+            rollouts.remove(alone)
+            rollouts.append(alone)
+    chance.shuffle(rollouts)
+    return [PlannedRollout(tuple(one), _may_be_bad(one) and chance.random() < 0.3) for one in rollouts]
+
+
+def _leaves_time(fault: PlannedFault) -> bool:
+    return fault.moment in _EARLY and fault.kind not in ENDING
+
+
+def _fits(fault: PlannedFault, others: Sequence[PlannedFault]) -> bool:
+    return all(fault.part != other.part for other in others)
+
+
+def _may_be_bad(faults: Sequence[PlannedFault]) -> bool:
+    """What is bad never comes to the gate or the bake."""
+    return all(fault.moment in (*_EARLY, "random") for fault in faults)

@@ -1,4 +1,4 @@
-"""Rollouts side by side on one stack, each with one planned fault, and what was seen of them from outside."""
+"""Rollouts side by side on one stack, each with its planned faults, and what was seen of them from outside."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from coalmine.records import (
 from coalmine.spec.canary import Notifier, Route
 from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults import examine
-from tests.faults.catalogue import CATALOGUE
+from tests.faults.catalogue import CATALOGUE, TooLate
 from tests.faults.disk_ground import DiskGround
-from tests.faults.plan import PlannedFault
+from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.witness import attempts
 
 _MOMENT_WITHIN = 25.0
@@ -59,7 +59,10 @@ class Scene:
         self.hung: set[str] = set()
         """Routes whose webhook does not answer now."""
         self.hook_url = ""
+        self.wrong: list[str] = []
+        """What no single rollout did: workers that ended by themselves."""
         self._started = 0
+        self._supervisor: asyncio.Task[None] | None = None
         self._hooks: web.AppRunner | None = None
         metrics.server.answer = self._answer
 
@@ -72,9 +75,13 @@ class Scene:
         await web.TCPSite(self._hooks, "127.0.0.1", 0).start()
         self.hook_url = f"http://127.0.0.1:{self._hooks.addresses[0][1]}"
         self.workers = [await self._worker(), await self._worker()]
+        self._supervisor = asyncio.create_task(self._supervise())
 
     async def close(self) -> None:
         """End what was started."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
         for worker in self.workers:
             await worker.kill()
         if self._hooks is not None:
@@ -87,6 +94,17 @@ class Scene:
             await asyncio.gather(*((worker.kill() if kill else worker.stop()) for worker in gone))
             for _ in gone:
                 self.workers.append(await self._worker())
+
+    async def _supervise(self) -> None:
+        """Start a worker again that ended, as any supervisor does; but only one that found no Temporal may end."""
+        while True:
+            await asyncio.sleep(0.1)
+            async with self.hands:
+                for worker in [worker for worker in self.workers if worker.ended_by_itself]:
+                    said = worker.log.read_text()[-2000:]
+                    if "the worker cannot start" not in said:
+                        self.wrong.append(f"a worker ended by itself: {said}")
+                    self.workers[self.workers.index(worker)] = await self._worker()
 
     async def _worker(self) -> WorkerProcess:
         self._started += 1
@@ -105,17 +123,18 @@ class Scene:
 
 
 class Act:
-    """One rollout with one fault."""
+    """One rollout with its faults."""
 
-    def __init__(self, scene: Scene, route: str, version: str, planned: PlannedFault) -> None:
+    def __init__(self, scene: Scene, route: str, version: str, planned: PlannedRollout) -> None:
         self.scene, self.route, self.version, self.planned = scene, route, version, planned
-        self.chance = random.Random(planned.seed)
+        self.chance = random.Random(planned.faults[0].seed)
         self.envoys = scene.ground.envoys[route]
         self.deaf: set[int] = set()
         """Numbers of proxies that a fault keeps from answering."""
         self.approved = False
         """Whether a rightful approval of the second step was given."""
-        self.injected = False
+        self.injected: list[PlannedFault] = []
+        """Those that found something to break."""
         self.wrong: list[str] = []
         self.handle: WorkflowHandle[Any, Any]
         self._generations: list[list[int]] = [[] for _ in self.envoys]
@@ -133,19 +152,19 @@ class Act:
         self.handle = client.get_workflow_handle(first.id)
         watch = asyncio.create_task(self._watch())
         people = asyncio.create_task(self._people())
-        fault = asyncio.create_task(self._fault())
+        faults = [asyncio.create_task(self._fault(fault)) for fault in self.planned.faults]
         try:
             async with asyncio.timeout(_ENDS_WITHIN):
                 await self._ended()
-                await fault
+                await asyncio.gather(*faults)
                 await self._ended()
         except TimeoutError:
             self.wrong.append(f"no end after {_ENDS_WITHIN:g} s")
             await self.handle.terminate("the harness gives up")
         finally:
-            for task in (watch, people, fault):
+            for task in (watch, people, *faults):
                 task.cancel()
-            ends = await asyncio.gather(watch, people, fault, return_exceptions=True)
+            ends = await asyncio.gather(watch, people, *faults, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, RPCError | TimeoutError):
                 raise end
@@ -204,22 +223,24 @@ class Act:
             with suppress(WorkflowFailureError, RPCError):
                 await self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=described.run_id).result()
 
-    async def _fault(self) -> None:
+    async def _fault(self, planned: PlannedFault) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_MOMENT_WITHIN):
-                await self._moment()
+                await self._moment(planned.moment)
         if await self.is_closed():
             return
-        self.injected = True
+        self.injected.append(planned)
         try:
-            await CATALOGUE[self.planned.kind](self)
+            await CATALOGUE[planned.kind](self)
+        except TooLate:
+            self.injected.remove(planned)
         except RPCError as error:
             # What is said to a rollout that has just closed comes too late; that is no fault of it.
             if "not found" not in str(error) and "already completed" not in str(error):
                 raise
 
-    async def _moment(self) -> None:
-        match self.planned.moment:
+    async def _moment(self, moment: str) -> None:
+        match moment:
             case "shift":
                 while await attempts(self.handle, "shift") == 0 and self._share == 0 and not await self.is_closed():
                     await asyncio.sleep(0.02)
@@ -252,10 +273,11 @@ class Act:
             return False
 
     async def _people(self) -> None:
-        """Approve the second step, once it waits and the fault had its moment."""
-        while not await self._is_gated() or (self.planned.moment == "gate" and not self.injected):
+        """Approve the second step, once it waits and the faults of that moment had theirs."""
+        here = [fault for fault in self.planned.faults if fault.moment == "gate"]
+        while not await self._is_gated() or not set(here) <= set(self.injected):
             await asyncio.sleep(0.1)
-        if self.planned.moment == "gate":
+        if here:
             await asyncio.sleep(3)
         await self.allow_next_step()
 
@@ -290,7 +312,8 @@ class Act:
         """The history of every run, to be replayed: ``tests/histories`` shows how."""
         for number, run in enumerate(self._runs):
             handle = self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=run)
-            name = f"{self.planned.kind}-{self.planned.moment}-{self.planned.seed}-{number}.json"
+            first = self.planned.faults[0]
+            name = f"{first.kind}-{first.moment}-{first.seed}-{number}.json"
             (folder / name).write_text((await handle.fetch_history()).to_json())
 
     async def _clear(self) -> None:
@@ -304,7 +327,7 @@ class Act:
             await asyncio.sleep(0.2)
 
 
-async def play_all(scene: Scene, plan: Sequence[PlannedFault], until: float) -> list[Act]:
+async def play_all(scene: Scene, plan: Sequence[PlannedRollout], until: float) -> list[Act]:
     """Carry out the plan, every route one rollout after the other, until the loop's clock says ``until``."""
     waiting, done = list(enumerate(plan)), list[Act]()
 
@@ -314,7 +337,8 @@ async def play_all(scene: Scene, plan: Sequence[PlannedFault], until: float) -> 
             act = Act(scene, route, f"2.{number}.0", planned)
             await act.play()
             done.append(act)
-            print(f"{len(done)}: {planned.kind} at {planned.moment}: {act.wrong or 'right'}", flush=True)
+            told = ", ".join(f"{fault.kind} at {fault.moment}" for fault in planned.faults)
+            print(f"{len(done)}: {told}: {act.wrong or 'right'}", flush=True)
 
     async with asyncio.TaskGroup() as routes:
         for route in scene.ground.routes:

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tests.faults.catalogue import CATALOGUE
-from tests.faults.plan import MOMENTS, make_plan
+from tests.faults.plan import ENDING, MOMENTS, make_plan
+
+KINDS = list(CATALOGUE)
 
 
 def test_a_seed_gives_the_same_plan_again() -> None:
-    assert make_plan(5, 90, list(CATALOGUE)) == make_plan(5, 90, list(CATALOGUE))
-    assert make_plan(5, 90, list(CATALOGUE)) != make_plan(6, 90, list(CATALOGUE))
+    assert make_plan(5, 90, KINDS) == make_plan(5, 90, KINDS)
+    assert make_plan(5, 90, KINDS) != make_plan(6, 90, KINDS)
 
 
 def test_a_plan_as_long_as_the_table_fills_every_cell_once() -> None:
-    plan = make_plan(5, len(CATALOGUE) * len(MOMENTS), list(CATALOGUE))
-    assert {(fault.kind, fault.moment) for fault in plan} == {(kind, at) for kind in CATALOGUE for at in MOMENTS}
-    assert len(CATALOGUE) >= 20
+    plan = make_plan(5, len(KINDS) * len(MOMENTS), KINDS)
+    cells = Counter((fault.kind, fault.moment) for rollout in plan for fault in rollout.faults)
+    assert cells == {(kind, moment): 1 for kind in KINDS for moment in MOMENTS}
+    assert len(KINDS) >= 20
+
+
+def test_many_rollouts_have_several_faults_of_several_parts() -> None:
+    plan = make_plan(5, 330, KINDS)
+    sizes = Counter(len(rollout.faults) for rollout in plan)
+    assert sizes[2] + sizes[3] > 80
+    assert max(sizes) <= 3
+    for rollout in plan:
+        assert len({fault.part for fault in rollout.faults}) == len(rollout.faults)
+
+
+def test_what_ends_a_rollout_comes_last() -> None:
+    for rollout in make_plan(5, 500, KINDS):
+        assert not any(fault.kind in ENDING or fault.moment == "rollback" for fault in rollout.faults[:-1])
 
 
 def test_a_bad_canary_is_never_planned_where_it_cannot_come() -> None:
-    plan = make_plan(5, 500, list(CATALOGUE))
-    assert any(fault.bad for fault in plan)
-    assert not any(fault.bad and fault.moment in ("gate", "bake", "rollback") for fault in plan)
+    plan = make_plan(5, 500, KINDS)
+    assert any(rollout.bad for rollout in plan)
+    for rollout in plan:
+        assert not rollout.bad or all(f.moment not in ("gate", "bake", "rollback") for f in rollout.faults)
+
+
+def test_the_kinds_that_end_a_rollout_are_kinds() -> None:
+    assert set(KINDS) >= ENDING
