@@ -99,6 +99,9 @@ class RolloutRuns:
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND or "amespace" in str(error):
                     raise
+            except ValueError:
+                # Somebody started it with an input that is none: such a rollout fails before it writes anything.
+                return None
         return reading.facts
 
 
