@@ -38,6 +38,7 @@ from activities.archive import ArchiveActivities
 from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
+from activities.guard import GuardActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
 from activities.ledgers.sealing import sealer_of
@@ -56,6 +57,7 @@ from coalmine.records import SIDE_TASK_QUEUE, TASK_QUEUE
 from coalmine.worker_settings import WorkerSettings
 from workflows.canary import Canary
 from workflows.fleet import Fleet
+from workflows.guard import TrafficGuard
 from workflows.runner import HistoryBoundRunner
 
 STICKY = timedelta(seconds=1)
@@ -117,7 +119,8 @@ async def preflight(client: Client, *, create: bool = False) -> None:
 
 def main_activities(client: Client) -> list[Activity]:
     """What serves routes and looks, over every adapter that is installed."""
-    traffic = TrafficActivities(Routers())
+    routers = Routers()
+    traffic, guard = TrafficActivities(routers), GuardActivities(client, routers)
     metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()})
     ledger, fleet = LedgerActivities(), FleetActivities(client)
     return [
@@ -129,6 +132,8 @@ def main_activities(client: Client) -> list[Activity]:
         ledger.write_ledger,
         ledger.read_history,
         fleet.ask_fleet,
+        guard.survey_routes,
+        guard.guard_restore,
     ]
 
 
@@ -151,7 +156,7 @@ def build_workers(
     *,
     main: Sequence[Activity] | None = None,
     side: Sequence[Activity] | None = None,
-    workflows: Sequence[type] = (Canary, Fleet),
+    workflows: Sequence[type] = (Canary, Fleet, TrafficGuard),
 ) -> list[Worker]:
     """The two workers of this process, not yet running.
 

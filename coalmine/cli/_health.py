@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal
 
+from temporalio.client import Client
+
 from coalmine.client import Coalmine
 from coalmine.connection import UI_VARIABLE, connect_client, settings
 from coalmine.errors import CoalmineError
@@ -71,10 +73,20 @@ async def _temporal(profile: str | None) -> list[Finding]:
         else:
             findings.append(Finding(level="ok", name="namespace", detail="it exists and has the search attributes"))
         findings += _workers(await Coalmine(client, found).workers())
+        if not lacks:
+            findings += await _traffic(client)
     except CoalmineError as error:
         findings.append(Finding(level="error", name="namespace", detail=str(error)))
     findings.append(await _clock(found.ui))
     return findings
+
+
+async def _traffic(client: Client) -> list[Finding]:
+    from coalmine.cli._traffic_health import traffic
+
+    return [
+        Finding(level=level, name="traffic", detail=detail, mend=mend) for level, detail, mend in await traffic(client)
+    ]
 
 
 def _workers(pollers: Sequence[Poller]) -> list[Finding]:

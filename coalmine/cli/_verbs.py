@@ -50,6 +50,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
     "Run it": [
         ("worker", "worker", "run a worker in the foreground"),
         ("doctor", "doctor", "check Temporal, workers, clock, local programs, and a spec's sources"),
+        ("guard", "guard", "watch for traffic that no live rollout owns; restore it, or tell people"),
         ("codec", "codec", "make a key for payloads; serve the Temporal UI what they hold"),
         ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),
         ("down", "stack", "stop the local stack and leave nothing behind"),

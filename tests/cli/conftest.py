@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError
+from temporalio.worker import Worker
 
 from coalmine.cli import main
 from coalmine.client import Coalmine, RolloutRef
@@ -77,7 +78,11 @@ class Desk:
             side=self.world.side_activities,
         )
         for worker in serving:
-            await self._stack.enter_async_context(worker)
+            await self.served_by(worker)
+
+    async def served_by(self, worker: Worker) -> None:
+        """Let a worker of the test's own run until the end."""
+        await self._stack.enter_async_context(worker)
 
     async def retire(self) -> None:
         """End the workers."""

@@ -1,0 +1,136 @@
+"""The activities of the traffic guard: look at every route that nobody owns, and put one to rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from activities.beating import beating
+from activities.failures import translate_errors
+from activities.rollout_runs import RolloutRuns
+from activities.traffic import RoutersByName, TrafficActivities
+from coalmine.errors import CoalmineError
+from coalmine.guarding import judge, unreadable
+from coalmine.ownership import Run, newest_first, rest_of
+from coalmine.records import (
+    GUARD_RESTORE,
+    SURVEY_ROUTES,
+    GuardRestored,
+    GuardRestoreRequest,
+    RouteFinding,
+    ShiftRequest,
+    Survey,
+    SurveyRequest,
+    Watched,
+)
+
+READ_WITHIN = 5.0
+"""Seconds one route may take to be read."""
+AT_ONCE = 16
+"""Routes that are read, and histories, at a time."""
+EARLIER_RUNS = 20
+"""Runs of one service that are looked through for the last one that wrote the route."""
+STOOD_BACK = frozenset({"StaleGeneration", "RouteRejected", "RouteUnconfirmed", "RouterUnreachable"})
+"""Failures of a restore that are answers: the next look sees what is there then."""
+
+
+class GuardActivities:
+    """Looking and restoring, over the routers of this worker."""
+
+    def __init__(self, client: Client, routers: RoutersByName) -> None:
+        self._runs = RolloutRuns(client)
+        self._routers = routers
+        self._traffic = TrafficActivities(routers)
+
+    @activity.defn(name=SURVEY_ROUTES.name)
+    async def survey_routes(self, request: SurveyRequest) -> Survey:
+        """Read the routes of an environment's closed rollouts, and judge each.
+
+        Raises:
+            ApplicationError: ``TemporalUnavailable`` or ``PayloadUnreadable``, both to be retried.
+        """
+        with translate_errors():
+            async with beating():
+                return await self.survey(request.environment, request.known, request.unlisted)
+
+    async def survey(
+        self, environment: str | None, known: dict[str, str] | None = None, unlisted: Sequence[Watched] = ()
+    ) -> Survey:
+        """As ``survey_routes``; without an environment, of all.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+            PayloadUnreadable: histories are encrypted with a key that is not at hand.
+        """
+        known = known or {}
+        runs, cut = await self._runs.listed(environment)
+        by_id = newest_first(runs)
+        live = sorted(key for key, found in by_id.items() if found[0].open)
+        gate = asyncio.Semaphore(AT_ONCE)
+        closed = [found for found in by_id.values() if not found[0].open]
+        watched = [one for one in await asyncio.gather(*(self._rest(found, gate) for found in closed)) if one]
+        gone = [one for one in unlisted if one.workflow_id not in by_id]
+        answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
+        return Survey(
+            findings=[finding for finding in answers if finding is not None],
+            watched=[one for one in watched if known.get(one.workflow_id) != one.run_id],
+            unlisted=sorted(key for key in known if key not in by_id),
+            live=live,
+            looked=len(answers),
+            cut=cut,
+        )
+
+    async def _rest(self, runs: Sequence[Run], gate: asyncio.Semaphore) -> Watched | None:
+        """What the last run that wrote says; a run that was blocked, or that only advised, says nothing."""
+        async with gate:
+            for run in runs[:EARLIER_RUNS]:
+                facts = await self._runs.facts(run)
+                rest = rest_of(run, facts) if facts is not None else None
+                if rest is not None:
+                    return rest
+        return None
+
+    async def _look(self, watched: Watched, gate: asyncio.Semaphore) -> RouteFinding | None:
+        backends = sorted({watched.baseline, watched.canary, *watched.rest})
+        async with gate:
+            try:
+                async with asyncio.timeout(READ_WITHIN):
+                    shown = await self._routers[watched.route.router].read(watched.route, backends)
+                finding = judge(watched, shown)
+            except CoalmineError as error:
+                finding = unreadable(watched, str(error))
+            except TimeoutError:
+                finding = unreadable(watched, f"no answer within {READ_WITHIN:g} s")
+            if finding is not None and await self._runs.is_live(watched.workflow_id):
+                # It has started since it was listed, and what it does with its route is its own affair.
+                return None
+            return finding
+
+    @activity.defn(name=GUARD_RESTORE.name)
+    async def guard_restore(self, request: GuardRestoreRequest) -> GuardRestored:
+        """Write the weights of rest, unless a rollout runs; doing it again is doing it once.
+
+        A rollout that starts between the question and the write loses nothing: it reads the route before it writes,
+        or finds the generation taken, reads again and goes above it. One that has written since the finding was made
+        carries a higher generation, and this write is refused.
+
+        Raises:
+            ApplicationError: ``TemporalUnavailable``, to be retried.
+        """
+        watched = request.watched
+        with translate_errors():
+            async with beating():
+                if await self._runs.is_live(watched.workflow_id):
+                    return GuardRestored(done=False, reason=f"{watched.workflow_id} runs now: the route is its own")
+        shift = ShiftRequest(weights=watched.rest, generation=request.generation, route=watched.route, restoring=True)
+        try:
+            await self._traffic.shift(shift)
+        except ApplicationError as error:
+            if error.type not in STOOD_BACK:
+                raise
+            return GuardRestored(done=False, reason=f"{error.type}: {error.message}")
+        return GuardRestored(done=True)

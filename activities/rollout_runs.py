@@ -1,0 +1,171 @@
+"""What Temporal knows of rollouts' runs: which there are, and what a history's beginning says of the route.
+
+A terminated run answers no query where no worker of its build serves, but its history is there: the input, the route as
+it was read, the first write.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import timedelta
+from typing import Any
+
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey
+from temporalio.service import RPCError, RPCStatusCode
+
+from coalmine.connection import asking
+from coalmine.errors import InputError
+from coalmine.ownership import Run, RunFacts
+from coalmine.records import READ_ROUTE, SHIFT, CanaryInput, RouteState, ShiftRequest, Submission
+from coalmine.rollout import RolloutState
+
+MOST_RUNS = 2_000
+"""Runs of one environment that are listed at most: those that run, then the latest closed."""
+KEPT_FACTS = 2_000
+"""Closed runs whose facts are remembered: a closed history does not change."""
+_CALL = timedelta(seconds=10)
+_PAGE = 100
+_OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
+
+
+class RolloutRuns:
+    """Reads rollouts' runs; remembers what closed ones say."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._facts: OrderedDict[str, RunFacts | None] = OrderedDict()
+
+    async def listed(self, environment: str | None) -> tuple[list[Run], bool]:
+        """Every run of an environment (None: of all), as visibility has it, and whether there were too many.
+
+        Raises:
+            TemporalUnavailable: the server does not answer, or lacks the search attributes.
+            InputError: the environment's name cannot be asked for.
+        """
+        query = "WorkflowType = 'Canary'"
+        if environment is not None:
+            if "'" in environment or "\\" in environment:
+                raise InputError(f"environment: {environment!r}: a name has no quotes")
+            query += f" AND CoalmineEnvironment = '{environment}'"
+        runs: list[Run] = []
+        async with asking("list of rollouts", self._client.namespace, _CALL):
+            async for execution in self._client.list_workflows(query, page_size=200, rpc_timeout=_CALL):
+                if len(runs) >= MOST_RUNS:
+                    return runs, True
+                runs.append(_run(execution))
+        return runs, False
+
+    async def is_live(self, workflow_id: str) -> bool:
+        """Whether a rollout runs under this id now. Visibility lags a little behind; this does not.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        handle = self._client.get_workflow_handle(workflow_id)
+        async with asking(f"workflow {workflow_id}", self._client.namespace, _CALL):
+            try:
+                described = await handle.describe(rpc_timeout=_CALL)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND and "amespace" not in str(error):
+                    return False
+                raise
+        return described.status is WorkflowExecutionStatus.RUNNING
+
+    async def facts(self, run: Run) -> RunFacts | None:
+        """What a closed run's history says; None when it was closed before there was a release, or is gone.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+            PayloadUnreadable: its payloads are encrypted with a key that is not at hand.
+        """
+        if run.run_id not in self._facts:
+            self._facts[run.run_id] = await self._read(run)
+            if len(self._facts) > KEPT_FACTS:
+                self._facts.popitem(last=False)
+        return self._facts[run.run_id]
+
+    async def _read(self, run: Run) -> RunFacts | None:
+        handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
+        reading = _Reading(self._client)
+        async with asking(f"history of {run.workflow_id}", self._client.namespace, _CALL):
+            try:
+                async for event in handle.fetch_history_events(page_size=_PAGE, rpc_timeout=_CALL):
+                    if await reading.take(event):
+                        break
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND or "amespace" in str(error):
+                    raise
+            except ValueError:
+                # Somebody started it with an input that is none: such a rollout fails before it writes anything.
+                return None
+        return reading.facts
+
+
+class _Reading:
+    """Takes events until the facts are whole: mostly some dozens, for the first write comes early."""
+
+    def __init__(self, client: Client) -> None:
+        self._converter = client.data_converter
+        self.facts: RunFacts | None = None
+        self._reads: set[int] = set()
+
+    async def take(self, event: HistoryEvent) -> bool:
+        """Whether no more events are needed."""
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                await self._begin(event.workflow_execution_started_event_attributes.input)
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+                asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+                if self.facts is None and asked.name == "submit":
+                    self.facts = RunFacts(spec=(await self._decoded(asked.args, Submission)).spec)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                scheduled = event.activity_task_scheduled_event_attributes
+                if scheduled.activity_type.name == READ_ROUTE.name:
+                    self._reads.add(event.event_id)
+                elif scheduled.activity_type.name == SHIFT.name and self.facts is not None:
+                    request = await self._decoded(scheduled.input, ShiftRequest)
+                    self.facts.written = True
+                    if request.context is not None:
+                        self.facts.rollout_id = self.facts.rollout_id or request.context.rollout_id
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                done = event.activity_task_completed_event_attributes
+                if done.scheduled_event_id in self._reads and self.facts is not None and not self.facts.snapshot:
+                    # The first reading is the snapshot; later ones are taken after somebody overtook a write.
+                    self.facts.snapshot = (await self._decoded(done.result, RouteState)).weights
+        return self.facts is not None and self.facts.written and bool(self.facts.snapshot)
+
+    async def _begin(self, given: Payloads) -> None:
+        if not given.payloads:
+            return
+        start = await self._decoded(given, CanaryInput)
+        if start.carried is not None:
+            state = RolloutState.model_validate(start.carried)
+            self.facts = RunFacts(
+                spec=state.spec,
+                rollout_id=state.rollout_id,
+                written=state.written,
+                snapshot=state.snapshot.weights if state.snapshot is not None else {},
+            )
+        elif start.submission is not None:
+            self.facts = RunFacts(spec=start.submission.spec)
+
+    async def _decoded(self, payloads: Payloads, model: type[Any]) -> Any:
+        (value,) = await self._converter.decode(payloads.payloads, [model])
+        return value
+
+
+def _run(execution: WorkflowExecution) -> Run:
+    status = execution.status
+    return Run(
+        workflow_id=execution.id,
+        run_id=execution.run_id,
+        open=status is WorkflowExecutionStatus.RUNNING,
+        ended=status.name.lower() if status is not None else "",
+        outcome=execution.typed_search_attributes.get(_OUTCOME) or "",
+        started_at=execution.start_time,
+        closed_at=execution.close_time,
+    )

@@ -1,0 +1,252 @@
+"""What the traffic guard decides: is a route at rest and right, whom to tell, when to restore. Pure.
+
+A person hears of a finding once, not at each look. What is broken again and again is restored a few times and then left
+to people: somebody else writes the route too, and two who fight over it are worse than one who is wrong.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from coalmine.ownership import TOLERANCE, same_weights, weights_text
+from coalmine.records import (
+    GuardState,
+    GuardStatus,
+    LedgerEntry,
+    LedgerWrite,
+    Notification,
+    NotifyRequest,
+    OpenFinding,
+    RouteFinding,
+    RouteState,
+    Survey,
+    Watched,
+    guard_id,
+)
+from coalmine.spec.durations import format_duration
+
+MOST_RESTORES = 3
+"""Times a route is put back within ``RESTORES_WITHIN`` before it is left to people."""
+RESTORES_WITHIN = timedelta(hours=1)
+KEPT_ROUTES = 500
+"""Routes the guard remembers, the latest closed first."""
+KEPT_UNDELIVERED = 100
+"""Messages and ledger entries kept for the next look while nobody takes them, the newest."""
+
+
+def judge(watched: Watched, shown: RouteState) -> RouteFinding | None:
+    """What is wrong with a route that no rollout owns; None when it rests as it has to, on every proxy."""
+    readings = [shown.weights, *(proxy.weights for proxy in shown.proxies if proxy.weights)]
+    wrong = next((weights for weights in readings if not same_weights(weights, watched.rest)), None)
+    if wrong is None:
+        return None
+    used = [name for name, weight in wrong.items() if weight >= TOLERANCE]
+    strangers = sorted(set(used) - {watched.baseline, watched.canary, *watched.rest})
+    last = f"{watched.rollout_id or watched.workflow_id} ({watched.ended})"
+    should = f"it should rest at {weights_text(watched.rest)}, where the last rollout, {last}, leaves it"
+    kind: Literal["split", "wrong_arm"] = "wrong_arm" if len(used) == 1 else "split"
+    what = "is split" if kind == "split" else "is on the wrong arm"
+    reason = f"traffic {what}: {weights_text(wrong)}, and no rollout owns the route; {should}"
+    if strangers:
+        reason += f"; {', '.join(strangers)} is of no rollout known here, so nothing is written over it"
+    return RouteFinding(
+        workflow_id=watched.workflow_id,
+        kind=kind,
+        reason=reason,
+        weights=wrong,
+        generation=max([shown.generation, *(proxy.generation for proxy in shown.proxies)]),
+        restorable=not strangers,
+    )
+
+
+def unreadable(watched: Watched, why: str) -> RouteFinding:
+    """The finding for a route that could not be read."""
+    reason = f"the route cannot be read, so nobody knows where its traffic goes: {why}"
+    return RouteFinding(workflow_id=watched.workflow_id, kind="unreadable", reason=reason)
+
+
+def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
+    """Fold one survey into the state: new findings are noted and told, mended ones closed.
+
+    Returns:
+        Workflow ids whose routes are to be restored now.
+    """
+    state.looks, state.last_look, state.failure = state.looks + 1, now, ""
+    state.looked, state.live, state.unlisted = survey.looked, len(survey.live), survey.unlisted
+    for watched in survey.watched:
+        state.watched[watched.workflow_id] = watched
+    found = {finding.workflow_id: finding for finding in survey.findings if finding.workflow_id in state.watched}
+    for key in [key for key in state.open if key not in found]:
+        _close(state, key, now, owned=key in survey.live)
+    for key, finding in found.items():
+        known = state.open.get(key)
+        if known is None or known.finding.kind != finding.kind:
+            state.open[key] = OpenFinding(finding=finding, since=now)
+            _note(state, key, "guard_found", finding.reason, now, finding)
+        else:
+            known.finding = finding
+    due = [key for key in found if _is_due(state, key, now)]
+    for key in found:
+        _tell_once(state, key, now)
+    _forget(state, now)
+    return due
+
+
+def restored(state: GuardState, key: str, now: datetime) -> None:
+    """A route was put back and reads back right."""
+    opened = state.open.pop(key)
+    watched = state.watched[key]
+    state.restored.setdefault(key, []).append(now)
+    text = f"the route is back at {weights_text(watched.rest)} (it was at {weights_text(opened.finding.weights)})"
+    _note(state, key, "guard_restored", text, now, opened.finding, generation=opened.finding.generation + 1)
+    _tell(state, key, f"{_name(watched)}: the guard restored the route", text, "warning")
+
+
+def not_restored(state: GuardState, key: str, reason: str, now: datetime) -> None:
+    """A try to put a route back did nothing; the next look sees further. The same reason is noted once."""
+    opened = state.open[key]
+    if opened.failure != reason:
+        _note(state, key, "guard_not_restored", reason, now, opened.finding)
+    opened.failure = reason
+
+
+def status(state: GuardState, *, running: bool = True) -> GuardStatus:
+    """The guard as people see it."""
+    return GuardStatus(
+        environment=state.environment,
+        running=running and not state.off,
+        settings=state.settings,
+        findings=list(state.open.values()),
+        looks=state.looks,
+        looked=state.looked,
+        live=state.live,
+        last_look=state.last_look,
+        failure=state.failure,
+    )
+
+
+def given_up(state: GuardState, key: str, now: datetime) -> bool:
+    """It was put back so often lately that somebody else must be writing it."""
+    return len([at for at in state.restored.get(key, []) if now - at < RESTORES_WITHIN]) >= MOST_RESTORES
+
+
+def _is_due(state: GuardState, key: str, now: datetime) -> bool:
+    opened, settings = state.open[key], state.settings
+    restores = settings.policy == "restore" and opened.finding.restorable and not given_up(state, key, now)
+    return restores and now - opened.since >= settings.grace
+
+
+def _tell_once(state: GuardState, key: str, now: datetime) -> None:
+    opened, settings = state.open[key], state.settings
+    if opened.told:
+        return
+    finding, watched = opened.finding, state.watched[key]
+    if finding.kind == "unreadable":
+        if now - opened.since < settings.grace:
+            # A router that restarts is nobody's night.
+            return
+        what = "its route cannot be read"
+    else:
+        what = "traffic is split" if finding.kind == "split" else "traffic is on the wrong arm"
+    opened.told = True
+    _tell(
+        state,
+        key,
+        f"{_name(watched)}: {what} and no rollout owns it",
+        finding.reason,
+        "critical",
+        _next(state, key, now),
+    )
+
+
+def _next(state: GuardState, key: str, now: datetime) -> str:
+    opened, settings = state.open[key], state.settings
+    if opened.finding.kind == "unreadable":
+        return "It is read again at every look."
+    if not opened.finding.restorable or settings.policy == "tell":
+        return "Nothing is written: put it right by hand, or run: coalmine guard --policy restore"
+    if given_up(state, key, now):
+        within = format_duration(RESTORES_WITHIN)
+        return f"It was restored {MOST_RESTORES} times within {within}: somebody else writes it. Find out who."
+    left = settings.grace - (now - opened.since)
+    when = f"in {format_duration(left)}" if left > timedelta(0) else "now"
+    return f"It is restored {when}, unless a rollout owns it by then."
+
+
+def _close(state: GuardState, key: str, now: datetime, *, owned: bool) -> None:
+    opened = state.open.pop(key)
+    text = "a rollout owns the route now" if owned else "the route is as it has to be again"
+    _note(state, key, "guard_cleared", text, now, opened.finding)
+    if opened.told:
+        _tell(state, key, f"{_name(state.watched[key])}: {text}", f"It was: {opened.finding.reason}", "info")
+
+
+def _note(
+    state: GuardState, key: str, kind: str, reason: str, now: datetime, finding: RouteFinding, **data: Any
+) -> None:
+    watched = state.watched[key]
+    state.sequence += 1
+    entry = LedgerEntry(
+        kind=kind,
+        rollout_id=f"{guard_id(state.environment)}/traffic/{state.number}",
+        sequence=state.sequence,
+        at=now,
+        reason=reason,
+        by="guard",
+        data={
+            "service": watched.service,
+            "region": watched.region,
+            "rollout": watched.rollout_id,
+            "run_id": watched.run_id,
+            "finding": finding.kind,
+            "weights": finding.weights,
+            "rest": watched.rest,
+            **data,
+        },
+        tags={"service": watched.service, "environment": state.environment},
+    )
+    book, _, environment = guard_id(state.environment).partition("/")
+    state.backlog.append(LedgerWrite(entries=[entry], ledger=watched.ledger, environment=book, service=environment))
+    del state.backlog[:-KEPT_UNDELIVERED]
+
+
+def _tell(
+    state: GuardState,
+    key: str,
+    title: str,
+    text: str,
+    severity: Literal["info", "warning", "critical"],
+    then: str = "",
+) -> None:
+    watched = state.watched[key]
+    state.messages += 1
+    notification = Notification(
+        title=title,
+        text=f"{text[:1].upper()}{text[1:]}. {then}".strip(),
+        severity=severity,
+        rollout_id=watched.rollout_id,
+        workflow_id=guard_id(state.environment),
+        key=f"{guard_id(state.environment)}:{state.number}:{state.messages}",
+    )
+    state.outbox.append(NotifyRequest(notification=notification, channels=watched.notify))
+    del state.outbox[:-KEPT_UNDELIVERED]
+
+
+def _forget(state: GuardState, now: datetime) -> None:
+    """Keep what is remembered bounded; what has a finding stays."""
+    state.restored = {
+        key: kept
+        for key, moments in state.restored.items()
+        if (kept := [at for at in moments if now - at < RESTORES_WITHIN])
+    }
+    surplus = len(state.watched) - KEPT_ROUTES
+    if surplus > 0:
+        quiet = [key for key in state.watched if key not in state.open]
+        oldest = sorted(quiet, key=lambda key: str(state.watched[key].closed_at or ""))
+        for key in oldest[:surplus]:
+            del state.watched[key]
+
+
+def _name(watched: Watched) -> str:
+    return "/".join(part for part in (watched.environment, watched.service, watched.region) if part)

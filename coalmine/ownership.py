@@ -1,0 +1,82 @@
+"""Who a route belongs to, and what it has to show while it belongs to nobody. Pure.
+
+A rollout that runs owns its route. When none runs, the latest one that ever wrote the route says where it rests: wholly
+on the canary when it was promoted, else on what its snapshot showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from coalmine.records import Outcome, Record, Watched, Weights
+from coalmine.spec.canary import CanarySpec
+
+TOLERANCE = 0.005
+"""Percent that two readings of one weight may differ."""
+
+
+class Run(Record):
+    """One run of a rollout's workflow, as Temporal lists it."""
+
+    workflow_id: str
+    run_id: str
+    open: bool
+    ended: str = ""
+    """How, in lower case: ``completed`` ``terminated`` ``timed_out`` ``canceled`` ``failed`` ``continued_as_new``."""
+    outcome: str = ""
+    """Of the rollout, empty while it has none."""
+    started_at: datetime
+    closed_at: datetime | None = None
+
+
+class RunFacts(Record):
+    """What a run's history says of its route; a run without a submission has none."""
+
+    spec: CanarySpec
+    rollout_id: str = ""
+    written: bool = False
+    """A write was attempted, in this run or before it."""
+    snapshot: Weights = {}
+
+
+def newest_first(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Runs by workflow id, the latest first."""
+    by_id: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.started_at, reverse=True):
+        by_id.setdefault(run.workflow_id, []).append(run)
+    return by_id
+
+
+def rest_of(run: Run, facts: RunFacts) -> Watched | None:
+    """What a closed run leaves its route at; None when it never wrote, so that an earlier one tells."""
+    if run.open or not facts.written or not facts.snapshot:
+        return None
+    spec, promoted = facts.spec, run.outcome == Outcome.PROMOTED
+    arms = spec.arms
+    return Watched(
+        workflow_id=run.workflow_id,
+        run_id=run.run_id,
+        rollout_id=facts.rollout_id,
+        service=spec.service,
+        environment=spec.environment,
+        region=spec.region,
+        route=spec.route,
+        baseline=arms.baseline.backend,
+        canary=arms.canary.backend,
+        rest={arms.baseline.backend: 0.0, arms.canary.backend: 100.0} if promoted else facts.snapshot,
+        ended=run.outcome or run.ended.replace("_", " "),
+        closed_at=run.closed_at,
+        ledger=spec.ledger,
+        notify=spec.notify,
+    )
+
+
+def same_weights(left: Weights, right: Weights) -> bool:
+    """Whether two routes send traffic alike; a backend that is not named gets nothing."""
+    return all(abs(left.get(name, 0.0) - right.get(name, 0.0)) < TOLERANCE for name in {*left, *right})
+
+
+def weights_text(weights: Weights) -> str:
+    """``checkout-v1 90 %, checkout-v2 10 %``; backends without traffic are left out."""
+    return ", ".join(f"{name} {weight:g} %" for name, weight in sorted(weights.items()) if weight) or "nothing"

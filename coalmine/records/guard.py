@@ -1,0 +1,157 @@
+"""What the traffic guard of an environment remembers, is told, finds and writes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from coalmine.records.base import Record, Weights
+from coalmine.records.record import LedgerWrite, NotifyRequest
+from coalmine.spec.canary import Ledger, Notifier, Route
+from coalmine.spec.durations import Duration
+
+
+def guard_id(environment: str) -> str:
+    """The workflow id of an environment's traffic guard."""
+    return f"guard/{environment}"
+
+
+class GuardSettings(Record):
+    """How often the guard looks, and what it does about what it finds."""
+
+    every: Duration = timedelta(minutes=1)
+    policy: Literal["restore", "tell"] = "restore"
+    grace: Duration = timedelta(minutes=2)
+    """How long a finding must last before it is restored: time for people, or for a new rollout, to come first."""
+    by: str = ""
+    """Who set it so, as told."""
+
+
+class Watched(Record):
+    """A route that no rollout owns any more, and what it has to show until the next one does."""
+
+    workflow_id: str
+    run_id: str
+    rollout_id: str
+    service: str
+    environment: str
+    region: str | None = None
+    route: Route
+    baseline: str
+    """The backend, as ``canary``."""
+    canary: str
+    rest: Weights
+    """Percent by backend that the end of the rollout left, or should have left."""
+    ended: str
+    """How: ``promoted`` ``rolled_back`` ``terminated`` ``timed_out`` ..."""
+    closed_at: datetime | None = None
+    ledger: Ledger
+    notify: list[Notifier] = []
+
+
+FindingKind = Literal["split", "wrong_arm", "unreadable"]
+
+
+class RouteFinding(Record):
+    """A route that is not as it has to be, and has no live owner who would see to it."""
+
+    workflow_id: str
+    kind: FindingKind
+    reason: str
+    """One sentence."""
+    weights: Weights = {}
+    generation: int = 0
+    restorable: bool = False
+    """Restoring would write the weights of ``Watched.rest``; not so where traffic is on a backend nobody here knows."""
+
+
+class SurveyRequest(Record):
+    """Look at every route of an environment that a rollout has ever written."""
+
+    environment: str
+    known: dict[str, str] = {}
+    """Run id by workflow id of what the guard remembers: the survey tells only what is new."""
+    unlisted: list[Watched] = []
+    """Routes to look at though Temporal no longer lists their rollouts."""
+
+
+class Survey(Record):
+    """What was found, and what is new."""
+
+    findings: list[RouteFinding] = []
+    watched: list[Watched] = []
+    """New to the guard."""
+    unlisted: list[str] = []
+    """Workflow ids the guard knows and Temporal no longer lists."""
+    live: list[str] = []
+    """Workflow ids of rollouts that run: their routes are theirs."""
+    looked: int = 0
+    """Routes that were read, or tried to."""
+    cut: bool = False
+    """There were more rollouts than a survey reads."""
+
+
+class GuardRestoreRequest(Record):
+    """Put a route to rest as the successor of a dead owner, unless somebody owns it by now."""
+
+    watched: Watched
+    generation: int
+    """One above what the finding's read showed: whoever wrote since wins."""
+
+
+class GuardRestored(Record):
+    """Whether the route reads back right; if not, why nothing was written."""
+
+    done: bool
+    reason: str = ""
+
+
+class OpenFinding(Record):
+    """A finding that is not mended yet."""
+
+    finding: RouteFinding
+    since: datetime
+    told: bool = False
+    failure: str = ""
+    """Why the last try to restore it did nothing."""
+
+
+class GuardState(Record):
+    """One environment's guard, all that continue-as-new carries. What grows is bounded in ``coalmine.guarding``."""
+
+    environment: str
+    settings: GuardSettings = GuardSettings()
+    number: str = ""
+    """The last part of the id its ledger entries carry: one chain for each life of the guard."""
+    off: bool = False
+    watched: dict[str, Watched] = {}
+    unlisted: list[str] = []
+    open: dict[str, OpenFinding] = {}
+    restored: dict[str, list[datetime]] = {}
+    """When routes were put back lately, by workflow id."""
+    looks: int = 0
+    looked: int = 0
+    live: int = 0
+    last_look: datetime | None = None
+    failure: str = ""
+    """Why the last look saw nothing."""
+    sequence: int = 0
+    messages: int = 0
+    backlog: list[LedgerWrite] = []
+    outbox: list[NotifyRequest] = []
+
+
+class GuardStatus(Record):
+    """The guard as people see it."""
+
+    environment: str
+    running: bool
+    settings: GuardSettings = GuardSettings()
+    findings: list[OpenFinding] = []
+    looks: int = 0
+    looked: int = 0
+    """Routes at rest that the last look read."""
+    live: int = 0
+    """Rollouts that ran then."""
+    last_look: datetime | None = None
+    failure: str = ""

@@ -1,0 +1,250 @@
+"""The traffic guard on a real server: what dead rollouts leave is told once and put right; live ones are let be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+from activities.guard import GuardActivities
+from coalmine import guard_client
+from coalmine.records import (
+    GuardRestored,
+    GuardRestoreRequest,
+    GuardSettings,
+    GuardStatus,
+    Outcome,
+    SurveyRequest,
+)
+from tests.workflows.conftest import Rollout, now, quick
+from tests.workflows.guarding import WorldRouter, guard_workers
+from tests.workflows.world import World, make_submission
+
+LONG = [{"weight": 10, "for": "10m"}]
+NOTIFY = [{"kind": "log"}]
+
+
+@dataclass
+class Guarded:
+    """A world with a guard of its own environment."""
+
+    client: Client
+    world: World
+    router: WorldRouter
+    rollout: Rollout
+    environment: str
+
+    async def turn_on(self, every: float = 1, grace: float = 0, policy: str = "restore") -> GuardStatus:
+        """With looks as fast as they may be."""
+        settings = GuardSettings.model_validate(
+            {"every": timedelta(seconds=every), "grace": timedelta(seconds=grace), "policy": policy}
+        )
+        return await guard_client.turn_on(self.client, self.environment, settings)
+
+    async def status(self) -> GuardStatus:
+        """Of the guard."""
+        return await guard_client.status(self.client, self.environment)
+
+    async def looks(self, more: int) -> GuardStatus:
+        """Wait for so many looks that begin from now on."""
+        before = (await self.status()).looks
+        handle = self.client.get_workflow_handle(f"guard/{self.environment}")
+        async with asyncio.timeout(30):
+            while (await self.status()).looks < before + more:
+                await handle.signal("look")
+                await asyncio.sleep(0.05)
+        return await self.status()
+
+    async def until(self, met: object) -> None:
+        """Wait until the world is as wanted."""
+        assert callable(met)
+        async with asyncio.timeout(30):
+            while not met():
+                await asyncio.sleep(0.05)
+
+    async def start(self, version: str = "1.1.0", **changes: object) -> None:
+        """A rollout that stays in its first step."""
+        arms = {
+            "baseline": {"version": "1.0.0", "backend": "checkout-v1"},
+            "canary": {"version": version, "backend": "checkout-v2"},
+        }
+        spec = quick(**{"environment": self.environment, "steps": LONG, "notify": NOTIFY, "arms": arms, **changes})
+        await self.rollout.start(make_submission(spec))
+
+    async def listed(self) -> None:
+        """Wait until visibility knows that the rollout is closed."""
+        query = f"WorkflowId = '{self.rollout.id}' AND ExecutionStatus != 'Running'"
+        async with asyncio.timeout(30):
+            while not [one async for one in self.client.list_workflows(query)]:
+                await asyncio.sleep(0.05)
+
+    async def leave_split(self) -> None:
+        """Terminate a rollout in the middle of a step."""
+        await self.start()
+        await self.rollout.until(lambda status: status.canary_weight == 10)
+        await self.rollout.handle.terminate("for the test")
+        await self.listed()
+
+    def told(self) -> list[str]:
+        """Titles of the guard's messages."""
+        mine = [request.notification for request in self.world.notices]
+        return [one.title for one in mine if one.workflow_id.startswith("guard/")]
+
+    def kinds(self) -> list[str]:
+        """Kinds of the guard's ledger entries."""
+        return [kind for kind in self.world.kinds() if kind.startswith("guard_")]
+
+
+@pytest.fixture
+async def guarded(temporal_client: Client, world: World) -> AsyncIterator[Guarded]:
+    """On the dev server, in an environment of the test's own."""
+    world.client = temporal_client
+    router = WorldRouter(world)
+    async with AsyncExitStack() as stack:
+        for worker in guard_workers(temporal_client, world, router):
+            await stack.enter_async_context(worker)
+        rollout = Rollout(temporal_client, world, asyncio.sleep, now, tick=0.05)
+        yield Guarded(temporal_client, world, router, rollout, f"e{uuid4().hex[:8]}")
+
+
+async def test_what_a_terminated_rollout_leaves_is_restored_and_told_once(guarded: Guarded) -> None:
+    await guarded.turn_on()
+    await guarded.leave_split()
+    before = guarded.world.generation
+    assert guarded.world.canary == 10
+    await guarded.until(lambda: guarded.world.canary == 0)
+    assert (guarded.world.writes[-1].generation, guarded.world.writes[-1].restoring) == (before + 1, True)
+    await guarded.until(lambda: len(guarded.told()) == 2)
+    await guarded.looks(3)
+    where = f"{guarded.environment}/checkout"
+    assert guarded.told() == [
+        f"{where}: traffic is split and no rollout owns it",
+        f"{where}: the guard restored the route",
+    ]
+    assert guarded.kinds() == ["guard_found", "guard_restored"]
+    found = next(entry for entry in guarded.world.ledger.values() if entry.kind == "guard_found")
+    assert found.rollout_id.startswith(f"guard/{guarded.environment}/traffic/")
+    assert (await guarded.status()).findings == []
+
+
+async def test_a_guard_that_only_tells_writes_nothing(guarded: Guarded) -> None:
+    await guarded.turn_on(policy="tell")
+    await guarded.leave_split()
+    await guarded.until(guarded.told)
+    status = await guarded.looks(2)
+    assert (guarded.world.canary, len(guarded.told())) == (10, 1)
+    assert [opened.finding.kind for opened in status.findings] == ["split"]
+    # A word from people is enough.
+    await guarded.turn_on(policy="restore")
+    await guarded.until(lambda: guarded.world.canary == 0)
+
+
+async def test_a_change_by_hand_after_the_end_is_put_right(guarded: Guarded) -> None:
+    await guarded.start(steps=[{"weight": 10, "for": "1s"}], promotion={"bake": "0s", "rollback_window": "0s"})
+    assert (await guarded.rollout.result()).outcome is Outcome.PROMOTED
+    await guarded.listed()
+    await guarded.turn_on()
+    assert (await guarded.looks(1)).findings == []
+    guarded.world.route = {"checkout-v1": 100.0, "checkout-v2": 0.0}
+    await guarded.until(lambda: guarded.world.canary == 100)
+    await guarded.until(guarded.told)
+    assert "traffic is on the wrong arm" in guarded.told()[0]
+
+
+async def test_a_live_rollout_is_let_be(guarded: Guarded) -> None:
+    await guarded.turn_on()
+    await guarded.start()
+    await guarded.rollout.until(lambda status: status.canary_weight == 10)
+    status = await guarded.looks(3)
+    assert (guarded.world.canary, status.findings, guarded.told()) == (10, [], [])
+    assert guarded.router.reads == 0
+    await guarded.rollout.send("rollback")
+    assert (await guarded.rollout.result()).outcome is Outcome.ROLLED_BACK
+
+
+async def test_a_blocked_start_says_nothing_and_the_one_before_still_does(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    await guarded.start("1.2.0")
+    assert (await guarded.rollout.result()).outcome is Outcome.BLOCKED
+    await guarded.turn_on()
+    await guarded.until(lambda: guarded.world.canary == 0)
+
+
+async def test_a_rollout_that_starts_meanwhile_wins(guarded: Guarded) -> None:
+    """The finding is made, then a rollout starts and shifts: the restore of the finding must do nothing."""
+    await guarded.leave_split()
+    activities = GuardActivities(guarded.client, {"envoy": guarded.router})
+    survey = await activities.survey(guarded.environment)
+    (finding,), (watched,) = survey.findings, survey.watched
+    # By hand, as the admission of a rollout wants it.
+    guarded.world.route, guarded.world.generation = {"checkout-v1": 100.0}, guarded.world.generation + 1
+    await guarded.start("1.2.0")
+    await guarded.rollout.until(lambda status: status.canary_weight == 10)
+    request = GuardRestoreRequest(watched=watched, generation=finding.generation + 1)
+    answer: GuardRestored = await ActivityEnvironment().run(activities.guard_restore, request)
+    assert (answer.done, "runs now" in answer.reason, guarded.world.canary) == (False, True, 10)
+    # Also one who has asked before the rollout began, and writes only now, finds a newer generation.
+    await guarded.rollout.handle.terminate("for the test")
+    late: GuardRestored = await ActivityEnvironment().run(activities.guard_restore, request)
+    assert (late.done, late.reason.split(":")[0], guarded.world.canary) == (False, "StaleGeneration", 10)
+
+
+async def test_a_restore_that_is_tried_again_writes_once(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    activities = GuardActivities(guarded.client, {"envoy": guarded.router})
+    survey = await activities.survey(guarded.environment)
+    request = GuardRestoreRequest(watched=survey.watched[0], generation=survey.findings[0].generation + 1)
+    for _ in range(2):
+        answer: GuardRestored = await ActivityEnvironment().run(activities.guard_restore, request)
+        assert answer.done
+    assert [write.generation for write in guarded.world.writes].count(request.generation) == 1
+
+
+async def test_a_route_that_cannot_be_read_is_told_once(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    guarded.router.down = True
+    await guarded.turn_on()
+    await guarded.until(guarded.told)
+    status = await guarded.looks(3)
+    assert [title.split(": ")[1] for title in guarded.told()] == ["its route cannot be read and no rollout owns it"]
+    assert [opened.finding.kind for opened in status.findings] == ["unreadable"]
+    assert guarded.world.canary == 10
+    guarded.router.down = False
+    await guarded.until(lambda: guarded.world.canary == 0)
+
+
+async def test_a_rollout_that_temporal_forgot_is_remembered(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    activities = GuardActivities(guarded.client, {"envoy": guarded.router})
+    (watched,) = (await activities.survey(guarded.environment)).watched
+    request = SurveyRequest(
+        environment=f"{guarded.environment}-elsewhere", known={watched.workflow_id: watched.run_id}, unlisted=[watched]
+    )
+    seen = await ActivityEnvironment().run(activities.survey_routes, request)
+    assert seen.unlisted == [watched.workflow_id]
+    assert [finding.kind for finding in seen.findings] == ["split"]
+
+
+async def test_off_and_on_again(guarded: Guarded) -> None:
+    await guarded.turn_on(every=60)
+    assert not (await guard_client.turn_off(guarded.client, guarded.environment)).running
+    await guarded.client.get_workflow_handle(f"guard/{guarded.environment}").result()
+    assert not (await guarded.status()).running
+    assert (await guarded.turn_on(every=60)).running
+
+
+async def test_the_page_tells(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    await guarded.turn_on(policy="tell")
+    await guarded.until(guarded.told)
+    handle = guarded.client.get_workflow_handle(f"guard/{guarded.environment}")
+    details = (await handle.query("__temporal_workflow_metadata")).current_details
+    assert details.startswith(f"### Traffic guard of {guarded.environment}\n\nlooks every 1s; only tells")
+    assert "| split" in details

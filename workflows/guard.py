@@ -1,0 +1,187 @@
+"""One environment's traffic guard: an entity workflow that looks, tells people once, and restores by policy.
+
+It owns no route. Where a rollout runs, the route is that rollout's; the guard is the successor of dead ones only, and
+writes one generation above the reading it acts on, so that whoever wrote since wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine import guarding
+    from coalmine.guard_page import page
+    from coalmine.records import (
+        GUARD_RESTORE,
+        NOTIFY,
+        SURVEY_ROUTES,
+        WRITE_LEDGER,
+        GuardRestoreRequest,
+        GuardSettings,
+        GuardState,
+        GuardStatus,
+        LedgerWrite,
+        NotifyRequest,
+        SurveyRequest,
+    )
+    from coalmine.spec.durations import format_duration
+
+from workflows.calls import Budget, call
+from workflows.interruption import failure_reason
+from workflows.versioning import when_versioned
+
+T = TypeVar("T")
+
+SURVEY = Budget(timedelta(seconds=60), total=timedelta(seconds=90), heartbeat=timedelta(seconds=10))
+RESTORE = Budget(timedelta(seconds=15), total=timedelta(seconds=45), heartbeat=timedelta(seconds=5))
+RECORD = Budget(timedelta(seconds=10), total=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
+"""Of a message or a ledger write: what nobody took is tried again at the next look, and never delays one for long."""
+
+
+@workflow.defn(name="TrafficGuard", versioning_behavior=when_versioned(VersioningBehavior.AUTO_UPGRADE))
+class TrafficGuard:
+    """Looks every ``settings.every``; ends when it is turned off."""
+
+    @workflow.init
+    def __init__(self, state: GuardState) -> None:
+        self._state = state
+        self._look_now = False
+        if not state.number:
+            state.number = workflow.info().run_id[:8]
+
+    @workflow.run
+    async def run(self, state: GuardState) -> GuardStatus:
+        """Look until turned off; continue as new when the history grows long."""
+        state = self._state
+        self._show()
+        while not state.off:
+            self._look_now = False
+            await self._look()
+            self._show()
+            if workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(state)
+            await self._rest()
+        await self._hand_over()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._show()
+        return guarding.status(state)
+
+    @workflow.update(name="configure", description="Set how often the guard looks and what it does; turns it on")
+    def configure(self, settings: GuardSettings) -> GuardStatus:
+        """Take new settings; the next look is at once."""
+        self._state.settings, self._look_now = settings, True
+        self._show()
+        return guarding.status(self._state)
+
+    @workflow.update(name="off", description="Turn the guard off")
+    def turn_off(self) -> GuardStatus:
+        """End after what is under way; findings stay where they are."""
+        self._state.off = True
+        self._show()
+        return guarding.status(self._state)
+
+    @workflow.signal(name="look", description="Look now instead of at the end of the interval")
+    def look(self) -> None:
+        """Look now."""
+        self._look_now = True
+
+    @workflow.query(name="status", description="What is wrong now, when the guard looked last, and its settings")
+    def status(self) -> GuardStatus:
+        """The guard as people see it."""
+        return guarding.status(self._state)
+
+    async def _look(self) -> None:
+        state = self._state
+        request = SurveyRequest(
+            environment=state.environment,
+            known={key: watched.run_id for key, watched in state.watched.items()},
+            unlisted=[state.watched[key] for key in state.unlisted if key in state.watched],
+        )
+        try:
+            survey = await call(SURVEY_ROUTES, request, SURVEY, f"look {state.looks + 1}: read the routes at rest")
+        except ActivityError as error:
+            state.failure = failure_reason(error)
+        else:
+            for key in guarding.take_in(state, survey, workflow.now()):
+                await self._restore(key)
+        await self._hand_over()
+
+    async def _restore(self, key: str) -> None:
+        state = self._state
+        watched, finding = state.watched[key], state.open[key].finding
+        request = GuardRestoreRequest(watched=watched, generation=finding.generation + 1)
+        try:
+            answer = await call(GUARD_RESTORE, request, RESTORE, f"restore {watched.service}")
+        except ActivityError as error:
+            guarding.not_restored(state, key, failure_reason(error), workflow.now())
+            return
+        if answer.done:
+            guarding.restored(state, key, workflow.now())
+        else:
+            guarding.not_restored(state, key, answer.reason, workflow.now())
+
+    async def _hand_over(self) -> None:
+        """Write the ledger and tell people; what is not taken stays for the next look."""
+        state = self._state
+        messages = _grouped(state.outbox, lambda message: str(message.channels))
+        writes = _grouped(state.backlog, lambda write: write.ledger.model_dump_json())
+        # Each goes on without the others: a channel or a ledger that hangs keeps no other from hearing of it.
+        await asyncio.gather(*(self._write(group) for group in writes), *(self._tell(group) for group in messages))
+
+    async def _write(self, group: list[LedgerWrite]) -> None:
+        """Entries of one ledger go in one write, in order."""
+        request = group[0].model_copy(update={"entries": [entry for write in group for entry in write.entries]})
+        try:
+            await call(WRITE_LEDGER, request, RECORD, f"{len(request.entries)} entries")
+        except ActivityError as error:
+            workflow.logger.warning("the ledger took nothing", extra={"why": failure_reason(error)})
+            return
+        written = {entry.sequence for entry in request.entries}
+        self._state.backlog = [kept for kept in self._state.backlog if kept.entries[0].sequence not in written]
+
+    async def _tell(self, group: list[NotifyRequest]) -> None:
+        """Messages of the same channels go in order; the first that is not taken waits, and those after it."""
+        for message in group:
+            key = message.notification.key
+            if message.channels:
+                try:
+                    await call(NOTIFY, message, RECORD, f"tell: {message.notification.title}")
+                except ActivityError as error:
+                    workflow.logger.warning("message not delivered", extra={"why": failure_reason(error)})
+                    return
+            self._state.outbox = [kept for kept in self._state.outbox if kept.notification.key != key]
+
+    async def _rest(self) -> None:
+        state = self._state
+        summary = f"look {state.looks + 1} in {format_duration(state.settings.every)}"
+        try:
+            await workflow.wait_condition(
+                lambda: self._look_now or state.off, timeout=self._pause(), timeout_summary=summary
+            )
+        except TimeoutError:
+            return
+
+    def _pause(self) -> timedelta:
+        """Until the next look: earlier when a finding's grace ends before."""
+        state, now = self._state, workflow.now()
+        every: timedelta = state.settings.every
+        ends = [opened.since + state.settings.grace - now for opened in state.open.values()]
+        return min([every, *(left for left in ends if left > timedelta(0))])
+
+    def _show(self) -> None:
+        workflow.set_current_details(page(self._state))
+
+
+def _grouped(items: list[T], by: Callable[[T], str]) -> list[list[T]]:
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(by(item), []).append(item)
+    return list(groups.values())
