@@ -17,10 +17,12 @@ from benchmarks.ground import Ground
 from coalmine.local.envoy import EnvoyProxy
 from coalmine.records import (
     EVALUATE,
+    GUARD_RESTORE,
     SHIFT,
     WRITE_LEDGER,
     EvaluateRequest,
     Evaluation,
+    GuardRestoreRequest,
     LedgerEntry,
     LedgerKey,
     LedgerWrite,
@@ -105,12 +107,26 @@ async def _share(ground: Ground, envoy: EnvoyProxy) -> float:
     return float("nan")
 
 
-def writes(history: Told, seen: list[list[int]], before: int) -> list[str]:
-    """I3 and I6: no file went back, and whatever was written this rollout's history had ordered."""
+async def guarded(client: Client, guard: str) -> dict[str, set[int]]:
+    """The generations that the traffic guard's history ordered, by the rollout it wrote for."""
+    ordered: dict[str, set[int]] = {}
+    async for run in client.list_workflows(f"WorkflowId = '{guard}'"):
+        async for event in client.get_workflow_handle(guard, run_id=run.run_id).fetch_history_events():
+            scheduled = event.activity_task_scheduled_event_attributes
+            if scheduled.activity_type.name == GUARD_RESTORE.name:
+                request = GuardRestoreRequest.model_validate_json(scheduled.input.payloads[0].data)
+                ordered.setdefault(request.watched.workflow_id, set()).add(request.generation)
+    return ordered
+
+
+def writes(history: Told, seen: list[list[int]], before: int, guarded: set[int]) -> list[str]:
+    """I3 and I6: no file went back, and whatever was written this rollout's history or the guard's had ordered."""
     wrong: list[str] = []
     if any(file != sorted(file) for file in seen):
         wrong.append("I3: a file went back to an older generation")
-    strange = {generation for file in seen for generation in file if generation > before} - history.generations
+    strange = (
+        {generation for file in seen for generation in file if generation > before} - history.generations - guarded
+    )
     if strange:
         wrong.append(f"I6: generations nobody's history ordered: {sorted(strange)}")
     return wrong

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,19 @@ from activities.routers.envoy import EnvoyRouter
 from benchmarks.ground import BASELINE, CANARY, WorkerProcess
 from benchmarks.kills import make_spec
 from benchmarks.simulated_metrics import BASELINE_ERRORS, SimulatedMetrics
+from coalmine import guard_client
 from coalmine.errors import RouterError
 from coalmine.records import (
     ASKED_TOO_EARLY,
     TASK_QUEUE,
     TASK_TIMEOUT,
     CanaryInput,
+    GuardSettings,
     Phase,
     RolloutStatus,
     Submission,
     canary_id,
+    guard_id,
 )
 from coalmine.spec.canary import Notifier, Route
 from coalmine.testing.fake_prometheus import FakeAnswer
@@ -38,8 +42,10 @@ from tests.faults.disk_ground import DiskGround
 from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.witness import attempts
 
+ENVIRONMENT = "faults"
 _MOMENT_WITHIN = 25.0
 _ENDS_WITHIN = 90.0
+_GUARDED_WITHIN = 60.0
 _ALLOWED = {0.0, 10.0, 50.0, 100.0}
 _BAD = 10 * BASELINE_ERRORS
 
@@ -75,6 +81,9 @@ class Scene:
         await web.TCPSite(self._hooks, "127.0.0.1", 0).start()
         self.hook_url = f"http://127.0.0.1:{self._hooks.addresses[0][1]}"
         self.workers = [await self._worker(), await self._worker()]
+        # Longer than from the end of one rollout to the start of the next: the route is put back in between.
+        guard = GuardSettings(every=timedelta(seconds=1), grace=timedelta(seconds=3), by="faults")
+        await guard_client.turn_on(self.ground.client, ENVIRONMENT, guard)
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def close(self) -> None:
@@ -169,8 +178,12 @@ class Act:
             if isinstance(end, Exception) and not isinstance(end, RPCError | TimeoutError):
                 raise end
         history = await examine.told(client, self.handle.id, self._runs)
+        if history.closed == "terminated":
+            # No code of the rollout runs any more: the traffic guard has to see to it.
+            await self.until_restored(_GUARDED_WITHIN)
         self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
-        self.wrong += examine.writes(history, self._generations, before)
+        guarded = await examine.guarded(client, guard_id(ENVIRONMENT))
+        self.wrong += examine.writes(history, self._generations, before, guarded.get(self.handle.id, set()))
         self.wrong += examine.record(history, self.scene.ground.folder)
         self.wrong += examine.verdicts(history)
         if self.wrong and self.scene.keep is not None:
@@ -186,10 +199,10 @@ class Act:
             "Canary",
             CanaryInput(
                 service=self.route,
-                environment="faults",
+                environment=ENVIRONMENT,
                 submission=Submission(spec=spec.model_copy(update={"notify": [told]}), by="faults"),
             ),
-            id=canary_id("faults", self.route),
+            id=canary_id(ENVIRONMENT, self.route),
             task_queue=TASK_QUEUE,
             task_timeout=TASK_TIMEOUT,
         )
