@@ -7,7 +7,8 @@ what happened after the last workflow task: a timer that fired, an activity that
 begun. The workflow then acts at the time of a task long over, and what it decides goes into the next task; whoever
 replays that task gives it another time, decides otherwise, and the rollout is stuck (core 1.35, seen with every status
 query sent while a worker is replaced). Such an activation has the time of the one before it, over a longer history. It
-is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes.
+is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes. Where it is closed
+no task will come, and nothing can go wrong: it is let through, so that what was terminated can be asked.
 
 A worker that takes a workflow over while an update waits folds a task in which nothing was decided into the next one,
 and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities
@@ -17,6 +18,7 @@ in the memo; tasks with commands are never folded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,23 +35,33 @@ PATCH = "count-quiet-tasks"
 """Says that the run counts tasks in which nothing was decided; of the first task."""
 COUNT = "quiet_tasks"
 """Where it does so in the memo."""
+IsClosed = Callable[[str, str], bool]
 _NOT_EVENTS = {"query_workflow", "remove_from_cache"}
+
+
+def _never(workflow_id: str, run_id: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
 class HistoryBoundRunner(SandboxedWorkflowRunner):
     """The SDK's sandbox, for a worker whose workflows people query while other workers die."""
 
+    is_closed: IsClosed = _never
+    """Whether a workflow (by its id and the run's) is over; called from the thread that runs workflows."""
+
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """An instance that takes in no event before the task that carries it."""
-        return HistoryBound(super().create_instance(det))
+        info = det.info
+        return HistoryBound(super().create_instance(det), lambda: self.is_closed(info.workflow_id, info.run_id))
 
 
 class HistoryBound(WorkflowInstance):
     """One workflow, as another instance runs it."""
 
-    def __init__(self, inner: WorkflowInstance) -> None:
+    def __init__(self, inner: WorkflowInstance, is_closed: Callable[[], bool] = lambda: False) -> None:
         self._inner = inner
+        self._is_closed = is_closed
         self._task: tuple[int, int] | None = None
         """When the last task began, in seconds and nanoseconds."""
         self._length = 0
@@ -63,7 +75,8 @@ class HistoryBound(WorkflowInstance):
             return self._inner.activate(act)
         task = (act.timestamp.seconds, act.timestamp.nanos)
         # Within one task the history does not grow; while replaying, tasks are read as they were.
-        if not act.is_replaying and task == self._task and act.history_length > self._length:
+        early = not act.is_replaying and task == self._task and act.history_length > self._length
+        if early and not self._is_closed():
             refused = WorkflowActivationCompletion(run_id=act.run_id)
             refused.failed.failure.message = ASKED_TOO_EARLY
             return refused

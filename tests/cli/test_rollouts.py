@@ -273,16 +273,22 @@ async def test_a_terminal_gets_a_live_page(desk: Desk) -> None:
     )
     os.close(theirs)
     drawn = b""
-    async with asyncio.timeout(60):
-        while b"checkout-v2 10 %" not in drawn or b"Ctrl-C detaches" not in drawn:
-            drawn += await asyncio.to_thread(os.read, ours, 65536)
-        process.send_signal(signal.SIGINT)
-        # A terminal nobody reads would block the last page.
-        reading = asyncio.create_task(asyncio.to_thread(_drain, ours))
-        assert process.stderr is not None
-        told = (await process.stderr.read()).decode()
-        assert await process.wait() == 130
-        await reading
+    try:
+        async with asyncio.timeout(60):
+            while b"checkout-v2 10 %" not in drawn or b"Ctrl-C detaches" not in drawn:
+                drawn += await asyncio.to_thread(os.read, ours, 65536)
+            process.send_signal(signal.SIGINT)
+            # A terminal nobody reads would block the last page.
+            reading = asyncio.create_task(asyncio.to_thread(_drain, ours))
+            assert process.stderr is not None
+            told = (await process.stderr.read()).decode()
+            assert await process.wait() == 130
+            await reading
+    finally:
+        # Whoever reads from it in a thread would wait for ever.
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
     os.close(ours)
     assert "detached" in told
     assert "checkout 1.0.0 → 1.1.0 in test: stepping at 10 %" in drawn.decode()

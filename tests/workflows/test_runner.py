@@ -76,6 +76,12 @@ def test_all_else_is_let_through(act: WorkflowActivation) -> None:
     assert inner.taken[-1] is act
 
 
+def test_a_workflow_that_is_over_can_be_asked() -> None:
+    runner = HistoryBound(Instance(), lambda: True)
+    runner.activate(activation(2, 10, "resolve_activity", replaying=True))
+    assert runner.activate(activation(2, 13, "fire_timer")).HasField("successful")
+
+
 def test_a_question_does_not_count_as_a_task() -> None:
     runner = HistoryBound(Instance())
     runner.activate(activation(2, 10, "resolve_activity"))
