@@ -120,7 +120,7 @@ def main_activities(client: Client) -> list[Activity]:
     """What serves routes and looks, over every adapter that is installed."""
     routers = Routers()
     traffic, guard = TrafficActivities(routers), GuardActivities(client, routers)
-    metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()})
+    metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()}, routers)
     ledger, fleet = LedgerActivities(), FleetActivities(client)
     return [
         traffic.read_route,
