@@ -39,6 +39,7 @@ from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
 from activities.guard import GuardActivities
+from activities.guard_archive import GuardArchiveActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
 from activities.ledgers.sealing import sealer_of
@@ -146,6 +147,7 @@ def side_activities(client: Client) -> list[Activity]:
         DiagnosisActivities(sources).diagnose,
         generate_load,
         ArchiveActivities(client).archive_history,
+        GuardArchiveActivities(client).archive_closed,
     ]
 
 

@@ -121,6 +121,8 @@ def status(state: GuardState, *, running: bool = True) -> GuardStatus:
         looks=state.looks,
         looked=state.looked,
         live=state.live,
+        archived=state.archived,
+        archive_failure=state.archive_failure,
         last_look=state.last_look,
         failure=state.failure,
     )

@@ -38,6 +38,8 @@ class RunFacts(Record):
     written: bool = False
     """A write was attempted, in this run or before it."""
     snapshot: Weights = {}
+    to_archive: list[str] = []
+    """Earlier runs of the rollout whose history was not kept when this one began."""
 
 
 def newest_first(runs: Iterable[Run]) -> dict[str, list[Run]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine import guarding
@@ -86,6 +86,7 @@ class TestOwnership:
 class TestJudge:
     """One route, no owner."""
 
+    @settings(deadline=None)
     @given(st.integers(0, 10_000), st.booleans())
     def test_it_is_right_exactly_when_it_rests(self, hundredths: int, promoted: bool) -> None:
         canary = hundredths / 100
@@ -173,6 +174,7 @@ class TestTakingIn:
         kinds = [write.entries[0].kind for write in guard.backlog]
         assert kinds == ["guard_found", "guard_not_restored"]
 
+    @settings(deadline=None)
     @given(st.lists(st.sampled_from(["ok", "split", "wrong", "unreadable", "live"]), max_size=40))
     def test_state_is_bounded_and_keys_are_unique(self, course: list[str]) -> None:
         guard = state(grace=timedelta(0))

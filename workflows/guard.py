@@ -19,10 +19,12 @@ with workflow.unsafe.imports_passed_through():
     from coalmine import guarding
     from coalmine.guard_page import page
     from coalmine.records import (
+        ARCHIVE_CLOSED,
         GUARD_RESTORE,
         NOTIFY,
         SURVEY_ROUTES,
         WRITE_LEDGER,
+        ArchiveClosedRequest,
         GuardRestoreRequest,
         GuardSettings,
         GuardState,
@@ -41,6 +43,9 @@ T = TypeVar("T")
 
 SURVEY = Budget(timedelta(seconds=60), total=timedelta(seconds=90), heartbeat=timedelta(seconds=10))
 RESTORE = Budget(timedelta(seconds=15), total=timedelta(seconds=45), heartbeat=timedelta(seconds=5))
+ARCHIVE = Budget(timedelta(seconds=45), total=timedelta(seconds=60), heartbeat=timedelta(seconds=10))
+FAILURE_LIMIT = 500
+"""Characters of why histories could not be kept."""
 RECORD = Budget(timedelta(seconds=10), total=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
 """Of a message or a ledger write: what nobody took is tried again at the next look, and never delays one for long."""
 
@@ -112,7 +117,8 @@ class TrafficGuard:
         else:
             for key in guarding.take_in(state, survey, workflow.now()):
                 await self._restore(key)
-        await self._hand_over()
+        self._show()
+        await asyncio.gather(self._hand_over(), self._archive())
 
     async def _restore(self, key: str) -> None:
         state = self._state
@@ -127,6 +133,18 @@ class TrafficGuard:
             guarding.restored(state, key, workflow.now())
         else:
             guarding.not_restored(state, key, answer.reason, workflow.now())
+
+    async def _archive(self) -> None:
+        """Keep the histories of rollouts that could not do so themselves."""
+        state = self._state
+        request = ArchiveClosedRequest(environment=state.environment, since=state.archived_until)
+        try:
+            answer = await call(ARCHIVE_CLOSED, request, ARCHIVE, "archive what dead rollouts left")
+        except ActivityError as error:
+            state.archive_failure = failure_reason(error)
+            return
+        state.archived_until, state.archived = answer.until, state.archived + len(answer.archived)
+        state.archive_failure = "; ".join(answer.failed)[:FAILURE_LIMIT]
 
     async def _hand_over(self) -> None:
         """Write the ledger and tell people; what is not taken stays for the next look."""

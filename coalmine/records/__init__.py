@@ -50,6 +50,8 @@ from coalmine.records.evaluation import (
 )
 from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
 from coalmine.records.guard import (
+    ArchiveClosedRequest,
+    ArchivedClosed,
     FindingKind,
     GuardRestored,
     GuardRestoreRequest,
@@ -82,6 +84,7 @@ from coalmine.records.record import (
 from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
 from coalmine.records.signatures import (
+    ARCHIVE_CLOSED,
     ARCHIVE_HISTORY,
     ASK_FLEET,
     CHECK_ROUTE,
@@ -117,6 +120,7 @@ from coalmine.records.traffic import (
 )
 
 __all__ = [
+    "ARCHIVE_CLOSED",
     "ARCHIVE_HISTORY",
     "ASK_FLEET",
     "CHECK_ROUTE",
@@ -138,8 +142,10 @@ __all__ = [
     "WRITE_LEDGER",
     "Action",
     "ActivitySignature",
+    "ArchiveClosedRequest",
     "ArchiveRequest",
     "Archived",
+    "ArchivedClosed",
     "ArmCounts",
     "Ban",
     "BreakdownRequest",

@@ -11,6 +11,7 @@ from temporalio.worker import Replayer
 
 from workflows.canary import Canary
 from workflows.fleet import Fleet
+from workflows.guard import TrafficGuard
 from workflows.messages import OneInput
 
 HISTORIES = {
@@ -27,6 +28,8 @@ def test_there_are_histories() -> None:
 @pytest.mark.parametrize("name", HISTORIES)
 async def test_it_replays(name: str) -> None:
     history = WorkflowHistory.from_json("canary/test/checkout", HISTORIES[name])
-    replayer = Replayer(workflows=[Canary, Fleet], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    replayer = Replayer(
+        workflows=[Canary, Fleet, TrafficGuard], data_converter=pydantic_data_converter, interceptors=[OneInput()]
+    )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert result.replay_failure is None, "a change of workflow code broke running rollouts: use workflow.patched"
