@@ -81,12 +81,13 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
         _close(state, key, now, owned=key in survey.live)
     for key, finding in found.items():
         known = state.open.get(key)
-        if known is None or known.finding.kind != finding.kind:
+        if known is None or (known.finding.kind == "unreadable") > (finding.kind == "unreadable"):
             state.open[key] = OpenFinding(finding=finding, since=now)
             _note(state, key, "guard_found", finding.reason, now, finding)
-        else:
+        elif finding.kind != "unreadable" or known.finding.kind == "unreadable":
+            # A route that is wrong and cannot be read for a moment is the same finding still, its clock goes on.
             known.finding = finding
-    due = [key for key in found if _is_due(state, key, now)]
+    due = [key for key, finding in found.items() if finding.kind != "unreadable" and _is_due(state, key, now)]
     for key in found:
         _tell_once(state, key, now)
     _forget(state, now)

@@ -156,6 +156,23 @@ class TestTakingIn:
             told.append(len(guard.outbox))
         assert told == [0, 0, 1, 1, 1, 1]
 
+    def test_a_router_that_comes_and_goes_neither_repeats_nor_delays(self) -> None:
+        guard = state(grace=timedelta(minutes=3))
+        silent = guarding.unreadable(watched(), "no answer")
+        course = [split(), silent, split(), silent, split(100)]
+        due = [take_in(guard, survey(found), NOON + timedelta(minutes=n)) for n, found in enumerate(course)]
+        assert due == [[], [], [], [], [KEY]]
+        assert len(guard.outbox) == 1
+
+    def test_what_could_not_be_read_and_is_wrong_is_news(self) -> None:
+        guard = state(grace=timedelta(0))
+        take_in(guard, survey(guarding.unreadable(watched(), "no answer")), NOON)
+        take_in(guard, survey(split()), NOON + timedelta(minutes=1))
+        assert [told.notification.title.split(": ")[1] for told in guard.outbox] == [
+            "its route cannot be read and no rollout owns it",
+            "traffic is split and no rollout owns it",
+        ]
+
     def test_what_is_broken_again_and_again_is_left_to_people(self) -> None:
         guard = state(grace=timedelta(0))
         for minute in range(guarding.MOST_RESTORES):
