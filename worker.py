@@ -40,6 +40,7 @@ from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
 from activities.guard import GuardActivities
+from activities.guard_archive import GuardArchiveActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
 from activities.ledgers.sealing import sealer_of
@@ -124,7 +125,7 @@ def main_activities(client: Client) -> list[Activity]:
     """What serves routes and looks, over every adapter that is installed."""
     routers = Routers()
     traffic, guard = TrafficActivities(routers), GuardActivities(client, routers)
-    metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()})
+    metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()}, routers)
     ledger, fleet = LedgerActivities(), FleetActivities(client)
     return [
         traffic.read_route,
@@ -150,6 +151,7 @@ def side_activities(client: Client) -> list[Activity]:
         DiagnosisActivities(sources).diagnose,
         generate_load,
         ArchiveActivities(client).archive_history,
+        GuardArchiveActivities(client).archive_closed,
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import fmean, median
@@ -40,7 +40,8 @@ CATCH_UP = 3.0
 class LedgerActivities:
     """Writing and reading, over the ledgers that specs name."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledgers: Callable[[Ledger], LedgerStore] = open_ledger) -> None:
+        self._ledgers = ledgers
         self._stores: dict[str, LedgerStore] = {}
 
     @activity.defn(name=WRITE_LEDGER.name)
@@ -77,7 +78,7 @@ class LedgerActivities:
     def _store(self, ledger: Ledger) -> LedgerStore:
         key = ledger.model_dump_json()
         if key not in self._stores:
-            self._stores[key] = open_ledger(ledger)
+            self._stores[key] = self._ledgers(ledger)
         return self._stores[key]
 
 

@@ -6,35 +6,60 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
+import structlog
 from temporalio import activity
 
 from activities.beating import beating
 from activities.sources.base import MetricSource
+from activities.traffic import RoutersByName
 from coalmine.errors import CoalmineError
-from coalmine.records import COLLECT, Collected, CollectRequest, MetricCounts
+from coalmine.ownership import drift_of
+from coalmine.records import COLLECT, Collected, CollectRequest, Drift, MetricCounts, RouteWatch
 from coalmine.spec.canary import Metric
 
 _SPARE = timedelta(seconds=0.5)
+READ_WITHIN = 2.0
+"""Seconds a route may take to be read back beside a look."""
+
+log = structlog.stdlib.get_logger("coalmine.metrics")
 
 
 class MetricsActivities:
     """Collecting, over the metric stores of this worker."""
 
-    def __init__(self, sources: Mapping[str, MetricSource]) -> None:
-        """``sources`` holds one adapter by ``Source.kind``, such as ``prometheus``."""
+    def __init__(self, sources: Mapping[str, MetricSource], routers: RoutersByName | None = None) -> None:
+        """``sources`` holds one adapter by ``Source.kind``, such as ``prometheus``; ``routers`` read routes back."""
         self._sources = sources
+        self._routers = routers
 
     @activity.defn(name=COLLECT.name)
     async def collect(self, request: CollectRequest) -> Collected:
         """Exact counts of the window for every metric; what cannot be had is ``no_data`` with its reason.
 
         A store that refuses or does not answer never fails the look: a metric without data is something the judge
-        decides on, and the other metrics still count. Ends before the caller's own timeout.
+        decides on, and the other metrics still count. Ends before the caller's own timeout. Meanwhile the route is read
+        back; one that cannot be read is no drift, for nothing is known of it.
         """
         limit = _time_left()
         async with beating():
-            counts = await asyncio.gather(*(self._collect_one(metric, request, limit) for metric in request.metrics))
-        return Collected(metrics=counts, window=request.window)
+            drift = asyncio.create_task(self._drift(request.watch, limit))
+            try:
+                each = (self._collect_one(metric, request, limit) for metric in request.metrics)
+                counts = await asyncio.gather(*each)
+                return Collected(metrics=counts, window=request.window, drift=await drift)
+            finally:
+                drift.cancel()
+
+    async def _drift(self, watch: RouteWatch | None, limit: float | None) -> Drift | None:
+        if watch is None or self._routers is None:
+            return None
+        try:
+            async with asyncio.timeout(min(READ_WITHIN, limit or READ_WITHIN)):
+                shown = await self._routers[watch.route.router].read(watch.route, sorted(watch.weights))
+        except (CoalmineError, TimeoutError) as error:
+            log.warning("route not read back", route=watch.route.name, why=str(error) or "no answer in time")
+            return None
+        return drift_of(watch.weights, shown)
 
     async def _collect_one(self, metric: Metric, request: CollectRequest, limit: float | None) -> MetricCounts:
         source = request.sources.get(metric.source)

@@ -20,7 +20,16 @@ from temporalio.service import RPCError, RPCStatusCode
 from coalmine.connection import asking
 from coalmine.errors import InputError
 from coalmine.ownership import Run, RunFacts
-from coalmine.records import READ_ROUTE, SHIFT, CanaryInput, RouteState, ShiftRequest, Submission
+from coalmine.records import (
+    READ_ROUTE,
+    SHIFT,
+    WRITE_LEDGER,
+    CanaryInput,
+    LedgerWrite,
+    RouteState,
+    ShiftRequest,
+    Submission,
+)
 from coalmine.rollout import RolloutState
 
 MOST_RUNS = 2_000
@@ -131,6 +140,9 @@ class _Reading:
                     self.facts.written = True
                     if request.context is not None:
                         self.facts.rollout_id = self.facts.rollout_id or request.context.rollout_id
+                elif scheduled.activity_type.name == WRITE_LEDGER.name and self.facts is not None:
+                    write = await self._decoded(scheduled.input, LedgerWrite)
+                    self.facts.rollout_id = self.facts.rollout_id or write.entries[0].rollout_id
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 done = event.activity_task_completed_event_attributes
                 if done.scheduled_event_id in self._reads and self.facts is not None and not self.facts.snapshot:
@@ -149,6 +161,7 @@ class _Reading:
                 rollout_id=state.rollout_id,
                 written=state.written,
                 snapshot=state.snapshot.weights if state.snapshot is not None else {},
+                to_archive=state.to_archive,
             )
         elif start.submission is not None:
             self.facts = RunFacts(spec=start.submission.spec)

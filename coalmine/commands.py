@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coalmine.decisions import GATE, INCONCLUSIVE, guardrail_failures
+from coalmine.decisions import DRIFT, GATE, INCONCLUSIVE, guardrail_failures
 from coalmine.records import CommandInput, Finding, Phase, Verb
 from coalmine.rollout import Approval, GateState, Order, RolloutState, approval_of, approvers
 from coalmine.spec.durations import format_duration
@@ -233,7 +233,7 @@ def _resume(state: RolloutState, now: datetime) -> str:
     if state.held is not None:
         held, state.held = state.held, None
         state.phase = held.resume_to
-        if held.finding in ACKNOWLEDGED and held.finding not in state.acknowledged:
+        if held.finding in (*ACKNOWLEDGED, DRIFT) and held.finding not in state.acknowledged:
             state.acknowledged.append(held.finding)
         for gate in state.gates:
             late = gate.deadline is not None and gate.deadline <= now

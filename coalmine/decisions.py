@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coalmine.effects import leans_to_harm
-from coalmine.records import Action, Cause, Finding, MetricVerdict
+from coalmine.ownership import weights_text
+from coalmine.records import Action, Cause, Drift, Finding, MetricVerdict
 from coalmine.rollout import RolloutState
 from coalmine.spec.durations import format_duration
 
@@ -19,6 +20,10 @@ INCONCLUSIVE = "inconclusive"
 NO_DATA = "no_data"
 GATE = "gate"
 """What a hold is for when a gate was not approved in time."""
+DRIFT = "drift"
+"""What a hold is for when somebody else changes the weights."""
+MOST_DRIFTS = 3
+"""Looks in a row that put drifted weights back, before a human is asked: somebody else keeps writing the route."""
 MOST_SUSPECTS = 3
 """Metrics a diagnosis breaks down at most."""
 HARM_FINDINGS = frozenset({Finding.CRASH, Finding.HARM})
@@ -101,7 +106,21 @@ def _alarm(state: RolloutState, now: datetime) -> Decision | None:
             return Decision(action, reason, Cause.DEADLINE, NO_DATA)
     if finding is Finding.SIGNAL and finding not in state.acknowledged:
         return Decision(Action.HOLD, why, Cause.ANALYSIS, finding)
+    if state.drift is not None and not restores_drift(state):
+        return Decision(Action.HOLD, drift_sentence(state, state.drift), Cause.HUMAN, DRIFT)
     return None
+
+
+def restores_drift(state: RolloutState) -> bool:
+    """Whether our own weights are written over what somebody else has left there: by policy, or a human said go on."""
+    return DRIFT in state.acknowledged or (state.spec.policy.drift == "restore" and state.drifts <= MOST_DRIFTS)
+
+
+def drift_sentence(state: RolloutState, drift: Drift) -> str:
+    """What somebody else made of our weights."""
+    again = f", {state.drifts} looks in a row" if state.drifts > MOST_DRIFTS else ""
+    there, ours = weights_text(drift.weights), weights_text(state.weights)
+    return f"somebody changed the route{again}: {there} instead of {ours}; resume writes these again"
 
 
 def unmet_conditions(state: RolloutState, now: datetime) -> list[str]:

@@ -22,6 +22,10 @@ def page(state: GuardState) -> str:
             "",
             f"look {state.looks} at {at}: {state.looked} routes at rest, {state.live} owned by a live rollout",
         ]
+    if state.archived:
+        lines += ["", f"{state.archived} histories of dead rollouts were kept beside their ledger"]
+    if state.archive_failure:
+        lines += ["", f"**A history could not be kept:** {cell(state.archive_failure, REASON_LIMIT)}"]
     if state.failure:
         lines += ["", f"**The last look saw nothing:** {cell(state.failure, REASON_LIMIT)}"]
     if not state.open:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from coalmine.ownership import TOLERANCE, same_weights, weights_text
+from coalmine.ownership import TOLERANCE, drift_of, weights_text
 from coalmine.records import (
     GuardState,
     GuardStatus,
@@ -37,10 +37,10 @@ KEPT_UNDELIVERED = 100
 
 def judge(watched: Watched, shown: RouteState) -> RouteFinding | None:
     """What is wrong with a route that no rollout owns; None when it rests as it has to, on every proxy."""
-    readings = [shown.weights, *(proxy.weights for proxy in shown.proxies if proxy.weights)]
-    wrong = next((weights for weights in readings if not same_weights(weights, watched.rest)), None)
-    if wrong is None:
+    drift = drift_of(watched.rest, shown)
+    if drift is None:
         return None
+    wrong = drift.weights
     used = [name for name, weight in wrong.items() if weight >= TOLERANCE]
     strangers = sorted(set(used) - {watched.baseline, watched.canary, *watched.rest})
     last = f"{watched.rollout_id or watched.workflow_id} ({watched.ended})"
@@ -55,7 +55,7 @@ def judge(watched: Watched, shown: RouteState) -> RouteFinding | None:
         kind=kind,
         reason=reason,
         weights=wrong,
-        generation=max([shown.generation, *(proxy.generation for proxy in shown.proxies)]),
+        generation=drift.generation,
         restorable=not strangers,
     )
 
@@ -81,12 +81,13 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
         _close(state, key, now, owned=key in survey.live)
     for key, finding in found.items():
         known = state.open.get(key)
-        if known is None or known.finding.kind != finding.kind:
+        if known is None or (known.finding.kind == "unreadable") > (finding.kind == "unreadable"):
             state.open[key] = OpenFinding(finding=finding, since=now)
             _note(state, key, "guard_found", finding.reason, now, finding)
-        else:
+        elif finding.kind != "unreadable" or known.finding.kind == "unreadable":
+            # A route that is wrong and cannot be read for a moment is the same finding still, its clock goes on.
             known.finding = finding
-    due = [key for key in found if _is_due(state, key, now)]
+    due = [key for key, finding in found.items() if finding.kind != "unreadable" and _is_due(state, key, now)]
     for key in found:
         _tell_once(state, key, now)
     _forget(state, now)
@@ -121,6 +122,8 @@ def status(state: GuardState, *, running: bool = True) -> GuardStatus:
         looks=state.looks,
         looked=state.looked,
         live=state.live,
+        archived=state.archived,
+        archive_failure=state.archive_failure,
         last_look=state.last_look,
         failure=state.failure,
     )

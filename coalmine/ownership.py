@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from coalmine.records import Outcome, Record, Watched, Weights
+from coalmine.records import Drift, Outcome, Record, RouteState, Watched, Weights
 from coalmine.spec.canary import CanarySpec
 
 TOLERANCE = 0.005
@@ -38,6 +38,8 @@ class RunFacts(Record):
     written: bool = False
     """A write was attempted, in this run or before it."""
     snapshot: Weights = {}
+    to_archive: list[str] = []
+    """Earlier runs of the rollout whose history was not kept when this one began."""
 
 
 def newest_first(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -75,6 +77,15 @@ def rest_of(run: Run, facts: RunFacts) -> Watched | None:
 def same_weights(left: Weights, right: Weights) -> bool:
     """Whether two routes send traffic alike; a backend that is not named gets nothing."""
     return all(abs(left.get(name, 0.0) - right.get(name, 0.0)) < TOLERANCE for name in {*left, *right})
+
+
+def drift_of(wanted: Weights, shown: RouteState) -> Drift | None:
+    """What a route shows, on any proxy, instead of the weights wanted; None when it is all the same."""
+    readings = [shown.weights, *(proxy.weights for proxy in shown.proxies if proxy.weights)]
+    wrong = next((weights for weights in readings if not same_weights(weights, wanted)), None)
+    if wrong is None:
+        return None
+    return Drift(weights=wrong, generation=max([shown.generation, *(proxy.generation for proxy in shown.proxies)]))
 
 
 def weights_text(weights: Weights) -> str:

@@ -15,6 +15,7 @@ from coalmine.records import (
     ChainTip,
     Check,
     Diagnosis,
+    Drift,
     Evidence,
     Finding,
     Judge,
@@ -170,6 +171,11 @@ class RolloutState(Record):
     finding_reason: str = ""
     no_data_since: datetime | None = None
     told_no_data: bool = False
+
+    drift: Drift | None = None
+    """What the last look found instead of our own weights; None when they are there."""
+    drifts: int = 0
+    """Looks in a row that found it so."""
 
     to_diagnose: PendingDiagnosis | None = None
     diagnosis: Diagnosis | None = None

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coalmine.decisions import INCONCLUSIVE, NO_DATA, decide, guardrail_failures, next_deadline
-from coalmine.records import Action, Finding, MetricVerdict, Phase
+from coalmine.decisions import (
+    DRIFT,
+    INCONCLUSIVE,
+    MOST_DRIFTS,
+    NO_DATA,
+    decide,
+    guardrail_failures,
+    next_deadline,
+    restores_drift,
+)
+from coalmine.records import Action, Drift, Finding, MetricVerdict, Phase
 from coalmine.rollout import Approval, HeldState, RolloutState
 from tests.test_commands import NOW, SPEC, findings, make_state, verdicts
 from tests.workflows.world import make_spec, make_submission
@@ -154,3 +163,34 @@ def test_the_next_deadline_is_the_nearest() -> None:
     held.held = HeldState(**{**held.held.model_dump(), "resume_to": Phase.BAKING})
     assert next_deadline(held) == NOW
     assert SPEC.steps
+
+
+class TestDrift:
+    """Weights that somebody else changed."""
+
+    OTHER = Drift(weights={"checkout-v1": 50.0, "checkout-v2": 50.0}, generation=4)
+
+    def drifted(self, policy: str, **changes: Any) -> RolloutState:
+        state = make_last(finding=Finding.NO_HARM, finding_reason="why", verdicts=[PASS], looks=1, drift=self.OTHER)
+        state.submission = make_submission(make_spec(policy={"look": "10s", "drift": policy}))
+        return state.model_copy(update=changes)
+
+    def test_a_policy_that_asks_holds_before_anything_goes_up(self) -> None:
+        decision = decide(self.drifted("hold", drifts=1), LATER)
+        assert (decision.action, decision.finding) == (Action.HOLD, DRIFT)
+        assert "checkout-v1 50 %, checkout-v2 50 % instead of" in decision.reason
+
+    def test_a_policy_that_restores_does_not_hold(self) -> None:
+        assert decide(self.drifted("restore", drifts=1), LATER).action is not Action.HOLD
+
+    def test_harm_comes_first(self) -> None:
+        state = self.drifted("hold", drifts=1, finding=Finding.HARM, verdicts=[FAIL])
+        assert decide(state, LATER).action is Action.ROLL_BACK
+
+    @given(st.sampled_from(["hold", "restore"]), st.integers(1, 10), st.booleans())
+    @settings(deadline=None)
+    def test_it_is_written_over_or_asked_about(self, policy: str, drifts: int, resumed: bool) -> None:
+        state = self.drifted(policy, drifts=drifts, acknowledged=[DRIFT] if resumed else [])
+        writes = restores_drift(state)
+        assert writes == (resumed or (policy == "restore" and drifts <= MOST_DRIFTS))
+        assert (decide(state, LATER).action is Action.HOLD) == (not writes)

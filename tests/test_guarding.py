@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine import guarding
@@ -86,6 +86,7 @@ class TestOwnership:
 class TestJudge:
     """One route, no owner."""
 
+    @settings(deadline=None)
     @given(st.integers(0, 10_000), st.booleans())
     def test_it_is_right_exactly_when_it_rests(self, hundredths: int, promoted: bool) -> None:
         canary = hundredths / 100
@@ -155,6 +156,23 @@ class TestTakingIn:
             told.append(len(guard.outbox))
         assert told == [0, 0, 1, 1, 1, 1]
 
+    def test_a_router_that_comes_and_goes_neither_repeats_nor_delays(self) -> None:
+        guard = state(grace=timedelta(minutes=3))
+        silent = guarding.unreadable(watched(), "no answer")
+        course = [split(), silent, split(), silent, split(100)]
+        due = [take_in(guard, survey(found), NOON + timedelta(minutes=n)) for n, found in enumerate(course)]
+        assert due == [[], [], [], [], [KEY]]
+        assert len(guard.outbox) == 1
+
+    def test_what_could_not_be_read_and_is_wrong_is_news(self) -> None:
+        guard = state(grace=timedelta(0))
+        take_in(guard, survey(guarding.unreadable(watched(), "no answer")), NOON)
+        take_in(guard, survey(split()), NOON + timedelta(minutes=1))
+        assert [told.notification.title.split(": ")[1] for told in guard.outbox] == [
+            "its route cannot be read and no rollout owns it",
+            "traffic is split and no rollout owns it",
+        ]
+
     def test_what_is_broken_again_and_again_is_left_to_people(self) -> None:
         guard = state(grace=timedelta(0))
         for minute in range(guarding.MOST_RESTORES):
@@ -173,6 +191,7 @@ class TestTakingIn:
         kinds = [write.entries[0].kind for write in guard.backlog]
         assert kinds == ["guard_found", "guard_not_restored"]
 
+    @settings(deadline=None)
     @given(st.lists(st.sampled_from(["ok", "split", "wrong", "unreadable", "live"]), max_size=40))
     def test_state_is_bounded_and_keys_are_unique(self, course: list[str]) -> None:
         guard = state(grace=timedelta(0))

@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.admission import Admission
 from workflows.archiving import Archiving
 from workflows.diagnosis import Diagnosing
+from workflows.drift import Drifts
 from workflows.ending import Ending
 from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, unless
@@ -86,7 +87,8 @@ class Canary(Reception):
         self._state = state
         self._journal = Journal(state)
         self._traffic = Traffic(state, self._journal, self._is_ordered)
-        self._looks = Looks(state, self._journal, self._is_ordered)
+        drifts = Drifts(state, self._journal, self._traffic)
+        self._looks = Looks(state, self._journal, self._is_ordered, drifts)
         self._turns = Turns(state, self._journal)
         self._diagnosing = Diagnosing(state, self._journal)
         self._hooks = Hooks(state, self._journal)

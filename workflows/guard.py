@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
@@ -19,10 +19,12 @@ with workflow.unsafe.imports_passed_through():
     from coalmine import guarding
     from coalmine.guard_page import page
     from coalmine.records import (
+        ARCHIVE_CLOSED,
         GUARD_RESTORE,
         NOTIFY,
         SURVEY_ROUTES,
         WRITE_LEDGER,
+        ArchiveClosedRequest,
         GuardRestoreRequest,
         GuardSettings,
         GuardState,
@@ -39,8 +41,13 @@ from workflows.versioning import when_versioned
 
 T = TypeVar("T")
 
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+"""Lives of a guard are numbered by the seconds from here on: later ones are higher, and no two are the same."""
 SURVEY = Budget(timedelta(seconds=60), total=timedelta(seconds=90), heartbeat=timedelta(seconds=10))
 RESTORE = Budget(timedelta(seconds=15), total=timedelta(seconds=45), heartbeat=timedelta(seconds=5))
+ARCHIVE = Budget(timedelta(seconds=45), total=timedelta(seconds=60), heartbeat=timedelta(seconds=10))
+FAILURE_LIMIT = 500
+"""Characters of why histories could not be kept."""
 RECORD = Budget(timedelta(seconds=10), total=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
 """Of a message or a ledger write: what nobody took is tried again at the next look, and never delays one for long."""
 
@@ -54,14 +61,14 @@ class TrafficGuard:
         self._state = state
         self._look_now = False
         if not state.number:
-            state.number = workflow.info().run_id[:8]
+            state.number = str(int((workflow.info().start_time - FIRST_DAY).total_seconds()))
 
     @workflow.run
     async def run(self, state: GuardState) -> GuardStatus:
         """Look until turned off; continue as new when the history grows long."""
         state = self._state
         self._show()
-        while not state.off:
+        while not await self._is_over():
             self._look_now = False
             await self._look()
             self._show()
@@ -69,15 +76,20 @@ class TrafficGuard:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(state)
             await self._rest()
-        await self._hand_over()
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._show()
         return guarding.status(state)
 
+    async def _is_over(self) -> bool:
+        """It is turned off, and not on again while the last messages went out."""
+        if self._state.off:
+            await self._hand_over()
+        return self._state.off
+
     @workflow.update(name="configure", description="Set how often the guard looks and what it does; turns it on")
     def configure(self, settings: GuardSettings) -> GuardStatus:
         """Take new settings; the next look is at once."""
-        self._state.settings, self._look_now = settings, True
+        self._state.settings, self._state.off, self._look_now = settings, False, True
         self._show()
         return guarding.status(self._state)
 
@@ -112,7 +124,8 @@ class TrafficGuard:
         else:
             for key in guarding.take_in(state, survey, workflow.now()):
                 await self._restore(key)
-        await self._hand_over()
+        self._show()
+        await asyncio.gather(self._hand_over(), self._archive())
 
     async def _restore(self, key: str) -> None:
         state = self._state
@@ -127,6 +140,18 @@ class TrafficGuard:
             guarding.restored(state, key, workflow.now())
         else:
             guarding.not_restored(state, key, answer.reason, workflow.now())
+
+    async def _archive(self) -> None:
+        """Keep the histories of rollouts that could not do so themselves."""
+        state = self._state
+        request = ArchiveClosedRequest(environment=state.environment, since=state.archived_until)
+        try:
+            answer = await call(ARCHIVE_CLOSED, request, ARCHIVE, "archive what dead rollouts left")
+        except ActivityError as error:
+            state.archive_failure = failure_reason(error)
+            return
+        state.archived_until, state.archived = answer.until, state.archived + len(answer.archived)
+        state.archive_failure = "; ".join(answer.failed)[:FAILURE_LIMIT]
 
     async def _hand_over(self) -> None:
         """Write the ledger and tell people; what is not taken stays for the next look."""

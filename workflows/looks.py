@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.canary import Metric
 
 from workflows.calls import JUDGE, call, collecting
+from workflows.drift import Drifts
 from workflows.interruption import failure_reason, unless
 from workflows.journal import Journal
 
@@ -39,10 +40,11 @@ from workflows.journal import Journal
 class Looks:
     """Takes looks for one rollout."""
 
-    def __init__(self, state: RolloutState, journal: Journal, ordered: Callable[[], bool]) -> None:
+    def __init__(self, state: RolloutState, journal: Journal, ordered: Callable[[], bool], drifts: Drifts) -> None:
         self._state = state
         self._journal = journal
         self._ordered = ordered
+        self._drifts = drifts
 
     def begin(self, now: datetime, *, from_now: bool) -> None:
         """Plan the next look one interval from now; ``from_now`` also starts windows here (a first step, a bake)."""
@@ -71,6 +73,7 @@ class Looks:
         label = f"look {number} at {state.canary_share():g} %"
         counts: list[MetricCounts] = []
         end = now - state.settle()
+        self._drifts.expect()
         for window, metrics in windows.items():
             collected = await self._collect(label, number, Window(start=window[0], end=window[1]), metrics, bake)
             counts += collected.metrics
@@ -79,6 +82,7 @@ class Looks:
         windows = {(start, end): metrics for (start, _), metrics in windows.items()}
         now = end + state.settle()
         state.next_look = now + state.spec.policy.look
+        await self._drifts.answer()
         counts = [metric.model_copy(update={"queries": []}) for metric in counts]
         evaluation = await unless(self._ordered, self._evaluate(label, counts, windows, bake))
         self._keep(counts, windows, evaluation, bake, now)
@@ -107,11 +111,14 @@ class Looks:
             compare=not bake,
             rollout_id=self._state.rollout_id,
             look=number,
+            watch=self._drifts.watch(),
         )
         seconds = (window.end - window.start).total_seconds()
         work = call(COLLECT, request, collecting(spec.policy.look), f"{label}: collect {seconds:.0f} s")
         try:
-            return await unless(self._ordered, work)
+            collected = await unless(self._ordered, work)
+            self._drifts.hear(collected.drift)
+            return collected
         except ActivityError as error:
             reason = f"collecting failed: {failure_reason(error)}"
             silent = [MetricCounts(metric=metric.name, status="no_data", reason=reason) for metric in metrics]

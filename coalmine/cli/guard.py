@@ -82,6 +82,8 @@ def _text(status: Args) -> str:
         lines.append(f"look {status.looks} at {at}: {status.looked} routes at rest, {status.live} live rollouts")
     if status.failure:
         lines.append(f"the last look saw nothing: {status.failure}")
+    if status.archive_failure:
+        lines.append(f"a history could not be kept, and is tried again: {status.archive_failure}")
     rows = [
         [
             opened.finding.workflow_id.removeprefix("canary/"),

@@ -51,6 +51,8 @@ from coalmine.records.evaluation import (
 )
 from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
 from coalmine.records.guard import (
+    ArchiveClosedRequest,
+    ArchivedClosed,
     FindingKind,
     GuardRestored,
     GuardRestoreRequest,
@@ -83,6 +85,7 @@ from coalmine.records.record import (
 from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
 from coalmine.records.signatures import (
+    ARCHIVE_CLOSED,
     ARCHIVE_HISTORY,
     ASK_FLEET,
     CHECK_ROUTE,
@@ -107,15 +110,18 @@ from coalmine.records.traffic import (
     Capabilities,
     Check,
     Confirmation,
+    Drift,
     ProxyState,
     RouteCheckRequest,
     RouteChecks,
     RouteRequest,
     RouteState,
+    RouteWatch,
     ShiftRequest,
 )
 
 __all__ = [
+    "ARCHIVE_CLOSED",
     "ARCHIVE_HISTORY",
     "ASKED_TOO_EARLY",
     "ASK_FLEET",
@@ -138,8 +144,10 @@ __all__ = [
     "WRITE_LEDGER",
     "Action",
     "ActivitySignature",
+    "ArchiveClosedRequest",
     "ArchiveRequest",
     "Archived",
+    "ArchivedClosed",
     "ArmCounts",
     "Ban",
     "BreakdownRequest",
@@ -161,6 +169,7 @@ __all__ = [
     "Diagnosis",
     "DiagnosisRequest",
     "Done",
+    "Drift",
     "EvaluateRequest",
     "Evaluation",
     "Evidence",
@@ -211,6 +220,7 @@ __all__ = [
     "RouteFinding",
     "RouteRequest",
     "RouteState",
+    "RouteWatch",
     "ServiceHistory",
     "ShiftRequest",
     "StepStatus",

@@ -106,6 +106,25 @@ class GuardRestored(Record):
     reason: str = ""
 
 
+class ArchiveClosedRequest(Record):
+    """Keep the histories of rollouts that were terminated or timed out."""
+
+    environment: str
+    since: datetime | None = None
+    """Those that closed before are dealt with."""
+
+
+class ArchivedClosed(Record):
+    """What was kept now."""
+
+    archived: list[str] = []
+    """Run ids."""
+    failed: list[str] = []
+    """What could not be kept and is tried again, in sentences."""
+    until: datetime | None = None
+    """All that closed up to then is dealt with."""
+
+
 class OpenFinding(Record):
     """A finding that is not mended yet."""
 
@@ -135,6 +154,11 @@ class GuardState(Record):
     last_look: datetime | None = None
     failure: str = ""
     """Why the last look saw nothing."""
+    archived_until: datetime | None = None
+    """Histories of dead rollouts that closed before are kept beside their ledger."""
+    archived: int = 0
+    archive_failure: str = ""
+    """What could not be kept at the last look."""
     sequence: int = 0
     messages: int = 0
     backlog: list[LedgerWrite] = []
@@ -153,5 +177,8 @@ class GuardStatus(Record):
     """Routes at rest that the last look read."""
     live: int = 0
     """Rollouts that ran then."""
+    archived: int = 0
+    """Histories of dead rollouts that the guard has kept."""
+    archive_failure: str = ""
     last_look: datetime | None = None
     failure: str = ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, field_serializer, model_serializer
 
 from coalmine.records.base import Record, RolloutContext
+from coalmine.records.traffic import Drift, RouteWatch
 from coalmine.spec.canary import Arms, Metric, Source
 
 
@@ -76,10 +77,26 @@ class CollectRequest(Record):
     rollout_id: str = ""
     look: int = 0
     context: RolloutContext | None = None
+    watch: RouteWatch | None = None
+    """Read the route back too, and say so when it shows other weights."""
+
+    @field_serializer("metrics", mode="plain", when_used="json")
+    def _short_metrics(self, metrics: list[Metric]) -> list[dict[str, Any]]:
+        """Without what is as it is by default: it passes through every look's history."""
+        return [metric.model_dump(mode="json", by_alias=True, exclude_defaults=True) for metric in metrics]
+
+    @field_serializer("sources", mode="plain", when_used="json")
+    def _short_sources(self, sources: dict[str, Source]) -> dict[str, Any]:
+        return {
+            name: source.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            for name, source in sources.items()
+        }
 
 
-class Collected(Record):
+class Collected(_Sparse):
     """The counts of one look."""
 
     metrics: list[MetricCounts]
     window: Window
+    drift: Drift | None = None
+    """The route as somebody else left it; None when it is as it has to be, was not asked for or could not be read."""

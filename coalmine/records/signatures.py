@@ -10,7 +10,14 @@ from coalmine.records.base import SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.records.diagnosis import Diagnosis, DiagnosisRequest
 from coalmine.records.evaluation import EvaluateRequest, Evaluation, HistoryRequest, ServiceHistory
 from coalmine.records.fleet import FleetRequest
-from coalmine.records.guard import GuardRestored, GuardRestoreRequest, Survey, SurveyRequest
+from coalmine.records.guard import (
+    ArchiveClosedRequest,
+    ArchivedClosed,
+    GuardRestored,
+    GuardRestoreRequest,
+    Survey,
+    SurveyRequest,
+)
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import Collected, CollectRequest
 from coalmine.records.record import Archived, ArchiveRequest, Done, HookRequest, LedgerWrite, NotifyRequest, Written
@@ -44,9 +51,10 @@ RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, SIDE_TASK_QUEUE)
 DIAGNOSE = ActivitySignature("diagnose", DiagnosisRequest, Diagnosis, SIDE_TASK_QUEUE)
 GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, SIDE_TASK_QUEUE)
 SURVEY_ROUTES = ActivitySignature("survey_routes", SurveyRequest, Survey)
+ARCHIVE_CLOSED = ActivitySignature("archive_closed", ArchiveClosedRequest, ArchivedClosed, SIDE_TASK_QUEUE)
 GUARD_RESTORE = ActivitySignature("guard_restore", GuardRestoreRequest, GuardRestored)
 
 SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
     READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
-    DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, SURVEY_ROUTES, GUARD_RESTORE,
+    DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, SURVEY_ROUTES, GUARD_RESTORE, ARCHIVE_CLOSED,
 )  # fmt: skip

@@ -65,6 +65,21 @@ class RouteRequest(Record):
     context: RolloutContext | None = None
 
 
+class RouteWatch(Record):
+    """A route and the weights its owner has written last."""
+
+    route: Route
+    weights: Weights
+
+
+class Drift(Record):
+    """What a route shows instead of what its owner has written."""
+
+    weights: Weights
+    generation: int
+    """The highest that is shown anywhere."""
+
+
 class RouteCheckRequest(Record):
     """Ask whether a route can carry these weights for these backends, before anything is written."""
 

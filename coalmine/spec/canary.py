@@ -342,6 +342,11 @@ class Policy(SpecModel):
         default="hold", description="What follows from a small harm in a service whose noise is not known yet."
     )
     held: Held = Field(default=Held(), description="The deadline of a held rollout.")
+    drift: Literal["restore", "hold"] = Field(
+        default="restore",
+        description="What follows when somebody else changes the weights under a running rollout. `restore`: its own "
+        "are written again. `hold`: a human decides.",
+    )
 
 
 class Promotion(SpecModel):

@@ -11,8 +11,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.metrics import MetricsActivities
 from coalmine.errors import CoalmineError, QueryRejected, SourceUnreachable
-from coalmine.records import Collected, CollectRequest, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Source
+from coalmine.records import Collected, CollectRequest, Drift, RouteWatch, Weights, Window
+from coalmine.spec.canary import Arm, Arms, Metric, Route, Source
+from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.fake_source import FakeSource, Flows, Traffic, fake_sources, latency_shares
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -98,6 +99,50 @@ async def test_a_store_that_hangs_is_no_data_before_the_caller_gives_up() -> Non
     collected = await asyncio.wait_for(collect(source, request(), environment), 10)
     assert collected.metrics[0].reason == "unreachable: prometheus did not answer within the look's 0.9 s"
     assert len(beats) >= 2, "a hung store must not look like a dead worker"
+
+
+class TestDrift:
+    """The route is read back beside the counts."""
+
+    OURS: Weights = {"v1": 90.0, "v2": 10.0}
+
+    async def drift(self, router: FakeRouter | None, watch: Weights | None = OURS) -> Drift | None:
+        route = Route(router="envoy", name="shop")
+        asked = request(watch=RouteWatch(route=route, weights=watch) if watch is not None else None)
+        activities = MetricsActivities(fake_sources(fake()), {"envoy": router} if router is not None else None)
+        collected = await activities.collect(asked)
+        assert [counts.status for counts in collected.metrics] == ["ok", "ok"]
+        return collected.drift
+
+    async def test_our_own_weights_are_none(self) -> None:
+        assert await self.drift(FakeRouter(self.OURS)) is None
+
+    async def test_other_weights_are_said_with_the_highest_generation(self) -> None:
+        router = FakeRouter(self.OURS)
+        router.overtake("shop", {"v1": 50.0, "v2": 50.0}, 12)
+        assert await self.drift(router) == Drift(weights={"v1": 50.0, "v2": 50.0}, generation=12)
+
+    async def test_one_proxy_that_differs_is_enough(self) -> None:
+        router = FakeRouter({"v1": 80.0, "v2": 20.0})
+        router.lag(9, "proxy-2", "shop")
+        router.overtake("shop", self.OURS, 3)
+        assert await self.drift(router) == Drift(weights={"v1": 80.0, "v2": 20.0}, generation=3)
+
+    async def test_what_cannot_be_read_is_none_and_the_look_goes_on(self) -> None:
+        router = FakeRouter({"v1": 50.0, "v2": 50.0})
+        router.be_unreachable(1)
+        assert await self.drift(router) is None
+
+    async def test_nobody_asked(self) -> None:
+        assert await self.drift(FakeRouter({"v1": 50.0, "v2": 50.0}), None) is None
+        assert await self.drift(None) is None
+
+    def test_a_request_is_short_and_whole(self) -> None:
+        watch = RouteWatch(route=Route(router="envoy", name="shop"), weights=self.OURS)
+        asked = request(watch=watch)
+        text = asked.model_dump_json()
+        assert CollectRequest.model_validate_json(text) == asked
+        assert "no_harm" not in text, "what is as by default passes through every look's history for nothing"
 
 
 async def test_it_can_be_cancelled() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from activities.guard import GuardActivities
+from activities.guard_archive import GuardArchiveActivities
 from coalmine.records import Phase
 from coalmine.worker_settings import WorkerSettings
 from tests.cli.conftest import Desk
@@ -22,7 +23,7 @@ async def guard_desk(empty_desk: Desk) -> Desk:
         empty_desk.client,
         WorkerSettings(),
         main=[*empty_desk.world.activities, guard.survey_routes, guard.guard_restore],
-        side=empty_desk.world.side_activities,
+        side=[*empty_desk.world.side_activities, GuardArchiveActivities(empty_desk.client).archive_closed],
     )
     for worker in serving:
         await empty_desk.served_by(worker)

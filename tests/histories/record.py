@@ -91,6 +91,25 @@ async def overtaken(rollout: Rollout) -> None:
     await rollout.send("rollback", reason="looks odd")
 
 
+async def drifted(rollout: Rollout) -> None:
+    """Somebody changes the weights: they are put back."""
+    policy = {"look": "10s", "drift": "restore"}
+    await rollout.submit(make_submission(make_spec(**SHORT, policy=policy)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.route = {"checkout-v1": 60.0, "checkout-v2": 40.0}
+
+
+async def drift_held(rollout: Rollout) -> None:
+    """Somebody changes the weights; a human is asked, and says go on."""
+    policy = {"look": "10s", "drift": "hold"}
+    steps = [{"weight": 10, "for": "1m"}]
+    await rollout.submit(make_submission(make_spec(**{**SHORT, "steps": steps}, policy=policy)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.route, rollout.world.generation = {"checkout-v1": 60.0, "checkout-v2": 40.0}, 9
+    await rollout.reach(Phase.HELD)
+    await rollout.send("resume", reason="go on")
+
+
 async def carried_on(rollout: Rollout) -> None:
     """A rollout so long that it continues as new; its last run is recorded."""
     steps = [{"weight": 10, "for": "45m"}]
@@ -109,6 +128,8 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         data_outage,
         overtaken,
         carried_on,
+        drifted,
+        drift_held,
     ),
 ]
 

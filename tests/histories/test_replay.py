@@ -11,6 +11,7 @@ from temporalio.worker import Replayer
 
 from workflows.canary import Canary
 from workflows.fleet import Fleet
+from workflows.guard import TrafficGuard
 from workflows.messages import OneInput
 from workflows.runner import HistoryBoundRunner
 
@@ -29,7 +30,7 @@ def test_there_are_histories() -> None:
 async def test_it_replays(name: str) -> None:
     history = WorkflowHistory.from_json("canary/test/checkout", HISTORIES[name])
     replayer = Replayer(
-        workflows=[Canary, Fleet],
+        workflows=[Canary, Fleet, TrafficGuard],
         data_converter=pydantic_data_converter,
         interceptors=[OneInput()],
         workflow_runner=HistoryBoundRunner(),

@@ -9,6 +9,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.guard import GuardActivities
+from activities.guard_archive import GuardArchiveActivities
 from coalmine.errors import RouterUnreachable, StaleGeneration
 from coalmine.records import (
     SIDE_TASK_QUEUE,
@@ -78,4 +79,6 @@ def guard_workers(client: Client, world: World, router: WorldRouter) -> list[Wor
         activities=activities,
         interceptors=[OneInput()],
     )
-    return [main, Worker(client, task_queue=SIDE_TASK_QUEUE, activities=world.side_activities)]
+    archive = GuardArchiveActivities(client)
+    side = [*world.side_activities, archive.archive_closed]
+    return [main, Worker(client, task_queue=SIDE_TASK_QUEUE, activities=side)]

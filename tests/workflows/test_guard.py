@@ -7,19 +7,26 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
+from activities.archive import kept_histories
 from activities.guard import GuardActivities
+from activities.guard_archive import GuardArchiveActivities
+from activities.ledgers.file import FileLedger
 from coalmine import guard_client
 from coalmine.records import (
+    ArchiveClosedRequest,
+    ArchivedClosed,
     GuardRestored,
     GuardRestoreRequest,
     GuardSettings,
     GuardStatus,
+    LedgerEntry,
     Outcome,
     SurveyRequest,
 )
@@ -40,6 +47,7 @@ class Guarded:
     router: WorldRouter
     rollout: Rollout
     environment: str
+    ledger: Path
 
     async def turn_on(self, every: float = 1, grace: float = 0, policy: str = "restore") -> GuardStatus:
         """With looks as fast as they may be."""
@@ -75,7 +83,9 @@ class Guarded:
             "baseline": {"version": "1.0.0", "backend": "checkout-v1"},
             "canary": {"version": version, "backend": "checkout-v2"},
         }
-        spec = quick(**{"environment": self.environment, "steps": LONG, "notify": NOTIFY, "arms": arms, **changes})
+        ledger = {"path": str(self.ledger)}
+        mine = {"environment": self.environment, "steps": LONG, "notify": NOTIFY, "arms": arms, "ledger": ledger}
+        spec = quick(**{**mine, **changes})
         await self.rollout.start(make_submission(spec))
 
     async def listed(self) -> None:
@@ -103,7 +113,7 @@ class Guarded:
 
 
 @pytest.fixture
-async def guarded(temporal_client: Client, world: World) -> AsyncIterator[Guarded]:
+async def guarded(temporal_client: Client, world: World, tmp_path: Path) -> AsyncIterator[Guarded]:
     """On the dev server, in an environment of the test's own."""
     world.client = temporal_client
     router = WorldRouter(world)
@@ -111,7 +121,7 @@ async def guarded(temporal_client: Client, world: World) -> AsyncIterator[Guarde
         for worker in guard_workers(temporal_client, world, router):
             await stack.enter_async_context(worker)
         rollout = Rollout(temporal_client, world, asyncio.sleep, now, tick=0.05)
-        yield Guarded(temporal_client, world, router, rollout, f"e{uuid4().hex[:8]}")
+        yield Guarded(temporal_client, world, router, rollout, f"e{uuid4().hex[:8]}", tmp_path / "ledger")
 
 
 async def test_what_a_terminated_rollout_leaves_is_restored_and_told_once(guarded: Guarded) -> None:
@@ -230,6 +240,61 @@ async def test_a_rollout_that_temporal_forgot_is_remembered(guarded: Guarded) ->
     seen = await ActivityEnvironment().run(activities.survey_routes, request)
     assert seen.unlisted == [watched.workflow_id]
     assert [finding.kind for finding in seen.findings] == ["split"]
+
+
+async def test_the_history_of_a_dead_rollout_is_kept(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    await guarded.turn_on(policy="tell")
+    async with asyncio.timeout(30):
+        while not (status := await guarded.status()).archived:
+            assert not status.archive_failure
+            await asyncio.sleep(0.05)
+    status = await guarded.looks(2)
+    assert status.archived == 1
+    book, named = f"{guarded.environment}/checkout", f"{guarded.environment}/checkout/1.1.0/1"
+    ledger = FileLedger(guarded.ledger)
+    entries = await ledger.rollout(book, named)
+    assert [(entry.kind, entry.by) for entry in entries] == [("archived", "guard")]
+    ((_, history),), lacking = await kept_histories(ledger, entries)
+    assert lacking == []
+    assert history.events[-1].HasField("workflow_execution_terminated_event_attributes")
+
+
+async def test_it_is_kept_once_by_whoever_asks_again(guarded: Guarded) -> None:
+    """Another worker, which remembers nothing, after one that died before it could say what it had done."""
+    await guarded.leave_split()
+    request = ArchiveClosedRequest(environment=guarded.environment)
+    runs = []
+    for _ in range(2):
+        activities = GuardArchiveActivities(guarded.client)
+        answer: ArchivedClosed = await ActivityEnvironment().run(activities.archive_closed, request)
+        runs.append(answer.archived)
+        assert (answer.failed, answer.until is not None) == ([], True)
+    assert [len(found) for found in runs] == [1, 0]
+
+
+async def test_a_chain_goes_on_where_it_ended(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    book, named = f"{guarded.environment}/checkout", f"{guarded.environment}/checkout/1.1.0/1"
+    ledger = FileLedger(guarded.ledger)
+    before = LedgerEntry(kind="admitted", rollout_id=named, sequence=7, at=await now())
+    await ledger.append(book, [before])
+    activities = GuardArchiveActivities(guarded.client)
+    request = ArchiveClosedRequest(environment=guarded.environment)
+    await ActivityEnvironment().run(activities.archive_closed, request)
+    assert sorted(entry.sequence for entry in await ledger.rollout(book, named)) == [7, 8]
+
+
+async def test_a_ledger_that_takes_nothing_is_tried_again(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    guarded.ledger.write_text("in the way")
+    activities = GuardArchiveActivities(guarded.client)
+    request = ArchiveClosedRequest(environment=guarded.environment)
+    answer: ArchivedClosed = await ActivityEnvironment().run(activities.archive_closed, request)
+    assert (answer.archived, len(answer.failed), answer.until) == ([], 1, None)
+    guarded.ledger.unlink()
+    answer = await ActivityEnvironment().run(activities.archive_closed, request)
+    assert (len(answer.archived), answer.failed) == (1, [])
 
 
 async def test_off_and_on_again(guarded: Guarded) -> None:

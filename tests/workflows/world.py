@@ -17,6 +17,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from coalmine.ownership import drift_of
 from coalmine.records import (
     Archived,
     ArchiveRequest,
@@ -249,11 +250,12 @@ class World:
         if self.collect_gate is not None:
             self.collecting += 1
             await until_set(self.collect_gate)
+        drift = drift_of(request.watch.weights, self.state()) if request.watch is not None else None
         if self.collect_error:
             raise ApplicationError(self.collect_error, type="SourceUnreachable", non_retryable=True)
         if self.silent:
             counts = [MetricCounts(metric=m.name, status="no_data", reason="no series") for m in request.metrics]
-            return Collected(metrics=counts, window=request.window)
+            return Collected(metrics=counts, window=request.window, drift=drift)
         arm = ArmCounts(total=self.rate, events=1)
         both = []
         for metric in request.metrics:
@@ -262,7 +264,7 @@ class World:
                 continue
             self.windows.setdefault(metric.name, []).append(request.window)
             both.append(self._counts(metric, arm, request.compare))
-        return Collected(metrics=both, window=request.window)
+        return Collected(metrics=both, window=request.window, drift=drift)
 
     def _counts(self, metric: Metric, arm: ArmCounts, compare: bool) -> MetricCounts:
         if metric.kind == "latency" and self.buckets:
