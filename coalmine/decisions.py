@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coalmine.effects import leans_to_harm
+from coalmine.queueing import presses
 from coalmine.records import Action, Cause, Finding, MetricVerdict
 from coalmine.rollout import RolloutState
 from coalmine.spec.durations import format_duration
@@ -81,6 +82,10 @@ def decide(state: RolloutState, now: datetime) -> Decision:
         if state.is_last_step:
             return Decision(Action.PROMOTE, state.finding_reason)
         return Decision(Action.ADVANCE, f"time and requests of step {state.step + 1} are met and no guardrail fails")
+    pressing = presses(state)
+    if pressing is not None and _bake_passes(state):
+        version = pressing.submission.spec.arms.canary.version
+        return Decision(Action.PROMOTE, f"the bake's objectives pass, and {version} supersedes: the bake ends early")
     overdue = _inconclusive(state, now)
     if overdue is not None:
         return overdue
@@ -102,6 +107,13 @@ def _alarm(state: RolloutState, now: datetime) -> Decision | None:
     if finding is Finding.SIGNAL and finding not in state.acknowledged:
         return Decision(Action.HOLD, why, Cause.ANALYSIS, finding)
     return None
+
+
+def _bake_passes(state: RolloutState) -> bool:
+    """All but the clock of the bake is met: every guardrail passes, in looks of the bake itself."""
+    guardrails = [verdict for verdict in state.verdicts if verdict.role == "guardrail"]
+    passing = bool(guardrails) and all(verdict.verdict == "pass" for verdict in guardrails)
+    return state.stage_is_bake and not state.paused and passing and not _data_unmet(state)
 
 
 def unmet_conditions(state: RolloutState, now: datetime) -> list[str]:

@@ -19,6 +19,7 @@ from coalmine.records import (
     Finding,
     Judge,
     LedgerEntry,
+    Line,
     MetricVerdict,
     Notification,
     Outcome,
@@ -61,6 +62,8 @@ class Order(Record):
     verb: Verb
     by: str
     reason: str = ""
+    ending: Outcome | None = None
+    """What a rollback is to end as, when not by its verb."""
 
 
 class HeldState(Record):
@@ -183,7 +186,10 @@ class RolloutState(Record):
     gates: list[GateState] = []
     bake_ends: datetime | None = None
     window_ends: datetime | None = None
+    line: Line = Line()
+    """Who starts after this one."""
     next_submission: Submission | None = None
+    """Where rollouts that began before there was a line kept who starts next."""
 
     to_archive: list[str] = []
     """Earlier runs of this rollout whose history is not kept beside the ledger yet."""

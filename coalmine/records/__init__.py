@@ -65,7 +65,18 @@ from coalmine.records.record import (
     Written,
     carried_on,
 )
-from coalmine.records.saying import CanaryInput, CommandInput, CommandReceipt, Receipt, Submission
+from coalmine.records.saying import (
+    CanaryInput,
+    CommandInput,
+    CommandReceipt,
+    Ended,
+    Line,
+    Place,
+    Receipt,
+    Submission,
+    Waiting,
+    Withdrawal,
+)
 from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutReport, RolloutStatus, StepStatus
 from coalmine.records.signatures import (
     ARCHIVE_HISTORY,
@@ -141,6 +152,7 @@ __all__ = [
     "Diagnosis",
     "DiagnosisRequest",
     "Done",
+    "Ended",
     "EvaluateRequest",
     "Evaluation",
     "Evidence",
@@ -160,6 +172,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerKey",
     "LedgerWrite",
+    "Line",
     "Link",
     "LoadReport",
     "LoadRequest",
@@ -172,6 +185,7 @@ __all__ = [
     "Out",
     "Outcome",
     "Phase",
+    "Place",
     "ProxyState",
     "Receipt",
     "Record",
@@ -189,8 +203,10 @@ __all__ = [
     "Submission",
     "Verb",
     "VerdictName",
+    "Waiting",
     "Weights",
     "Window",
+    "Withdrawal",
     "Written",
     "canary_id",
     "carried_on",
