@@ -38,6 +38,7 @@ from activities.archive import ArchiveActivities
 from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
+from activities.flight import FlightActivities
 from activities.hooks import run_hook
 from activities.ledger import LedgerActivities
 from activities.ledgers.sealing import sealer_of
@@ -128,6 +129,7 @@ def main_activities(client: Client) -> list[Activity]:
         ledger.write_ledger,
         ledger.read_history,
         fleet.ask_fleet,
+        FlightActivities(client).check_flight,
     ]
 
 

@@ -29,6 +29,7 @@ from coalmine.records import (
     RolloutContext,
     RouteState,
     ServiceHistory,
+    SlotPlace,
     Submission,
     Verb,
     Weights,
@@ -193,6 +194,10 @@ class RolloutState(Record):
 
     to_archive: list[str] = []
     """Earlier runs of this rollout whose history is not kept beside the ledger yet."""
+    slot_request: str = ""
+    """Under which id the fleet keeps a slot for this rollout, or its place among those that wait; empty: neither."""
+    slot: SlotPlace | None = None
+    """Where it stood when the fleet last answered, while it waits."""
     unmet: list[str] = []
     sequence: int = 0
     backlog: list[LedgerEntry] = []

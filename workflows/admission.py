@@ -33,6 +33,7 @@ from workflows.calls import FLEET, HISTORY, ROUTE_READ, call
 from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
+from workflows.slots import Slot
 from workflows.traffic import Traffic
 
 HISTORY_LOOKS = 60
@@ -53,6 +54,7 @@ class Admission:
         self._traffic = traffic
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
+        self._slot = Slot(state)
         version = state.submission.spec.arms.canary.version
         # Not the run's id: after a reset another run hears the answer that this one was given.
         self._request_id = f"{workflow.uuid4()}/{version}"
@@ -63,6 +65,7 @@ class Admission:
         """Take the fleet's answer (a signal)."""
         if answer.request_id in (self._request_id, self._older_request_id):
             self._answer = answer
+            self._slot.hear(answer)
 
     async def check(self) -> Outcome | None:
         """Run all checks; after this the snapshot is recorded and nothing has been written.
@@ -135,6 +138,7 @@ class Admission:
             request_id=self._request_id,
             by=state.submission.by,
             automated=state.submission.automated,
+            wants_slot=not state.advise,
         )
         patience = ASK_AGAIN
         while self._answer is None:
@@ -155,6 +159,7 @@ class Admission:
         state.rollout_id = rollout_id(
             spec.environment, spec.service, spec.region, spec.arms.canary.version, state.number
         )
+        await self._slot.wait(request, lambda: self._answer, self._ordered, self._journal)
         ban = self._answer.ban
         if ban is None:
             self._add("ban", True, "the version is not banned")

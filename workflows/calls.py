@@ -45,6 +45,8 @@ HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60), heartbeat=B
 LEDGER = Budget(timedelta(seconds=10), total=timedelta(minutes=5), heartbeat=BEAT, longest_pause=timedelta(seconds=15))
 FLEET = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=15))
 FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2), heartbeat=BEAT)
+SLOT_RELEASE = Budget(timedelta(seconds=5), total=timedelta(seconds=15), heartbeat=BEAT)
+FLIGHT = Budget(timedelta(seconds=20), total=timedelta(seconds=30), heartbeat=timedelta(seconds=10))
 ARCHIVE = Budget(timedelta(seconds=60), total=timedelta(minutes=10), heartbeat=timedelta(seconds=10))
 ARCHIVE_AT_END = Budget(timedelta(seconds=20), total=timedelta(seconds=30), heartbeat=timedelta(seconds=10))
 NOTICE = Budget(timedelta(seconds=20), total=timedelta(minutes=5), heartbeat=timedelta(seconds=10))

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from coalmine.queueing import places, receive, withdraw
+    from coalmine.queueing import places, receive, slot_text, waits_for_slot, withdraw
     from coalmine.records import (
         CommandReceipt,
         Ended,
@@ -61,7 +61,12 @@ class Reception(Messages):
             return self._closing()
         self._submitted += 1
         first = self._submitted == 1 and state.phase is Phase.ADMITTING
-        await workflow.wait_condition(lambda: state.phase is not Phase.ADMITTING or self._done)
+        await workflow.wait_condition(
+            lambda: state.phase is not Phase.ADMITTING or self._done or waits_for_slot(state) is not None
+        )
+        waits = waits_for_slot(state)
+        if waits is not None:
+            return self._receipt("queued", slot_text(waits)).model_copy(update={"position": waits.position})
         if Outcome.BLOCKED in (state.outcome, state.ending):
             return self._receipt("blocked", state.reason)
         if first:

@@ -48,7 +48,17 @@ from coalmine.records.evaluation import (
     MetricVerdict,
     ServiceHistory,
 )
-from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
+from coalmine.records.fleet import (
+    Ban,
+    FleetAnswer,
+    FleetRequest,
+    FleetState,
+    FlightCheck,
+    FlightFound,
+    SlotBook,
+    SlotLimit,
+    SlotPlace,
+)
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
 from coalmine.records.record import (
@@ -81,6 +91,7 @@ from coalmine.records.showing import DecisionLog, GateStatus, Refusal, RolloutRe
 from coalmine.records.signatures import (
     ARCHIVE_HISTORY,
     ASK_FLEET,
+    CHECK_FLIGHT,
     CHECK_ROUTE,
     COLLECT,
     DIAGNOSE,
@@ -112,6 +123,7 @@ from coalmine.records.traffic import (
 __all__ = [
     "ARCHIVE_HISTORY",
     "ASK_FLEET",
+    "CHECK_FLIGHT",
     "CHECK_ROUTE",
     "COLLECT",
     "DIAGNOSE",
@@ -161,6 +173,8 @@ __all__ = [
     "FleetAnswer",
     "FleetRequest",
     "FleetState",
+    "FlightCheck",
+    "FlightFound",
     "GateStatus",
     "HistoryRequest",
     "HookRequest",
@@ -199,6 +213,9 @@ __all__ = [
     "RouteState",
     "ServiceHistory",
     "ShiftRequest",
+    "SlotBook",
+    "SlotLimit",
+    "SlotPlace",
     "StepStatus",
     "Submission",
     "Verb",

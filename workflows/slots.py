@@ -1,0 +1,196 @@
+"""Slots: how many rollouts run at once in an environment. ``Slots`` is the fleet's side, ``Slot`` a rollout's.
+
+A rollback asks for none and waits for none. A rollout that can give its slot back no more (it was terminated) loses it
+when somebody waits: the fleet then looks which holders still run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine.markdown import cell
+    from coalmine.queueing import ask_slot, fill, free_slot, slot_place, slot_text, waits_for_slot
+    from coalmine.records import (
+        ASK_FLEET,
+        CHECK_FLIGHT,
+        FleetAnswer,
+        FleetRequest,
+        FlightCheck,
+        SlotBook,
+        SlotLimit,
+        SlotPlace,
+    )
+    from coalmine.rollout import RolloutState
+
+from workflows.calls import FLEET, FLIGHT, SLOT_RELEASE, call
+from workflows.interruption import Interrupted, unless
+from workflows.journal import Journal
+
+LOOK_FOR_DEAD = timedelta(seconds=60)
+"""While somebody waits for a slot: how often the fleet looks whether those who hold one still run."""
+ASK_AGAIN = timedelta(minutes=5)
+"""A rollout that waits hears of every change; should one be lost, it asks."""
+SHOWN = 10
+"""Names of a row on the page."""
+
+
+class Slots:
+    """The fleet's side: the book, and answers to those whose place in it changed."""
+
+    def __init__(self, book: SlotBook, to_answer: list[FleetRequest]) -> None:
+        self._book = book
+        self._to_answer = to_answer
+
+    async def idle(self, busy: Callable[[], bool]) -> None:
+        """Wait until there is something to do; while rollouts wait for a slot, free those whose holder is dead."""
+        while not busy():
+            if not self._book.waiting:
+                await workflow.wait_condition(lambda: busy() or bool(self._book.waiting))
+                continue
+            try:
+                await workflow.wait_condition(
+                    busy, timeout=LOOK_FOR_DEAD, timeout_summary="look whether those with a slot still run"
+                )
+            except TimeoutError:
+                await self._bury()
+
+    def ask(self, request: FleetRequest) -> SlotPlace | None:
+        """Where a request stands, once it is in the book; None where none is wanted."""
+        if not request.wants_slot:
+            return None
+        ask_slot(self._book, request)
+        return slot_place(self._book, request)
+
+    def release(self, request: FleetRequest) -> None:
+        """Free the slot, or the place, of a rollout that is over."""
+        before = list(self._book.waiting)
+        free_slot(self._book, request.workflow_id, request.request_id)
+        self._tell(before)
+
+    def limit(self, given: SlotLimit) -> None:
+        """Set how many may run at once."""
+        before, book = list(self._book.waiting), self._book
+        book.limit, book.set_by, book.reason, book.set_at = given.limit, given.by, given.reason, workflow.now()
+        fill(book)
+        self._tell(before)
+
+    def page(self) -> str:
+        """A line for the fleet's page; nothing where nobody ever asked."""
+        book = self._book
+        if book.limit is None and not book.holders:
+            return ""
+        most = "no limit" if book.limit is None else f"at most {book.limit} at once"
+        rows = [("running", book.holders), ("waiting", book.waiting)]
+        said = [f"{len(row)} {name}{': ' if row else ''}{_names(row)}" for name, row in rows]
+        return f"\n\n**Slots** ({most}): {'; '.join(said)}"
+
+    def _tell(self, before: list[FleetRequest]) -> None:
+        """Answer those again that waited and stand elsewhere now."""
+        now = [one.request_id for one in self._book.waiting]
+        held = {one.request_id for one in self._book.holders}
+        for place, one in enumerate(before):
+            moved = one.request_id in now and (len(now) != len(before) or now.index(one.request_id) != place)
+            if moved or one.request_id in held:
+                self._to_answer.append(one)
+
+    async def _bury(self) -> None:
+        """Free what is held by workflows that no longer run."""
+        asked = {one.workflow_id: one.request_id for one in (*self._book.holders, *self._book.waiting)}
+        environment = self._book.waiting[0].environment if self._book.waiting else ""
+        check = FlightCheck(environment=environment, workflow_ids=list(asked))
+        try:
+            found = await call(CHECK_FLIGHT, check, FLIGHT, f"do {len(asked)} rollouts still run?")
+        except ActivityError as error:
+            workflow.logger.warning("slots were not checked", extra={"why": str(error.cause)})
+            return
+        before = list(self._book.waiting)
+        for workflow_id in found.gone:
+            # Not what a newer rollout of that workflow asked for while the answer was on its way.
+            free_slot(self._book, workflow_id, asked[workflow_id])
+        self._tell(before)
+
+
+class Slot:
+    """A rollout's side: it waits for a slot at admission, and gives it back when it is over."""
+
+    def __init__(self, state: RolloutState) -> None:
+        self._state = state
+
+    def hear(self, answer: FleetAnswer) -> None:
+        """Take where the fleet says it stands."""
+        if answer.slot is not None:
+            self._state.slot, self._state.slot_request = answer.slot, answer.request_id
+
+    async def wait(
+        self,
+        request: FleetRequest,
+        heard: Callable[[], FleetAnswer | None],
+        ordered: Callable[[], bool],
+        journal: Journal,
+    ) -> None:
+        """Wait until it has a slot, or is banned: a version that may not start needs none.
+
+        Raises:
+            Interrupted: a human's order came first.
+        """
+        state, shown = self._state, ""
+
+        def due() -> bool:
+            return waits_for_slot(state) is None or ordered() or self._kept_out(heard()) or slot_now() != shown
+
+        def slot_now() -> str:
+            place = waits_for_slot(state)
+            return slot_text(place) if place is not None else ""
+
+        while waits_for_slot(state) is not None and not self._kept_out(heard()):
+            if ordered():
+                raise Interrupted
+            if not shown:
+                journal.note("slot", slot_now())
+            shown = slot_now()
+            state.unmet = [shown]
+            journal.show()
+            try:
+                await workflow.wait_condition(due, timeout=ASK_AGAIN, timeout_summary=f"{shown}; ask again")
+            except TimeoutError:
+                await unless(ordered, call(ASK_FLEET, request, FLEET, "ask the fleet: is a slot free"))
+        if shown:
+            state.unmet = []
+            journal.show()
+
+    def _kept_out(self, answer: FleetAnswer | None) -> bool:
+        return answer is not None and answer.ban is not None and self._state.submission.automated
+
+    async def release(self) -> None:
+        """Give the slot back. Failing that, the fleet finds out by itself that this rollout is over."""
+        state = self._state
+        if not state.slot_request:
+            return
+        spec = state.spec
+        request = FleetRequest(
+            context=state.context(),
+            verb="release",
+            environment=spec.environment,
+            service=spec.service,
+            version=spec.arms.canary.version,
+            region=spec.region,
+            workflow_id=state.workflow_id,
+            run_id=state.run_id,
+            request_id=state.slot_request,
+            rollout_id=state.rollout_id,
+        )
+        state.slot_request, state.slot = "", None
+        try:
+            await call(ASK_FLEET, request, SLOT_RELEASE, "give the slot back")
+        except ActivityError as error:
+            workflow.logger.warning("slot not given back", extra={"why": str(error.cause)})
+
+
+def _names(row: list[FleetRequest]) -> str:
+    names = [cell(f"{one.service} {one.version}", 60) for one in row[:SHOWN]]
+    return ", ".join([*names, "…"] if len(row) > SHOWN else names)
