@@ -159,7 +159,7 @@ class Admission:
         state.rollout_id = rollout_id(
             spec.environment, spec.service, spec.region, spec.arms.canary.version, state.number
         )
-        await self._slot.wait(request, lambda: self._answer, self._ordered, self._journal)
+        await self._slot.wait(request, self._ordered, self._journal)
         ban = self._answer.ban
         if ban is None:
             self._add("ban", True, "the version is not banned")

@@ -7,6 +7,7 @@ cancellation can go on from it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -45,6 +46,7 @@ from workflows.journal import Journal
 from workflows.looks import Looks
 from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
+from workflows.slots import Slot
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 from workflows.versioning import when_versioned
@@ -341,6 +343,11 @@ class Canary(Reception):
         """The old version stays reachable: one word restores it."""
         state = self._rollout
         if self._turns.obey():
+            return
+        if state.slot_request:
+            # Traffic is at rest now; the window may last for days.
+            with contextlib.suppress(Interrupted):
+                await unless(self._is_ordered, Slot(state).release())
             return
         if not state.line.waiting and state.window_ends is not None and workflow.now() < state.window_ends:
             await self._wait(state.window_ends, "rollback window: one word restores the old version")

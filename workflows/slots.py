@@ -7,7 +7,8 @@ when somebody waits: the fleet then looks which holders still run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -18,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.records import (
         ASK_FLEET,
         CHECK_FLIGHT,
+        Check,
         FleetAnswer,
         FleetRequest,
         FlightCheck,
@@ -35,6 +37,8 @@ LOOK_FOR_DEAD = timedelta(seconds=60)
 """While somebody waits for a slot: how often the fleet looks whether those who hold one still run."""
 ASK_AGAIN = timedelta(minutes=5)
 """A rollout that waits hears of every change; should one be lost, it asks."""
+KEPT_RELEASED = 500
+"""Requests remembered as over."""
 SHOWN = 10
 """Names of a row on the page."""
 
@@ -45,23 +49,29 @@ class Slots:
     def __init__(self, book: SlotBook, to_answer: list[FleetRequest]) -> None:
         self._book = book
         self._to_answer = to_answer
+        self._look_at: datetime | None = None
 
     async def idle(self, busy: Callable[[], bool]) -> None:
         """Wait until there is something to do; while rollouts wait for a slot, free those whose holder is dead."""
         while not busy():
             if not self._book.waiting:
+                self._look_at = None
                 await workflow.wait_condition(lambda: busy() or bool(self._book.waiting))
                 continue
+            # Kept over what comes between: a fleet that is asked all the time looks no less often.
+            self._look_at = self._look_at or workflow.now() + LOOK_FOR_DEAD
+            left = max(self._look_at - workflow.now(), timedelta(seconds=1))
             try:
                 await workflow.wait_condition(
-                    busy, timeout=LOOK_FOR_DEAD, timeout_summary="look whether those with a slot still run"
+                    busy, timeout=left, timeout_summary="look whether those with a slot still run"
                 )
             except TimeoutError:
+                self._look_at = None
                 await self._bury()
 
     def ask(self, request: FleetRequest) -> SlotPlace | None:
         """Where a request stands, once it is in the book; None where none is wanted."""
-        if not request.wants_slot:
+        if not request.wants_slot or request.request_id in self._book.released:
             return None
         ask_slot(self._book, request)
         return slot_place(self._book, request)
@@ -70,6 +80,8 @@ class Slots:
         """Free the slot, or the place, of a rollout that is over."""
         before = list(self._book.waiting)
         free_slot(self._book, request.workflow_id, request.request_id)
+        # A question of the same rollout may still be on its way: it must not come back into the book.
+        self._book.released = [*self._book.released, request.request_id][-KEPT_RELEASED:]
         self._tell(before)
 
     def limit(self, given: SlotLimit) -> None:
@@ -123,48 +135,41 @@ class Slot:
 
     def hear(self, answer: FleetAnswer) -> None:
         """Take where the fleet says it stands."""
-        if answer.slot is not None:
-            self._state.slot, self._state.slot_request = answer.slot, answer.request_id
+        if answer.slot is None:
+            return
+        barred = answer.ban is not None and self._state.submission.automated
+        # A version that may not start does not wait either; what the fleet keeps for it is given back at the end.
+        self._state.slot, self._state.slot_request = None if barred else answer.slot, answer.request_id
 
-    async def wait(
-        self,
-        request: FleetRequest,
-        heard: Callable[[], FleetAnswer | None],
-        ordered: Callable[[], bool],
-        journal: Journal,
-    ) -> None:
-        """Wait until it has a slot, or is banned: a version that may not start needs none.
+    async def wait(self, request: FleetRequest, ordered: Callable[[], bool], journal: Journal) -> None:
+        """Wait until it has a slot.
 
         Raises:
             Interrupted: a human's order came first.
         """
         state, shown = self._state, ""
-
-        def due() -> bool:
-            return waits_for_slot(state) is None or ordered() or self._kept_out(heard()) or slot_now() != shown
-
-        def slot_now() -> str:
-            place = waits_for_slot(state)
-            return slot_text(place) if place is not None else ""
-
-        while waits_for_slot(state) is not None and not self._kept_out(heard()):
+        while (place := waits_for_slot(state)) is not None:
             if ordered():
                 raise Interrupted
             if not shown:
-                journal.note("slot", slot_now())
-            shown = slot_now()
+                journal.note("slot", slot_text(place), limit=place.limit)
+            shown = slot_text(place)
             state.unmet = [shown]
             journal.show()
             try:
-                await workflow.wait_condition(due, timeout=ASK_AGAIN, timeout_summary=f"{shown}; ask again")
+                await workflow.wait_condition(
+                    partial(self._moved, place, ordered), timeout=ASK_AGAIN, timeout_summary=f"{shown}; ask again"
+                )
             except TimeoutError:
                 await unless(ordered, call(ASK_FLEET, request, FLEET, "ask the fleet: is a slot free"))
         if shown:
             state.unmet = []
             journal.show()
+        if state.slot is not None and state.slot.limit is not None:
+            state.checks.append(Check(ok=True, name="slot", reason=f"it has one of {state.slot.limit}"))
 
-    def _kept_out(self, answer: FleetAnswer | None) -> bool:
-        return answer is not None and answer.ban is not None and self._state.submission.automated
+    def _moved(self, seen: SlotPlace, ordered: Callable[[], bool]) -> bool:
+        return ordered() or waits_for_slot(self._state) != seen
 
     async def release(self) -> None:
         """Give the slot back. Failing that, the fleet finds out by itself that this rollout is over."""
@@ -184,11 +189,11 @@ class Slot:
             request_id=state.slot_request,
             rollout_id=state.rollout_id,
         )
-        state.slot_request, state.slot = "", None
         try:
             await call(ASK_FLEET, request, SLOT_RELEASE, "give the slot back")
         except ActivityError as error:
             workflow.logger.warning("slot not given back", extra={"why": str(error.cause)})
+        state.slot_request, state.slot = "", None
 
 
 def _names(row: list[FleetRequest]) -> str:

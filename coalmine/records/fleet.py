@@ -63,6 +63,8 @@ class SlotBook(Record):
     holders: list[FleetRequest] = []
     """By the ``admit`` each of them asked with."""
     waiting: list[FleetRequest] = []
+    released: list[str] = []
+    """The newest requests that are over."""
 
 
 class SlotLimit(Record):
