@@ -37,6 +37,8 @@ LOOK_FOR_DEAD = timedelta(seconds=60)
 """While somebody waits for a slot: how often the fleet looks whether those who hold one still run."""
 ASK_AGAIN = timedelta(minutes=5)
 """A rollout that waits hears of every change; should one be lost, it asks."""
+TOLD_OF_ARRIVALS = 20
+"""A longer line hears of those behind it with the next change only: each arrival would cost a signal per waiting one."""
 KEPT_RELEASED = 500
 """Requests remembered as over."""
 SHOWN = 10
@@ -73,7 +75,10 @@ class Slots:
         """Where a request stands, once it is in the book; None where none is wanted."""
         if not request.wants_slot or request.request_id in self._book.released:
             return None
+        before = list(self._book.waiting)
         ask_slot(self._book, request)
+        if len(before) < len(self._book.waiting) <= TOLD_OF_ARRIVALS:
+            self._tell(before)
         return slot_place(self._book, request)
 
     def release(self, request: FleetRequest) -> None:
