@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -10,6 +12,9 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import CHECK_FLIGHT, FlightCheck, FlightFound
+
+AT_ONCE = 10
+"""Questions to the server at the same time."""
 
 
 class FlightActivities:
@@ -27,11 +32,14 @@ class FlightActivities:
         """
         with translate_errors():
             async with beating():
-                return FlightFound(gone=[name for name in request.workflow_ids if not await self._runs(name)])
+                few = asyncio.Semaphore(AT_ONCE)
+                running = await asyncio.gather(*(self._runs(name, few) for name in request.workflow_ids))
+        return FlightFound(gone=[name for name, runs in zip(request.workflow_ids, running, strict=True) if not runs])
 
-    async def _runs(self, workflow_id: str) -> bool:
+    async def _runs(self, workflow_id: str, few: asyncio.Semaphore) -> bool:
         try:
-            latest = await self._client.get_workflow_handle(workflow_id).describe()
+            async with few:
+                latest = await self._client.get_workflow_handle(workflow_id).describe()
         except RPCError as error:
             # A namespace that is not found says nothing of the workflow.
             if error.status is RPCStatusCode.NOT_FOUND and "amespace" not in error.message:

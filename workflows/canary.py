@@ -344,10 +344,11 @@ class Canary(Reception):
         state = self._rollout
         if self._turns.obey():
             return
-        if state.slot_request:
-            # Traffic is at rest now; the window may last for days.
+        if state.slot_request and not state.line.waiting and state.window_ends is not None:
+            # Traffic is at rest now; the window may last for days, and whoever waits for a slot should not.
+            left = state.window_ends - workflow.now()
             with contextlib.suppress(Interrupted):
-                await unless(self._is_ordered, Slot(state).release())
+                await unless(lambda: self._is_ordered() or bool(state.line.waiting), Slot(state).release(left))
             return
         if not state.line.waiting and state.window_ends is not None and workflow.now() < state.window_ends:
             await self._wait(state.window_ends, "rollback window: one word restores the old version")

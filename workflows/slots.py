@@ -7,6 +7,7 @@ when somebody waits: the fleet then looks which holders still run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -29,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from coalmine.rollout import RolloutState
 
-from workflows.calls import FLEET, FLIGHT, SLOT_RELEASE, call
+from workflows.calls import FLEET, FLIGHT, SLOT_RELEASE, SLOT_RELEASE_WITHIN, call
 from workflows.interruption import Interrupted, unless
 from workflows.journal import Journal
 
@@ -37,8 +38,10 @@ LOOK_FOR_DEAD = timedelta(seconds=60)
 """While somebody waits for a slot: how often the fleet looks whether those who hold one still run."""
 ASK_AGAIN = timedelta(minutes=5)
 """A rollout that waits hears of every change; should one be lost, it asks."""
+NEXT_LOOKED_AT = 50
+"""Of those that wait, the first so many are looked at too: a dead one would get a slot only to lose it."""
 TOLD_OF_ARRIVALS = 20
-"""A longer line hears of those behind it with the next change only: each arrival would cost a signal per waiting one."""
+"""A longer line hears of an arrival with the next change only: each would cost a signal per waiting one."""
 KEPT_RELEASED = 500
 """Requests remembered as over."""
 SHOWN = 10
@@ -117,7 +120,8 @@ class Slots:
 
     async def _bury(self) -> None:
         """Free what is held by workflows that no longer run."""
-        asked = {one.workflow_id: one.request_id for one in (*self._book.holders, *self._book.waiting)}
+        looked_at = (*self._book.holders, *self._book.waiting[:NEXT_LOOKED_AT])
+        asked = {one.workflow_id: one.request_id for one in looked_at}
         environment = self._book.waiting[0].environment if self._book.waiting else ""
         check = FlightCheck(environment=environment, workflow_ids=list(asked))
         try:
@@ -176,8 +180,11 @@ class Slot:
     def _moved(self, seen: SlotPlace, ordered: Callable[[], bool]) -> bool:
         return ordered() or waits_for_slot(self._state) != seen
 
-    async def release(self) -> None:
-        """Give the slot back. Failing that, the fleet finds out by itself that this rollout is over."""
+    async def release(self, within: timedelta = timedelta(0)) -> None:
+        """Give the slot back, trying for some seconds or ``within``, whichever is longer.
+
+        Failing that, the fleet finds out by itself once this workflow has ended.
+        """
         state = self._state
         if not state.slot_request:
             return
@@ -195,7 +202,8 @@ class Slot:
             rollout_id=state.rollout_id,
         )
         try:
-            await call(ASK_FLEET, request, SLOT_RELEASE, "give the slot back")
+            budget = replace(SLOT_RELEASE, total=max(SLOT_RELEASE_WITHIN, within))
+            await call(ASK_FLEET, request, budget, "give the slot back")
         except ActivityError as error:
             workflow.logger.warning("slot not given back", extra={"why": str(error.cause)})
         state.slot_request, state.slot = "", None

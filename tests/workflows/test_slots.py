@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Replayer
 
 from activities.fleet import FleetActivities
 from activities.flight import FlightActivities
@@ -28,6 +30,9 @@ from coalmine.records import (
 )
 from tests.workflows.conftest import Rollout, workers
 from tests.workflows.world import World, make_spec, make_submission
+from workflows.canary import Canary
+from workflows.fleet import Fleet
+from workflows.messages import OneInput
 
 GATED = [{"weight": 10, "for": "20s", "gate": {"name": "go", "approval": {"timeout": "4h"}}}]
 
@@ -77,6 +82,16 @@ class Port:
 
         now = self.env.get_current_time
         return Rollout(self.client, self.world, sleep, now, id=f"canary/test/{service}", skips=True)
+
+    async def replay(self, *workflow_ids: str) -> None:
+        """What was written replays."""
+        for workflow_id in workflow_ids:
+            history = await self.client.get_workflow_handle(workflow_id).fetch_history()
+            replayer = Replayer(
+                workflows=[Canary, Fleet], data_converter=pydantic_data_converter, interceptors=[OneInput()]
+            )
+            replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+            assert replayed.replay_failure is None, (workflow_id, replayed.replay_failure)
 
     async def limit(self, limit: int | None) -> SlotBook:
         """Set the limit."""
@@ -135,6 +150,7 @@ async def test_those_beyond_the_limit_wait_in_order_of_arrival(port: Port) -> No
         slot = next((check.reason for check in report.checks if check.name == "slot"), None)
         assert slot == ("it has one of 1" if rollout is second else None)
     assert (await port.book()).holders == []
+    await port.replay("fleet/test", *(f"canary/test/{name}" for name in "abc"))
 
 
 async def test_a_terminated_holder_loses_its_slot_to_who_waits(port: Port) -> None:
@@ -145,6 +161,7 @@ async def test_a_terminated_holder_loses_its_slot_to_who_waits(port: Port) -> No
     await first.handle.terminate(reason="gone")
     await second.reach(Phase.GATED, 20)
     assert services((await port.book()).holders) == ["b"]
+    await port.replay("fleet/test", "canary/test/b")
 
 
 async def test_one_that_waits_is_rolled_back_at_once_and_those_behind_it_move_up(port: Port) -> None:
@@ -225,3 +242,39 @@ async def test_a_limit_that_means_nothing_is_refused(port: Port, given: dict[str
     with pytest.raises(WorkflowUpdateFailedError):
         await port.fleet.execute_update("slots", given, result_type=SlotBook)
     assert (await port.limit(2)).limit == 2
+
+
+async def test_a_window_that_cannot_reach_the_fleet_is_rolled_back_at_once_and_gives_its_slot_back_later(
+    port: Port,
+) -> None:
+    await port.limit(1)
+    first, _ = await port.start("a")
+    await first.send("approve")
+    await first.reach(Phase.BAKING)
+    port.world.fleet_down = True
+    await first.reach(Phase.WINDOW)
+    await first.sleep(30)
+    port.world.fleet_down = False
+    second, _ = await port.start("b")
+    assert (await second.until(lambda now: now.phase is not Phase.ADMITTING)).unmet == []
+    await first.send("rollback")
+    assert (await first.result()).outcome is Outcome.ROLLED_BACK
+
+
+async def test_the_book_survives_continue_as_new_of_the_fleet(port: Port) -> None:
+    await port.limit(1)
+    first, _ = await port.start("a")
+    second, _ = await port.start("b")
+    before = (await port.fleet.describe()).run_id
+    for number in range(1500):
+        await port.fleet.signal(
+            "unban", FleetRequest(verb="unban", environment="test", service="x", version=str(number))
+        )
+    for _ in range(100):
+        if (await port.fleet.describe()).run_id != before:
+            break
+        await port.env.sleep(timedelta(seconds=1))
+    book = await port.book()
+    assert (book.limit, services(book.holders), services(book.waiting)) == (1, ["a"], ["b"])
+    await first.send("reject")
+    await second.reach(Phase.GATED)
