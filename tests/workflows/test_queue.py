@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from coalmine.records import Ban, Outcome, Phase, Receipt, RolloutReport, RolloutStatus, Submission
 from tests.workflows.conftest import Rollout, quick
@@ -93,6 +96,27 @@ async def test_a_queued_one_starts_though_the_other_was_cancelled(live: Rollout,
     assert closed(world) == [("1.1.0", "rolled_back")]
     await live.send("rollback")
     await live.end()
+
+
+async def test_a_reset_does_not_forget_who_waits(live: Rollout) -> None:
+    await live.submit(make_submission(quick(steps=[{"weight": 10, "for": "10m"}])))
+    await live.until(lambda now: now.looks == 1)
+    waiting = quick(arms={"baseline": OLD, "canary": follows("1.2.0")}, promotion={**QUICK, "when_busy": "queue"})
+    await live.submit(make_submission(waiting))
+    history = await live.handle.fetch_history()
+    done = [e.event_id for e in history.events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+    await live.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=live.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=live.id, run_id=history.run_id),
+            reason="test",
+            request_id="reset-1",
+            workflow_task_finish_event_id=done[1],
+        )
+    )
+    status = await live.until(lambda now: now.run_id != history.run_id and bool(now.waiting))
+    assert [place.version for place in status.waiting] == ["1.2.0"]
+    await live.handle.terminate(reason="the test is over")
 
 
 async def test_a_queued_version_that_was_banned_meanwhile_is_blocked_and_the_next_one_starts(
