@@ -39,6 +39,7 @@ from activities.archive import ArchiveActivities
 from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
+from activities.flight import FlightActivities
 from activities.guard import GuardActivities
 from activities.guard_archive import GuardArchiveActivities
 from activities.hooks import run_hook
@@ -138,6 +139,7 @@ def main_activities(client: Client) -> list[Activity]:
         fleet.ask_fleet,
         guard.survey_routes,
         guard.guard_restore,
+        FlightActivities(client).check_flight,
     ]
 
 

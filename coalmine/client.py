@@ -31,7 +31,7 @@ from coalmine import searching, starting
 from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
-from coalmine.fleet_client import ask_fleet
+from coalmine.fleet_client import ask_fleet, update_fleet
 from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
 from coalmine.records import (
@@ -50,8 +50,11 @@ from coalmine.records import (
     Record,
     RolloutReport,
     RolloutStatus,
+    SlotBook,
+    SlotLimit,
     Submission,
     Verb,
+    Withdrawal,
     fleet_id,
 )
 from coalmine.rollout_names import parse_name
@@ -275,6 +278,30 @@ class Coalmine:
             raise meaning(error, f"{verb} to {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
         return await self._leave_signal(ref, verb, command)
 
+    async def withdraw(self, ref: RolloutRef, version: str, *, by: str, reason: str = "") -> CommandReceipt:
+        """Take a version that waits out of the line.
+
+        Raises:
+            RefusedError: it does not wait; says which do.
+            RolloutNotFound: there is no rollout.
+            TemporalUnavailable: no worker answers.
+        """
+        given = Withdrawal(version=version, by=by, reason=reason)
+        try:
+            return CommandReceipt.model_validate(
+                await self._handle(ref).execute_update(
+                    "withdraw", given, result_type=CommandReceipt, rpc_timeout=CALL_WITHIN
+                )
+            )
+        except WorkflowUpdateFailedError as error:
+            raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            raise TemporalUnavailable(f"withdraw was not taken. {no_worker(ref.workflow_id)}") from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise await self._cannot_hear(ref) from None
+            raise meaning(error, f"withdraw to {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
+
     async def _leave_signal(self, ref: RolloutRef, verb: Verb, command: CommandInput) -> CommandReceipt:
         async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
             await self._handle(ref).signal(str(verb), command, rpc_timeout=CALL_WITHIN)
@@ -386,6 +413,27 @@ class Coalmine:
             return await self._query(RolloutRef(fleet_id(environment)), "bans", FleetState)
         except RolloutNotFound:
             return FleetState(environment=environment)
+
+    async def slots(self, environment: str) -> SlotBook:
+        """How many rollouts may run at once, which run, and which wait.
+
+        Raises:
+            TemporalUnavailable: no worker answers.
+        """
+        try:
+            return await self._query(RolloutRef(fleet_id(environment)), "slots", SlotBook)
+        except RolloutNotFound:
+            return SlotBook()
+
+    async def limit_slots(self, environment: str, limit: int | None, *, by: str, reason: str = "") -> SlotBook:
+        """Set how many rollouts may run at once; None lifts the limit. Those that run go on.
+
+        Raises:
+            RefusedError: nobody says so.
+            TemporalUnavailable: no worker answers.
+        """
+        given = SlotLimit(limit=limit, by=by, reason=reason)
+        return await update_fleet(self.temporal, environment, "slots", given, SlotBook)
 
     # ------------------------------------------------------------------------------------- surroundings
 

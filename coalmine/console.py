@@ -7,6 +7,7 @@ from datetime import datetime
 from coalmine.commands import can_send
 from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.markdown import cell, table, url_length
+from coalmine.queueing import line_text, places
 from coalmine.records import (
     Diagnosis,
     GateStatus,
@@ -74,6 +75,8 @@ def status(state: RolloutState) -> RolloutStatus:
         refused=state.refused,
         can_send=can_send(state),
         ledger_backlog=len(state.backlog),
+        waiting=places(state.line),
+        ended=state.line.ended,
         started_at=state.started_at,
         closed_at=state.closed_at,
     )
@@ -206,6 +209,8 @@ def _facts(state: RolloutState) -> list[str]:
         facts.append(cell(state.reason, _TEXT))
     if state.diagnosis is not None:
         facts.append(f"**points to the cause:** {cell(state.diagnosis.sentence, _TEXT)}")
+    if state.line.waiting:
+        facts.append(f"**next:** {cell(line_text(places(state.line)), _TEXT)}")
     if state.history_note:
         facts.append(cell(state.history_note, _TEXT))
     return facts

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from coalmine.effects import leans_to_harm
 from coalmine.ownership import weights_text
+from coalmine.queueing import presses
 from coalmine.records import Action, Cause, Drift, Finding, MetricVerdict
 from coalmine.rollout import RolloutState
 from coalmine.spec.durations import format_duration
@@ -86,6 +87,10 @@ def decide(state: RolloutState, now: datetime) -> Decision:
         if state.is_last_step:
             return Decision(Action.PROMOTE, state.finding_reason)
         return Decision(Action.ADVANCE, f"time and requests of step {state.step + 1} are met and no guardrail fails")
+    pressing = presses(state)
+    if pressing is not None and _bake_passes(state):
+        version = pressing.submission.spec.arms.canary.version
+        return Decision(Action.PROMOTE, f"the bake's objectives pass, and {version} supersedes: the bake ends early")
     overdue = _inconclusive(state, now)
     if overdue is not None:
         return overdue
@@ -121,6 +126,13 @@ def drift_sentence(state: RolloutState, drift: Drift) -> str:
     again = f", {state.drifts} looks in a row" if state.drifts > MOST_DRIFTS else ""
     there, ours = weights_text(drift.weights), weights_text(state.weights)
     return f"somebody changed the route{again}: {there} instead of {ours}; resume writes these again"
+
+
+def _bake_passes(state: RolloutState) -> bool:
+    """All but the clock of the bake is met: every guardrail passes, in looks of the bake itself."""
+    guardrails = [verdict for verdict in state.verdicts if verdict.role == "guardrail"]
+    passing = bool(guardrails) and all(verdict.verdict == "pass" for verdict in guardrails)
+    return state.stage_is_bake and not state.paused and passing and not _data_unmet(state)
 
 
 def unmet_conditions(state: RolloutState, now: datetime) -> list[str]:

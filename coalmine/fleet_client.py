@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio.client import (
     Client,
@@ -19,11 +19,12 @@ from temporalio.service import RPCError
 from coalmine.connection import meaning, no_worker
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.pollers import await_worker
-from coalmine.records import TASK_QUEUE, Ban, FleetRequest, FleetState, fleet_id
+from coalmine.records import TASK_QUEUE, Ban, FleetRequest, FleetState, Record, fleet_id
 from coalmine.spec.canary import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
 """How long a request waits for a worker."""
+Answer = TypeVar("Answer", bound=Record)
 
 
 async def ask_fleet(client: Client, request: FleetRequest) -> Ban:
@@ -36,22 +37,32 @@ async def ask_fleet(client: Client, request: FleetRequest) -> Ban:
     """
     if request.verb == "ban":
         _check_names(request)
-    workflow_id = fleet_id(request.environment)
-    await await_worker(client, f"the fleet of {request.environment} cannot answer", WITHIN)
+    return await update_fleet(client, request.environment, request.verb, request, Ban)
+
+
+async def update_fleet(client: Client, environment: str, name: str, given: Record, answer: type[Answer]) -> Answer:
+    """Send the fleet of an environment an update, and start it when there is none yet.
+
+    Raises:
+        RefusedError: the fleet refused it; says why.
+        TemporalUnavailable: no worker answers.
+    """
+    workflow_id = fleet_id(environment)
+    await await_worker(client, f"the fleet of {environment} cannot answer", WITHIN)
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "Fleet",
-        FleetState(environment=request.environment),
+        FleetState(environment=environment),
         id=workflow_id,
         task_queue=TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"fleet of {request.environment}",
+        static_summary=f"fleet of {environment}",
     )
     try:
         async with asyncio.timeout(WITHIN.total_seconds()):
-            answer = await client.execute_update_with_start_workflow(
-                request.verb, request, start_workflow_operation=operation, result_type=Ban
+            answered = await client.execute_update_with_start_workflow(
+                name, given, start_workflow_operation=operation, result_type=answer
             )
-            return Ban.model_validate(answer)
+            return answer.model_validate(answered)
     except WorkflowUpdateFailedError as error:
         raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):

@@ -18,6 +18,30 @@ def is_over(status: RolloutStatus) -> bool:
     return status.outcome is not None or status.phase is Phase.CLOSED
 
 
+def over_already(status: RolloutStatus, version: str) -> RolloutStatus | None:
+    """How a version ended that is watched, and was over (or was told that it will not start) before it was seen."""
+    if any(place.version == version for place in status.waiting):
+        return None
+    gone = next((one for one in reversed(status.ended) if one.version == version), None)
+    if gone is None:
+        return None
+    return RolloutStatus(
+        phase=Phase.CLOSED,
+        outcome=gone.outcome,
+        cause=gone.cause,
+        exit=gone.exit,
+        reason=gone.reason,
+        service=status.service,
+        environment=status.environment,
+        region=status.region,
+        version=version,
+        rollout_id=gone.rollout_id,
+        workflow_id=status.workflow_id,
+        run_id=gone.run_id,
+        closed_at=gone.at,
+    )
+
+
 async def follow(
     ask: Callable[[RolloutRef], Awaitable[RolloutStatus]],
     ask_again: Callable[[RolloutStatus], Awaitable[RolloutStatus]],
@@ -35,6 +59,10 @@ async def follow(
                 # The next rollout took the workflow's id over; what became of ours is in its own run.
                 status = await ask_again(last)
             elif last is None and version is not None and status.version != version:
+                gone = over_already(status, version)
+                if gone is not None:
+                    yield gone
+                    return
                 if not await is_open(ref):
                     raise RolloutNotFound(f"{version} did not begin: {ref.workflow_id} ended before; start it again")
                 await asyncio.sleep(every)

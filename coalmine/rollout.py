@@ -20,6 +20,7 @@ from coalmine.records import (
     Finding,
     Judge,
     LedgerEntry,
+    Line,
     MetricVerdict,
     Notification,
     Outcome,
@@ -29,6 +30,7 @@ from coalmine.records import (
     RolloutContext,
     RouteState,
     ServiceHistory,
+    SlotPlace,
     Submission,
     Verb,
     Weights,
@@ -62,6 +64,8 @@ class Order(Record):
     verb: Verb
     by: str
     reason: str = ""
+    ending: Outcome | None = None
+    """What a rollback is to end as, when not by its verb."""
 
 
 class HeldState(Record):
@@ -189,10 +193,17 @@ class RolloutState(Record):
     gates: list[GateState] = []
     bake_ends: datetime | None = None
     window_ends: datetime | None = None
+    line: Line = Line()
+    """Who starts after this one."""
     next_submission: Submission | None = None
+    """Where rollouts that began before there was a line kept who starts next."""
 
     to_archive: list[str] = []
     """Earlier runs of this rollout whose history is not kept beside the ledger yet."""
+    slot_request: str = ""
+    """Under which id the fleet keeps a slot for this rollout, or its place among those that wait; empty: neither."""
+    slot: SlotPlace | None = None
+    """Where it stood when the fleet last answered, while it waits."""
     unmet: list[str] = []
     sequence: int = 0
     backlog: list[LedgerEntry] = []

@@ -150,7 +150,7 @@ def receipt_of(status: RolloutStatus, asked: Receipt) -> Receipt:
             "run_id": status.run_id,
             "rollout_id": status.rollout_id,
             "phase": status.phase,
-            "reason": status.reason if blocked else status.history_note or asked.reason,
+            "reason": status.reason if blocked else status.history_note or "; ".join(status.unmet) or asked.reason,
         }
     )
 

@@ -33,6 +33,7 @@ from workflows.calls import FLEET, HISTORY, ROUTE_READ, call
 from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
+from workflows.slots import Slot
 from workflows.traffic import Traffic
 
 HISTORY_LOOKS = 60
@@ -53,6 +54,7 @@ class Admission:
         self._traffic = traffic
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
+        self._slot = Slot(state)
         info, version = workflow.info(), state.submission.spec.arms.canary.version
         # Not this run's id: after a reset another run hears the answer that this one was given.
         self._request_id = f"{info.continued_run_id or info.first_execution_run_id}/{version}"
@@ -62,6 +64,7 @@ class Admission:
         # Of the id the version alone: builds before this one asked under others, and an answer is sent to one run.
         if answer.request_id.endswith(f"/{self._state.submission.spec.arms.canary.version}"):
             self._answer = answer
+            self._slot.hear(answer)
 
     async def check(self) -> Outcome | None:
         """Run all checks; after this the snapshot is recorded and nothing has been written.
@@ -134,6 +137,7 @@ class Admission:
             request_id=self._request_id,
             by=state.submission.by,
             automated=state.submission.automated,
+            wants_slot=not state.advise,
         )
         patience = ASK_AGAIN
         while self._answer is None:
@@ -154,6 +158,7 @@ class Admission:
         state.rollout_id = rollout_id(
             spec.environment, spec.service, spec.region, spec.arms.canary.version, state.number
         )
+        await self._slot.wait(request, self._ordered, self._journal)
         ban = self._answer.ban
         if ban is None:
             self._add("ban", True, "the version is not banned")

@@ -7,6 +7,7 @@ cancellation can go on from it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine import console
     from coalmine.decisions import Decision, decide, next_deadline
     from coalmine.markdown import cell
+    from coalmine.queueing import join_older, leave_line
     from coalmine.records import (
         Action,
         CanaryInput,
@@ -45,6 +47,7 @@ from workflows.journal import Journal
 from workflows.looks import Looks
 from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
+from workflows.slots import Slot
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 from workflows.versioning import when_versioned
@@ -80,10 +83,11 @@ class Canary(Reception):
         elif start.carried is not None:
             self._open(RolloutState.model_validate(start.carried))
         elif start.submission is not None:
-            self._begin(start.submission)
+            self._begin(start.submission, start.line)
 
     def _open(self, state: RolloutState) -> None:
         state.run_id = workflow.info().run_id
+        join_older(state)
         self._state = state
         self._journal = Journal(state)
         self._traffic = Traffic(state, self._journal, self._is_ordered)
@@ -133,9 +137,10 @@ class Canary(Reception):
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._diagnosing.stop()
         await self._opened_journal.stop()
-        if self._rollout.next_submission is not None:
-            # Also when this rollout was cancelled: the next one was told that it is started.
-            self._start_next(self._rollout.next_submission)
+        following = leave_line(self._rollout)
+        if following is not None:
+            # Also when this rollout was cancelled: who waits was told that it starts.
+            self._start_next(following)
         if self._cancellation is not None:
             raise self._cancellation
         return console.report(self._rollout)
@@ -195,7 +200,13 @@ class Canary(Reception):
     def _start_next(self, submission: Submission) -> None:
         spec = submission.spec
         workflow.continue_as_new(
-            CanaryInput(service=spec.service, environment=spec.environment, region=spec.region, submission=submission)
+            CanaryInput(
+                service=spec.service,
+                environment=spec.environment,
+                region=spec.region,
+                submission=submission,
+                line=self._rollout.line,
+            )
         )
 
     # ---------------------------------------------------------------------------------- phase by phase
@@ -335,7 +346,13 @@ class Canary(Reception):
         state = self._rollout
         if self._turns.obey():
             return
-        if state.next_submission is None and state.window_ends is not None and workflow.now() < state.window_ends:
+        if state.slot_request and not state.line.waiting and state.window_ends is not None:
+            # Traffic is at rest now; the window may last for days, and whoever waits for a slot should not.
+            left = state.window_ends - workflow.now()
+            with contextlib.suppress(Interrupted):
+                await unless(lambda: self._is_ordered() or bool(state.line.waiting), Slot(state).release(left))
+            return
+        if not state.line.waiting and state.window_ends is not None and workflow.now() < state.window_ends:
             await self._wait(state.window_ends, "rollback window: one word restores the old version")
             return
         retire = state.spec.hooks.retire

@@ -15,6 +15,7 @@ from workflows.diagnosis import Diagnosing
 from workflows.hooks import Hooks
 from workflows.interruption import failure_reason
 from workflows.journal import Journal
+from workflows.slots import Slot
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 
@@ -58,6 +59,7 @@ class Ending:
         if not self._state.rollout_id:
             # It ended before the fleet gave it a number: its record goes to the ledger all the same.
             self._state.rollout_id = _id_by_run(self._state)
+        await Slot(self._state).release()
         await self._diagnosing.finish()
         await self._archiving.finish()
         complete = await self._journal.flush()

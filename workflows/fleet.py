@@ -10,8 +10,9 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.markdown import cell, table
-    from coalmine.records import Ban, FleetAnswer, FleetRequest, FleetState
+    from coalmine.records import Ban, FleetAnswer, FleetRequest, FleetState, SlotBook, SlotLimit
 
+from workflows.slots import Slots
 from workflows.versioning import when_versioned
 
 KEPT_ANSWERS = 500
@@ -31,15 +32,14 @@ class Fleet:
     def __init__(self, state: FleetState) -> None:
         self._state = state
         self._to_answer: list[FleetRequest] = []
+        self._slots = Slots(state.slots, self._to_answer)
 
     @workflow.run
     async def run(self, state: FleetState) -> FleetState:
         """Answer for ever; continue as new when the history grows long."""
         self._show()
         while self._to_answer or not workflow.info().is_continue_as_new_suggested():
-            await workflow.wait_condition(
-                lambda: bool(self._to_answer) or workflow.info().is_continue_as_new_suggested()
-            )
+            await self._slots.idle(lambda: bool(self._to_answer) or workflow.info().is_continue_as_new_suggested())
             while self._to_answer:
                 await self._answer(self._to_answer.pop(0))
             self._show()
@@ -87,6 +87,28 @@ class Fleet:
         if _find(self._state, request) is None:
             raise ApplicationError(_not_banned(self._state, request), type="Refused", non_retryable=True)
 
+    @workflow.signal(name="release", description="A rollout is over and needs its slot no more")
+    def release(self, request: FleetRequest) -> None:
+        """Free the slot; one that is not there is nothing to do."""
+        self._slots.release(request)
+
+    @workflow.update(name="slots", description='Limit how many rollouts run at once: {"limit": 3, "by": "ana"}')
+    def set_slots(self, given: SlotLimit) -> SlotBook:
+        """Set or lift the limit; rollouts that run go on."""
+        self._slots.limit(given)
+        self._show()
+        return self._state.slots
+
+    @set_slots.validator
+    def _check_slots(self, given: SlotLimit) -> None:
+        if not given.by.strip():
+            raise ApplicationError("'by' is empty: say who sets the limit", type="Refused", non_retryable=True)
+
+    @workflow.query(name="slots", description="How many rollouts may run at once, who runs and who waits")
+    def slots(self) -> SlotBook:
+        """The book of slots."""
+        return self._state.slots
+
     @workflow.query(name="bans", description="Banned versions, and how many rollouts each version had")
     def bans(self) -> FleetState:
         """The fleet's state without the answers it remembers."""
@@ -105,6 +127,7 @@ class Fleet:
                 del answered[old]
         else:
             known = known.model_copy(update={"ban": _covering(self._state, request)})
+        known = known.model_copy(update={"slot": self._slots.ask(request)})
         rollout = workflow.get_external_workflow_handle(request.workflow_id, run_id=request.run_id or None)
         try:
             await rollout.signal("fleet_answer", known)
@@ -141,6 +164,7 @@ class Fleet:
         workflow.set_current_details(
             f"### Fleet of {self._state.environment}\n\n{started} rollouts so far, {len(self._state.bans)} bans\n\n"
             + (table(("service", "banned version", "by", "reason"), rows) if rows else "")
+            + self._slots.page()
         )
 
 

@@ -233,7 +233,7 @@ def _text(given: Any) -> str:
     return str(data[:200].decode("utf-8", "replace"))
 
 
-_BETWEEN_WORKFLOWS = frozenset({"fleet_answer", "admit", "ban", "unban"})
+_BETWEEN_WORKFLOWS = frozenset({"fleet_answer", "admit", "ban", "unban", "release"})
 """Signals that workflows send to each other, always with one input."""
 
 

@@ -11,7 +11,18 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from coalmine.records import FleetAnswer, Outcome, Phase, Receipt, Submission
+    from coalmine.queueing import places, receive, slot_text, waits_for_slot, withdraw
+    from coalmine.records import (
+        CommandReceipt,
+        Ended,
+        FleetAnswer,
+        Line,
+        Outcome,
+        Phase,
+        Receipt,
+        Submission,
+        Withdrawal,
+    )
     from coalmine.rollout import RolloutState
 
 from workflows.admission import Admission
@@ -30,9 +41,11 @@ class Reception(Messages):
     def _open(self, state: RolloutState) -> None:
         """Take a rollout on."""
 
-    def _begin(self, submission: Submission) -> None:
+    def _begin(self, submission: Submission, line: Line | None = None) -> None:
         info = workflow.info()
-        self._open(RolloutState.begin(submission, info.workflow_id, info.run_id, workflow.now()))
+        state = RolloutState.begin(submission, info.workflow_id, info.run_id, workflow.now())
+        state.line = line or Line()
+        self._open(state)
 
     @workflow.update(name="submit", description="Start a release, or attach to it when it runs already")
     async def submit(self, given: RawValue) -> Receipt:
@@ -48,7 +61,12 @@ class Reception(Messages):
             return self._closing()
         self._submitted += 1
         first = self._submitted == 1 and state.phase is Phase.ADMITTING
-        await workflow.wait_condition(lambda: state.phase is not Phase.ADMITTING or self._done)
+        await workflow.wait_condition(
+            lambda: state.phase is not Phase.ADMITTING or self._done or waits_for_slot(state) is not None
+        )
+        waits = waits_for_slot(state)
+        if waits is not None:
+            return self._receipt("queued", slot_text(waits)).model_copy(update={"position": waits.position})
         if Outcome.BLOCKED in (state.outcome, state.ending):
             return self._receipt("blocked", state.reason)
         if first:
@@ -69,16 +87,62 @@ class Reception(Messages):
                 raise ApplicationError(reason, type="Refused", non_retryable=True)
 
     def _other_version(self, submission: Submission) -> Receipt:
+        """Another version runs: the spec that was sent says what becomes of the two (``coalmine.queueing``)."""
         state = self._rollout
-        running, wanted = state.spec.arms.canary.version, submission.spec.arms.canary.version
-        if state.phase is Phase.WINDOW and state.next_submission is None:
-            state.next_submission = submission
-            self._pokes += 1
-            receipt = self._receipt("started", f"the rollback window of {running} closes; {wanted} starts now")
-            return receipt.model_copy(update={"version": wanted, "rollout_id": "", "phase": Phase.ADMITTING})
-        if state.phase is Phase.CLOSED:
-            return self._closing()
-        return self._receipt("rejected", f"{running} is {state.phase}: one rollout at a time (when_busy: reject)")
+        wanted = submission.spec.arms.canary.version
+        answer = receive(state, submission, workflow.now())
+        if answer.disposition == "rejected":
+            return self._closing() if state.phase is Phase.CLOSED else self._receipt("rejected", answer.reason)
+        self._pokes += 1
+        if self._journal is not None and state.phase is not Phase.CLOSED:
+            # A closed rollout's record is handed over already; the line itself is carried on all the same.
+            if answer.disposition == "queued":
+                noted = f"{wanted}: {answer.reason}"
+                self._journal.note("queued", noted, submission.by, version=wanted, position=answer.position)
+            self._journal.show()
+        for gone in answer.dropped:
+            self._tell_dropped(gone)
+        receipt = self._receipt(answer.disposition, answer.reason)
+        changes = {"version": wanted, "rollout_id": "", "phase": Phase.ADMITTING, "position": answer.position}
+        return receipt.model_copy(update=changes)
+
+    def _tell_dropped(self, gone: Ended) -> None:
+        if self._journal is not None:
+            if self._rollout.phase is not Phase.CLOSED:
+                self._journal.note("not_started", f"{gone.version}: {gone.reason}", version=gone.version)
+            service = self._rollout.spec.service
+            self._journal.tell(
+                f"{service} {gone.version} will not start", gone.reason, "warning", key=f"not-started-{gone.version}"
+            )
+
+    @workflow.update(name="withdraw", description='Take a version out of the line: {"version": "1.2.0", "by": "ana"}')
+    def withdraw(self, given: RawValue) -> CommandReceipt:
+        """Answer what became of it."""
+        self._check_withdraw(given)
+        wish, state = _withdrawal(given), self._rollout
+        gone = withdraw(state, wish.version, wish.by.strip(), wish.reason, workflow.now())
+        if gone is None:
+            raise AssertionError("it waited when it was checked")
+        self._pokes += 1
+        self._tell_dropped(gone)
+        return CommandReceipt(message=f"{gone.version} will not start: {gone.reason}", phase=state.phase)
+
+    @withdraw.validator
+    def _check_withdraw(self, given: RawValue) -> None:
+        try:
+            wish = _withdrawal(given)
+        except (ValueError, ValidationError) as error:
+            raise ApplicationError(f"not a withdrawal: {problems(error)}", type="Refused", non_retryable=True) from None
+        if not wish.by.strip():
+            raise ApplicationError("'by' is empty: say who withdraws", type="Refused", non_retryable=True)
+        state = self._rollout
+        waiting = [place.version for place in places(state.line)]
+        if wish.version not in waiting:
+            reason = (
+                f"{wish.version} does not wait behind {state.spec.arms.canary.version} "
+                f"(waiting: {', '.join(waiting) or 'none'})"
+            )
+            raise ApplicationError(reason, type="Refused", non_retryable=True)
 
     def _closing(self) -> Receipt:
         """It ended, and only hands its record over: nothing can be attached to it, and nothing starts in it."""
@@ -112,6 +176,10 @@ class Reception(Messages):
         """Take the rollout's number and ban."""
         if self._state is not None:
             self._admission.hear(answer)
+
+
+def _withdrawal(given: RawValue) -> Withdrawal:
+    return Withdrawal.model_validate(decoded(given))
 
 
 def problems(error: Exception) -> str:

@@ -7,8 +7,8 @@ what happened after the last workflow task: a timer that fired, an activity that
 begun. The workflow then acts at the time of a task long over, and what it decides goes into the next task; whoever
 replays that task gives it another time, decides otherwise, and the rollout is stuck (core 1.35, seen with every status
 query sent while a worker is replaced). Such an activation has the time of the one before it, over a longer history. It
-is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes. Where it is closed
-no task will come, and nothing can go wrong: it is let through, so that what was terminated can be asked.
+is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes. Where it is
+closed no task will come, and nothing can go wrong: it is let through, so that what was terminated can be asked.
 
 A worker that takes a workflow over while an update waits folds a task in which nothing was decided into the next one,
 and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities

@@ -46,7 +46,8 @@ class Turns:
             self.enter(Phase.PROMOTING)
         else:
             ending = Outcome.REJECTED if order.verb is Verb.REJECT else Outcome.ROLLED_BACK
-            self.give_back(ending, Cause.HUMAN, f"{order.verb} by {said}")
+            what = order.ending or order.verb
+            self.give_back(order.ending or ending, Cause.HUMAN, f"{what} by {said}")
         return True
 
     def cancelled(self) -> None:

@@ -47,6 +47,10 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("ban", "fleet", "keep automation from starting a version; --list shows the bans"),
         ("unban", "fleet", "lift a ban"),
     ],
+    "Who rolls out when": [
+        ("slots", "slots", "show or limit how many rollouts run at once in an environment"),
+        ("withdraw", "withdraw", "take a version that waits behind another out of the line"),
+    ],
     "Run it": [
         ("worker", "worker", "run a worker in the foreground"),
         ("doctor", "doctor", "check Temporal, workers, clock, local programs, and a spec's sources"),

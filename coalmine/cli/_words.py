@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from coalmine.cli._bars import interval_bar
 from coalmine.cli._output import columns, pairs
 from coalmine.effects import effect_text, interval_text, margin_text
+from coalmine.queueing import line_text
 from coalmine.records import MetricVerdict, Outcome, Phase, RolloutStatus, StepStatus
 from coalmine.spec.durations import format_duration
 
@@ -177,6 +178,7 @@ def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict
         "gate": gate(status),
         "not yet": "\n".join(status.unmet) if status.outcome is None else "",
         "restored": _RESTORED[status.restored],
+        "next": line_text(status.waiting),
         "refused": "\n".join(f"{said.verb} by {said.by or '?'}: {said.reason}" for said in status.refused[-3:]),
         "history": status.history_note,
         "ledger": f"{status.ledger_backlog} entries not written yet" if status.ledger_backlog > 1 else "",

@@ -61,7 +61,7 @@ def run(args: Args, out: Output) -> int:
             spec, by=by, automated=by_machine, reason=args.reason, advise=args.advise, within=args.start_within
         )
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
-        on_its_way = receipt.disposition in ("started", "attached")
+        on_its_way = receipt.disposition in ("started", "attached", "queued")
         if not (args.watch and on_its_way):
             return _tell(receipt, link, out)
         out.say(_text(receipt, link))
@@ -94,6 +94,7 @@ def _text(receipt: Any, link: str | None) -> str:
         "attached": "it runs already: attached",
         "promoted": "promoted already",
         "blocked": "blocked, nothing was touched",
+        "queued": "accepted, and waits",
         "rejected": "not started: another rollout is running",
     }[receipt.disposition]
     failed = [check for check in receipt.checks if not check.ok]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from coalmine.records.base import Record, RolloutContext
 
 
@@ -23,7 +25,7 @@ class Ban(Record):
 class FleetRequest(Record):
     """What a rollout or a person asks of the fleet. ``admit`` is answered by the signal ``fleet_answer``."""
 
-    verb: Literal["admit", "ban", "unban"]
+    verb: Literal["admit", "ban", "unban", "release"]
     environment: str
     service: str
     version: str
@@ -36,6 +38,55 @@ class FleetRequest(Record):
     reason: str = ""
     rollout_id: str = ""
     context: RolloutContext | None = None
+    wants_slot: bool = False
+    """Of ``admit``: it rolls out for real, and waits where the environment's slots are taken."""
+
+
+class SlotPlace(Record):
+    """Where a rollout stands that asked for a slot."""
+
+    position: int = 0
+    """0 = it has one; else its place among those that wait, from 1."""
+    waiting: int = 0
+    """How many wait."""
+    limit: int | None = None
+
+
+class SlotBook(Record):
+    """Who rolls out in an environment now, and who waits to, in order of arrival; at most one of each workflow id."""
+
+    limit: int | None = None
+    """Rollouts at once; None = no limit."""
+    set_by: str = ""
+    set_at: datetime | None = None
+    reason: str = ""
+    holders: list[FleetRequest] = []
+    """By the ``admit`` each of them asked with."""
+    waiting: list[FleetRequest] = []
+    released: list[str] = []
+    """The newest requests that are over."""
+
+
+class SlotLimit(Record):
+    """The payload of the fleet's update ``slots``: how many rollouts may run at once."""
+
+    limit: int | None = Field(default=None, ge=1, le=10_000)
+    """None = no limit."""
+    by: str
+    reason: str = ""
+
+
+class FlightCheck(Record):
+    """Which of these workflows no longer run."""
+
+    environment: str
+    workflow_ids: list[str]
+
+
+class FlightFound(Record):
+    """Those that do not run: closed in whatever way, or unknown."""
+
+    gone: list[str] = []
 
 
 class FleetAnswer(Record):
@@ -44,6 +95,8 @@ class FleetAnswer(Record):
     request_id: str
     number: int
     ban: Ban | None = None
+    slot: SlotPlace | None = None
+    """None where none was asked for."""
 
 
 class FleetState(Record):
@@ -55,3 +108,4 @@ class FleetState(Record):
     """Rollouts so far, by ``<service>[/<region>]/<version>``."""
     answered: dict[str, FleetAnswer] = {}
     """The last answers by request id: a repeated request gets the same number."""
+    slots: SlotBook = SlotBook()

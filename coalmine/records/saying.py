@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from coalmine.records.base import Phase, Record
+from coalmine.records.base import Cause, Outcome, Phase, Record
 from coalmine.records.traffic import Check
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import Duration
@@ -22,6 +23,47 @@ class Submission(Record):
     advise: bool = False
 
 
+class Waiting(Record):
+    """A submission that was accepted, and starts once those before it are over."""
+
+    submission: Submission
+    at: datetime | None = None
+    supersedes: bool = False
+    """It does not wait for the running one to end by itself; another that supersedes takes its place."""
+
+
+class Ended(Record):
+    """A version of this service that is over, or never began: for those who wait for its outcome."""
+
+    version: str
+    outcome: Outcome | None = None
+    cause: Cause | None = None
+    exit: int | None = None
+    reason: str = ""
+    rollout_id: str = ""
+    """Empty when it never began."""
+    run_id: str = ""
+    at: datetime | None = None
+
+
+class Line(Record):
+    """Who waits for the running rollout, in order, and who is over already. Carried from run to run."""
+
+    waiting: list[Waiting] = []
+    ended: list[Ended] = []
+
+
+class Place(Record):
+    """One that waits, as ``status`` shows it."""
+
+    position: int
+    """From 1."""
+    version: str
+    by: str
+    at: datetime | None = None
+    supersedes: bool = False
+
+
 class CommandInput(Record):
     """The payload of every signal and update people send: ``{"by": "ana", "reason": "ok"}``."""
 
@@ -34,6 +76,14 @@ class CommandInput(Record):
     for_: Duration | None = Field(default=None, alias="for")
 
 
+class Withdrawal(Record):
+    """The payload of the update ``withdraw``: a version that waits is not to start."""
+
+    version: str
+    by: str
+    reason: str = ""
+
+
 class CommandReceipt(Record):
     """The answer to a command that was taken."""
 
@@ -42,19 +92,21 @@ class CommandReceipt(Record):
 
 
 class CanaryInput(Record):
-    """The input of the workflow ``Canary``. ``carried`` is set by continue-as-new only."""
+    """The input of the workflow ``Canary``. ``carried`` and ``line`` are set by continue-as-new only."""
 
     service: str
     environment: str
     region: str | None = None
     submission: Submission | None = None
     carried: dict[str, Any] | None = None
+    line: Line = Line()
+    """Those who wait behind ``submission``."""
 
 
 class Receipt(Record):
     """The answer to a submission."""
 
-    disposition: Literal["started", "attached", "promoted", "blocked", "rejected"]
+    disposition: Literal["started", "attached", "promoted", "blocked", "rejected", "queued"]
     workflow_id: str
     run_id: str = ""
     rollout_id: str = ""
@@ -62,3 +114,5 @@ class Receipt(Record):
     phase: Phase = Phase.ADMITTING
     checks: list[Check] = []
     reason: str = ""
+    position: int = 0
+    """Of a queued one: its place in line, from 1."""

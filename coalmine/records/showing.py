@@ -11,6 +11,7 @@ from coalmine.records.base import Action, Cause, Outcome, Phase, Record, Verb, W
 from coalmine.records.diagnosis import Diagnosis
 from coalmine.records.evaluation import MetricVerdict
 from coalmine.records.record import ChainTip, LedgerEntry
+from coalmine.records.saying import Ended, Place
 from coalmine.records.traffic import Check
 from coalmine.spec.durations import Duration
 
@@ -99,6 +100,10 @@ class RolloutStatus(Record):
     diagnosis: Diagnosis | None = None
     """What points to the cause of the last rollback or hold."""
     ledger_backlog: int = 0
+    waiting: list[Place] = []
+    """Other versions that start after this one, in order."""
+    ended: list[Ended] = []
+    """Versions that were over, or were told that they will not start, before this one; the newest last."""
     started_at: datetime | None = None
     closed_at: datetime | None = None
 

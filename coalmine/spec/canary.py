@@ -360,8 +360,10 @@ class Promotion(SpecModel):
     rollback_window: Duration = Field(
         default=timedelta(hours=24), description="How long after the bake one word still restores the baseline."
     )
-    when_busy: Literal["reject"] = Field(
-        default="reject", description="What a start meets while another version of the service is being rolled out."
+    when_busy: Literal["reject", "queue", "supersede"] = Field(
+        default="reject",
+        description="What this start does while another version of the service is being rolled out: it is refused, "
+        "waits for its turn, or has the other rolled back first (docs/fleet.md).",
     )
 
 

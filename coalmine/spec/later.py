@@ -13,7 +13,6 @@ LATER_VALUES: dict[str, frozenset[str]] = {
             *("alb", "lambda", "route53", "apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
         }
     ),
-    "promotion.when_busy": frozenset({"queue", "supersede"}),
     "ledger.kind": frozenset({"postgres", "dynamodb"}),
     "notify.*.kind": frozenset(
         {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "sns", "chat"}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from coalmine.errors import RolloutNotFound, TemporalUnavailable
-from coalmine.following import follow
-from coalmine.records import Outcome, Phase, RolloutStatus
+from coalmine.following import follow, over_already
+from coalmine.records import Ended, Outcome, Phase, Place, RolloutStatus
 from coalmine.searching import RolloutRef
 
 REF = RolloutRef("canary/test/checkout")
@@ -83,3 +83,22 @@ async def test_the_rollout_before_is_passed_over() -> None:
 async def test_a_release_that_never_began_is_said() -> None:
     with pytest.raises(RolloutNotFound, match="3 did not begin"):
         await watched([shows("2", Phase.CLOSED, Outcome.ROLLED_BACK)], version="3", opened=False)
+
+
+async def test_one_that_waits_is_waited_for_though_the_version_ended_once_before() -> None:
+    before = shows("2", Phase.STEPPING).model_copy(
+        update={"waiting": [Place(position=1, version="3", by="ana")], "ended": [Ended(version="3", exit=3)]}
+    )
+    answers = [before, shows("3", Phase.STEPPING), shows("3", Phase.CLOSED)]
+    assert await watched(answers, version="3") == ["3 stepping", "3 closed"]
+
+
+async def test_one_that_was_over_before_it_was_seen_ends_with_its_outcome() -> None:
+    after = shows("4", Phase.STEPPING).model_copy(
+        update={"ended": [Ended(version="3", outcome=Outcome.BLOCKED, exit=5, reason="banned", run_id="r")]}
+    )
+    assert await watched([after], version="3") == ["3 closed"]
+    seen = over_already(after, "3")
+    assert seen is not None
+    assert (seen.outcome, seen.exit, seen.reason, seen.run_id) == (Outcome.BLOCKED, 5, "banned", "r")
+    assert over_already(after, "5") is None

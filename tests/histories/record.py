@@ -21,7 +21,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import coalmine
-from coalmine.records import Finding, Phase
+from coalmine.records import Finding, Phase, RolloutReport, SlotPlace, Submission
 from tests.workflows.conftest import Rollout, add_search_attributes, workers
 from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
 
@@ -118,6 +118,44 @@ async def carried_on(rollout: Rollout) -> None:
     await rollout.until(lambda now: now.run_id != first.run_id, 120)
 
 
+def another(version: str, policy: str) -> Submission:
+    """A start of another version while one runs."""
+    arms = {
+        "baseline": {"version": "1.0.0", "backend": "checkout-v1"},
+        "canary": {"version": version, "backend": "checkout-v3"},
+    }
+    promotion = {**SHORT["promotion"], "when_busy": policy}
+    return make_submission(make_spec(**{**SHORT, "promotion": promotion}, arms=arms))
+
+
+async def superseded(rollout: Rollout) -> None:
+    """One version waits in line and is withdrawn, another takes the running one's place; the last run is recorded."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    await rollout.submit(another("1.2.0", "queue"))
+    await rollout.submit(another("1.3.0", "supersede"))
+    await rollout.until(lambda now: now.version == "1.3.0" and now.looks == 1)
+    await rollout.say("withdraw", version="1.2.0")
+
+
+async def took_its_place(rollout: Rollout) -> None:
+    """The same, but the first run is recorded: the one whose place was taken."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    first = await rollout.until(lambda now: now.looks == 1)
+    await rollout.submit(another("1.2.0", "queue"))
+    await rollout.submit(another("1.3.0", "supersede"))
+    await rollout.until(lambda now: now.version == "1.3.0")
+    rollout.handle = rollout.client.get_workflow_handle(rollout.id, run_id=first.run_id, result_type=RolloutReport)
+
+
+async def waited_for_a_slot(rollout: Rollout) -> None:
+    """The fleet says that all slots are taken, then gives one."""
+    rollout.world.slot = SlotPlace(position=2, waiting=2, limit=1)
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.sleep(400)
+    rollout.world.slot = SlotPlace(limit=1)
+
+
 SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
     *(
         promoted,
@@ -130,6 +168,9 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         carried_on,
         drifted,
         drift_held,
+        superseded,
+        took_its_place,
+        waited_for_a_slot,
     ),
 ]
 

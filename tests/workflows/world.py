@@ -50,6 +50,7 @@ from coalmine.records import (
     RouteState,
     ServiceHistory,
     ShiftRequest,
+    SlotPlace,
     Submission,
     Weights,
     Window,
@@ -161,6 +162,8 @@ class World:
     """Answers instead of ``history``."""
     bans: dict[str, Ban] = field(default_factory=dict)
     fleet_silent: bool = False
+    slot: SlotPlace | None = None
+    """Where the fleet says that rollouts stand which ask for a slot."""
     ledger_down: bool = False
     ledger: dict[tuple[str, int], LedgerEntry] = field(default_factory=dict)
     windows: dict[str, list[Window]] = field(default_factory=dict)
@@ -334,7 +337,10 @@ class World:
             assert self.client is not None
             self.numbers[request.version] += 1
             answer = FleetAnswer(
-                request_id=request.request_id, number=self.numbers[request.version], ban=self.bans.get(request.version)
+                request_id=request.request_id,
+                number=self.numbers[request.version],
+                ban=self.bans.get(request.version),
+                slot=self.slot,
             )
             await self.client.get_workflow_handle(request.workflow_id).signal("fleet_answer", answer)
         return Done()
