@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import settings, strategies as st
+from hypothesis import strategies as st
 
 from coalmine.redaction import HIDDEN, SHORTEST, Redactor, looks_secret
 

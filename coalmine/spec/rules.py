@@ -15,6 +15,7 @@ from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
+from coalmine.spec.reminder_rules import reminder_faults
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
@@ -175,6 +176,11 @@ def _gates(spec: CanarySpec) -> Iterator[Fault]:
                 f"{approval.count} must approve, but {listed(approval.by)} names {len(people)} "
                 f"({listed(sorted(people), 'nobody')}): the gate could never open",
             )
+
+
+@_reads("steps", "people", "notify")
+def _reminders(spec: CanarySpec) -> Iterator[Fault]:
+    yield from reminder_faults(spec)
 
 
 @_reads("people")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import settings, strategies as st
+from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 
 from coalmine.encryption import EncryptionCodec, KeyRing, data_converter
