@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 SHORTEST = 8
@@ -62,6 +62,8 @@ class Redactor:
         }
         forms.add(json.dumps(value, ensure_ascii=False)[1:-1])
         forms.add(base64.b64encode(value.encode()).decode())
+        # Basic authentication sends it so, and whoever gets it may repeat it so.
+        forms.update(form for form in (unquote(value),) if len(form) >= SHORTEST)
         # A URL's path is what makes it secret, and is shown without its host at times.
         path = value.partition("://")[2].partition("/")[2]
         forms.update({path, quote(path)} if len(path) >= SHORTEST else set())

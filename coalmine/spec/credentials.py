@@ -15,6 +15,7 @@ _WEBHOOK = re.compile(
     r"https?://(?:hooks\.slack\.com/|[^/]*discord(?:app)?\.com/api/webhooks/|[^/]*webhook\.office\.com/)"
 )
 """Chats whose webhooks carry their secret in the path."""
+_LOGIN_BY_NAME = re.compile(r"://[^/@]*\$\{[A-Z0-9_]+\}@")
 _RANDOM = re.compile(r"/(?=[^/?#]*\d)(?=[^/?#]*[A-Za-z])[A-Za-z0-9_-]{24,}(?=[/?#]|$)")
 """A part of a path that no person chose: long, of letters and digits."""
 _UUID = re.compile(r"/[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?=[/?#]|$)")
@@ -35,7 +36,7 @@ def _places(spec: CanarySpec) -> Iterator[tuple[Path, str]]:
 
 
 def _is_literal(text: str) -> bool:
-    bare = REFERENCE.sub("", text)
+    bare = REFERENCE.sub("", _LOGIN_BY_NAME.sub("://", text))
     if _WEBHOOK.match(bare):
         return not REFERENCE.search(text)
     return looks_secret(bare) or bool(_RANDOM.search(_UUID.sub("/", bare)))

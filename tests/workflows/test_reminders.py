@@ -15,11 +15,12 @@ REMINDING: dict[str, Any] = {"remind": "5m", "escalate": {"after": "12m", "to": 
 
 def spec(first: bool = True, **approval: Any) -> Any:
     """A gate before the first step (no looks while it waits) or before the second."""
-    gate = {"name": "go", "approval": {"by": ["sre"], "timeout": "32m", **REMINDING, **approval}}
+    asked: dict[str, Any] = {"by": ["sre"], "timeout": "32m", **REMINDING, **approval}
+    gate = {"name": "go", "approval": asked}
     steps: list[dict[str, Any]] = [{"weight": 10, "for": "20s"}, {"weight": 50, "for": "20s"}]
     steps[0 if first else 1]["gate"] = gate
     people = {"sre": ["ana", "bo"], "leads": ["cia"]}
-    channels = [{"kind": "log"}, *([PAGER] if gate["approval"]["escalate"] else [])]
+    channels = [{"kind": "log"}, *([PAGER] if asked["escalate"] else [])]
     return make_spec(steps=steps, people=people, notify=channels)
 
 
