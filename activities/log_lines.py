@@ -23,6 +23,7 @@ from temporalio.worker import (
 )
 
 from coalmine.records import RolloutContext
+from coalmine.redaction import redactor
 
 LOG_FIELDS = "log_fields"
 """A workflow class with a method of this name, returning a RolloutContext, has its lines say what it says."""
@@ -54,9 +55,14 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=False)]
+        [structlog.processors.format_exc_info, _without_secrets, _plain_text()]
         if form == "text"
-        else [_telling_first, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        else [
+            _telling_first,
+            structlog.processors.format_exc_info,
+            _without_secrets,
+            structlog.processors.JSONRenderer(default=str),
+        ]
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
@@ -70,6 +76,11 @@ def configure_logging(
     # Both adapters would repeat their fields inside the message.
     activity.logger.activity_info_on_message = False
     workflow.logger.workflow_info_on_message = False
+
+
+def _plain_text() -> structlog.dev.ConsoleRenderer:
+    # Tracebacks are text by then; any other formatter warns that it has nothing to format.
+    return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 
 
 def core_logger() -> logging.Logger:
@@ -144,6 +155,12 @@ _SDK_FIELDS: dict[str, dict[str, str]] = {
     },
     "temporal_update": {"update_id": "update_id", "update_name": "update"},
 }
+
+
+def _without_secrets(logger: Any, method: str, line: Line) -> Line:
+    """Comes after tracebacks have become text."""
+    found: Line = redactor.anything(line)
+    return found
 
 
 def _telling_first(logger: Any, method: str, line: Line) -> Line:

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from activities.secrets import filled
 from coalmine.errors import HookRefused, HookUnreachable
+from coalmine.redaction import redactor
 
 CONNECT_WITHIN = 5.0
 """Seconds for name, connection and TLS."""
@@ -32,17 +34,17 @@ class Answer:
     retry_after: timedelta | None = None
 
     def data(self) -> dict[str, Any]:
-        """The body, when it is a JSON object; else nothing."""
+        """The body, when it is a JSON object, without secrets it may repeat; else nothing."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return redactor.anything(found) if isinstance(found, dict) else {}
 
     def said(self) -> str:
         """The status and the first words of the body, for messages."""
         reason = self.data().get("reason") or self.data().get("detail") or self.text
-        words = " ".join(str(reason).split())[:200]
+        words = " ".join(redactor.text(str(reason)).split())[:200]
         return f"HTTP {self.status}: {words}" if words else f"HTTP {self.status}"
 
 
@@ -50,7 +52,7 @@ async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> 
     """Post once. Redirects are not followed; proxies of the environment are used.
 
     Args:
-        url: Absolute http(s) URL. Its path and query may be secret, so messages name the host only.
+        url: Absolute http(s) URL, secrets by name. Its path and query may be secret, so messages name the host only.
         body: Sent as JSON.
         key: Value of the header ``Idempotency-Key``: the same for every try.
         within: Seconds for the whole exchange.
@@ -58,8 +60,13 @@ async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> 
     Raises:
         HookRefused: the URL is none.
         HookUnreachable: there was no answer.
+        SecretMissing: a secret it names is not set here.
     """
-    parts = urlsplit(url)
+    whole = filled(url)
+    try:
+        parts = urlsplit(whole)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise HookRefused(f"{where(url)!r} is no http(s) URL: write it with scheme and host")
     headers = {"User-Agent": AGENT, **({"Idempotency-Key": key} if key else {})}
@@ -67,9 +74,9 @@ async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> 
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.post(url, json=body, headers=headers, allow_redirects=False) as response,
+            session.post(whole, json=body, headers=headers, allow_redirects=False) as response,
         ):
-            text = _text(await response.content.read(LONGEST_ANSWER), response.charset)
+            text = _text(await response.content.read(LONGEST_ANSWER), _charset(response))
             return Answer(response.status, text, dict(response.headers), _retry_after(response.headers))
     except TimeoutError:
         raise HookUnreachable(f"{where(url)} did not answer within {within:g} s") from None
@@ -100,9 +107,17 @@ def _retry_after(headers: Any) -> timedelta | None:
     except (ValueError, OverflowError):
         try:
             pause = parsedate_to_datetime(value) - datetime.now(UTC)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return min(max(pause, timedelta(seconds=1)), LONGEST_PAUSE)
+
+
+def _charset(response: aiohttp.ClientResponse) -> str | None:
+    try:
+        return response.charset
+    except RecursionError:
+        # The standard library reads comments within comments of a Content-Type one by one.
+        return None
 
 
 def _text(body: bytes, charset: str | None) -> str:

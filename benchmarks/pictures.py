@@ -1,7 +1,8 @@
 """The pictures in the README and in docs: a real release on real parts, as the Temporal UI shows it in chromium.
 
 Run ``python -m benchmarks.pictures`` (about two minutes); it writes ``docs/images/details.png`` while the release waits
-at its gate and ``docs/images/timeline.png`` after it was promoted. Look at both before you commit them.
+at its gate, ``docs/images/timeline.png`` after it was promoted, and ``docs/images/encrypted-history.png`` of one whose
+payloads are encrypted; ``release`` or ``encrypted`` takes the ones alone. Look at all before you commit them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from playwright.async_api import Locator, Page, ViewportSize
 
+from benchmarks import encrypted_picture
 from benchmarks.chromium import browser
 from coalmine.client import Coalmine
 from coalmine.connection import Settings, connect_client
@@ -169,4 +171,8 @@ async def approve(stack: local.Stack) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asked = sys.argv[1:] or ["release", "encrypted"]
+    if "release" in asked:
+        asyncio.run(main())
+    if "encrypted" in asked:
+        asyncio.run(encrypted_picture.main())

@@ -5,6 +5,7 @@ CoalmineError
 │   ├── SpecError             a spec, with every problem at its file:line:column
 │   ├── UnknownAdapter        a router, source or notifier nobody registered
 │   └── MissingExtra          an optional dependency is not installed
+├── SecretMissing             a secret a spec names is not set on the worker
 ├── RefusedError              a rollout refused what it was told, with the reason
 ├── RolloutNotFound           no rollout under that id
 ├── TemporalUnavailable       the Temporal server, namespace or search attributes are not as needed
@@ -78,6 +79,10 @@ class MissingExtra(InputError):
     def __init__(self, extra: str, what: str) -> None:
         super().__init__(f"{what} needs the extra '{extra}': pip install 'coalmine[{extra}]'")
         self.extra = extra
+
+
+class SecretMissing(CoalmineError):
+    """Raised when a secret is not set on the worker, or cannot be used; names its variable, never the value."""
 
 
 class RefusedError(CoalmineError):

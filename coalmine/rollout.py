@@ -97,6 +97,9 @@ class GateState(Record):
     approvals: list[Approval] = []
     waiting_since: datetime | None = None
     deadline: datetime | None = None
+    reminders: int = 0
+    """How many times ``remind`` had passed when people were last told that it waits."""
+    escalated: bool = False
 
 
 class PendingDiagnosis(Record):

@@ -47,6 +47,7 @@ from workflows.journal import Journal
 from workflows.looks import Looks
 from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
+from workflows.reminders import Reminders
 from workflows.slots import Slot
 from workflows.traffic import Traffic
 from workflows.turns import Turns
@@ -98,6 +99,7 @@ class Canary(Reception):
         self._hooks = Hooks(state, self._journal)
         self._admission = Admission(state, self._journal, self._traffic, self._hooks, self._is_ordered)
         self._archiving = Archiving(state, self._journal)
+        self._reminders = Reminders(state, self._journal)
         self._ending = Ending(
             state, self._journal, self._traffic, self._turns, self._hooks, self._diagnosing, self._archiving
         )
@@ -131,11 +133,13 @@ class Canary(Reception):
         self._opened_journal.start()
         self._diagnosing.start()
         self._archiving.start()
+        self._reminders.start()
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._diagnosing.stop()
+        self._reminders.stop()
         await self._opened_journal.stop()
         following = leave_line(self._rollout)
         if following is not None:
@@ -185,6 +189,7 @@ class Canary(Reception):
             await workflow.wait_condition(workflow.all_handlers_finished)
             self._diagnosing.stop()
             self._archiving.stop()
+            self._reminders.stop()
             await self._opened_journal.stop()
             state.to_archive.append(state.run_id)
             spec = state.spec

@@ -6,6 +6,7 @@ The workflow history is the record; the ledger is its copy, at least once, idemp
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         NotifyRequest,
         Refusal,
     )
+    from coalmine.reminding import channels_for
     from coalmine.rollout import KEPT_DECISIONS, KEPT_REFUSALS, RolloutState
 
 from workflows.background import Rank, when
@@ -86,7 +88,12 @@ class Journal:
         self.show()
 
     def tell(
-        self, title: str, text: str = "", severity: Literal["info", "warning", "critical"] = "info", key: str = ""
+        self,
+        title: str,
+        text: str = "",
+        severity: Literal["info", "warning", "critical"] = "info",
+        key: str = "",
+        to: Sequence[str] = (),
     ) -> None:
         """Queue a message to people; it never holds the rollout up."""
         state = self._state
@@ -100,6 +107,7 @@ class Journal:
                 phase=state.phase,
                 outcome=state.outcome,
                 key=f"{state.rollout_id}:{key or state.sequence}",
+                to=list(to),
             )
         )
 
@@ -211,7 +219,11 @@ class Journal:
             try:
                 await call(
                     NOTIFY,
-                    NotifyRequest(notification=message, channels=state.spec.notify, context=state.context()),
+                    NotifyRequest(
+                        notification=message,
+                        channels=channels_for(state.spec.notify, message.to),
+                        context=state.context(),
+                    ),
                     NOTICE,
                     f"tell: {message.title}",
                 )

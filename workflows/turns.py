@@ -156,6 +156,7 @@ class Turns:
         state, now = self._state, workflow.now()
         approval = approval_of(state.spec, gate.step)
         gate.waiting_since, gate.deadline = now, now + approval.timeout
+        gate.reminders, gate.escalated = 0, False
         self.enter(Phase.GATED)
         who = ", ".join(approval.by) or "anyone"
         weight = state.spec.steps[gate.step].weight

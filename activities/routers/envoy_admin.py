@@ -15,7 +15,9 @@ import aiohttp
 
 from activities.routers.envoy_document import Version
 from activities.routers.envoy_routes import Split, splits
-from coalmine.errors import RouteRejected
+from activities.secrets import filled
+from coalmine.errors import RouteRejected, SecretMissing
+from coalmine.redaction import redactor
 
 TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 """Seconds an admin interface may take. It is local or in the same network, and answers in milliseconds."""
@@ -119,14 +121,16 @@ class EnvoyAdmin:
 
     async def _get(self, admin: str, page: str, query: Mapping[str, str]) -> dict[str, Any]:
         try:
-            async with self._session.get(f"{admin.rstrip('/')}/{page}", params=query) as response:
+            async with self._session.get(f"{filled(admin).rstrip('/')}/{page}", params=query) as response:
                 if response.status != 200:
                     raise Silent(f"{admin}: /{page} answered {response.status}: is this Envoy's admin interface?")
                 answer = await response.json(content_type=None)
         except TimeoutError as error:
             raise Silent(f"{admin}: no answer within {TIMEOUT.total:g} s") from error
-        except aiohttp.ClientError as error:
+        except SecretMissing as error:
             raise Silent(f"{admin}: {error}") from error
+        except aiohttp.ClientError as error:
+            raise Silent(f"{admin}: {redactor.text(str(error))}") from error
         except ValueError as error:
             raise Silent(f"{admin}: /{page} is not JSON: is this Envoy's admin interface?") from error
         if not isinstance(answer, dict):

@@ -18,8 +18,10 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from activities.secrets import filled
 from activities.sources.prometheus_answer import Answer, well_formed
-from coalmine.errors import QueryRejected, SourceUnreachable
+from coalmine.errors import QueryRejected, SecretMissing, SourceUnreachable
+from coalmine.redaction import redactor
 from coalmine.spec.canary import Source
 
 CONNECT_TIMEOUT = 2.0
@@ -49,10 +51,11 @@ class PrometheusHttp:
         self.source = source
         self.timeout = source.timeout.total_seconds()
         self.shown_url = _without_userinfo(source.url)
+        self._url = self._filled("url", source.url).rstrip("/")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"prometheus-{name}")
         self._seen = threading.local()
         self._secrets: list[str] = []
-        headers = dict(source.headers)
+        headers = {header: self._filled("headers", value) for header, value in source.headers.items()}
         auth: Any = None
         if source.token_env is not None:
             if source.username is not None:
@@ -65,7 +68,7 @@ class PrometheusHttp:
             auth = (source.username, password)
             self._secrets.append(base64.b64encode(f"{source.username}:{password}".encode()).decode())
         # Headers should hold no secret, but may; short values (a tenant "1") would only make errors unreadable.
-        self._secrets += [value for value in source.headers.values() if len(value) >= _LONG_ENOUGH_TO_HIDE]
+        self._secrets += [value for value in headers.values() if len(value) >= _LONG_ENOUGH_TO_HIDE]
         for field, path in (
             ("ca_file", source.ca_file),
             ("cert_file", source.cert_file),
@@ -81,14 +84,15 @@ class PrometheusHttp:
         if source.cert_file is not None:
             session.cert = (source.cert_file, source.key_file) if source.key_file else source.cert_file
         if source.proxy is not None:
-            session.proxies = {"http": source.proxy, "https": source.proxy}
+            proxy = self._filled("proxy", source.proxy)
+            session.proxies = {"http": proxy, "https": proxy}
         session.hooks["response"].append(self._keep)
         retry = Retry(
             total=1, connect=1, read=False, redirect=None, status=0, backoff_factor=0.1, raise_on_status=False
         )
         self._session = session
         self._connect = PrometheusConnect(
-            url=source.url.rstrip("/"),
+            url=self._url,
             headers=headers,
             auth=auth,
             session=session,
@@ -142,7 +146,7 @@ class PrometheusHttp:
 
     def _list(self, path: str, params: Mapping[str, str]) -> Sequence[Any]:
         response = self._session.get(
-            self.source.url.rstrip("/") + path,
+            self._url + path,
             params=params,
             headers=self._connect.headers,
             auth=self._connect.auth,
@@ -241,7 +245,7 @@ class PrometheusHttp:
         for secret in self._secrets:
             if secret:
                 text = text.replace(secret, "***")
-        text = text.replace(self.source.url, self.shown_url)
+        text = redactor.text(text.replace(self._url, self.shown_url))
         return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + "..."
 
     def _secret(self, field: str, variable: str) -> str:
@@ -249,7 +253,14 @@ class PrometheusHttp:
         if not value:
             raise QueryRejected(f"{self._key(field)}: the environment variable {variable} is not set on the worker")
         self._secrets.append(value)
+        redactor.register(value)
         return value
+
+    def _filled(self, field: str, text: str) -> str:
+        try:
+            return filled(text)
+        except SecretMissing as error:
+            raise QueryRejected(f"{self._key(field)}: {error}") from None
 
     def _key(self, field: str) -> str:
         return f"sources.{self.name}.{field}"

@@ -22,7 +22,10 @@ def options(parser: Parser, verb: str) -> None:
         help="ask the router and the metric sources from here: both arms answer, bounds are equal, weights can be set",
     )
     parser.add_output()
-    parser.epilog = "Prints a line per problem, file:line:column: key: what is wrong. Exits 0 or 2."
+    parser.epilog = (
+        "Prints a line per problem, file:line:column: key: what is wrong, and warns of credentials in URLs. "
+        "Exits 0 or 2."
+    )
 
 
 def run(args: Args, out: Output) -> int:
@@ -45,8 +48,9 @@ def run(args: Args, out: Output) -> int:
 def _examine(file: str, connect: bool) -> dict[str, Any]:
     from coalmine.cli._specs import read_spec
     from coalmine.errors import InputError, Problem, SpecError
+    from coalmine.spec.credentials import literal_credentials
 
-    result: dict[str, Any] = {"file": file, "valid": False, "problems": [], "checks": [], "lines": []}
+    result: dict[str, Any] = {"file": file, "valid": False, "problems": [], "warnings": [], "checks": [], "lines": []}
     try:
         spec = read_spec(file)
     except SpecError as error:
@@ -57,6 +61,8 @@ def _examine(file: str, connect: bool) -> dict[str, Any]:
         result["problems"] = [asdict(Problem("", str(error), file))]
         result["lines"] = [str(error)]
         return result
+    warnings = literal_credentials(spec, file)
+    result["warnings"] = [asdict(warning) for warning in warnings]
     checks: list[Check] = []
     if connect:
         from coalmine.cli._connect import check_world
@@ -66,5 +72,6 @@ def _examine(file: str, connect: bool) -> dict[str, Any]:
     result["checks"] = [check.model_dump(mode="json") for check in checks]
     what = f"{spec.service} {spec.arms.baseline.version} → {spec.arms.canary.version}, {len(spec.steps)} steps"
     result["lines"] = [f"{file}: {'valid' if result['valid'] else 'the spec is valid, its world is not'} ({what})"]
+    result["lines"] += [f"  warning: {warning.field}: {warning.message}" for warning in warnings]
     result["lines"] += [f"  {'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.reason}" for check in checks]
     return result

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.converter import DataConverter, PayloadCodec
 
 from coalmine.encryption.keys import KEYS_VARIABLE, KeyRing
 from coalmine.errors import MissingExtra, PayloadUnreadable
+from coalmine.failure_converter import EncodedRedactingFailureConverter, RedactingFailureConverter
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -99,7 +100,8 @@ class EncryptionCodec(PayloadCodec):
 
 
 def data_converter(keys: str | None, *, serving: bool = False) -> DataConverter:
-    """How everything we say to Temporal is written: as JSON, and encrypted when ``keys`` names a key file.
+    """How everything we say to Temporal is written: as JSON, errors without secrets, and encrypted when ``keys`` names
+    a key file.
 
     Args:
         keys: path of the key file.
@@ -110,11 +112,11 @@ def data_converter(keys: str | None, *, serving: bool = False) -> DataConverter:
         MissingExtra: ``cryptography`` is not installed.
     """
     if not keys:
-        return pydantic_data_converter
+        return dataclasses.replace(pydantic_data_converter, failure_converter_class=RedactingFailureConverter)
     return dataclasses.replace(
         pydantic_data_converter,
         payload_codec=EncryptionCodec(KeyRing.read(keys), serving=serving),
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        failure_converter_class=EncodedRedactingFailureConverter,
     )
 
 

@@ -111,6 +111,8 @@ class Notification(Record):
     outcome: Outcome | None = None
     key: str = ""
     """Idempotency key: the same message is not shown twice by channels that can tell."""
+    to: list[str] = []
+    """Whom it was escalated to: channels, groups and people by name."""
 
 
 class NotifyRequest(Record):

@@ -101,6 +101,18 @@ class Route(SpecModel):
         return dict(self.model_extra or {})
 
 
+class Escalation(SpecModel):
+    """Whom else to tell when a gate has waited long."""
+
+    after: Duration = Field(description="How long the gate waits before. Shorter than its `timeout`.", examples=["2h"])
+    to: list[str] = Field(
+        min_length=1,
+        description="Names of channels of `notify`, groups of `people`, or single identities, who are named in the "
+        "message.",
+        examples=[["pager", "leads"]],
+    )
+
+
 class ApprovalGate(SpecModel):
     """People who must say yes. ``by`` names groups of ``people`` or single identities; empty = anyone."""
 
@@ -114,6 +126,12 @@ class ApprovalGate(SpecModel):
     on_timeout: Literal["roll_back", "hold"] = Field(
         default="roll_back", description="What happens when nobody answered in time."
     )
+    remind: Duration | None = Field(
+        default=None,
+        description="How often people are told again while it waits, at least 1m. Absent: once, when it begins.",
+        examples=["30m"],
+    )
+    escalate: Escalation | None = Field(default=None, description="Who else is told when nobody answers for long.")
 
 
 class Gate(SpecModel):
@@ -384,6 +402,10 @@ class Notifier(SpecModel):
 
     kind: Literal["log", "webhook"] = Field(description="`log`: the worker's log. `webhook`: JSON posted to `url`.")
     url: str | None = Field(default=None, description="webhook: where to post.")
+    name: Identifier | None = Field(default=None, description="What `escalate` calls the channel.", examples=["pager"])
+    only: Literal["escalations"] | None = Field(
+        default=None, description="`escalations`: it hears of nothing but gates that are escalated to its `name`."
+    )
 
 
 class Diagnose(SpecModel):

@@ -7,12 +7,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from coalmine.spec.canary import SpecModel
+from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.urls import url_problem
 
 
 def _http_url(url: str) -> str:
-    mend = "Envoy's admin interface knows no users, protect it by its address"
-    problem = url_problem(url, mend, parameters=False)
+    mend = f"Envoy's admin interface knows no users; for a proxy before it, {BY_NAME}"
+    problem = url_problem(url, mend, parameters=False, named=True)
     if problem:
         raise ValueError(problem)
     return url

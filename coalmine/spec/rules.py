@@ -15,6 +15,8 @@ from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
+from coalmine.spec.reminder_rules import reminder_faults
+from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
 
@@ -176,6 +178,11 @@ def _gates(spec: CanarySpec) -> Iterator[Fault]:
             )
 
 
+@_reads("steps", "people", "notify")
+def _reminders(spec: CanarySpec) -> Iterator[Fault]:
+    yield from reminder_faults(spec)
+
+
 @_reads("people")
 def _people(spec: CanarySpec) -> Iterator[Fault]:
     for group, people in spec.people.items():
@@ -302,7 +309,7 @@ def _sources(spec: CanarySpec) -> Iterator[Fault]:
 @_reads("hooks")
 def _hooks(spec: CanarySpec) -> Iterator[Fault]:
     for hook, url in spec.hooks:
-        problem = url_problem(url, "leave it out and know the caller by its network") if url is not None else None
+        problem = url_problem(url, BY_NAME, named=True) if url is not None else None
         if problem:
             yield Fault(("hooks", hook), problem)
 
@@ -351,7 +358,7 @@ def _notify(spec: CanarySpec) -> Iterator[Fault]:
             yield Fault(("notify", index, "url"), "is missing: a webhook needs the URL to post to")
         elif notifier.kind == "log" and notifier.url is not None:
             yield Fault(("notify", index, "url"), "belongs to kind: webhook; a log has no URL")
-        elif notifier.url is not None and (problem := url_problem(notifier.url, "leave it out")):
+        elif notifier.url is not None and (problem := url_problem(notifier.url, BY_NAME, named=True)):
             yield Fault(("notify", index, "url"), problem)
 
 

@@ -8,20 +8,21 @@ from datetime import timedelta
 
 from coalmine.spec.canary import Source
 from coalmine.spec.faults import Fault, shown
+from coalmine.spec.secret_names import BY_NAME, is_by_name, name_problem
 from coalmine.spec.urls import url_problem
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
-_MEND = "use username with password_env, or token_env"
+_MEND = "use username with password_env, or token_env, or write ${COALMINE_SECRET_...} in its place"
 
 
 def source_faults(name: str, source: Source) -> Iterator[Fault]:
     """Everything that contradicts itself within one source."""
     path = ("sources", name)
-    if problem := url_problem(source.url, _MEND, parameters=False):
+    if problem := url_problem(source.url, _MEND, parameters=False, named=True):
         yield Fault((*path, "url"), problem)
-    if source.proxy is not None and (problem := url_problem(source.proxy, "name a proxy that needs none")):
+    if source.proxy is not None and (problem := url_problem(source.proxy, BY_NAME, named=True)):
         yield Fault((*path, "proxy"), problem)
     for key, duration in (("scrape", source.scrape), ("timeout", source.timeout)):
         if duration <= timedelta(0):
@@ -31,7 +32,9 @@ def source_faults(name: str, source: Source) -> Iterator[Fault]:
     for header, value in source.headers.items():
         if not _HEADER_NAME.fullmatch(header):
             yield Fault((*path, "headers", header), f"{header!r} is not a header's name", on_key=True)
-        elif _SECRET_HEADER.search(header):
+        elif problem := name_problem(value):
+            yield Fault((*path, "headers", header), problem)
+        elif _SECRET_HEADER.search(header) and not is_by_name(value.rpartition(" ")[2]):
             yield Fault((*path, "headers", header), f"a secret here ends up in records: {_MEND}", on_key=True)
         elif any(ord(char) < 32 or ord(char) == 127 for char in value):
             yield Fault((*path, "headers", header), "holds a control character, such as a line break")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from coalmine.spec.faults import shown
+from coalmine.spec.secret_names import is_by_name, name_problem, with_stand_ins
 
 _URL = re.compile(
     r"https?://(?P<authority>(?P<user>[^/?#\s]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\s:@\[\]]+)(?::(?P<port>[0-9]*))?)"
@@ -14,7 +15,9 @@ _URL = re.compile(
 _SECRET_PARAMETER = re.compile(r"[?&](token|access_token|api_?key|password|secret|auth)=", re.IGNORECASE)
 
 
-def url_problem(url: str, mend: str, parameters: bool = True, secrets: bool | None = None) -> str | None:
+def url_problem(
+    url: str, mend: str, parameters: bool = True, secrets: bool | None = None, named: bool = False
+) -> str | None:
     """Why this cannot be used as a URL, None when it can.
 
     Args:
@@ -22,12 +25,19 @@ def url_problem(url: str, mend: str, parameters: bool = True, secrets: bool | No
         mend: where a user and password belong instead.
         parameters: whether a query or a fragment may follow; not where a path is put behind the URL.
         secrets: whether a secret may stand in the query; as ``parameters`` when None.
+        named: whether ``${COALMINE_SECRET_...}`` may stand in it, or be all of it.
     """
     secrets = parameters if secrets is None else secrets
+    by_name = False
+    if named:
+        if problem := name_problem(url):
+            return problem
+        by_name = is_by_name(url.partition("://")[2].partition("/")[0].rpartition("@")[0].rpartition(":")[2])
+        url = with_stand_ins(url)
     match = _URL.fullmatch(url)
     if match is None or not url.isprintable():
         return f"{shown(url)} is not a URL: write http:// or https://, a host and a path"
-    if match["user"]:
+    if match["user"] and not by_name:
         return f"{shown(url)} has a user or password in it, which ends up in records: {mend}"
     if match["port"] is not None and not (match["port"] and len(match["port"]) < 6 and 0 < int(match["port"]) < 65536):
         return f"{shown(url)} has a wrong port: it is between 1 and 65535"

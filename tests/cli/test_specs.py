@@ -45,6 +45,29 @@ def test_a_good_spec(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("https://ci.example/deploy", False),
+        ("https://ci.example/deploy/${COALMINE_SECRET_CI}?token=${COALMINE_SECRET_CI}", False),
+        ("https://ci:${COALMINE_SECRET_CI}@ci.example/deploy", False),
+        ("${COALMINE_SECRET_CI_URL}", False),
+        ("https://ci.example/deploy/0b5e6f2c-8a47-4c0e-9d6c-2f1f6a1d7c11/start", False),
+        ("https://ci.example/deploy?token=0123456789", True),
+        ("https://hooks.slack.com/services/T0/B0/x", True),
+        ("https://ci.example/hooks/a8f3kd93kfmw0s8d7fjq2lxk", True),
+    ],
+)
+def test_a_credential_in_a_url_is_warned_of_and_not_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], url: str, warned: bool
+) -> None:
+    (folder / "good.yaml").write_text(f'{SPEC}hooks: {{prepare: "{url}"}}\n')
+    assert main(["validate", "good.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert ("warning: hooks.prepare: holds what looks like a credential" in said) is warned
+    assert url not in said
+
+
 def test_a_bad_spec_says_where(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "good.yaml", "bad.yaml", "missing.yaml"]) == 2
     printed = capsys.readouterr()

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from coalmine.encryption import EncryptionCodec, KeyRing, data_converter
 from coalmine.encryption.codec import ENCODING, KEY_NAME
@@ -27,6 +26,7 @@ payloads = st.builds(
 ).filter(lambda payload: payload.metadata.get("encoding") != ENCODING)
 
 
+@settings(deadline=None)
 @given(st.lists(payloads, max_size=4))
 async def test_what_is_encrypted_comes_back(clear: list[Payload]) -> None:
     hidden = await ROTATED.encode(clear)
@@ -35,6 +35,7 @@ async def test_what_is_encrypted_comes_back(clear: list[Payload]) -> None:
     assert await ROTATED.decode(hidden) == clear
 
 
+@settings(deadline=None)
 @given(payloads)
 def test_an_older_key_still_reads_and_the_newest_writes(clear: Payload) -> None:
     before = BEFORE.encrypted(clear)
@@ -55,6 +56,7 @@ async def test_what_is_not_encrypted_is_read_and_what_is_encrypted_is_not_encryp
     assert await ROTATED.encode(hidden) == hidden
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_bit_that_was_changed_is_found(data: st.DataObject) -> None:
     hidden = BEFORE.encrypted(Payload(metadata={"encoding": b"json/plain"}, data=b'{"reason":"too slow"}'))
@@ -101,8 +103,8 @@ async def test_the_converter_encrypts_records_and_errors(tmp_path: Path) -> None
     path = tmp_path / "keys"
     path.write_text("k " + "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=")
     converter = data_converter(str(path))
-    assert data_converter(None) is pydantic_data_converter
-    assert data_converter("") is pydantic_data_converter
+    assert data_converter(None).payload_codec is None
+    assert data_converter("").payload_codec is None
     ban = Ban(service="checkout", version="1.2.3", reason="leaks memory", by="ana")
     hidden = await converter.encode([ban])
     assert b"leaks" not in hidden[0].SerializeToString()

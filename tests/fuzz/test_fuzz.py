@@ -18,3 +18,16 @@ def test_whatever_comes_is_answered(name: str) -> None:
     target, rng = TARGETS[name], random.Random(f"test {name}")
     for data in [*target.seeds, *(mutated(rng, target.seeds) for _ in range(FEW))]:
         assert not attempt(target, data), data[:2000]
+
+
+FOUND = [
+    ("prometheus", b'{"status":"success","data":{"resultType":"scalar","result":[%b,"1"]}}' % (b"9" * 400)),
+    ("webhook", b"HTTP/1.1 429 Busy\r\nRetry-After: Sun, 01 Mar 2026 12:00:%b GMT\r\n\r\n" % (b"9" * 400)),
+    ("webhook", b"HTTP/1.1 200 OK\r\nContent-Type: a%b\r\n\r\n{}" % (b"(" * 2_000)),
+]
+"""What fuzzing has found once."""
+
+
+@pytest.mark.parametrize(("name", "data"), FOUND)
+def test_what_was_found_once_is_answered(name: str, data: bytes) -> None:
+    assert not attempt(TARGETS[name], data)

@@ -156,6 +156,20 @@ async def waited_for_a_slot(rollout: Rollout) -> None:
     rollout.world.slot = SlotPlace(limit=1)
 
 
+async def reminded(rollout: Rollout) -> None:
+    """A gate reminds, escalates, is paused past a reminder, and is approved."""
+    approval = {"timeout": "30m", "remind": "2m", "escalate": {"after": "5m", "to": ["ana"]}}
+    steps = [{**SHORT["steps"][0], "gate": {"name": "go", "approval": approval}}, SHORT["steps"][1]]
+    await rollout.submit(make_submission(make_spec(**{**SHORT, "steps": steps}, people={"sre": ["ana"]})))
+    await rollout.reach(Phase.GATED)
+    await rollout.sleep(330)
+    await rollout.say("pause")
+    await rollout.sleep(200)
+    await rollout.say("resume")
+    await rollout.sleep(100)
+    await rollout.say("approve")
+
+
 SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
     *(
         promoted,
@@ -171,6 +185,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         superseded,
         took_its_place,
         waited_for_a_slot,
+        reminded,
     ),
 ]
 
