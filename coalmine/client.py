@@ -21,7 +21,6 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -34,8 +33,8 @@ from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.fleet_client import ask_fleet, update_fleet
 from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
+from coalmine.questions import ask
 from coalmine.records import (
-    ASKED_TOO_EARLY,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     Ban,
@@ -70,8 +69,6 @@ ROLLOUTS_COMPARED = 10_000
 """Closed rollouts whose results are read at most, the latest first, to verify a ledger."""
 CALL_WITHIN = timedelta(seconds=10)
 """How long one question or command waits for the worker."""
-ASK_TIMES = 5
-"""How often a question is asked that came before the worker had the whole history."""
 Answer = TypeVar("Answer", bound=Record)
 
 
@@ -467,15 +464,7 @@ class Coalmine:
             raise meaning(error, f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
 
     async def _query(self, ref: RolloutRef, name: str, answer: type[Answer]) -> Answer:
-        for _ in range(ASK_TIMES):
-            try:
-                async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
-                    answered: Answer = await self._handle(ref).query(name, result_type=answer, rpc_timeout=CALL_WITHIN)
-                    return answered
-            except WorkflowQueryFailedError as error:
-                if ASKED_TOO_EARLY not in str(error):
-                    raise RefusedError(f"{ref.workflow_id}: {error}") from None
-        raise TemporalUnavailable(f"{ref.workflow_id}: its worker was replaced again and again while it was asked")
+        return await ask(self.temporal, self._handle(ref), name, answer, CALL_WITHIN)
 
     async def _result(self, described: WorkflowExecutionDescription) -> RolloutReport | None:
         if described.status is not WorkflowExecutionStatus.COMPLETED:

@@ -10,7 +10,6 @@ from typing import Any
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -20,6 +19,7 @@ from temporalio.service import RPCError
 from coalmine.connection import asking, meaning, no_worker
 from coalmine.errors import InputError, RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.pollers import await_worker
+from coalmine.questions import ask
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, GuardSettings, GuardState, GuardStatus, guard_id
 from coalmine.spec.canary import IDENTIFIER
 
@@ -98,10 +98,8 @@ async def status(client: Client, environment: str) -> GuardStatus:
     try:
         async with asking(f"guard {workflow_id}", client.namespace, WITHIN):
             described = await handle.describe(rpc_timeout=WITHIN)
-            answer: GuardStatus = await handle.query("status", result_type=GuardStatus, rpc_timeout=WITHIN)
+        answer = await ask(client, handle, "status", GuardStatus, WITHIN)
     except RolloutNotFound:
         return GuardStatus(environment=environment, running=False)
-    except WorkflowQueryFailedError as error:
-        raise RefusedError(f"{workflow_id}: {error}") from None
     running = described.close_time is None and answer.running
     return answer.model_copy(update={"running": running})

@@ -1,0 +1,37 @@
+"""Asking a workflow, also while its workers are being replaced."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+
+from coalmine.connection import asking
+from coalmine.errors import RefusedError, TemporalUnavailable
+from coalmine.records import ASKED_TOO_EARLY, Record
+
+Answer = TypeVar("Answer", bound=Record)
+TIMES = 5
+"""How often a question is asked that came before its worker had the whole history."""
+
+
+async def ask(
+    client: Client, handle: WorkflowHandle[Any, Any], query: str, answer: type[Answer], within: timedelta
+) -> Answer:
+    """The answer to a query.
+
+    Raises:
+        RefusedError: the workflow cannot answer that.
+        RolloutNotFound: there is no such workflow.
+        TemporalUnavailable: nobody answers, or the workers change too fast.
+    """
+    for _ in range(TIMES):
+        try:
+            async with asking(f"workflow {handle.id}", client.namespace, within):
+                answered: Answer = await handle.query(query, result_type=answer, rpc_timeout=within)
+                return answered
+        except WorkflowQueryFailedError as error:
+            if ASKED_TOO_EARLY not in str(error):
+                raise RefusedError(f"{handle.id}: {error}") from None
+    raise TemporalUnavailable(f"{handle.id}: its worker was replaced again and again while it was asked")
