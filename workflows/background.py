@@ -27,6 +27,7 @@ class Rank(IntEnum):
     MESSAGES = 2
     DIAGNOSIS = 3
     ARCHIVE = 4
+    DECISIONS = 5
 
 
 async def when(due: Callable[[], bool], rank: Rank) -> None:

@@ -49,6 +49,7 @@ from coalmine.records.evaluation import (
     ServiceHistory,
 )
 from coalmine.records.fleet import Ban, FleetAnswer, FleetRequest, FleetState
+from coalmine.records.identity import Identity, VerifyRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
 from coalmine.records.record import (
@@ -81,6 +82,7 @@ from coalmine.records.signatures import (
     RUN_HOOK,
     SHIFT,
     SIGNATURES,
+    VERIFY_DECISION,
     WRITE_LEDGER,
     ActivitySignature,
     In,
@@ -115,6 +117,7 @@ __all__ = [
     "SIGNATURES",
     "TASK_QUEUE",
     "TASK_TIMEOUT",
+    "VERIFY_DECISION",
     "WRITE_LEDGER",
     "Action",
     "ActivitySignature",
@@ -152,6 +155,7 @@ __all__ = [
     "GateStatus",
     "HistoryRequest",
     "HookRequest",
+    "Identity",
     "In",
     "Judge",
     "LabelBreakdown",
@@ -189,6 +193,7 @@ __all__ = [
     "Submission",
     "Verb",
     "VerdictName",
+    "VerifyRequest",
     "Weights",
     "Window",
     "Written",

@@ -10,6 +10,7 @@ from coalmine.records.base import SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.records.diagnosis import Diagnosis, DiagnosisRequest
 from coalmine.records.evaluation import EvaluateRequest, Evaluation, HistoryRequest, ServiceHistory
 from coalmine.records.fleet import FleetRequest
+from coalmine.records.identity import Identity, VerifyRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import Collected, CollectRequest
 from coalmine.records.record import Archived, ArchiveRequest, Done, HookRequest, LedgerWrite, NotifyRequest, Written
@@ -42,8 +43,9 @@ NOTIFY = ActivitySignature("notify", NotifyRequest, Done, SIDE_TASK_QUEUE)
 RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, SIDE_TASK_QUEUE)
 DIAGNOSE = ActivitySignature("diagnose", DiagnosisRequest, Diagnosis, SIDE_TASK_QUEUE)
 GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, SIDE_TASK_QUEUE)
+VERIFY_DECISION = ActivitySignature("verify_decision", VerifyRequest, Identity)
 
 SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
     READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
-    DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY,
+    DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, VERIFY_DECISION,
 )  # fmt: skip
