@@ -51,6 +51,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("worker", "worker", "run a worker in the foreground"),
         ("doctor", "doctor", "check Temporal, workers, clock, local programs, and a spec's sources"),
         ("codec", "codec", "make a key for payloads; serve the Temporal UI what they hold"),
+        ("keys", "keys", "make a key to sign decisions with; list the public ones for workers"),
         ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),
         ("down", "stack", "stop the local stack and leave nothing behind"),
         ("demo", "demo", "run a good and two bad releases on the local stack"),
