@@ -53,6 +53,7 @@ from activities.notifiers.registry import make_notifier, notifier_kinds
 from activities.routers.registry import Routers
 from activities.sources.registry import make_source, source_kinds
 from activities.traffic import TrafficActivities
+from activities.verification import VerificationActivities
 from coalmine import connection
 from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
 from coalmine.preflight import complaint, create_missing, find_lacks
@@ -140,6 +141,7 @@ def main_activities(client: Client) -> list[Activity]:
         guard.survey_routes,
         guard.guard_restore,
         FlightActivities(client).check_flight,
+        VerificationActivities().verify_decision,
     ]
 
 

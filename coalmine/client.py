@@ -246,6 +246,8 @@ class Coalmine:
         gate: str | None = None,
         attempt: int | None = None,
         longer: timedelta | None = None,
+        token: str | None = None,
+        break_glass: bool = False,
     ) -> CommandReceipt:
         """Say something to a rollout and hear whether it was taken. A rollback is never lost: see below.
 
@@ -257,7 +259,8 @@ class Coalmine:
             TemporalUnavailable: no worker answers.
         """
         command = CommandInput.model_validate(
-            {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer}
+            {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer, "token": token}
+            | {"break_glass": break_glass}
         )
         handle = self._handle(ref)
         try:

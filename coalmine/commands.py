@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from coalmine import approving
 from coalmine.decisions import DRIFT, GATE, INCONCLUSIVE, guardrail_failures
-from coalmine.records import CommandInput, Finding, Phase, Verb
-from coalmine.rollout import Approval, GateState, Order, RolloutState, approval_of, approvers
+from coalmine.records import CommandInput, Finding, Identity, Phase, Verb
+from coalmine.rollout import GateState, Order, RolloutState, approval_of
 from coalmine.spec.durations import format_duration
 
 DEFAULT_EXTENSION = timedelta(minutes=30)
@@ -22,6 +23,7 @@ LONGEST_LIFE = timedelta(days=3_650)
 LONGEST_TEXT = 2_000
 """Characters of a reason; it goes into the state, the history, the ledger and every page."""
 LONGEST_NAME = 200
+LONGEST_TOKEN = 8_000
 ACKNOWLEDGED = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
 """Findings a resume takes note of, so that they do not hold again; clocks start anew instead."""
 _BEFORE_FULL = {Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD}
@@ -56,14 +58,21 @@ def decode(verb: Verb, data: Any) -> CommandInput:
         raise ValueError("'for' belongs to extend only")
     if (command.gate is not None or command.attempt is not None) and verb not in (Verb.APPROVE, Verb.REJECT):
         raise ValueError("'gate' and 'attempt' belong to approve and reject only")
+    if command.break_glass and verb is not Verb.APPROVE:
+        raise ValueError("'break_glass' belongs to approve only")
     return command
 
 
-_KNOWN = ("by", "reason", "gate", "attempt", "for")
+_KNOWN = ("by", "reason", "gate", "attempt", "for", "token", "break_glass")
 
 
 def _check_lengths(command: CommandInput) -> None:
-    for field, limit in (("by", LONGEST_NAME), ("gate", LONGEST_NAME), ("reason", LONGEST_TEXT)):
+    for field, limit in (
+        ("by", LONGEST_NAME),
+        ("gate", LONGEST_NAME),
+        ("reason", LONGEST_TEXT),
+        ("token", LONGEST_TOKEN),
+    ):
         length = len(getattr(command, field) or "")
         if length > limit:
             raise ValueError(f"'{field}' has {length:,} characters: the most is {limit:,}")
@@ -74,8 +83,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def refusal(state: RolloutState, verb: Verb, command: CommandInput) -> str | None:
-    """Why this verb means nothing now, or None when it can be carried out."""
+def refusal(state: RolloutState, verb: Verb, command: CommandInput, identity: Identity | None = None) -> str | None:
+    """Why this verb means nothing now, or None when it can be carried out. ``identity``: who signed it."""
     phase = state.phase
     if phase is Phase.CLOSED:
         return f"the rollout is closed ({state.outcome or 'cancelled'}); nothing can be sent to it any more"
@@ -89,7 +98,7 @@ def refusal(state: RolloutState, verb: Verb, command: CommandInput) -> str | Non
         case Verb.REJECT:
             return _refuse_reject(state, command)
         case Verb.APPROVE:
-            return _refuse_approve(state, command)
+            return _refuse_approve(state, command, identity)
         case Verb.PAUSE:
             return _refuse_pause(state)
         case Verb.RESUME:
@@ -99,7 +108,7 @@ def refusal(state: RolloutState, verb: Verb, command: CommandInput) -> str | Non
         case Verb.EXTEND:
             return _refuse_extend(state)
         case Verb.PROMOTE:
-            return _refuse_promote(state)
+            return _refuse_promote(state, identity)
 
 
 def _refuse_reject(state: RolloutState, command: CommandInput) -> str | None:
@@ -108,14 +117,11 @@ def _refuse_reject(state: RolloutState, command: CommandInput) -> str | None:
     return _gate_or_reason(state, command)[1] if command.gate or command.attempt else None
 
 
-def _refuse_approve(state: RolloutState, command: CommandInput) -> str | None:
+def _refuse_approve(state: RolloutState, command: CommandInput, identity: Identity | None) -> str | None:
     gate, reason = _gate_or_reason(state, command)
     if gate is None:
         return reason
-    allowed = approvers(state.spec, approval_of(state.spec, gate.step))
-    if allowed is not None and command.by not in allowed:
-        return f"{command.by} may not approve gate '{gate.name}': it asks for one of {', '.join(sorted(allowed))}"
-    return None
+    return approving.why_not(state, gate, command, identity)
 
 
 def _gate_or_reason(state: RolloutState, command: CommandInput) -> tuple[GateState | None, str]:
@@ -145,6 +151,11 @@ def _gate_or_reason(state: RolloutState, command: CommandInput) -> tuple[GateSta
     return gate, ""
 
 
+def gate_meant(state: RolloutState, command: CommandInput) -> GateState | None:
+    """The gate that an approve means, None where it would be refused."""
+    return _gate_or_reason(state, command)[0]
+
+
 def _refuse_pause(state: RolloutState) -> str | None:
     if state.phase in (Phase.GATED, Phase.STEPPING, Phase.BAKING):
         return None
@@ -167,7 +178,7 @@ def _refuse_extend(state: RolloutState) -> str | None:
     return f"there is nothing to extend while it is {state.phase}"
 
 
-def _refuse_promote(state: RolloutState) -> str | None:
+def _refuse_promote(state: RolloutState, identity: Identity | None) -> str | None:
     if state.phase not in _BEFORE_FULL or state.stage_is_bake:
         return f"the rollout is {state.phase}: all traffic is on the canary already"
     if state.phase is Phase.ADMITTING:
@@ -175,10 +186,12 @@ def _refuse_promote(state: RolloutState) -> str | None:
     failing = guardrail_failures(state.verdicts, state.finding)
     if failing:
         return f"a guardrail fails ({', '.join(failing)}): promote is refused; roll back, or wait for it to recover"
-    return None
+    return approving.bars_promote(state, identity)
 
 
-def carry_out(state: RolloutState, verb: Verb, command: CommandInput, now: datetime) -> str:
+def carry_out(
+    state: RolloutState, verb: Verb, command: CommandInput, now: datetime, identity: Identity | None = None
+) -> str:
     """Do what was said and tell what that means. Call it only when ``refusal`` is None."""
     match verb:
         case Verb.ROLLBACK:
@@ -189,7 +202,7 @@ def carry_out(state: RolloutState, verb: Verb, command: CommandInput, now: datet
             state.paused, state.paused_at = False, None
             return _order(state, verb, command, "promoting to 100 % now, past steps and gates")
         case Verb.APPROVE:
-            return _approve(state, command, now)
+            return _approve(state, command, now, identity)
         case Verb.PAUSE:
             if state.paused:
                 return "it was paused already"
@@ -209,24 +222,25 @@ def _order(state: RolloutState, verb: Verb, command: CommandInput, meaning: str)
     return meaning
 
 
-def _approve(state: RolloutState, command: CommandInput, now: datetime) -> str:
+def _approve(state: RolloutState, command: CommandInput, now: datetime, identity: Identity | None) -> str:
     gate, reason = _gate_or_reason(state, command)
     if gate is None:
         raise AssertionError(f"approve was not refused: {reason}")
-    if any(given.by == command.by and given.attempt == gate.attempt for given in gate.approvals):
+    if not command.break_glass and approving.said_already(state, gate, command, identity):
         return f"{command.by} approved gate '{gate.name}' already"
     if state.gate_open(gate):
         # Not kept: the state would grow with everyone who says so.
         return f"gate '{gate.name}' is open already"
-    gate.approvals.append(Approval(by=command.by, attempt=gate.attempt, at=now, reason=command.reason))
+    answer = approving.record(state, gate, command, identity, now)
+    if answer is not None:
+        return answer
     if state.gate_open(gate):
         if state.held is not None and state.held.finding == GATE:
             _resume(state, now)
             return f"gate '{gate.name}' is open, and the hold is over"
         return f"gate '{gate.name}' is open"
     wanted = approval_of(state.spec, gate.step).count
-    given = len({yes.by for yes in gate.approvals if yes.attempt == gate.attempt})
-    return f"gate '{gate.name}' has {given} of {wanted} approvals"
+    return f"gate '{gate.name}' has {state.yeses(gate)} of {wanted} approvals"
 
 
 def _resume(state: RolloutState, now: datetime) -> str:

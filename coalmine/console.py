@@ -137,7 +137,11 @@ def _gate_status(state: RolloutState, gate: GateState) -> GateStatus:
         state="open" if state.gate_open(gate) else "waiting" if gate.waiting_since else "closed",
         by=approval.by,
         count=approval.count,
-        approvals=[given.by for given in gate.approvals if given.attempt == gate.attempt],
+        approvals=[
+            given.by + (" (break-glass)" if given.break_glass else "" if state.counts(gate, given) else " (unverified)")
+            for given in gate.approvals
+            if given.attempt == gate.attempt
+        ],
         deadline=gate.deadline,
     )
 

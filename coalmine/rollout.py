@@ -86,6 +86,9 @@ class Approval(Record):
     attempt: int
     at: datetime
     reason: str = ""
+    verified: bool = False
+    """A key proved who it was."""
+    break_glass: bool = False
 
 
 class GateState(Record):
@@ -220,6 +223,8 @@ class RolloutState(Record):
     log: list[LedgerEntry] = []
     dropped: int = 0
     refused: list[Refusal] = []
+    used_tokens: dict[str, datetime] = {}
+    """Signed decisions that were taken, by ``jti``, until they expire."""
     outbox: list[Notification] = []
 
     @classmethod
@@ -327,8 +332,19 @@ class RolloutState(Record):
 
     def gate_open(self, gate: GateState) -> bool:
         """Enough distinct people approved this attempt."""
-        approval = approval_of(self.spec, gate.step)
-        return len({given.by for given in gate.approvals if given.attempt == gate.attempt}) >= approval.count
+        given = [yes for yes in gate.approvals if yes.attempt == gate.attempt]
+        return any(yes.break_glass and self.counts(gate, yes) for yes in given) or (
+            self.yeses(gate) >= approval_of(self.spec, gate.step).count
+        )
+
+    def yeses(self, gate: GateState) -> int:
+        """How many different people's yes counts at this attempt."""
+        given = [yes for yes in gate.approvals if yes.attempt == gate.attempt and self.counts(gate, yes)]
+        return len({yes.by.casefold() if yes.verified else yes.by for yes in given})
+
+    def counts(self, gate: GateState, given: Approval) -> bool:
+        """Where verified people are asked for, nobody else's word counts."""
+        return given.verified or not approval_of(self.spec, gate.step).verified
 
     def next_gate_open(self) -> bool:
         """Nothing bars the way to the next step."""

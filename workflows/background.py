@@ -28,6 +28,7 @@ class Rank(IntEnum):
     DIAGNOSIS = 3
     ARCHIVE = 4
     REMINDERS = 5
+    DECISIONS = 6
 
 
 async def when(due: Callable[[], bool], rank: Rank) -> None:

@@ -68,6 +68,7 @@ class Canary(Reception):
         self._state: RolloutState | None = None
         self._journal: Journal | None = None
         self._pokes = 0
+        self._verifying = 0
         self._done = False
         self._submitted = 0
         self._cancellation: BaseException | None = None
@@ -185,7 +186,8 @@ class Canary(Reception):
         state = self._rollout
         if self._done or state.phase in (Phase.ADMITTING, Phase.CLOSED) or self._cancellation is not None:
             return
-        if workflow.info().is_continue_as_new_suggested():
+        # A decision that is being verified holds nothing up, least of all a rollback.
+        if workflow.info().is_continue_as_new_suggested() and not self._verifying:
             await workflow.wait_condition(workflow.all_handlers_finished)
             self._diagnosing.stop()
             self._archiving.stop()

@@ -87,6 +87,12 @@ class Journal:
         self.note("refused", reason, by[:80], verb=verb[:80], input=given[:200])
         self.show()
 
+    def break_glass(self, gate: str, by: str, reason: str, *, verified: bool) -> None:
+        """A gate was opened without its people: write it down, and tell everyone."""
+        self.note("break_glass", reason, by, gate=gate, verified=verified)
+        text = f"{by} opened gate '{gate}' without the people it asks for: {reason}"
+        self.tell(f"{console.headline(self._state)}: glass broken", text, "critical", key=f"break-glass-{gate}")
+
     def tell(
         self,
         title: str,

@@ -23,10 +23,12 @@ from temporalio.worker import (
 
 with workflow.unsafe.imports_passed_through():
     from coalmine import commands
-    from coalmine.records import CommandInput, CommandReceipt, Verb
+    from coalmine.approving import use_token
+    from coalmine.records import CommandInput, CommandReceipt, Identity, Verb
     from coalmine.rollout import RolloutState
 
 from workflows.journal import Journal
+from workflows.signed import MOST_AT_ONCE, who_signed
 
 NOTHING = RawValue(Payload())
 """Stands for a signal without any input."""
@@ -38,13 +40,15 @@ class Messages:
 
     _state: RolloutState | None
     _journal: Journal | None
+    _verifying: int
+    """Signed decisions that are being verified."""
     _pokes: int
     """Counts what was carried out, so that whoever waits wakes up and looks again."""
 
     @workflow.signal(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {_EXAMPLE}")
-    def approve_signal(self, given: RawValue = NOTHING) -> None:
+    async def approve_signal(self, given: RawValue = NOTHING) -> None:
         """Approve, from the UI."""
-        self._take(Verb.APPROVE, given)
+        await self._take_signed(Verb.APPROVE, given)
 
     @workflow.signal(name="reject", description=f"Send the release back before it reaches 100 %: {_EXAMPLE}")
     def reject_signal(self, given: RawValue = NOTHING) -> None:
@@ -52,24 +56,24 @@ class Messages:
         self._take(Verb.REJECT, given)
 
     @workflow.signal(name="pause", description=f"Stop advancing; looks go on: {_EXAMPLE}")
-    def pause_signal(self, given: RawValue = NOTHING) -> None:
+    async def pause_signal(self, given: RawValue = NOTHING) -> None:
         """Pause, from the UI."""
-        self._take(Verb.PAUSE, given)
+        await self._take_signed(Verb.PAUSE, given)
 
     @workflow.signal(name="resume", description=f"Go on after a pause or a hold: {_EXAMPLE}")
-    def resume_signal(self, given: RawValue = NOTHING) -> None:
+    async def resume_signal(self, given: RawValue = NOTHING) -> None:
         """Resume, from the UI."""
-        self._take(Verb.RESUME, given)
+        await self._take_signed(Verb.RESUME, given)
 
     @workflow.signal(name="extend", description='Lengthen the step, bake or deadline: {"by": "ana", "for": "30m"}')
-    def extend_signal(self, given: RawValue = NOTHING) -> None:
+    async def extend_signal(self, given: RawValue = NOTHING) -> None:
         """Extend, from the UI."""
-        self._take(Verb.EXTEND, given)
+        await self._take_signed(Verb.EXTEND, given)
 
     @workflow.signal(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {_EXAMPLE}")
-    def promote_signal(self, given: RawValue = NOTHING) -> None:
+    async def promote_signal(self, given: RawValue = NOTHING) -> None:
         """Promote, from the UI."""
-        self._take(Verb.PROMOTE, given)
+        await self._take_signed(Verb.PROMOTE, given)
 
     @workflow.signal(name="rollback", description=f"Restore the route as it was, at any time: {_EXAMPLE}")
     def rollback_signal(self, given: RawValue = NOTHING) -> None:
@@ -85,9 +89,9 @@ class Messages:
         self._refuse(name, reason, "", _text(given[0]) if given else "")
 
     @workflow.update(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {_EXAMPLE}")
-    def approve_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+    async def approve_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Approve, and hear at once when that is refused."""
-        return self._answer(Verb.APPROVE, given)
+        return await self._answer_signed(Verb.APPROVE, given)
 
     @approve_update.validator
     def _check_approve(self, given: RawValue = NOTHING) -> None:
@@ -103,36 +107,36 @@ class Messages:
         self._check(Verb.REJECT, given)
 
     @workflow.update(name="pause", description=f"Stop advancing; looks go on: {_EXAMPLE}")
-    def pause_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+    async def pause_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Pause, and hear at once when that is refused."""
-        return self._answer(Verb.PAUSE, given)
+        return await self._answer_signed(Verb.PAUSE, given)
 
     @pause_update.validator
     def _check_pause(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.PAUSE, given)
 
     @workflow.update(name="resume", description=f"Go on after a pause or a hold: {_EXAMPLE}")
-    def resume_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+    async def resume_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Resume, and hear at once when that is refused."""
-        return self._answer(Verb.RESUME, given)
+        return await self._answer_signed(Verb.RESUME, given)
 
     @resume_update.validator
     def _check_resume(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.RESUME, given)
 
     @workflow.update(name="extend", description='Lengthen the step, bake or deadline: {"by": "ana", "for": "30m"}')
-    def extend_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+    async def extend_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Extend, and hear at once when that is refused."""
-        return self._answer(Verb.EXTEND, given)
+        return await self._answer_signed(Verb.EXTEND, given)
 
     @extend_update.validator
     def _check_extend(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.EXTEND, given)
 
     @workflow.update(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {_EXAMPLE}")
-    def promote_update(self, given: RawValue = NOTHING) -> CommandReceipt:
+    async def promote_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Promote, and hear at once when that is refused."""
-        return self._answer(Verb.PROMOTE, given)
+        return await self._answer_signed(Verb.PROMOTE, given)
 
     @promote_update.validator
     def _check_promote(self, given: RawValue = NOTHING) -> None:
@@ -146,6 +150,58 @@ class Messages:
     @rollback_update.validator
     def _check_rollback(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.ROLLBACK, given)
+
+    async def _take_signed(self, verb: Verb, given: Any) -> None:
+        """A signal that may carry a token; one without takes effect at once."""
+        if not self._has_token(verb, given):
+            self._take(verb, given)
+            return
+        try:
+            await self._verified(verb, given)
+        except ApplicationError:
+            return  # Listed as refused already.
+
+    async def _answer_signed(self, verb: Verb, given: RawValue) -> CommandReceipt:
+        if not self._has_token(verb, given):
+            return self._answer(verb, given)
+        return await self._verified(verb, given)
+
+    def _has_token(self, verb: Verb, given: Any) -> bool:
+        try:
+            return self._read(verb, given).token is not None
+        except ValueError:
+            return False
+
+    async def _verified(self, verb: Verb, given: Any) -> CommandReceipt:
+        """Find out who signed, then look again whether it still means something: much may have happened meanwhile.
+
+        Raises:
+            ApplicationError: refused, and listed.
+        """
+        command = self._read(verb, given)
+        try:
+            command, identity = await self._who_signed(verb, command)
+            reason = commands.refusal(self._rollout, verb, command, identity)
+            # Marked as used last: a refused decision may be sent again.
+            reason = reason or use_token(self._rollout, identity, workflow.now())
+        except ValueError as error:
+            reason = str(error)
+        if reason is not None:
+            self._refuse(verb, reason, command.by, _text(given))
+            raise ApplicationError(reason, type="Refused", non_retryable=True)
+        return CommandReceipt(message=self._do(verb, command, identity), phase=self._rollout.phase)
+
+    async def _who_signed(self, verb: Verb, command: CommandInput) -> tuple[CommandInput, Identity]:
+        state = self._state
+        if state is None or not state.rollout_id:
+            raise ValueError("the rollout has no id yet, so nothing can have been signed for it")
+        if self._verifying >= MOST_AT_ONCE:
+            raise ValueError(f"{MOST_AT_ONCE} decisions are being verified already: send it again")
+        self._verifying += 1
+        try:
+            return await who_signed(state, verb, command)
+        finally:
+            self._verifying -= 1
 
     def _take(self, verb: Verb, given: Any) -> None:
         """A signal: do it, or list it as refused."""
@@ -163,7 +219,10 @@ class Messages:
     def _check(self, verb: Verb, given: RawValue) -> None:
         """An update's validator: a refusal leaves no event, and its reason goes to the caller."""
         try:
-            reason = self._why_not(verb, self._read(verb, given))
+            command = self._read(verb, given)
+            # Who signed is not known yet: the handler refuses, and lists it.
+            signed = command.token is not None and verb not in (Verb.ROLLBACK, Verb.REJECT)
+            reason = None if signed else self._why_not(verb, command)
         except ValueError as error:
             reason = str(error)
         if reason is not None:
@@ -188,11 +247,16 @@ class Messages:
             return "no release was submitted to this workflow yet"
         return commands.refusal(self._state, verb, command)
 
-    def _do(self, verb: Verb, command: CommandInput) -> str:
-        message = commands.carry_out(self._rollout, verb, command, workflow.now())
+    def _do(self, verb: Verb, command: CommandInput, identity: Identity | None = None) -> str:
+        gate = commands.gate_meant(self._rollout, command) if command.break_glass else None
+        broken = gate is not None and not self._rollout.gate_open(gate)
+        message = commands.carry_out(self._rollout, verb, command, workflow.now(), identity)
         self._pokes += 1
         if self._journal is not None:
-            self._journal.note("command", message, command.by, verb=str(verb), said=command.reason)
+            signed: dict[str, Any] = {"verified": True, "key": identity.key} if identity is not None else {}
+            self._journal.note("command", message, command.by, verb=str(verb), said=command.reason, **signed)
+            if gate is not None and broken:
+                self._journal.break_glass(gate.name, command.by, command.reason, verified=identity is not None)
             self._journal.show()
         return message
 

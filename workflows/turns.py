@@ -9,6 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from coalmine import console
+    from coalmine.approving import bars_promote
     from coalmine.decisions import GATE, NO_DATA, evidence_unmet, guardrail_failures
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
     from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
@@ -199,7 +200,9 @@ class Turns:
         state = self._state
         blind = state.no_data_since is not None or (state.held is not None and state.held.finding == NO_DATA)
         failing = guardrail_failures(state.verdicts, state.finding)
-        return state.spec.policy.held.action == "promote" and not failing and not blind
+        return (
+            state.spec.policy.held.action == "promote" and not failing and not blind and not bars_promote(state, None)
+        )
 
     def promoted(self, reason: str) -> None:
         """The moment watchers and CI wait for."""

@@ -56,6 +56,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("doctor", "doctor", "check Temporal, workers, clock, local programs, and a spec's sources"),
         ("guard", "guard", "watch for traffic that no live rollout owns; restore it, or tell people"),
         ("codec", "codec", "make a key for payloads; serve the Temporal UI what they hold"),
+        ("keys", "keys", "make a key to sign decisions with; list the public ones for workers"),
         ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),
         ("down", "stack", "stop the local stack and leave nothing behind"),
         ("demo", "demo", "run a good and two bad releases on the local stack"),

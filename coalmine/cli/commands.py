@@ -6,7 +6,7 @@ import argparse
 from datetime import timedelta
 from typing import Any
 
-from coalmine.cli import _errors
+from coalmine.cli import _errors, _signing
 from coalmine.cli._output import Output
 from coalmine.cli._parser import Args, Parser, duration
 
@@ -17,6 +17,7 @@ def options(parser: Parser, verb: str) -> None:
     """What it takes."""
     parser.add_rollout()
     parser.add_speaker()
+    _signing.options(parser, verb)
     if verb in ("approve", "reject"):
         parser.add_argument("--gate", metavar="NAME", help="the gate that is meant (default: the one that waits)")
         parser.add_argument(
@@ -49,10 +50,12 @@ def run(args: Args, out: Output) -> int:
 
     if args.verb == "promote" and not args.reason.strip():
         raise InputError("promote overrides steps, gates and the proof of no harm: say why with --reason")
-    by, verb = speaker(args.by), Verb(args.verb)
+    key = _signing.signing_key(args)
+    by, verb = speaker(args.by) if key is None else str(key["coalmine_sub"]), Verb(args.verb)
 
     async def said(coalmine: Coalmine) -> int:
         ref = await meant(coalmine, args)
+        token = None if key is None else _signing.token(key, args, await coalmine.status(ref))
         receipt = await coalmine.send(
             ref,
             verb,
@@ -61,6 +64,8 @@ def run(args: Args, out: Output) -> int:
             gate=getattr(args, "gate", None),
             attempt=getattr(args, "attempt", None),
             longer=getattr(args, "longer", None),
+            token=token,
+            break_glass=getattr(args, "break_glass", False),
         )
         data: dict[str, Any] = {
             "workflow_id": ref.workflow_id,

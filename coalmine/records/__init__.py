@@ -76,6 +76,7 @@ from coalmine.records.guard import (
     Watched,
     guard_id,
 )
+from coalmine.records.identity import Identity, VerifyRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
 from coalmine.records.record import (
@@ -123,6 +124,7 @@ from coalmine.records.signatures import (
     SHIFT,
     SIGNATURES,
     SURVEY_ROUTES,
+    VERIFY_DECISION,
     WRITE_LEDGER,
     ActivitySignature,
     In,
@@ -164,6 +166,7 @@ __all__ = [
     "SURVEY_ROUTES",
     "TASK_QUEUE",
     "TASK_TIMEOUT",
+    "VERIFY_DECISION",
     "WRITE_LEDGER",
     "Action",
     "ActivitySignature",
@@ -213,6 +216,7 @@ __all__ = [
     "GuardStatus",
     "HistoryRequest",
     "HookRequest",
+    "Identity",
     "In",
     "Judge",
     "LabelBreakdown",
@@ -260,6 +264,7 @@ __all__ = [
     "SurveyRequest",
     "Verb",
     "VerdictName",
+    "VerifyRequest",
     "Waiting",
     "Watched",
     "Weights",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from coalmine.records.base import Cause, Outcome, Phase, Record
 from coalmine.records.traffic import Check
@@ -21,6 +21,8 @@ class Submission(Record):
     automated: bool = False
     reason: str = ""
     advise: bool = False
+    authors: list[str] = []
+    """Who wrote the change: where a gate asks for four eyes, theirs do not count."""
 
 
 class Waiting(Record):
@@ -74,6 +76,16 @@ class CommandInput(Record):
     gate: str | None = None
     attempt: int | None = None
     for_: Duration | None = Field(default=None, alias="for")
+    token: str | None = Field(default=None, repr=False)
+    """A signed decision (docs/identity.md)."""
+    break_glass: bool = False
+    """Open the gate without the people it asks for."""
+
+    @model_serializer(mode="wrap")
+    def _without_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not said: a rollout pinned to an older worker does not know it."""
+        said: dict[str, Any] = handler(self)
+        return {key: value for key, value in said.items() if key not in ("token", "break_glass") or value}
 
 
 class Withdrawal(Record):

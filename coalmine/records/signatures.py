@@ -18,6 +18,7 @@ from coalmine.records.guard import (
     Survey,
     SurveyRequest,
 )
+from coalmine.records.identity import Identity, VerifyRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import Collected, CollectRequest
 from coalmine.records.record import Archived, ArchiveRequest, Done, HookRequest, LedgerWrite, NotifyRequest, Written
@@ -54,8 +55,10 @@ SURVEY_ROUTES = ActivitySignature("survey_routes", SurveyRequest, Survey)
 ARCHIVE_CLOSED = ActivitySignature("archive_closed", ArchiveClosedRequest, ArchivedClosed, SIDE_TASK_QUEUE)
 GUARD_RESTORE = ActivitySignature("guard_restore", GuardRestoreRequest, GuardRestored)
 CHECK_FLIGHT = ActivitySignature("check_flight", FlightCheck, FlightFound)
+VERIFY_DECISION = ActivitySignature("verify_decision", VerifyRequest, Identity)
 
 SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
     READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
     DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, SURVEY_ROUTES, GUARD_RESTORE, ARCHIVE_CLOSED, CHECK_FLIGHT,
+    VERIFY_DECISION,
 )  # fmt: skip

@@ -132,6 +132,20 @@ class ApprovalGate(SpecModel):
         examples=["30m"],
     )
     escalate: Escalation | None = Field(default=None, description="Who else is told when nobody answers for long.")
+    verified: bool = Field(default=False, description="Only signed decisions count.")
+    four_eyes: bool = Field(
+        default=False, description="Who started the rollout, or is among its authors, may not approve."
+    )
+    break_glass: bool = Field(
+        default=True, description="Whether the gate can be opened, or passed by `promote`, without its people."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the younger keys where nobody said them: a spec of before keeps its digest."""
+        younger = {"verified": False, "four_eyes": False, "break_glass": True}
+        said = {key: value for key, value in handler(self).items() if value is not None}
+        return {key: value for key, value in said.items() if key not in younger or value is not younger[key]}
 
 
 class Gate(SpecModel):

@@ -17,6 +17,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.verification import VerificationActivities
 from coalmine.ownership import drift_of
 from coalmine.records import (
     Archived,
@@ -176,6 +177,9 @@ class World:
     buckets: int = 0
     """Latency metrics bring histograms with so many bounds, and the judge a state to match."""
 
+    environ: dict[str, str] = field(default_factory=dict)
+    """Of the worker that verifies signed decisions."""
+
     @property
     def canary(self) -> float:
         """The canary's weight as the router has it."""
@@ -201,6 +205,7 @@ class World:
             self.read_history,
             self.write_ledger,
             self.ask_fleet,
+            VerificationActivities(self.environ).verify_decision,
         ]
 
     @property

@@ -1,0 +1,69 @@
+"""Signing what is said: the key's owner says it, for this rollout, this gate and this attempt."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from coalmine.cli._parser import Args, Parser
+
+KEY_VARIABLE = "COALMINE_SIGNING_KEY"
+SIGNED = ("approve", "pause", "resume", "extend", "promote")
+"""The others act at once, whoever said so."""
+
+
+def options(parser: Parser, verb: str) -> None:
+    """``--sign-with`` and ``--break-glass``."""
+    if verb in SIGNED:
+        parser.add_argument(
+            "--sign-with", metavar="FILE", help=f"key to sign with, of coalmine keys create (default: {KEY_VARIABLE})"
+        )
+    if verb == "approve":
+        parser.add_argument(
+            "--break-glass",
+            action="store_true",
+            help="open the gate without its people; tells everyone; needs a reason",
+        )
+
+
+def signing_key(args: Args) -> dict[str, Any] | None:
+    """The key to sign with, None when nobody named one.
+
+    Raises:
+        InputError: it cannot be used, or is not that of ``--by``.
+    """
+    from coalmine.cli.keys import key_file
+    from coalmine.errors import InputError
+    from coalmine.identity.keys import PERSON
+
+    path = args.verb in SIGNED and (args.sign_with or os.environ.get(KEY_VARIABLE))
+    if not path:
+        return None
+    key: dict[str, Any] = key_file(path)
+    if args.by is not None and args.by.strip().casefold() != key[PERSON].casefold():
+        raise InputError(f"--by is {args.by!r}, and {path} is {key[PERSON]}'s key: leave --by out")
+    return key
+
+
+def token(key: dict[str, Any], args: Args, status: Any) -> str:
+    """What is said, signed now.
+
+    Args:
+        key: From ``signing_key``.
+        args: What is said.
+        status: Of the rollout that is meant.
+    """
+    import secrets
+    from datetime import UTC, datetime
+
+    from coalmine.identity.claims import Decided
+    from coalmine.identity.signing import sign
+
+    gate, attempt = None, None
+    if args.verb == "approve":
+        shown = status.gate
+        gate = args.gate or (shown.name if shown else "")
+        attempt = args.attempt or (shown.attempt if shown and shown.name == gate else 1)
+    broken = getattr(args, "break_glass", False)
+    decided = Decided(args.verb, status.rollout_id, args.reason, gate, attempt, broken)
+    return sign(key, decided, datetime.now(UTC), secrets.token_hex(16))

@@ -1,0 +1,78 @@
+"""``coalmine keys``: a key to sign decisions with, and the list of public halves that workers verify by."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from coalmine.cli._output import Output
+from coalmine.cli._parser import Args, Parser
+
+ACTIONS = ("create", "jwks")
+
+
+def options(parser: Parser, verb: str) -> None:
+    """What it takes."""
+    parser.add_argument("action", metavar="ACTION", choices=ACTIONS, help=f"what to do: {', '.join(ACTIONS)}")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="create: the key file to write; jwks: key files to read"
+    )
+    parser.add_argument("--person", metavar="WHO", help="create: whose key it is, as the specs' people name them")
+    parser.add_argument("--group", metavar="NAME", action="append", default=[], help="create: a group; repeatable")
+    parser.add_output()
+    parser.epilog = (
+        "create writes a private key that only you can read. jwks prints the public halves of key files: the file that "
+        "COALMINE_DECISION_KEYS names on the worker. Then: coalmine approve ... --sign-with FILE."
+    )
+
+
+def run(args: Args, out: Output) -> int:
+    """Do it and print."""
+    from coalmine.errors import InputError
+    from coalmine.identity.signing import public_half
+
+    if args.action == "create":
+        if not (args.person or "").strip() or len(args.files) != 1:
+            raise InputError("keys create needs one FILE and --person, such as: keys create ana.key --person ana")
+        return _create(Path(args.files[0]), args.person.strip(), args.group, out)
+    if args.person or args.group:
+        raise InputError("--person and --group belong to coalmine keys create")
+    document = {"keys": [public_half(key_file(file)) for file in args.files]}
+    out.data(document, json.dumps(document, indent=2))
+    return 0
+
+
+def key_file(path: str) -> dict[str, object]:
+    """The private key of a file.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    from coalmine.errors import InputError
+    from coalmine.identity.signing import read_key
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text file"
+        raise InputError(f"signing key {path} cannot be read: {why}") from None
+    return read_key(text, f"signing key {path}")
+
+
+def _create(path: Path, person: str, groups: list[str], out: Output) -> int:
+    import secrets
+
+    from coalmine.errors import InputError
+    from coalmine.identity.signing import new_key, public_half
+
+    key = new_key(f"{person}-{secrets.token_hex(4)}", person, groups)
+    try:
+        # Never over another key, and never readable by others, not even for a moment.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(key, indent=2) + "\n")
+    out.data({"file": str(path), "key": public_half(key)}, f"{path}: private key {key['kid']} of {person}")
+    return 0

@@ -1,0 +1,40 @@
+"""What a signed decision says: who decides what, at which gate and attempt of which rollout, until when."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+AUDIENCE = "coalmine"
+LIFETIME = timedelta(minutes=5)
+LONGEST_LIFETIME = timedelta(minutes=15)
+"""A token that lives longer is refused: it could be found and used by somebody else."""
+SKEW = timedelta(seconds=30)
+"""How far the signer's clock may be ahead of ours."""
+LONGEST_TOKEN = 8_000
+"""Characters."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is decided. ``gate`` and ``attempt`` are for approve alone, else None."""
+
+    verb: str
+    rollout_id: str
+    reason: str = ""
+    gate: str | None = None
+    attempt: int | None = None
+    break_glass: bool = False
+
+    def claims(self) -> dict[str, object]:
+        """As the token carries it; of the reason only its SHA-256, since a token is no place for prose."""
+        said: dict[str, object] = {
+            "verb": self.verb,
+            "rollout": self.rollout_id,
+            "reason_sha256": hashlib.sha256(self.reason.encode()).hexdigest(),
+            "break_glass": self.break_glass,
+        }
+        if self.gate is not None:
+            said |= {"gate": self.gate, "attempt": self.attempt}
+        return said

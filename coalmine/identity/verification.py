@@ -1,0 +1,156 @@
+"""Checking a signed decision: the key first, then times, then whether it decides this and nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coalmine.identity.claims import AUDIENCE, LONGEST_LIFETIME, LONGEST_TOKEN, SKEW, Decided
+from coalmine.identity.keys import VerifyingKey, jwt_module
+
+LONGEST_NAME = 200
+_REQUIRED = ["iss", "sub", "aud", "iat", "exp", "jti"]
+_LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
+
+class BadToken(ValueError):
+    """A token that proves nothing; says why."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Who decided, by which key; ``token_id`` counts once until ``expires``."""
+
+    person: str
+    groups: tuple[str, ...]
+    kid: str
+    token_id: str
+    expires: datetime
+
+
+def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: datetime) -> Verified:
+    """Who signed this decision.
+
+    Args:
+        token: A JWT in compact form.
+        decided: What it has to decide.
+        keys: By ``kid``.
+        at: When it arrived.
+
+    Raises:
+        BadToken: it is forged, expired, or decides something else.
+        InputError: pyjwt is not installed.
+    """
+    key, claims = _signed(token, keys)
+    expires = _in_time(claims, at)
+    for name, wanted in decided.claims().items():
+        given = claims.get(name)
+        # True == 1 in Python: an attempt of true is no attempt.
+        if type(given) is not type(wanted) or given != wanted:
+            raise BadToken(f"the token decides another {_WORDS[name]}: {given!r:.80}, not {wanted!r:.80}")
+    if decided.gate is None and ("gate" in claims or "attempt" in claims):
+        raise BadToken(f"the token names a gate, and {decided.verb} has none")
+    person, groups = _who(key, claims)
+    return Verified(person, groups, key.kid, _text(claims, "jti"), expires)
+
+
+_WORDS = {
+    "verb": "verb",
+    "rollout": "rollout",
+    "gate": "gate",
+    "attempt": "attempt",
+    "reason_sha256": "reason",
+    "break_glass": "way (break_glass)",
+}
+
+
+def _signed(token: str, keys: Mapping[str, VerifyingKey]) -> tuple[VerifyingKey, dict[str, Any]]:
+    jwt = jwt_module()
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise BadToken("it is no token")
+    parts = token.split(".")
+    if len(parts) != 3 or not all(_canonical(part) for part in parts):
+        raise BadToken("it is no token: three parts of base64url, joined by dots")
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise BadToken("the token's header cannot be read") from None
+    kid = header.get("kid")
+    key = keys.get(kid) if isinstance(kid, str) else None
+    if key is None:
+        raise BadToken(f"the token is signed by key {kid!r:.80}, which is not among the worker's")
+    # The key says which algorithm it is for; a header that chooses another ('none', HMAC over a public key) is forged.
+    if header.get("alg") != key.algorithm:
+        raise BadToken(
+            f"the token says algorithm {header.get('alg')!r:.40}, and key '{key.kid}' is for {key.algorithm}"
+        )
+    if set(header) - {"alg", "kid", "typ"}:
+        raise BadToken("the token's header has members that are not known here")
+    try:
+        claims = jwt.decode(
+            token,
+            key.key,
+            algorithms=[key.algorithm],
+            audience=AUDIENCE,
+            # Times are judged at the decision's arrival, not by when a worker came to look at it.
+            options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+        )
+    except jwt.InvalidAudienceError:
+        raise BadToken(f"the token is not for '{AUDIENCE}' (aud)") from None
+    except jwt.MissingRequiredClaimError as error:
+        raise BadToken(f"the token lacks '{error.claim}'") from None
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        raise BadToken(f"the token's signature does not hold ({type(error).__name__})") from None
+    return key, claims
+
+
+def _canonical(part: str) -> bool:
+    """Whether base64url decodes it and encodes it back the same: else two texts would be one token."""
+    try:
+        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return False
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == part
+
+
+def _in_time(claims: dict[str, Any], at: datetime) -> datetime:
+    issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
+    if issued > at + SKEW:
+        raise BadToken(f"the token is from the future: issued {issued:%H:%M:%S} UTC, and it is {at:%H:%M:%S}")
+    if expires <= at:
+        raise BadToken(f"the token expired at {expires:%Y-%m-%d %H:%M:%S} UTC: sign it again")
+    if expires - issued > LONGEST_LIFETIME:
+        raise BadToken(f"the token lives for {expires - issued}: the most is {LONGEST_LIFETIME}")
+    if "nbf" in claims and _moment(claims, "nbf") > at + SKEW:
+        raise BadToken("the token does not count yet (nbf)")
+    return expires
+
+
+def _moment(claims: dict[str, Any], name: str) -> datetime:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
+        raise BadToken(f"the token's '{name}' is {value!r:.40}: seconds since 1970")
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)
+
+
+def _who(key: VerifyingKey, claims: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    person = _text(claims, "sub")
+    if key.person is not None:
+        if person.casefold() != key.person.casefold():
+            raise BadToken(f"key '{key.kid}' is {key.person}'s, and the token speaks for {person!r:.80}")
+        # What the key's owner writes into the token about groups proves nothing.
+        return key.person, key.groups
+    groups = claims.get("groups", [])
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise BadToken("the token's 'groups' is no list of names")
+    return person, tuple(groups)
+
+
+def _text(claims: dict[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME:
+        raise BadToken(f"the token's '{name}' is {value!r:.40}: 1 to {LONGEST_NAME} characters")
+    return value.strip()

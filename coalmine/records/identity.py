@@ -1,0 +1,34 @@
+"""Checking a signed decision, between workflow and activity."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import AwareDatetime
+
+from coalmine.records.base import Record, RolloutContext
+
+
+class VerifyRequest(Record):
+    """A token, what it has to decide, and when it arrived."""
+
+    token: str
+    verb: str
+    rollout_id: str
+    reason: str = ""
+    gate: str | None = None
+    attempt: int | None = None
+    break_glass: bool = False
+    at: AwareDatetime
+    context: RolloutContext = RolloutContext()
+
+
+class Identity(Record):
+    """Who signed; ``reason`` says why there is no ``person``. ``token_id`` counts once until ``expires``."""
+
+    person: str = ""
+    groups: list[str] = []
+    key: str = ""
+    token_id: str = ""
+    expires: datetime | None = None
+    reason: str = ""

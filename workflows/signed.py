@@ -1,0 +1,53 @@
+"""Signed decisions: an activity checks who signed, before the decision takes effect."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine import commands
+    from coalmine.records import VERIFY_DECISION, CommandInput, Identity, Verb, VerifyRequest
+    from coalmine.rollout import RolloutState
+
+from workflows.background import Rank, when
+from workflows.calls import VERIFY, call
+from workflows.interruption import failure_reason
+
+MOST_AT_ONCE = 20
+"""Signed decisions that are verified at once; each is an activity in the history."""
+
+
+async def who_signed(state: RolloutState, verb: Verb, command: CommandInput) -> tuple[CommandInput, Identity]:
+    """The decision, bound to the gate and attempt it meets on arrival and said by whoever signed it.
+
+    Raises:
+        ValueError: nobody did, or it decides something else; says why.
+    """
+    gate = commands.gate_meant(state, command) if verb is Verb.APPROVE else None
+    if verb is Verb.APPROVE and gate is None:
+        raise ValueError(commands.refusal(state, verb, command) or "no gate is meant")
+    if gate is not None:
+        # Bound now: a gate that is asked anew while the token is checked is another attempt.
+        command = command.model_copy(update={"gate": gate.name, "attempt": gate.attempt})
+    request = VerifyRequest(
+        token=command.token or "",
+        verb=str(verb),
+        rollout_id=state.rollout_id,
+        reason=command.reason,
+        gate=command.gate,
+        attempt=command.attempt,
+        break_glass=command.break_glass,
+        at=workflow.now(),
+        context=state.context(),
+    )
+    try:
+        await when(lambda: True, Rank.DECISIONS)
+        identity = await call(VERIFY_DECISION, request, VERIFY, f"{verb}: who signed it?")
+    except ActivityError as error:
+        raise ValueError(f"the signature could not be checked: {failure_reason(error)}") from None
+    if not identity.person:
+        raise ValueError(identity.reason)
+    if identity.person.casefold() != command.by.casefold():
+        raise ValueError(f"'by' is {command.by!r:.80}, and the token is {identity.person!r:.80}'s")
+    return command.model_copy(update={"by": identity.person}), identity
