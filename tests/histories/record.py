@@ -119,6 +119,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         data_outage,
         overtaken,
         carried_on,
+        signed_at_the_gate,
     ),
 ]
 
