@@ -170,6 +170,16 @@ async def reminded(rollout: Rollout) -> None:
     await rollout.say("approve")
 
 
+async def signed_at_the_gate(rollout: Rollout) -> None:
+    """A token that nobody's key signed, then glass is broken unsigned at a gate that lets it."""
+    steps = [SHORT["steps"][0], {**SHORT["steps"][1], "gate": GATE}]
+    await rollout.submit(make_submission(make_spec(**{**SHORT, "steps": steps}, people={"sre": ["ana"]})))
+    await rollout.reach(Phase.GATED)
+    await rollout.send("approve", token="a.b.c")
+    await rollout.sleep(5)
+    await rollout.send("approve", by="eve", break_glass=True, reason="nobody of sre answers the phone")
+
+
 SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
     *(
         promoted,
@@ -186,6 +196,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         took_its_place,
         waited_for_a_slot,
         reminded,
+        signed_at_the_gate,
     ),
 ]
 

@@ -37,7 +37,11 @@ SIGNALS: list[tuple[str, list[RawValue], str]] = [
     ("pause", [raw(b'{"by": "  "}')], "'by' is empty"),
     ("pause", [raw(b'{"by": 5}')], "'by' is 5"),
     ("pause", [raw(b'{"by": null}')], "'by' is None"),
-    ("pause", [raw(b'{"by": "ana", "why": "x"}')], "'why' is not known here (known: by, reason, gate, attempt, for)"),
+    (
+        "pause",
+        [raw(b'{"by": "ana", "why": "x"}')],
+        "'why' is not known here (known: by, reason, gate, attempt, for, token, break_glass)",
+    ),
     ("pause", [raw(b'{"by": "ana", "gate": "go"}')], "'gate' and 'attempt' belong to approve and reject only"),
     ("pause", [raw(b'{"by": "ana", "for": "5m"}')], "'for' belongs to extend only"),
     ("pause", [raw(f'{{"by": "ana", "reason": "{LONG}"}}'.encode())], "'reason' has 100,000 characters"),

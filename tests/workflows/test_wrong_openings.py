@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coalmine.cli import _signing
 from coalmine.identity.claims import Decided
 from coalmine.identity.signing import new_key, public_half, sign
 from coalmine.records import Outcome, Phase
@@ -21,11 +23,14 @@ STRANGER = new_key("ana-1", "ana")
 """Says it is ana's key, and is not."""
 
 
+def publish(file: Path, *people: str) -> None:
+    file.write_text(json.dumps({"keys": [public_half(KEYS[name]) for name in people]}))
+
+
 @pytest.fixture
 def keys(world: World, tmp_path: Path) -> None:
-    file = tmp_path / "keys.json"
-    file.write_text(json.dumps({"keys": [public_half(key) for key in KEYS.values()]}))
-    world.environ["COALMINE_DECISION_KEYS"] = str(file)
+    publish(tmp_path / "keys.json", *KEYS)
+    world.environ["COALMINE_DECISION_KEYS"] = str(tmp_path / "keys.json")
 
 
 async def start(rollout: Rollout, by: str = "dan", authors: tuple[str, ...] = (), **approval: Any) -> None:
@@ -54,6 +59,20 @@ async def test_a_signed_decision_opens(rollout: Rollout, world: World, keys: Non
     assert (await rollout.result()).outcome is Outcome.PROMOTED
     [said] = [entry for entry in world.ledger.values() if entry.kind == "command"]
     assert (said.by, said.data["verified"], said.data["key"]) == ("ana", True, "ana-1")
+
+
+async def test_what_the_command_line_signs_is_taken(rollout: Rollout, keys: None) -> None:
+    await start(rollout)
+    args = Namespace(verb="approve", gate=None, attempt=None, reason="fine", break_glass=False)
+    token = _signing.token(KEYS["ana"], args, await rollout.status())
+    assert (await rollout.say("approve", reason="fine", token=token)).message == "gate 'go' is open"
+
+
+async def test_a_key_taken_away_counts_no_more(rollout: Rollout, world: World, keys: None) -> None:
+    await start(rollout)
+    publish(Path(world.environ["COALMINE_DECISION_KEYS"]), "bo")
+    assert "not among the worker's" in await rollout.refused("approve", **await signed(rollout, "ana"))
+    assert (await rollout.say("approve", **await signed(rollout, "bo"))).message == "gate 'go' is open"
 
 
 async def test_a_group_of_the_key_counts(rollout: Rollout, keys: None) -> None:
