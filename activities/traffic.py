@@ -17,6 +17,7 @@ from coalmine.records import (
     CHECK_ROUTE,
     READ_ROUTE,
     SHIFT,
+    Check,
     Confirmation,
     RouteCheckRequest,
     RouteChecks,
@@ -27,6 +28,8 @@ from coalmine.records import (
 
 BEAT = 0.4
 """Seconds between heartbeats: the workflow's heartbeat timeout is 2 s."""
+DEFAULT_LEASE = 30.0
+"""Seconds, of an advisory router that names none: three times what a write may take."""
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.2
 
@@ -66,7 +69,13 @@ class TrafficActivities:
         with translate_errors():
             router = self._routers[request.route.router]
             backends = [arms.baseline.backend, arms.canary.backend]
-            return RouteChecks(checks=await router.check(request.route, backends, request.weights))
+            able = await router.capabilities(request.route)
+            checks = await router.check(request.route, backends, request.weights)
+            if able.fencing == "strict":
+                return RouteChecks(checks=checks)
+            lease = able.lease or DEFAULT_LEASE
+            told = f"advisory: every write is read back again after {lease:g} s, and written anew if an older one came"
+            return RouteChecks(checks=[*checks, Check(ok=True, name="fencing", reason=told)], lease=lease)
 
     @activity.defn(name=SHIFT.name)
     async def shift(self, request: ShiftRequest) -> RouteState:

@@ -148,6 +148,10 @@ class RolloutState(Record):
     generation: int = 0
     written: bool = False
     """A write was attempted: from here on every end but ``promoted`` restores the snapshot."""
+    lease: float = 0.0
+    """Of an advisory router: seconds for which an older write can still come through."""
+    reconcile_at: datetime | None = None
+    """When the route is read again after the last write to such a router."""
     restored: bool | None = None
     restore_began: datetime | None = None
     restore_seconds: float | None = None

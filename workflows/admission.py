@@ -210,6 +210,7 @@ class Admission:
             self._add("router", False, failure_reason(error))
             return
         self._state.checks += checks.checks
+        self._state.lease = checks.lease
 
     async def _prepare(self) -> Outcome | None:
         """Have the canary deployed and verified; neither touches the route."""

@@ -47,6 +47,7 @@ from workflows.journal import Journal
 from workflows.looks import Looks
 from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
+from workflows.reconciling import Reconciling
 from workflows.reminders import Reminders
 from workflows.slots import Slot
 from workflows.traffic import Traffic
@@ -101,8 +102,16 @@ class Canary(Reception):
         self._admission = Admission(state, self._journal, self._traffic, self._hooks, self._is_ordered)
         self._archiving = Archiving(state, self._journal)
         self._reminders = Reminders(state, self._journal)
+        self._reconciling = Reconciling(state, self._journal, self._traffic, self._is_ordered)
         self._ending = Ending(
-            state, self._journal, self._traffic, self._turns, self._hooks, self._diagnosing, self._archiving
+            state,
+            self._journal,
+            self._traffic,
+            self._turns,
+            self._hooks,
+            self._diagnosing,
+            self._archiving,
+            self._reconciling,
         )
 
     @property
@@ -164,6 +173,9 @@ class Canary(Reception):
                 self._turns.give_back(Outcome.FAILED, Cause.ERROR, reason)
 
     async def _work(self) -> None:
+        if self._reconciling.due():
+            await self._reconciling.reconcile()
+            return
         match self._rollout.phase:
             case Phase.ADMITTING:
                 await self._admit()
@@ -374,7 +386,8 @@ class Canary(Reception):
 
     async def _wait(self, until: datetime | None, summary: str) -> None:
         """Wait until a moment, or until somebody said something."""
-        pokes = self._pokes
+        pokes, again = self._pokes, self._rollout.reconcile_at
+        until = min((moment for moment in (until, again) if moment is not None), default=None)
         if until is None:
             await workflow.wait_condition(lambda: self._pokes != pokes)
             return

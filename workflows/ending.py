@@ -15,6 +15,7 @@ from workflows.diagnosis import Diagnosing
 from workflows.hooks import Hooks
 from workflows.interruption import failure_reason
 from workflows.journal import Journal
+from workflows.reconciling import Reconciling
 from workflows.slots import Slot
 from workflows.traffic import Traffic
 from workflows.turns import Turns
@@ -32,6 +33,7 @@ class Ending:
         hooks: Hooks,
         diagnosing: Diagnosing,
         archiving: Archiving,
+        reconciling: Reconciling,
     ) -> None:
         self._state = state
         self._journal = journal
@@ -40,11 +42,12 @@ class Ending:
         self._hooks = hooks
         self._diagnosing = diagnosing
         self._archiving = archiving
+        self._reconciling = reconciling
 
     async def roll_back(self) -> None:
         """Try to restore the route; once it reads back right, do what follows, which may fail."""
         state = self._state
-        if not await self._traffic.restore():
+        if not await self._traffic.restore() or not await self._reconciling.stays_restored():
             return
         if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and not state.advise:
             await self._ban()

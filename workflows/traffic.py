@@ -191,6 +191,8 @@ class Traffic:
         before = state.canary_share()
         state.weights = shown.weights
         state.generation = max(state.generation, shown.generation)
+        if state.lease:
+            state.reconcile_at = workflow.now() + timedelta(seconds=state.lease)
         if state.canary_share() != before:
             state.share_from = workflow.now()
         self._journal.note("shifted", what, generation=generation, weights=shown.weights)

@@ -42,6 +42,8 @@ class Capabilities(Record):
     fencing: Literal["strict", "advisory"]
     granularity: float
     """Smallest step of a weight, in percent."""
+    lease: float = 0.0
+    """Seconds for which an older write can still come through, where fencing is advisory."""
     confirm: bool = True
     header_match: bool = False
     cookie_match: bool = False
@@ -93,6 +95,8 @@ class RouteChecks(Record):
     """What the router says of a route before the first write."""
 
     checks: list[Check]
+    lease: float = 0.0
+    """Of an advisory router, in seconds; 0 where the fence is strict."""
 
 
 class ShiftRequest(Record):

@@ -15,7 +15,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
 from activities.routers.locked_files import locked
-from benchmarks.ground import Ground, WorkerProcess
+from benchmarks.ground import CANARY, Ground, WorkerProcess
 from benchmarks.kills import KINDS, Experiment, make_spec
 from benchmarks.simulated_metrics import SimulatedMetrics
 from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutReport, RolloutStatus, Submission, canary_id
@@ -198,6 +198,33 @@ async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_anoth
     assert "StaleGeneration" in zombie.log.read_text()
     assert report.outcome == "rolled_back", report.reason
     assert await witness.faults(report, allowed={0, 10}) == []
+
+
+async def test_on_an_advisory_router_the_write_of_a_frozen_worker_is_reconciled_and_reported(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    ground.worker_module = "tests.faults.advisory_worker"
+    zombie, other = await ground.worker(1), await ground.worker(2)
+    file, lock = _locked_by_writers(ground)
+    with ExitStack() as thaw:
+        async with watching(ground, ROUTE) as witness:
+            with locked([file]):
+                handle = await _release(ground, metrics, kind="approved")
+                await until(lambda: _opens(lock, zombie, other))
+                if _has_open(other, lock):
+                    zombie, other = other, zombie
+                thaw.enter_context(stopped(zombie.pid))
+            await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
+            await until(lambda: witness.rests_at(generation=2))
+            thaw.close()
+            # Nothing stops the old write. The rollback is not over yet: it waits a lease, and finds it.
+            await witness.shows(10)
+            report = await _result(handle)
+            assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [0, 0]
+            await zombie.stop()
+    assert report.outcome == "rolled_back", report.reason
+    [entry] = [entry for entry in ledger(ground.folder, report.rollout_id) if entry["kind"] == "reconciled"]
+    assert entry["data"]["found"][CANARY] == 10
 
 
 async def test_a_write_that_a_reset_forgot_finds_a_fence(ground: Ground, metrics: SimulatedMetrics) -> None:

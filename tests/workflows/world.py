@@ -143,6 +143,8 @@ class World:
     shift_failing_final: bool = False
     shown_wrong: int = 0
     """So many shifts more read back wrong."""
+    lease: float = 0
+    """Of a router that is advisory, in seconds."""
     stuck_proxies: int = 0
     """So many proxies show the canary at 10 % for ever."""
     evaluate_error: ApplicationError | None = None
@@ -226,7 +228,7 @@ class World:
     @activity.defn(name="check_route")
     async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
         """What the router can do."""
-        return RouteChecks(checks=self.checks)
+        return RouteChecks(checks=self.checks, lease=self.lease)
 
     @activity.defn(name="shift")
     async def shift(self, request: ShiftRequest) -> RouteState:
