@@ -114,7 +114,7 @@ def refusal(state: RolloutState, verb: Verb, command: CommandInput, identity: Id
 def _refuse_reject(state: RolloutState, command: CommandInput) -> str | None:
     if state.phase not in _BEFORE_FULL or state.stage_is_bake:
         return f"the rollout is {state.phase}, past its gates: send rollback to take it back"
-    return _gate_or_reason(state, command)[1] if command.gate or command.attempt else None
+    return (_gate_or_reason(state, command)[1] or None) if command.gate or command.attempt else None
 
 
 def _refuse_approve(state: RolloutState, command: CommandInput, identity: Identity | None) -> str | None:

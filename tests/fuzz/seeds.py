@@ -9,6 +9,7 @@ from typing import Any
 
 from activities.ledgers import chain
 from coalmine.records import LedgerEntry
+from coalmine.spec import parse_spec
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -16,11 +17,28 @@ ROLLOUT = "production/checkout/1.42.0/1"
 JUDGED = ROOT / "tests" / "cli" / "plans" / "further.yaml"
 """Judges the traces."""
 
+GATED = """
+service: checkout
+environment: production
+arms:
+  baseline: {version: 1.41.0, backend: v41}
+  canary: {version: 1.42.0, backend: v42}
+route: {router: envoy, name: shop, files: [/etc/envoy/route.yaml], admins: ["http://127.0.0.1:9901"]}
+steps:
+  - {weight: 5}
+  - {weight: 50, gate: {name: go, approval: {by: [sre], remind: 30m, escalate: {after: 1h, to: [sre]}}}}
+metrics: [{name: errors, kind: ratio, template: envoy, max: 0.02}]
+people: {sre: [ana, bo]}
+sources: {prometheus: {url: "http://127.0.0.1:9090"}}
+hooks: {prepare: "https://ci.example/${COALMINE_SECRET_CI}"}
+"""
+"""Of a rollout that can be in every phase."""
+
 
 def specs() -> list[bytes]:
     """Every example, and the specs other tests use."""
     folders = (ROOT / "examples", JUDGED.parent)
-    return [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    return [GATED.encode()] + [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.yaml"))]
 
 
 def traces() -> list[bytes]:
@@ -96,6 +114,8 @@ def signals() -> list[bytes]:
         ["ana"],
         "ana",
     ]
+    spec = parse_spec(GATED, "the fuzzed rollout's spec").model_dump(mode="json", by_alias=True)
+    sent.append({"spec": spec, "by": "ana", "automated": True, "reason": "night build"})
     return [json.dumps(one).encode() for one in sent]
 
 

@@ -10,24 +10,41 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from activities.hooks import understand
 from activities.posting import post_json
 from activities.sources.registry import make_source
+from coalmine import console
 from coalmine.analysis import evaluate
 from coalmine.cli import main
-from coalmine.commands import decode
+from coalmine.commands import carry_out, decode, refusal
+from coalmine.encryption import data_converter
 from coalmine.errors import HookRefused, HookUnreachable, SourceError
-from coalmine.records import CollectRequest, EvaluateRequest, Judge, Verb, Window
+from coalmine.records import (
+    CollectRequest,
+    CommandInput,
+    EvaluateRequest,
+    Judge,
+    MetricCounts,
+    Phase,
+    Submission,
+    Verb,
+    Window,
+)
+from coalmine.rollout import HeldState, RolloutState
+from coalmine.spec import parse_spec, recheck
 from coalmine.spec.canary import Arms, Metric, Policy, Source
 from tests.fuzz import seeds
 from tests.fuzz.answering import Answering
 from tests.fuzz.seeds import NOON, ROLLOUT
-from workflows.messages import decoded
+from tests.fuzz.store import KINDS, Store, split, store_seeds
+from workflows.reception import problems
+
+SPEC = parse_spec(seeds.GATED, "the fuzzed rollout's spec")
 
 
 class Violation(AssertionError):
@@ -62,14 +79,43 @@ def trace(data: bytes) -> None:
 def signal(data: bytes) -> None:
     """What a person sends to a rollout, as a payload of JSON, or of anything else."""
     for encoding in (b"json/plain", b"binary/plain", b"json/protobuf"):
-        given = RawValue(Payload(metadata={"encoding": encoding}, data=data))
         try:
-            sent = decoded(given)
-        except ValueError:
+            given = sent(data, encoding)
+        except Exception:
+            # A workflow lists it as refused, whatever the converter raises.
             continue
         for verb in Verb:
             with contextlib.suppress(ValueError):
-                decode(verb, sent)
+                _obeyed(verb, decode(verb, given))
+        try:
+            submission = Submission.model_validate(given)
+        except ValueError as error:
+            if not problems(error).strip():
+                raise Violation("refused without a word") from None
+            continue
+        for problem in recheck(submission.spec):
+            _in_words(ValueError(str(problem)))
+
+
+def sent(data: bytes, encoding: bytes = b"json/plain") -> Any:
+    """The payload as ``workflows.messages.decoded`` reads it, which itself works within a workflow only."""
+    return data_converter(None).payload_converter.from_payload(Payload(metadata={"encoding": encoding}, data=data))
+
+
+def _obeyed(verb: Verb, command: CommandInput) -> None:
+    """The command, in every phase: refused in words, or carried out such that the state can still be carried over."""
+    for phase in Phase:
+        state = RolloutState.begin(Submission(spec=SPEC, by="ana"), "canary/test/checkout", "run", NOON)
+        state.phase, state.step = phase, 0
+        if phase is Phase.GATED:
+            state.gates[0].waiting_since, state.gates[0].deadline = NOON, NOON + timedelta(hours=1)
+        if phase is Phase.HELD:
+            state.held = HeldState(finding="gate", reason="late", since=NOON, deadline=NOON, resume_to=Phase.STEPPING)
+        why = refusal(state, verb, command)
+        said = carry_out(state, verb, command, NOON) if why is None else why
+        _in_words(ValueError(said.replace("\n", " ")))
+        RolloutState.model_validate(state.model_dump(mode="json"))
+        console.page(state)
 
 
 def webhook(data: bytes) -> None:
@@ -112,12 +158,36 @@ async def _collected(url: str) -> None:
         except SourceError as error:
             _in_words(error)
             continue
-        judge = Judge(metrics=[metric], policy=Policy(look=timedelta(seconds=10)), planned_looks=60)
-        found = evaluate(EvaluateRequest(judge=judge, counts=[counts], share=0.1, new_step=True))
-        found.model_dump_json()
+        _judged(metric, counts)
     close = getattr(source, "close", None)
     if close is not None:
         close()
+
+
+def store(data: bytes) -> None:
+    """One answer of a metric store that answers well otherwise: counts of every kind, or a reason there are none."""
+    asyncio.run(_collected_but_one(data))
+
+
+async def _collected_but_one(data: bytes) -> None:
+    number, place, body = split(data)
+    metric, source, made = KINDS[number % len(KINDS)], make_source("prometheus"), Store()
+    made.swap(place, body)
+    with made.fake:
+        request = made.request(metric)
+        try:
+            counts = await source.collect(request.sources["prometheus"], metric, request)
+        except SourceError as error:
+            _in_words(error)
+        else:
+            _judged(metric, counts)
+        finally:
+            getattr(source, "close", lambda: None)()
+
+
+def _judged(metric: Metric, counts: MetricCounts) -> None:
+    judge = Judge(metrics=[metric], policy=Policy(look=timedelta(seconds=10)), planned_looks=60)
+    evaluate(EvaluateRequest(judge=judge, counts=[counts], share=0.1, new_step=True)).model_dump_json()
 
 
 METRICS = [
@@ -170,6 +240,7 @@ TARGETS: Mapping[str, Target] = {
     "spec": Target(seeds.specs(), spec),
     "trace": Target(seeds.traces(), trace),
     "prometheus": Target(seeds.answers(), prometheus),
+    "store": Target(store_seeds(), store),
     "signal": Target(seeds.signals(), signal),
     "webhook": Target(seeds.hook_answers(), webhook),
     "ledger": Target(seeds.ledgers(), ledger),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 
 from tests.fuzz.attempt import attempt
 from tests.fuzz.mutation import mutated
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.seeds import signals
+from tests.fuzz.targets import TARGETS, sent
 
 FEW = 40
 
@@ -31,3 +33,8 @@ FOUND = [
 @pytest.mark.parametrize(("name", "data"), FOUND)
 def test_what_was_found_once_is_answered(name: str, data: bytes) -> None:
     assert not attempt(TARGETS[name], data)
+
+
+def test_what_is_sent_to_a_rollout_reaches_its_commands() -> None:
+    """Refused by the converter, every input would count as answered."""
+    assert [sent(data) for data in signals()] == [json.loads(data) for data in signals()]

@@ -162,6 +162,14 @@ async def test_a_reject_at_the_gate(rollout: Rollout, world: World) -> None:
     assert "1.1.0" in world.bans
 
 
+async def test_a_reject_that_names_the_gate_and_its_attempt(rollout: Rollout, world: World) -> None:
+    await start(rollout)
+    await rollout.reach(Phase.GATED)
+    assert "at attempt 1, not 2" in await rollout.refused("reject", gate="go", attempt=2)
+    await rollout.say("reject", gate="go", attempt=1)
+    assert (await rollout.result()).outcome is Outcome.REJECTED
+
+
 async def test_pausing_before_the_first_step(rollout: Rollout, world: World) -> None:
     await start(rollout, True)
     await rollout.reach(Phase.GATED)
