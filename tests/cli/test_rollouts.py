@@ -241,6 +241,11 @@ async def test_a_terminated_rollout_is_over_and_nothing_is_claimed(desk: Desk) -
     assert "terminated: by hand" in history.out
 
 
+def _hear_ctrl_c() -> None:
+    """Who was started in the background by a shell ignores it, and so does whatever they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 async def test_ctrl_c_detaches(desk: Desk) -> None:
     assert (await desk.type("start", desk.write(**SLOW))).code == 0
     process = await asyncio.create_subprocess_exec(
@@ -248,6 +253,7 @@ async def test_ctrl_c_detaches(desk: Desk) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ},
+        preexec_fn=_hear_ctrl_c,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -270,6 +276,7 @@ async def test_a_terminal_gets_a_live_page(desk: Desk) -> None:
         stdout=theirs,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "TERM": "xterm"},
+        preexec_fn=_hear_ctrl_c,
     )
     os.close(theirs)
     drawn = b""
