@@ -184,7 +184,7 @@ class Act:
         self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
         guarded = await examine.guarded(client, guard_id(ENVIRONMENT))
         self.wrong += examine.writes(history, self._generations, before, guarded.get(self.handle.id, set()))
-        self.wrong += examine.record(history, self.scene.ground.folder)
+        self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
         if self.wrong and self.scene.keep is not None:
             await self._keep(self.scene.keep)
