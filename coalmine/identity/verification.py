@@ -57,6 +57,18 @@ def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: d
     return Verified(person, groups, key.kid, _text(claims, "jti"), expires)
 
 
+def kid_of(token: str) -> str | None:
+    """Which key a token says it is signed by, None when it cannot be read. Nothing is proved by it."""
+    jwt = jwt_module()
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        return None
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    return kid if isinstance(kid, str) else None
+
+
 _WORDS = {
     "verb": "verb",
     "rollout": "rollout",
