@@ -49,7 +49,7 @@ class KeySets:
     def __init__(self, clock: Callable[[], float] = time.monotonic, within: float = FETCH_WITHIN) -> None:
         self._clock = clock
         self._within = within
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[tuple[str, str], _Kept] = {}
 
     async def keys(self, url: str, kid: str | None, read: Callable[[str, str], Keys], name: str) -> Keys:
         """The keys at a URL.
@@ -66,7 +66,7 @@ class KeySets:
         if problem := url_problem(url):
             raise InputError(f"{name}: {problem}")
         origin = f"{name}: {where(url)}"
-        kept = self._kept.setdefault(url, _Kept())
+        kept = self._kept.setdefault((name, url), _Kept())
         async with kept.lock:
             if self._is_due(kept, kid):
                 await self._refresh(kept, url, read, origin)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
@@ -15,45 +14,18 @@ from activities.verification import VerificationActivities
 from coalmine.errors import InputError
 from coalmine.identity.claims import Decided
 from coalmine.identity.keys import KEYS_VARIABLE, read_jwks
-from coalmine.identity.signing import new_key, public_half, sign
+from coalmine.identity.signing import new_key, sign
 from coalmine.records import VerifyRequest
+from tests.identity.key_server import KeyServer, key_server
 from tests.identity.test_forged import NOW
 
 ANA, BO = new_key("ana-1", "ana"), new_key("bo-1", "bo")
 
 
-@dataclass
-class KeyServer:
-    """Answers with a JWKS, or with what it is told; counts how often it was asked."""
-
-    url: str = ""
-    answer: web.Response | None = None
-    people: list[dict[str, object]] = field(default_factory=lambda: [ANA])
-    asked: int = 0
-    hang: asyncio.Event | None = None
-
-    async def serve(self, request: web.Request) -> web.Response:
-        self.asked += 1
-        if self.hang is not None:
-            await self.hang.wait()
-        if self.answer is not None:
-            return web.Response(status=self.answer.status, body=self.answer.body, headers=self.answer.headers)
-        return web.json_response({"keys": [public_half(key) for key in self.people]})
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[KeyServer]:
-    server, app = KeyServer(), web.Application()
-    app.router.add_get("/{any:.*}", server.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
-    yield server
-    if server.hang is not None:
-        server.hang.set()
-    await runner.cleanup()
+    async with key_server(ANA) as server:
+        yield server
 
 
 class Clock:
