@@ -39,7 +39,7 @@ BEAT = timedelta(seconds=2)
 
 ROUTE_READ = Budget(timedelta(seconds=3), total=timedelta(seconds=30))
 ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=BEAT)
-VERIFY = Budget(timedelta(seconds=5), total=timedelta(seconds=15))
+VERIFY = Budget(timedelta(seconds=10), total=timedelta(seconds=25))
 RESTORE = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=5))
 JUDGE = Budget(timedelta(seconds=3), total=timedelta(minutes=2))
 HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60), heartbeat=BEAT)

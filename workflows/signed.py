@@ -40,6 +40,7 @@ async def who_signed(state: RolloutState, verb: Verb, command: CommandInput) -> 
         break_glass=command.break_glass,
         at=workflow.now(),
         context=state.context(),
+        workflow_id=state.workflow_id,
     )
     try:
         await when(lambda: True, Rank.DECISIONS)

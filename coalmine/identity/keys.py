@@ -54,6 +54,21 @@ def read_jwks(text: str, origin: str) -> Mapping[str, VerifyingKey]:
     Raises:
         InputError: it is no JWKS, or an entry cannot be used; names the entry and the mend.
     """
+    keys: dict[str, VerifyingKey] = {}
+    for number, entry in enumerate(jwk_entries(text, origin)):
+        key = verifying_key(entry, f"{origin}: keys[{number}]")
+        if key.kid in keys:
+            raise InputError(f"{origin}: keys[{number}]: kid {key.kid!r} is there twice: give each key its own")
+        keys[key.kid] = key
+    return keys
+
+
+def jwk_entries(text: str, origin: str) -> list[dict[str, Any]]:
+    """The entries of a JWKS, as they stand.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -61,16 +76,15 @@ def read_jwks(text: str, origin: str) -> Mapping[str, VerifyingKey]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{origin}: it has no list 'keys': write a JWKS, as coalmine keys create prints it")
-    keys: dict[str, VerifyingKey] = {}
-    for number, entry in enumerate(entries):
-        key = _verifying_key(entry, f"{origin}: keys[{number}]")
-        if key.kid in keys:
-            raise InputError(f"{origin}: keys[{number}]: kid {key.kid!r} is there twice: give each key its own")
-        keys[key.kid] = key
-    return keys
+    return entries
 
 
-def _verifying_key(entry: dict[str, Any], place: str) -> VerifyingKey:
+def verifying_key(entry: dict[str, Any], place: str) -> VerifyingKey:
+    """One entry of a JWKS.
+
+    Raises:
+        InputError: it cannot be used; names the mend.
+    """
     kid, person, groups = entry.get("kid"), entry.get(PERSON), entry.get(GROUPS, [])
     if not isinstance(kid, str) or not kid:
         raise InputError(f"{place}: kid is {kid!r}: name the key")

@@ -13,6 +13,7 @@ from coalmine.identity.keys import VerifyingKey, jwt_module
 
 LONGEST_NAME = 200
 _REQUIRED = ["iss", "sub", "aud", "iat", "exp", "jti"]
+_UNJUDGED = ("verify_aud", "verify_exp", "verify_iat", "verify_nbf")
 _LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -44,8 +45,10 @@ def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: d
         BadToken: it is forged, expired, or decides something else.
         InputError: pyjwt is not installed.
     """
-    key, claims = _signed(token, keys)
-    expires = _in_time(claims, at)
+    key, claims = signed_claims(token, keys)
+    if claims.get("aud") != AUDIENCE and claims.get("aud") != [AUDIENCE]:
+        raise BadToken(f"the token is not for '{AUDIENCE}' (aud)")
+    expires = in_time(claims, at)
     for name, wanted in decided.claims().items():
         given = claims.get(name)
         # True == 1 in Python: an attempt of true is no attempt.
@@ -54,7 +57,19 @@ def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: d
     if decided.gate is None and ("gate" in claims or "attempt" in claims):
         raise BadToken(f"the token names a gate, and {decided.verb} has none")
     person, groups = _who(key, claims)
-    return Verified(person, groups, key.kid, _text(claims, "jti"), expires)
+    return Verified(person, groups, key.kid, text_claim(claims, "jti"), expires)
+
+
+def kid_of(token: str) -> str | None:
+    """Which key a token says it is signed by, None when it cannot be read. Nothing is proved by it."""
+    jwt = jwt_module()
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        return None
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    return kid if isinstance(kid, str) else None
 
 
 _WORDS = {
@@ -67,7 +82,31 @@ _WORDS = {
 }
 
 
-def _signed(token: str, keys: Mapping[str, VerifyingKey]) -> tuple[VerifyingKey, dict[str, Any]]:
+def unproved(token: str) -> dict[str, Any]:
+    """What a token says, without proof; nothing when it cannot be read."""
+    jwt = jwt_module()
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        return {}
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        return {}
+    return dict(claims)
+
+
+def signed_claims(
+    token: str, keys: Mapping[str, VerifyingKey], *, strict_header: bool = True
+) -> tuple[VerifyingKey, dict[str, Any]]:
+    """What a token says whose signature holds; neither audience nor times are judged.
+
+    Args:
+        token: A JWT in compact form.
+        keys: By ``kid``.
+        strict_header: Whether members that mean nothing here (``x5t``) are refused too.
+
+    Raises:
+        BadToken: it is forged, or lacks a claim.
+    """
     jwt = jwt_module()
     if len(token) > LONGEST_TOKEN or not token.isascii():
         raise BadToken("it is no token")
@@ -87,19 +126,17 @@ def _signed(token: str, keys: Mapping[str, VerifyingKey]) -> tuple[VerifyingKey,
         raise BadToken(
             f"the token says algorithm {header.get('alg')!r:.40}, and key '{key.kid}' is for {key.algorithm}"
         )
-    if set(header) - {"alg", "kid", "typ"}:
+    # 'crit' and 'b64' would change what the signature covers; keys are never taken from a header.
+    if set(header) - {"alg", "kid", "typ"} if strict_header else set(header) & {"crit", "b64"}:
         raise BadToken("the token's header has members that are not known here")
     try:
         claims = jwt.decode(
             token,
             key.key,
             algorithms=[key.algorithm],
-            audience=AUDIENCE,
-            # Times are judged at the decision's arrival, not by when a worker came to look at it.
-            options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+            # The caller judges the audience; times count at the arrival, not when a worker came to look at it.
+            options={"require": _REQUIRED, **dict.fromkeys(_UNJUDGED, False)},
         )
-    except jwt.InvalidAudienceError:
-        raise BadToken(f"the token is not for '{AUDIENCE}' (aud)") from None
     except jwt.MissingRequiredClaimError as error:
         raise BadToken(f"the token lacks '{error.claim}'") from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
@@ -116,14 +153,19 @@ def _canonical(part: str) -> bool:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == part
 
 
-def _in_time(claims: dict[str, Any], at: datetime) -> datetime:
+def in_time(claims: dict[str, Any], at: datetime, longest: timedelta = LONGEST_LIFETIME) -> datetime:
+    """When it expires.
+
+    Raises:
+        BadToken: it did, or does not count yet, or lives longer than ``longest``.
+    """
     issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
     if issued > at + SKEW:
         raise BadToken(f"the token is from the future: issued {issued:%H:%M:%S} UTC, and it is {at:%H:%M:%S}")
     if expires <= at:
         raise BadToken(f"the token expired at {expires:%Y-%m-%d %H:%M:%S} UTC: sign it again")
-    if expires - issued > LONGEST_LIFETIME:
-        raise BadToken(f"the token lives for {expires - issued}: the most is {LONGEST_LIFETIME}")
+    if expires - issued > longest:
+        raise BadToken(f"the token lives for {expires - issued}: the most is {longest}")
     if "nbf" in claims and _moment(claims, "nbf") > at + SKEW:
         raise BadToken("the token does not count yet (nbf)")
     return expires
@@ -137,7 +179,7 @@ def _moment(claims: dict[str, Any], name: str) -> datetime:
 
 
 def _who(key: VerifyingKey, claims: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
-    person = _text(claims, "sub")
+    person = text_claim(claims, "sub")
     if key.person is not None:
         if person.casefold() != key.person.casefold():
             raise BadToken(f"key '{key.kid}' is {key.person}'s, and the token speaks for {person!r:.80}")
@@ -149,7 +191,12 @@ def _who(key: VerifyingKey, claims: dict[str, Any]) -> tuple[str, tuple[str, ...
     return person, tuple(groups)
 
 
-def _text(claims: dict[str, Any], name: str) -> str:
+def text_claim(claims: dict[str, Any], name: str) -> str:
+    """A claim that must be text, without white space around it.
+
+    Raises:
+        BadToken: it is none, is empty, or is too long.
+    """
     value = claims.get(name)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME:
         raise BadToken(f"the token's '{name}' is {value!r:.40}: 1 to {LONGEST_NAME} characters")

@@ -21,6 +21,8 @@ class VerifyRequest(Record):
     break_glass: bool = False
     at: AwareDatetime
     context: RolloutContext = RolloutContext()
+    workflow_id: str = ""
+    """What a token of CI is bound to: it knows of no rollout's number."""
 
 
 class Identity(Record):
