@@ -27,7 +27,7 @@ from coalmine.records import (
 from coalmine.spec.durations import format_duration
 
 MOST_RESTORES = 3
-"""Times a route is put back within ``RESTORES_WITHIN`` before it is left to people."""
+"""Times a route is put back after one rollout within ``RESTORES_WITHIN`` before it is left to people."""
 RESTORES_WITHIN = timedelta(hours=1)
 KEPT_ROUTES = 500
 """Routes the guard remembers, the latest closed first."""
@@ -75,6 +75,10 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
     state.looks, state.last_look, state.failure = state.looks + 1, now, ""
     state.looked, state.live, state.unlisted = survey.looked, len(survey.live), survey.unlisted
     for watched in survey.watched:
+        before = state.watched.get(watched.workflow_id)
+        if before is None or before.run_id != watched.run_id:
+            # Another rollout died since: its route is wrong for a reason of its own, not because it is fought for.
+            state.restored.pop(watched.workflow_id, None)
         state.watched[watched.workflow_id] = watched
     found = {finding.workflow_id: finding for finding in survey.findings if finding.workflow_id in state.watched}
     for key in [key for key in state.open if key not in found]:

@@ -183,6 +183,13 @@ class TestTakingIn:
         # An hour later it may be tried again.
         assert take_in(guard, survey(split()), NOON + timedelta(minutes=70)) == [KEY]
 
+    def test_many_rollouts_that_die_within_an_hour_are_all_restored(self) -> None:
+        guard = state(grace=timedelta(0))
+        for number in range(3 * guarding.MOST_RESTORES):
+            dead = Survey(findings=[split()], watched=[watched(run_id=f"r{number}")], looked=1)
+            assert take_in(guard, dead, NOON + timedelta(minutes=number)) == [KEY]
+            guarding.restored(guard, KEY, NOON + timedelta(minutes=number))
+
     def test_a_refused_restore_is_noted_once(self) -> None:
         guard = state(grace=timedelta(0))
         take_in(guard, survey(split()), NOON)

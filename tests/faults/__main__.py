@@ -1,7 +1,7 @@
 """``python -m tests.faults --seed 1 --minutes 25 --faults 300``: break things, look from outside, write it down.
 
-``--broken`` runs workers that lack one promise: the harness must find violations then (exit code 0 if it does), and
-nothing is written.
+``--broken`` runs workers that lack one promise, under the faults that meet it: the harness must find violations then
+(exit code 0 if it does), and what it found is written beside.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.simulated_metrics import SimulatedMetrics
 from tests.faults import examine, page
-from tests.faults.broken_worker import BROKEN, VARIABLE
+from tests.faults.broken_worker import BROKEN, TOUCHED, VARIABLE
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.disk_ground import DiskGround
 from tests.faults.plan import make_plan
@@ -83,7 +83,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)
-    kinds = [asked.only] if asked.only else list(CATALOGUE)
+    kinds = [asked.only] if asked.only else TOUCHED.get(asked.broken, list(CATALOGUE))
     acts, chains = asyncio.run(
         carry_out(asked.seed, asked.faults, asked.minutes, kinds, asked.broken, asked.routes, asked.keep)
     )
@@ -94,6 +94,7 @@ def main() -> int:
         print(fault)
     if asked.broken:
         print(f"{asked.broken}: {'caught' if violated or chains else 'NOT CAUGHT'}")
+        print(page.write_broken(asked.broken, found), page.write())
         return 0 if violated or chains else 1
     if not asked.only:
         print(report.write("faults", found), page.write())

@@ -27,13 +27,15 @@ def no_fencing() -> None:
 
 
 def no_compensation() -> None:
-    """The way back is registered only after traffic was seen on the canary: a write cut short is forgotten."""
+    """The way back is registered only after the write was confirmed: one that is cut short is forgotten."""
     regular = RolloutState.__setattr__
 
     def late(self: RolloutState, name: str, value: Any) -> None:
         if name == "written" and value and self.canary_share() == 0:
             return
         regular(self, name, value)
+        if name == "weights" and self.canary_share() > 0:
+            regular(self, "written", True)
 
     RolloutState.__setattr__ = late  # type: ignore[method-assign, assignment]
 
@@ -53,6 +55,13 @@ BROKEN: dict[str, Callable[[], None]] = {
     "no-compensation": no_compensation,
     "unbound-approval": unbound_approval,
 }
+
+TOUCHED = {
+    "no-fencing": ["zombie-write", "zombie-after-reset"],
+    "no-compensation": ["workflow-cancel", "two-deciders"],
+    "unbound-approval": ["stale-approvals"],
+}
+"""The kinds of faults that meet each promise."""
 
 if __name__ == "__main__":
     BROKEN[os.environ[VARIABLE]]()

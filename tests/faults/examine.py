@@ -53,11 +53,14 @@ class Told:
         self.judged: list[tuple[bytes, bytes]] = []
         """Request and answer of every evaluation."""
         self.closed = "open"
+        self.promoted = False
+        """Whether the last run said so to everybody, though it may not have come to its end."""
         for history in histories:
             self._read(history)
 
     def _read(self, history: WorkflowHistory) -> None:
         asked: dict[int, tuple[str, bytes]] = {}
+        self.promoted = False
         for event in history.events:
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled = event.activity_task_scheduled_event_attributes
@@ -75,6 +78,9 @@ class Told:
                     self.acknowledged |= {entry.key for entry in LedgerWrite.model_validate_json(data).entries}
                 elif name == EVALUATE.name:
                     self.judged.append((data, done.result.payloads[0].data))
+            elif event.event_type == EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
+                shown = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
+                self.promoted = "CoalmineOutcome" in shown and shown["CoalmineOutcome"].data == b'"promoted"'
             elif event.event_type in _CLOSED:
                 self.closed = _CLOSED[event.event_type]
                 if self.closed == "completed":
@@ -89,7 +95,8 @@ async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
 
 async def at_rest(ground: Ground, route: str, history: Told) -> list[str]:
     """I1 and the end of I3: every proxy shows what the outcome names."""
-    wanted = 100.0 if history.outcome == "promoted" else 0.0
+    promoted = history.promoted if history.closed == "terminated" else history.outcome == "promoted"
+    wanted = 100.0 if promoted else 0.0
     wrong: list[str] = []
     for envoy in ground.envoys[route]:
         shown = await _share(ground, envoy)

@@ -1,14 +1,22 @@
-"""Draws docs/reliability.md from ``benchmarks/results/faults.json``."""
+"""Draws docs/reliability.md from ``benchmarks/results/faults.json`` and ``faults-broken.json``."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from benchmarks import report
 from benchmarks.report import RESULTS
 from tests.faults.plan import MOMENTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+BROKEN = {
+    "no-fencing": "a write under an older generation goes through",
+    "no-compensation": "the way back is registered only after the write was confirmed",
+    "unbound-approval": "an approval opens whichever gate waits, whatever it names",
+}
 HEAD = """# What was broken, and what held
 
 `make faults` runs real rollouts side by side (Temporal on disk, two workers, one route of five Envoys and others of
@@ -43,5 +51,45 @@ def write() -> Path:
     if violated:
         lines += ["", "## Violations", ""]
         lines += [f"- `{f['kind']}` at {f['moment']}: {'; '.join(f['violations'])}" for f in violated]
-    PAGE.write_text("\n".join(lines) + "\n")
+    PAGE.write_text("\n".join([*lines, *_broken()]) + "\n")
     return PAGE
+
+
+def write_broken(name: str, found: dict[str, Any]) -> Path:
+    """Keep what a broken build was caught at, beside what was found of the others."""
+    kept = _kept()
+    kept[name] = {key: found[key] for key in ("seed", "rollouts", "faults", "ledger")}
+    return report.write("faults-broken", {"broken": dict(sorted(kept.items()))})
+
+
+def _kept() -> dict[str, Any]:
+    path = RESULTS / "faults-broken.json"
+    kept: dict[str, Any] = json.loads(path.read_text())["broken"] if path.exists() else {}
+    return kept
+
+
+def _broken() -> list[str]:
+    """Whether the harness can see at all: builds that lack one promise."""
+    rows = []
+    for name, found in _kept().items():
+        violated = [fault for fault in found["faults"] if fault["violations"]]
+        kinds = ", ".join(f"`{kind}`" for kind in sorted({fault["kind"] for fault in found["faults"]}))
+        seen = Counter(wrong for fault in violated for wrong in set(fault["violations"]))
+        most = seen.most_common(1)[0][0] if seen else "nothing"
+        rows.append(
+            f"| `{name}` | {BROKEN[name]} | {kinds} (seed {found['seed']}) "
+            f"| {len(violated)} of {len(found['faults'])} | {most} |"
+        )
+    if not rows:
+        return []
+    return [
+        "",
+        "## Builds that were broken on purpose",
+        "",
+        "A harness that finds nothing may be blind. `python -m tests.faults --broken NAME` takes one promise out of",
+        "the workers and meets it with the faults it is for.",
+        "",
+        "| build | what it lacks | faults | with violations | the most frequent |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]

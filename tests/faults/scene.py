@@ -144,6 +144,8 @@ class Act:
         """Whether a rightful approval of the second step was given."""
         self.injected: list[PlannedFault] = []
         """Those that found something to break."""
+        self._done: list[PlannedFault] = []
+        """Those that are over."""
         self.wrong: list[str] = []
         self.handle: WorkflowHandle[Any, Any]
         self._generations: list[list[int]] = [[] for _ in self.envoys]
@@ -178,7 +180,7 @@ class Act:
             if isinstance(end, Exception) and not isinstance(end, RPCError | TimeoutError):
                 raise end
         history = await examine.told(client, self.handle.id, self._runs)
-        if history.closed == "terminated":
+        if history.closed == "terminated" and not history.promoted:
             # No code of the rollout runs any more: the traffic guard has to see to it.
             await self.until_restored(_GUARDED_WITHIN)
         self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
@@ -251,6 +253,8 @@ class Act:
             # What is said to a rollout that has just closed comes too late; that is no fault of it.
             if "not found" not in str(error) and "already completed" not in str(error):
                 raise
+        finally:
+            self._done.append(planned)
 
     async def _moment(self, moment: str) -> None:
         match moment:
@@ -286,9 +290,12 @@ class Act:
             return False
 
     async def _people(self) -> None:
-        """Approve the second step, once it waits and the faults of that moment had theirs."""
+        """Approve the second step, once it waits and the faults of that moment had theirs.
+
+        Not before there was time for a gate that was opened wrongly to show: the step waits for the next look.
+        """
         here = [fault for fault in self.planned.faults if fault.moment == "gate"]
-        while not await self._is_gated() or not set(here) <= set(self.injected):
+        while not await self._is_gated() or not set(here) <= set(self._done):
             await asyncio.sleep(0.1)
         if here:
             await asyncio.sleep(3)
