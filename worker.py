@@ -36,6 +36,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from activities.archive import ArchiveActivities
+from activities.brake import BrakeActivities
 from activities.diagnosis import DiagnosisActivities
 from activities.evaluation import evaluate, numerics
 from activities.fleet import FleetActivities
@@ -141,6 +142,7 @@ def main_activities(client: Client) -> list[Activity]:
         guard.survey_routes,
         guard.guard_restore,
         FlightActivities(client).check_flight,
+        BrakeActivities(client).brake,
         VerificationActivities().verify_decision,
     ]
 

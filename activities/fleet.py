@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
@@ -9,9 +11,23 @@ from temporalio.service import RPCError
 
 from activities.beating import beating
 from activities.failures import translate_errors
-from coalmine.errors import TemporalUnavailable
-from coalmine.records import ASK_FLEET, TASK_QUEUE, TASK_TIMEOUT, Done, FleetRequest, FleetState, fleet_id
+from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.freezing import covering
+from coalmine.questions import ask
+from coalmine.records import (
+    ASK_FLEET,
+    EVERYWHERE,
+    TASK_QUEUE,
+    TASK_TIMEOUT,
+    Done,
+    FleetRequest,
+    FleetState,
+    Freeze,
+    Frozen,
+    fleet_id,
+)
 
+_ASK = timedelta(seconds=5)
 ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
 
 
@@ -33,6 +49,9 @@ class FleetActivities:
         with translate_errors():
             try:
                 async with beating():
+                    if request.verb == "admit":
+                        frozen = await self._frozen_everywhere(request.service)
+                        request = request.model_copy(update={"frozen": frozen})
                     await self._client.start_workflow(
                         "Fleet",
                         FleetState(environment=request.environment),
@@ -48,3 +67,14 @@ class FleetActivities:
             except RPCError as error:
                 raise TemporalUnavailable(f"{fleet} was not reached: {error.message}") from error
         return Done(detail=f"{request.verb} sent to {fleet}")
+
+    async def _frozen_everywhere(self, service: str) -> Freeze | None:
+        """The freeze of all environments: whoever carries a request asks for it, the fleet of one knows of no other."""
+        keeper = self._client.get_workflow_handle(fleet_id(EVERYWHERE))
+        try:
+            found = await ask(self._client, keeper, "freezes", Frozen, _ASK)
+        except RolloutNotFound:
+            return None
+        except RefusedError as error:
+            raise TemporalUnavailable(f"{keeper.id} does not say whether all is frozen: {error}") from error
+        return covering(found.freezes, service, datetime.now(UTC))

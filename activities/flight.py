@@ -6,10 +6,11 @@ import asyncio
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.beating import beating
 from activities.failures import translate_errors
+from coalmine.connection import lacks_workflow
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import CHECK_FLIGHT, FlightCheck, FlightFound
 
@@ -41,8 +42,7 @@ class FlightActivities:
             async with few:
                 latest = await self._client.get_workflow_handle(workflow_id).describe()
         except RPCError as error:
-            # A namespace that is not found says nothing of the workflow.
-            if error.status is RPCStatusCode.NOT_FOUND and "amespace" not in error.message:
+            if lacks_workflow(error):
                 return False
             raise TemporalUnavailable(f"{workflow_id} could not be looked at: {error.message}") from error
         return latest.status in (None, WorkflowExecutionStatus.RUNNING)

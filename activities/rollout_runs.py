@@ -15,9 +15,9 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from coalmine.connection import asking
+from coalmine.connection import asking, lacks_workflow
 from coalmine.errors import InputError
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
@@ -79,7 +79,7 @@ class RolloutRuns:
             try:
                 described = await handle.describe(rpc_timeout=_CALL)
             except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND and "amespace" not in str(error):
+                if lacks_workflow(error):
                     return False
                 raise
         return described.status is WorkflowExecutionStatus.RUNNING
@@ -106,7 +106,7 @@ class RolloutRuns:
                     if await reading.take(event):
                         break
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND or "amespace" in str(error):
+                if not lacks_workflow(error):
                     raise
             except ValueError:
                 # Somebody started it with an input that is none: such a rollout fails before it writes anything.

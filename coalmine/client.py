@@ -28,7 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine import searching, starting
 from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
-from coalmine.connection import Settings, asking, connect_client, meaning, no_worker, settings
+from coalmine.connection import Settings, asking, connect_client, lacks_workflow, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.fleet_client import ask_fleet, update_fleet
 from coalmine.following import LOOK_EVERY, follow, is_over
@@ -101,6 +101,7 @@ class Coalmine:
         automated: bool = False,
         reason: str = "",
         advise: bool = False,
+        during_freeze: bool = False,
         within: timedelta = START_WITHIN,
     ) -> Receipt:
         """Start a release, attach to it when it runs already, or hear that it was promoted or may not start.
@@ -109,7 +110,9 @@ class Coalmine:
             RefusedError: the workflow refused the submission.
             TemporalUnavailable: no worker or no server within ``within``; nothing was started.
         """
-        submission = Submission(spec=spec, by=by, automated=automated, reason=reason, advise=advise)
+        submission = Submission(
+            spec=spec, by=by, automated=automated, reason=reason, advise=advise, during_freeze=during_freeze
+        )
         receipt = await starting.start(self.temporal, submission, within)
         if receipt.disposition == "started" and not receipt.rollout_id:
             return await self._taken_over(receipt, within)
@@ -460,9 +463,8 @@ class Coalmine:
         try:
             return await self._handle(ref).describe(rpc_timeout=CALL_WITHIN)
         except RPCError as error:
-            if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT) and "amespace" not in str(
-                error
-            ):
+            malformed = error.status is RPCStatusCode.INVALID_ARGUMENT and "amespace" not in str(error)
+            if lacks_workflow(error) or malformed:
                 raise await searching.not_found(self.temporal, ref.workflow_id) from None
             raise meaning(error, f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
 

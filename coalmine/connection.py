@@ -151,6 +151,13 @@ async def asking(about: str, namespace: str, within: timedelta) -> AsyncIterator
         ) from None
 
 
+def lacks_workflow(error: RPCError) -> bool:
+    """Whether there is no such workflow; a namespace that is not found says nothing of that."""
+    text = _first_line(error)
+    # "Namespace x is not found" is the one; a server may name the namespace in which it looked for a workflow.
+    return error.status is RPCStatusCode.NOT_FOUND and ("amespace" not in text or "Execution not found" in text)
+
+
 def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> CoalmineError:
     """What a refused call means."""
     text = _first_line(error)
@@ -161,7 +168,7 @@ def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> C
             f"{about}: a worker takes its tasks but cannot carry them out: its log and coalmine history tell why"
         )
     if error.status is RPCStatusCode.NOT_FOUND:
-        if "amespace" in text:
+        if not lacks_workflow(error):
             return TemporalUnavailable(
                 f"{text}: create it with: temporal operator namespace create --namespace {namespace} --retention 720h"
             )

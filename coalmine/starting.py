@@ -25,7 +25,7 @@ from temporalio.common import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from coalmine.connection import asking, no_worker
+from coalmine.connection import asking, lacks_workflow, no_worker
 from coalmine.errors import RefusedError, TemporalUnavailable
 from coalmine.markdown import table
 from coalmine.pollers import await_worker
@@ -161,7 +161,7 @@ async def _promoted_before(client: Client, workflow_id: str, version: str) -> Re
     try:
         latest = await handle.describe(rpc_timeout=_CALL)
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND and "amespace" not in str(error):
+        if lacks_workflow(error):
             return None
         async with asking(f"workflow {workflow_id}", client.namespace, _CALL):
             raise

@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from coalmine.freezing import bars, sentence
     from coalmine.records import (
         ASK_FLEET,
         CHECK_ROUTE,
@@ -17,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         Check,
         FleetAnswer,
         FleetRequest,
+        Freeze,
         HistoryRequest,
         Outcome,
         RouteCheckRequest,
@@ -167,6 +169,27 @@ class Admission:
             self._add("ban", False, f"{ban.version} was banned by {ban.by}: {ban.reason}; {lift}")
         else:
             self._add("ban", True, f"banned by {ban.by} ({ban.reason}), started by {state.submission.by} in person")
+        self._check_freeze(self._answer.freeze)
+
+    def _check_freeze(self, freeze: Freeze | None) -> None:
+        """What is frozen does not start by itself, and by a person only who says that they know."""
+        if freeze is None:
+            return
+        submission = self._state.submission
+        if bars(freeze, submission):
+            self._add("freeze", False, f"{sentence(freeze)}; a human may start it all the same with --during-freeze")
+            return
+        if submission.advise:
+            self._add("freeze", True, f"{sentence(freeze)}; it only advises, and shifts nothing")
+            return
+        self._add("freeze", True, f"{sentence(freeze)}; started by {submission.by} all the same")
+        self._journal.note("freeze_overridden", sentence(freeze), submission.by, said=submission.reason)
+        self._journal.tell(
+            f"{submission.spec.service} {submission.spec.arms.canary.version} is started during a freeze",
+            f"{submission.by} started it though {sentence(freeze)}. They say: {submission.reason or 'nothing'}",
+            "critical",
+            key="during-freeze",
+        )
 
     async def _read_route(self) -> RouteState | None:
         try:

@@ -10,8 +10,19 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.markdown import cell, table
-    from coalmine.records import Ban, FleetAnswer, FleetRequest, FleetState, SlotBook, SlotLimit
+    from coalmine.records import (
+        Ban,
+        FleetAnswer,
+        FleetRequest,
+        FleetState,
+        FreezeOrder,
+        Frozen,
+        SlotBook,
+        SlotLimit,
+        Thaw,
+    )
 
+from workflows.freezes import Freezes, start_sweeping
 from workflows.slots import Slots
 from workflows.versioning import when_versioned
 
@@ -33,18 +44,22 @@ class Fleet:
         self._state = state
         self._to_answer: list[FleetRequest] = []
         self._slots = Slots(state.slots, self._to_answer)
+        self._freezes = Freezes(state)
 
     @workflow.run
     async def run(self, state: FleetState) -> FleetState:
         """Answer for ever; continue as new when the history grows long."""
         self._show()
-        while self._to_answer or not workflow.info().is_continue_as_new_suggested():
-            await self._slots.idle(lambda: bool(self._to_answer) or workflow.info().is_continue_as_new_suggested())
+        start_sweeping(self._freezes)
+        while self._to_answer or not self._may_continue_as_new():
+            await self._slots.idle(lambda: bool(self._to_answer) or self._may_continue_as_new())
             while self._to_answer:
                 await self._answer(self._to_answer.pop(0))
             self._show()
-            await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(self._state)
+
+    def _may_continue_as_new(self) -> bool:
+        return workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished()
 
     @workflow.signal(name="admit", description="A rollout asks for its number and whether its version is banned")
     def admit(self, request: FleetRequest) -> None:
@@ -104,6 +119,33 @@ class Fleet:
         if not given.by.strip():
             raise ApplicationError("'by' is empty: say who sets the limit", type="Refused", non_retryable=True)
 
+    @workflow.update(name="freeze", description="Let nothing start, and brake what runs where 'brake' says so")
+    async def freeze(self, order: FreezeOrder) -> Frozen:
+        """Freeze for a person, who sees what was told to whom."""
+        self._freezes.freeze(order)
+        self._slots.tell_waiting()
+        self._show()
+        if order.brake is not None:
+            await self._freezes.braked()
+            self._show()
+        return self._freezes.frozen()
+
+    @freeze.validator
+    def _check_freeze(self, order: FreezeOrder) -> None:
+        self._freezes.check(order)
+
+    @workflow.update(name="unfreeze", description="Lift a freeze, and say which")
+    def unfreeze(self, given: Thaw) -> Frozen:
+        """Lift a freeze for a person."""
+        answer = self._freezes.thaw(given.service)
+        self._show()
+        return answer
+
+    @workflow.query(name="freezes", description="What may not start, and whom the emergency brake has told")
+    def freezes(self) -> Frozen:
+        """Freezes in force, and the brake that was pulled last."""
+        return self._freezes.frozen()
+
     @workflow.query(name="slots", description="How many rollouts may run at once, who runs and who waits")
     def slots(self) -> SlotBook:
         """The book of slots."""
@@ -127,7 +169,7 @@ class Fleet:
                 del answered[old]
         else:
             known = known.model_copy(update={"ban": _covering(self._state, request)})
-        known = known.model_copy(update={"slot": self._slots.ask(request)})
+        known = known.model_copy(update={"slot": self._slots.ask(request), "freeze": self._freezes.covering(request)})
         rollout = workflow.get_external_workflow_handle(request.workflow_id, run_id=request.run_id or None)
         try:
             await rollout.signal("fleet_answer", known)
@@ -165,6 +207,7 @@ class Fleet:
             f"### Fleet of {self._state.environment}\n\n{started} rollouts so far, {len(self._state.bans)} bans\n\n"
             + (table(("service", "banned version", "by", "reason"), rows) if rows else "")
             + self._slots.page()
+            + self._freezes.page()
         )
 
 

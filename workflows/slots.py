@@ -15,6 +15,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from coalmine.freezing import bars
     from coalmine.markdown import cell
     from coalmine.queueing import ask_slot, fill, free_slot, slot_place, slot_text, waits_for_slot
     from coalmine.records import (
@@ -99,6 +100,10 @@ class Slots:
         fill(book)
         self._tell(before)
 
+    def tell_waiting(self) -> None:
+        """Answer all that wait: what they wait for may no longer be."""
+        self._to_answer += self._book.waiting
+
     def page(self) -> str:
         """A line for the fleet's page; nothing where nobody ever asked."""
         book = self._book
@@ -146,7 +151,8 @@ class Slot:
         """Take where the fleet says it stands."""
         if answer.slot is None:
             return
-        barred = answer.ban is not None and self._state.submission.automated
+        submission = self._state.submission
+        barred = (answer.ban is not None and submission.automated) or bars(answer.freeze, submission)
         # A version that may not start does not wait either; what the fleet keeps for it is given back at the end.
         self._state.slot, self._state.slot_request = None if barred else answer.slot, answer.request_id
 

@@ -48,6 +48,8 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("unban", "fleet", "lift a ban"),
     ],
     "Who rolls out when": [
+        ("freeze", "freeze", "let nothing start, for a time; --brake holds or rolls back what is in flight"),
+        ("unfreeze", "freeze", "lift a freeze"),
         ("slots", "slots", "show or limit how many rollouts run at once in an environment"),
         ("withdraw", "withdraw", "take a version that waits behind another out of the line"),
     ],

@@ -15,6 +15,9 @@ def options(parser: Parser, verb: str) -> None:
     """What it takes."""
     parser.add_argument("file", metavar="FILE", help="the spec; - reads stdin")
     parser.add_argument("--advise", action="store_true", help="judge and report, but never shift traffic")
+    parser.add_argument(
+        "--during-freeze", action="store_true", help="start though it is frozen; people are told, say why with -m"
+    )
     parser.add_argument("--watch", action="store_true", help="stay until the outcome; the exit code tells it")
     watch_options(parser)
     parser.add_speaker()
@@ -52,13 +55,21 @@ def run(args: Args, out: Output) -> int:
 
     if not args.watch and (args.timeout is not None or args.leave_when_held is not None):
         raise InputError("--timeout, --leave-when-held and --stay-when-held are for watching: add --watch")
+    if args.during_freeze and not args.reason.strip():
+        raise InputError("--during-freeze needs a reason: say with -m why this release cannot wait")
     spec = read_spec(args.file)
     by, by_machine = speaker(args.by), automated(args.automated)
     watcher = Watcher(out, args)
 
     async def started(coalmine: Coalmine) -> int:
         receipt: Receipt = await coalmine.start(
-            spec, by=by, automated=by_machine, reason=args.reason, advise=args.advise, within=args.start_within
+            spec,
+            by=by,
+            automated=by_machine,
+            reason=args.reason,
+            advise=args.advise,
+            during_freeze=args.during_freeze,
+            within=args.start_within,
         )
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
         on_its_way = receipt.disposition in ("started", "attached", "queued")

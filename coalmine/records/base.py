@@ -95,8 +95,12 @@ def canary_id(environment: str, service: str, region: str | None = None) -> str:
     return "/".join(part for part in ("canary", environment, service, region) if part)
 
 
+EVERYWHERE = "*"
+"""Stands for every environment: no environment can have this name."""
+
+
 def fleet_id(environment: str) -> str:
-    """The workflow id of an environment's fleet."""
+    """The workflow id of an environment's fleet; of ``EVERYWHERE``, of the one that keeps what holds for all."""
     return f"fleet/{environment}"
 
 

@@ -22,6 +22,85 @@ class Ban(Record):
     rollout_id: str = ""
 
 
+class Freeze(Record):
+    """Nothing may start: of one service, or (None) of the whole environment."""
+
+    environment: str = ""
+    """``*`` is every one."""
+    service: str | None = None
+    by: str
+    reason: str
+    until: datetime | None = None
+    """UTC; None = until it is lifted."""
+    at: datetime | None = None
+
+
+BrakeAction = Literal["hold", "roll_back"]
+
+
+class FreezeOrder(Record):
+    """The payload of the fleet's update ``freeze``."""
+
+    freeze: Freeze
+    brake: BrakeAction | None = None
+    """What becomes of the rollouts that run: the emergency brake. None = they go on."""
+
+
+class Thaw(Record):
+    """The payload of the fleet's update ``unfreeze``."""
+
+    environment: str = ""
+    service: str | None = None
+    by: str
+
+
+class BrakeRequest(Record):
+    """Tell everything in flight to stop (``hold``: paused) or to go back."""
+
+    environment: str
+    """``*`` is every one."""
+    action: BrakeAction
+    by: str
+    reason: str
+    known: list[str] = []
+    """Workflow ids that visibility may not know yet."""
+    told: list[str] = []
+    """Those that were told already."""
+
+
+class Braked(Record):
+    """Whom one sweep of the brake has told."""
+
+    told: list[str] = []
+    """Workflow ids."""
+    ended: list[str] = []
+    """Those that had closed by then."""
+
+
+class Brake(Record):
+    """The emergency brake of an environment: pulled once, swept until nobody is left to be told."""
+
+    action: BrakeAction
+    by: str
+    reason: str
+    at: datetime
+    told: list[str] = []
+    """Workflow ids of rollouts that were given the word; each has it on its own record."""
+    sweeps: int = 0
+    done: bool = False
+    """A sweep found nobody who had not been told."""
+    failure: str = ""
+    """Why the last sweep did not succeed; it is tried again."""
+
+
+class Frozen(Record):
+    """What is frozen, and what became of the brake that was pulled last."""
+
+    freezes: list[Freeze] = []
+    lifted: Freeze | None = None
+    brake: Brake | None = None
+
+
 class FleetRequest(Record):
     """What a rollout or a person asks of the fleet. ``admit`` is answered by the signal ``fleet_answer``."""
 
@@ -40,6 +119,8 @@ class FleetRequest(Record):
     context: RolloutContext | None = None
     wants_slot: bool = False
     """Of ``admit``: it rolls out for real, and waits where the environment's slots are taken."""
+    frozen: Freeze | None = None
+    """The freeze of every environment, as whoever carries the request found it."""
 
 
 class SlotPlace(Record):
@@ -95,6 +176,7 @@ class FleetAnswer(Record):
     request_id: str
     number: int
     ban: Ban | None = None
+    freeze: Freeze | None = None
     slot: SlotPlace | None = None
     """None where none was asked for."""
 
@@ -108,4 +190,6 @@ class FleetState(Record):
     """Rollouts so far, by ``<service>[/<region>]/<version>``."""
     answered: dict[str, FleetAnswer] = {}
     """The last answers by request id: a repeated request gets the same number."""
+    freezes: list[Freeze] = []
+    brake: Brake | None = None
     slots: SlotBook = SlotBook()

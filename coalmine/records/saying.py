@@ -21,6 +21,8 @@ class Submission(Record):
     automated: bool = False
     reason: str = ""
     advise: bool = False
+    during_freeze: bool = False
+    """A person starts it though the service is frozen: loud, and on record."""
     authors: list[str] = []
     """Who wrote the change: where a gate asks for four eyes, theirs do not count."""
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from coalmine.records.base import SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.records.diagnosis import Diagnosis, DiagnosisRequest
 from coalmine.records.evaluation import EvaluateRequest, Evaluation, HistoryRequest, ServiceHistory
-from coalmine.records.fleet import FleetRequest, FlightCheck, FlightFound
+from coalmine.records.fleet import Braked, BrakeRequest, FleetRequest, FlightCheck, FlightFound
 from coalmine.records.guard import (
     ArchiveClosedRequest,
     ArchivedClosed,
@@ -56,9 +56,10 @@ ARCHIVE_CLOSED = ActivitySignature("archive_closed", ArchiveClosedRequest, Archi
 GUARD_RESTORE = ActivitySignature("guard_restore", GuardRestoreRequest, GuardRestored)
 CHECK_FLIGHT = ActivitySignature("check_flight", FlightCheck, FlightFound)
 VERIFY_DECISION = ActivitySignature("verify_decision", VerifyRequest, Identity)
+BRAKE = ActivitySignature("brake", BrakeRequest, Braked)
 
 SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
     READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
     DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, SURVEY_ROUTES, GUARD_RESTORE, ARCHIVE_CLOSED, CHECK_FLIGHT,
-    VERIFY_DECISION,
+    VERIFY_DECISION, BRAKE,
 )  # fmt: skip

@@ -183,8 +183,13 @@ class Act:
         if history.closed == "terminated" and not history.promoted:
             # No code of the rollout runs any more: the traffic guard has to see to it.
             await self.until_restored(_GUARDED_WITHIN)
-        self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
         guarded = await examine.guarded(client, guard_id(ENVIRONMENT))
+        if history.closed == "terminated" and not history.generations and guarded.get(self.handle.id):
+            # It never wrote. The rollout before it was promoted, and put back by our hand (``_clear``): a change by
+            # hand is what the guard mends, towards that promotion.
+            self.wrong = [wrong for wrong in self.wrong if not wrong.startswith("I2")]
+        else:
+            self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
         self.wrong += examine.writes(history, self._generations, before, guarded.get(self.handle.id, set()))
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
