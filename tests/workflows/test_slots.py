@@ -4,106 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio import activity
 from temporalio.client import WorkflowUpdateFailedError
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Replayer
 
-from activities.fleet import FleetActivities
-from activities.flight import FlightActivities
 from coalmine.records import (
-    TASK_QUEUE,
-    Done,
     FleetRequest,
-    FleetState,
     Outcome,
     Phase,
-    Receipt,
     SlotBook,
-    SlotLimit,
 )
-from tests.workflows.conftest import Rollout, workers
-from tests.workflows.world import World, make_spec, make_submission
-from workflows.canary import Canary
-from workflows.fleet import Fleet
-from workflows.messages import OneInput
-
-GATED = [{"weight": 10, "for": "20s", "gate": {"name": "go", "approval": {"timeout": "4h"}}}]
-
-
-class Harbour(World):
-    """The scripted world with the real fleet behind it; it can be cut off."""
-
-    fleet_down = False
-    asked: int = 0
-
-    @property
-    def activities(self) -> list[Any]:
-        """The world's, but for those of the fleet."""
-        assert self.client is not None
-        kept = [one for one in super().activities if one.__name__ != "ask_fleet"]
-        return [*kept, self.ask_real_fleet, FlightActivities(self.client).check_flight]
-
-    @activity.defn(name="ask_fleet")
-    async def ask_real_fleet(self, request: FleetRequest) -> Done:
-        """As the worker does, unless it is cut off."""
-        self.asked += 1
-        if self.fleet_down:
-            raise ApplicationError("no answer", type="TemporalUnavailable")
-        assert self.client is not None
-        done: Done = await FleetActivities(self.client).ask_fleet(request)
-        return done
-
-
-class Port:
-    """An environment with a fleet, and rollouts of several services that wait at a gate once they are admitted."""
-
-    def __init__(self, env: WorkflowEnvironment, world: Harbour) -> None:
-        self.env, self.client, self.world = env, env.client, world
-        self.fleet = env.client.get_workflow_handle("fleet/test")
-
-    async def start(self, service: str, **changes: Any) -> tuple[Rollout, Receipt]:
-        """Submit one of a service; it gets as far as its gate."""
-        submission = make_submission(make_spec(service=service, steps=GATED), **changes)
-        rollout = self.at(service)
-        return rollout, await rollout.submit(submission)
-
-    def at(self, service: str) -> Rollout:
-        """The rollout of a service."""
-
-        async def sleep(seconds: float) -> None:
-            await self.env.sleep(timedelta(seconds=seconds))
-
-        now = self.env.get_current_time
-        return Rollout(self.client, self.world, sleep, now, id=f"canary/test/{service}", skips=True)
-
-    async def replay(self, *workflow_ids: str) -> None:
-        """What was written replays."""
-        for workflow_id in workflow_ids:
-            history = await self.client.get_workflow_handle(workflow_id).fetch_history()
-            replayer = Replayer(
-                workflows=[Canary, Fleet], data_converter=pydantic_data_converter, interceptors=[OneInput()]
-            )
-            replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-            assert replayed.replay_failure is None, (workflow_id, replayed.replay_failure)
-
-    async def limit(self, limit: int | None) -> SlotBook:
-        """Set the limit."""
-        given = SlotLimit(limit=limit, by="ana")
-        book: SlotBook = await self.fleet.execute_update("slots", given, result_type=SlotBook)
-        return book
-
-    async def book(self) -> SlotBook:
-        """Who runs and who waits."""
-        book: SlotBook = await self.fleet.query("slots", result_type=SlotBook)
-        return book
+from tests.workflows.harbour import GATED, Port, opened
+from tests.workflows.world import make_spec, make_submission
 
 
 def services(row: list[FleetRequest]) -> list[str]:
@@ -114,12 +28,8 @@ def services(row: list[FleetRequest]) -> list[str]:
 @pytest.fixture
 async def port(env: WorkflowEnvironment) -> AsyncIterator[Port]:
     """One environment on a server of its own."""
-    world = Harbour(client=env.client)
-    async with AsyncExitStack() as stack:
-        for worker in workers(env.client, world):
-            await stack.enter_async_context(worker)
-        await env.client.start_workflow("Fleet", FleetState(environment="test"), id="fleet/test", task_queue=TASK_QUEUE)
-        yield Port(env, world)
+    async with opened(env) as port:
+        yield port
 
 
 async def test_those_beyond_the_limit_wait_in_order_of_arrival(port: Port) -> None:
