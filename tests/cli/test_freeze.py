@@ -52,6 +52,7 @@ async def test_freeze_list_and_unfreeze(quay: Desk) -> None:
     for service, said in (("checkout", "checkout in test"), ("search", "every environment")):
         blocked = await quay.type("start", quay.write(service=service))
         assert (blocked.code, f"freeze: {said} is frozen until" in blocked.out) == (5, True)
+        await quay.client.get_workflow_handle(f"canary/test/{service}").result()
     lifted = await quay.type("unfreeze", "--everywhere")
     assert lifted.out.endswith("by ana@example.org: storm\n")
     assert (await quay.type("start", quay.write(service="search", steps=GATED))).code == 0
