@@ -21,7 +21,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import structlog
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 from temporalio.runtime import (
     LogForwardingConfig,
@@ -31,7 +31,6 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
-from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
@@ -59,6 +58,7 @@ from coalmine import connection
 from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
 from coalmine.preflight import complaint, create_missing, find_lacks
 from coalmine.records import SIDE_TASK_QUEUE, TASK_QUEUE
+from coalmine.run_truth import RunTruth
 from coalmine.worker_settings import WorkerSettings
 from workflows.canary import Canary
 from workflows.fleet import Fleet
@@ -67,8 +67,6 @@ from workflows.runner import HistoryBoundRunner
 
 STICKY = timedelta(seconds=1)
 """How long a workflow waits for a worker that died before another one takes it over."""
-ASK_WITHIN = timedelta(seconds=1)
-"""Below the SDK's limit of two seconds for whatever a workflow does at a time."""
 BEAT_AT_MOST = timedelta(milliseconds=500)
 """How long the SDK may hold a heartbeat back: cancellations and retries are as late as this."""
 ACTIVITY_SLOTS = 500
@@ -193,7 +191,7 @@ def build_workers(
             task_queue=queue,
             workflows=workflows,
             activities=activities,
-            workflow_runner=HistoryBoundRunner(restrictions=passed, is_closed=_closed(client)),
+            workflow_runner=HistoryBoundRunner(restrictions=passed, truth=RunTruth(client)),
             interceptors=[RolloutLogging()],
             max_concurrent_activities=ACTIVITY_SLOTS,
             sticky_queue_schedule_to_start_timeout=STICKY,
@@ -207,21 +205,6 @@ def build_workers(
         build(TASK_QUEUE, main_activities(client) if main is None else main, workflows),
         build(SIDE_TASK_QUEUE, side_activities(client) if side is None else side, ()),
     ]
-
-
-def _closed(client: Client) -> Callable[[str, str], bool]:
-    """Asks the server, from another thread than the loop's, whether a workflow is over; when in doubt it is not."""
-    loop = asyncio.get_running_loop()
-
-    def ask(workflow_id: str, run_id: str) -> bool:
-        described = client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=ASK_WITHIN)
-        try:
-            found = asyncio.run_coroutine_threadsafe(described, loop).result(ASK_WITHIN.total_seconds())
-        except (RPCError, TimeoutError):
-            return False
-        return found.status is not WorkflowExecutionStatus.RUNNING
-
-    return ask
 
 
 async def serve(workers: Sequence[Worker], stop: asyncio.Event) -> None:

@@ -48,6 +48,7 @@ class VerificationActivities:
             key=found.kid,
             token_id=found.token_id,
             expires=found.expires,
+            issuer=found.issuer,
         )
 
     async def _found(self, request: VerifyRequest) -> Verified:

@@ -32,7 +32,8 @@ def why_not(state: RolloutState, gate: GateState, command: CommandInput, identit
 
 def _own_eyes(state: RolloutState) -> set[str]:
     submission = state.submission
-    return {person.strip().casefold() for person in (submission.by, *submission.authors)}
+    proved = [state.starter.person] if state.starter is not None else []
+    return {person.strip().casefold() for person in (submission.by, *submission.authors, *proved)}
 
 
 def _why_not_break(

@@ -10,7 +10,7 @@ await coalmine.send(ref, Verb.APPROVE, by="ana@example.org", reason="looks fine"
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -102,6 +102,8 @@ class Coalmine:
         reason: str = "",
         advise: bool = False,
         during_freeze: bool = False,
+        authors: Sequence[str] = (),
+        token: str = "",
         within: timedelta = START_WITHIN,
     ) -> Receipt:
         """Start a release, attach to it when it runs already, or hear that it was promoted or may not start.
@@ -111,7 +113,14 @@ class Coalmine:
             TemporalUnavailable: no worker or no server within ``within``; nothing was started.
         """
         submission = Submission(
-            spec=spec, by=by, automated=automated, reason=reason, advise=advise, during_freeze=during_freeze
+            spec=spec,
+            by=by,
+            automated=automated,
+            reason=reason,
+            advise=advise,
+            during_freeze=during_freeze,
+            authors=list(authors),
+            token=token,
         )
         receipt = await starting.start(self.temporal, submission, within)
         if receipt.disposition == "started" and not receipt.rollout_id:

@@ -50,6 +50,7 @@ def status(state: RolloutState) -> RolloutStatus:
         workflow_id=state.workflow_id or canary_id(spec.environment, spec.service, spec.region),
         run_id=state.run_id,
         by=state.submission.by,
+        starter=state.starter.person if state.starter is not None else "",
         automated=state.submission.automated,
         advise=state.advise,
         step=max(state.step, 0),
@@ -196,9 +197,18 @@ def _refused(state: RolloutState) -> str:
     return "**Refused:**\n" + "\n".join(rows) if rows else ""
 
 
+def submitter(by: str, starter: str) -> str:
+    """Who started it, as they said, and who they proved to be."""
+    if not starter:
+        return by
+    return f"{by} (proved)" if starter.casefold() == by.casefold() else f"{by} (proved: {starter})"
+
+
 def _facts(state: RolloutState) -> list[str]:
     named = f"`{state.rollout_id}` " if state.rollout_id else ""
-    facts = [f"{named}started by {cell(state.submission.by, 80)}"]
+    facts = [
+        f"{named}started by {cell(submitter(state.submission.by, state.starter.person if state.starter else ''), 160)}"
+    ]
     if state.advise:
         facts.append("**advice only: no traffic is shifted**")
     if state.held is not None:

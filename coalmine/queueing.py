@@ -101,7 +101,7 @@ def leave_line(state: RolloutState) -> Submission | None:
     )
     _note_end(state.line, ended)
     first, *state.line.waiting = state.line.waiting
-    return first.submission
+    return first.submission.model_copy(update={"received": first.at}) if first.submission.token else first.submission
 
 
 def join_older(state: RolloutState) -> None:

@@ -18,6 +18,7 @@ from coalmine.records import (
     Drift,
     Evidence,
     Finding,
+    Identity,
     Judge,
     LedgerEntry,
     Line,
@@ -123,6 +124,8 @@ class RolloutState(Record):
     """One rollout, from submission to report."""
 
     submission: Submission
+    starter: Identity | None = None
+    """Who proved to have started it."""
     workflow_id: str = ""
     run_id: str = ""
     rollout_id: str = ""

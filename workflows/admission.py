@@ -36,6 +36,7 @@ from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
 from workflows.slots import Slot
+from workflows.starter import check_starter
 from workflows.traffic import Traffic
 
 HISTORY_LOOKS = 60
@@ -81,6 +82,10 @@ class Admission:
         problems = recheck(state.spec)
         self._add("spec", not problems, "; ".join(str(problem) for problem in problems) or "valid")
         self._check_lock()
+        await check_starter(state, self._ordered)
+        if any(check.name == "starter" for check in self._blocked()):
+            # Before the fleet counts it: what nobody proved to have started was never started.
+            return self._block()
         await self._ask_fleet()
         if self._blocked():
             return self._block()
@@ -106,6 +111,9 @@ class Admission:
             version=state.spec.arms.canary.version,
             baseline=state.spec.arms.baseline.version,
             automated=state.submission.automated,
+            verified=state.starter is not None,
+            starter=state.starter.model_dump(mode="json", exclude_defaults=True) if state.starter else None,
+            authors=state.submission.authors,
             advise=state.advise,
             snapshot=route.weights,
             checks=[check.model_dump(mode="json") for check in state.checks],

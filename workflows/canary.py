@@ -49,6 +49,7 @@ from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
 from workflows.reconciling import Reconciling
 from workflows.reminders import Reminders
+from workflows.signed import SignatureChecks
 from workflows.slots import Slot
 from workflows.traffic import Traffic
 from workflows.turns import Turns
@@ -69,7 +70,7 @@ class Canary(Reception):
         self._state: RolloutState | None = None
         self._journal: Journal | None = None
         self._pokes = 0
-        self._verifying = 0
+        self._checks = SignatureChecks()
         self._done = False
         self._submitted = 0
         self._cancellation: BaseException | None = None
@@ -199,7 +200,7 @@ class Canary(Reception):
         if self._done or state.phase in (Phase.ADMITTING, Phase.CLOSED) or self._cancellation is not None:
             return
         # A decision that is being verified holds nothing up, least of all a rollback.
-        if workflow.info().is_continue_as_new_suggested() and not self._verifying:
+        if workflow.info().is_continue_as_new_suggested() and self._checks.idle:
             await workflow.wait_condition(workflow.all_handlers_finished)
             self._diagnosing.stop()
             self._archiving.stop()

@@ -7,6 +7,7 @@ read here, and every refused input is listed with its reason.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,10 +29,15 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.rollout import RolloutState
 
 from workflows.journal import Journal
-from workflows.signed import MOST_AT_ONCE, who_signed
+from workflows.signed import SignatureChecks
 
 NOTHING = RawValue(Payload())
 """Stands for a signal without any input."""
+SHOWN = 200
+"""Characters of an input that was refused."""
+LONGEST_SHOWN = 10_000
+_TOKEN = re.compile(r'("token"\s*:\s*")[^"]*')
+"""What a record need not keep: it proves who said it to whoever reads it first."""
 _EXAMPLE = '{"by": "ana", "reason": "looks fine"}'
 
 
@@ -40,8 +46,7 @@ class Messages:
 
     _state: RolloutState | None
     _journal: Journal | None
-    _verifying: int
-    """Signed decisions that are being verified."""
+    _checks: SignatureChecks
     _pokes: int
     """Counts what was carried out, so that whoever waits wakes up and looks again."""
 
@@ -195,13 +200,7 @@ class Messages:
         state = self._state
         if state is None or not state.rollout_id:
             raise ValueError("the rollout has no id yet, so nothing can have been signed for it")
-        if self._verifying >= MOST_AT_ONCE:
-            raise ValueError(f"{MOST_AT_ONCE} decisions are being verified already: send it again")
-        self._verifying += 1
-        try:
-            return await who_signed(state, verb, command)
-        finally:
-            self._verifying -= 1
+        return await self._checks.who_signed(state, verb, command)
 
     def _take(self, verb: Verb, given: Any) -> None:
         """A signal: do it, or list it as refused."""
@@ -253,7 +252,9 @@ class Messages:
         message = commands.carry_out(self._rollout, verb, command, workflow.now(), identity)
         self._pokes += 1
         if self._journal is not None:
-            signed: dict[str, Any] = {"verified": True, "key": identity.key} if identity is not None else {}
+            signed: dict[str, Any] = (
+                {"verified": True, "key": identity.key} if identity is not None else {"verified": False}
+            )
             self._journal.note("command", message, command.by, verb=str(verb), said=command.reason, **signed)
             if gate is not None and broken:
                 self._journal.break_glass(gate.name, command.by, command.reason, verified=identity is not None)
@@ -294,7 +295,7 @@ def decoded(given: Any) -> Any:
 
 def _text(given: Any) -> str:
     data = given.payload.data if isinstance(given, RawValue) else repr(given).encode()
-    return str(data[:200].decode("utf-8", "replace"))
+    return _TOKEN.sub(r"\1…", data[:LONGEST_SHOWN].decode("utf-8", "replace"))[:SHOWN]
 
 
 _BETWEEN_WORKFLOWS = frozenset({"fleet_answer", "admit", "ban", "unban", "release"})

@@ -43,6 +43,9 @@ class Reception(Messages):
 
     def _begin(self, submission: Submission, line: Line | None = None) -> None:
         info = workflow.info()
+        if submission.received is not None and info.continued_run_id is None:
+            # Whoever sends it does not say when it came.
+            submission = submission.model_copy(update={"received": None})
         state = RolloutState.begin(submission, info.workflow_id, info.run_id, workflow.now())
         state.line = line or Line()
         self._open(state)

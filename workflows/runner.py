@@ -1,6 +1,6 @@
 """Runs workflows, but never ahead of their history, and leaves a trace of every task in it.
 
-Two faults of the SDK's core (1.35) can leave a history that no worker can replay, and a rollout stuck for good.
+Three faults of the SDK's core (1.35) can leave a history that no worker can replay, and a rollout stuck for good.
 
 A query that reaches a worker which does not hold the workflow makes the SDK's core read the history as it is, and apply
 what happened after the last workflow task: a timer that fired, an activity that ended, while the task for it has not
@@ -10,6 +10,11 @@ query sent while a worker is replaced). Such an activation has the time of the o
 is refused here: the query fails, the worker forgets the workflow, and replays it when the task comes. Where it is
 closed no task will come, and nothing can go wrong: it is let through, so that what was terminated can be asked.
 
+The same query may come while a task has begun at another worker, which freezes then: what happened before that task is
+taken in as if the task were here, and for good if this worker is given the next one, while in history the task timed
+out. It cannot be told from a task when it comes. So where a query came since, whether that task was ever completed is
+asked of the server before the next one is taken in; where it was not, that next one fails, and is replayed.
+
 A worker that takes a workflow over while an update waits folds a task in which nothing was decided into the next one,
 and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities
 that ended, and what had been two tasks comes out in another order. So a task in which nothing was decided counts itself
@@ -18,9 +23,8 @@ in the memo; tasks with commands are never folded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from temporalio import workflow
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
@@ -35,56 +39,89 @@ PATCH = "count-quiet-tasks"
 """Says that the run counts tasks in which nothing was decided; of the first task."""
 COUNT = "quiet_tasks"
 """Where it does so in the memo."""
-IsClosed = Callable[[str, str], bool]
+NEVER_COMPLETED = "the task before this one was never completed: the workflow is read again from its history"
 _NOT_EVENTS = {"query_workflow", "remove_from_cache"}
+_ALONE = "legacy_query"
+"""The id of a query that came without a task."""
 
 
-def _never(workflow_id: str, run_id: str) -> bool:
-    return False
+class Truth(Protocol):
+    """What the server knows of a run; called from the thread that runs workflows."""
+
+    def is_closed(self, workflow_id: str, run_id: str) -> bool:
+        """Whether a workflow is over."""
+        ...
+
+    def is_completed(self, workflow_id: str, run_id: str, started: int) -> bool:
+        """Whether the workflow task that began with this event was completed."""
+        ...
+
+
+class Unasked:
+    """Stands for the server where there is none, as in a replay: nothing is over, and every task was completed."""
+
+    def is_closed(self, workflow_id: str, run_id: str) -> bool:
+        """Not over."""
+        return False
+
+    def is_completed(self, workflow_id: str, run_id: str, started: int) -> bool:
+        """Completed."""
+        return True
 
 
 @dataclass(frozen=True)
 class HistoryBoundRunner(SandboxedWorkflowRunner):
     """The SDK's sandbox, for a worker whose workflows people query while other workers die."""
 
-    is_closed: IsClosed = _never
-    """Whether a workflow (by its id and the run's) is over; called from the thread that runs workflows."""
+    truth: Truth = field(default_factory=Unasked)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """An instance that takes in no event before the task that carries it."""
-        info = det.info
-        return HistoryBound(super().create_instance(det), lambda: self.is_closed(info.workflow_id, info.run_id))
+        return HistoryBound(super().create_instance(det), self.truth, det.info.workflow_id)
 
 
 class HistoryBound(WorkflowInstance):
     """One workflow, as another instance runs it."""
 
-    def __init__(self, inner: WorkflowInstance, is_closed: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, inner: WorkflowInstance, truth: Truth | None = None, workflow_id: str = "") -> None:
         self._inner = inner
-        self._is_closed = is_closed
+        self._truth = truth or Unasked()
+        self._id = workflow_id
         self._task: tuple[int, int] | None = None
         """When the last task began, in seconds and nanoseconds."""
         self._length = 0
-        """Of the history up to there, in events."""
+        """Of the history up to there, in events: the last began the task."""
+        self._unproved = 0
+        """The event that began the last task that was no replay; 0: it is known to have been completed."""
+        self._questioned = False
+        """A query came without a task since then."""
         self._quiet: int | None = None
         """How many tasks have decided nothing; None: the run began before they were counted."""
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Let the workflow take in what happened, or refuse what no task has brought yet."""
         if all(job.WhichOneof("variant") in _NOT_EVENTS for job in act.jobs):
+            self._questioned |= any(job.query_workflow.query_id == _ALONE for job in act.jobs)
             return self._inner.activate(act)
         task = (act.timestamp.seconds, act.timestamp.nanos)
         # Within one task the history does not grow; while replaying, tasks are read as they were.
         early = not act.is_replaying and task == self._task and act.history_length > self._length
-        if early and not self._is_closed():
-            refused = WorkflowActivationCompletion(run_id=act.run_id)
-            refused.failed.failure.message = ASKED_TOO_EARLY
-            return refused
+        if early and not self._truth.is_closed(self._id, act.run_id):
+            return _refused(act, ASKED_TOO_EARLY)
+        if not act.is_replaying and task != self._task and self._stands_on_nothing(act.run_id):
+            return _refused(act, NEVER_COMPLETED)
         self._task, self._length = task, act.history_length
+        self._unproved = 0 if act.is_replaying else act.history_length
+        self._questioned = False
         completion = self._inner.activate(act)
         if completion.HasField("successful"):
             self._count(act, completion)
         return completion
+
+    def _stands_on_nothing(self, run_id: str) -> bool:
+        """Whether the last task that was taken in may have been another worker's, and came to nothing there."""
+        doubted = self._questioned and self._unproved > 0
+        return doubted and not self._truth.is_completed(self._id, run_id, self._unproved)
 
     def _count(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
         commands = completion.successful.commands
@@ -113,3 +150,9 @@ class HistoryBound(WorkflowInstance):
     def get_thread_id(self) -> int | None:
         """As the instance says."""
         return self._inner.get_thread_id()
+
+
+def _refused(act: WorkflowActivation, why: str) -> WorkflowActivationCompletion:
+    refused = WorkflowActivationCompletion(run_id=act.run_id)
+    refused.failed.failure.message = why
+    return refused

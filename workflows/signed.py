@@ -16,13 +16,49 @@ from workflows.interruption import failure_reason
 
 MOST_AT_ONCE = 20
 """Signed decisions that are verified at once; each is an activity in the history."""
+MOST_WAITING = 200
+"""Signed decisions that wait for that; it bounds what a flood can cost, and a real team never comes near it."""
 
 
-async def who_signed(state: RolloutState, verb: Verb, command: CommandInput) -> tuple[CommandInput, Identity]:
-    """The decision, bound to the gate and attempt it meets on arrival and said by whoever signed it.
+class SignatureChecks:
+    """So many at once, the others in order of arrival."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._waiting = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being verified."""
+        return not self._running and not self._waiting
+
+    async def who_signed(self, state: RolloutState, verb: Verb, command: CommandInput) -> tuple[CommandInput, Identity]:
+        """As ``who_signed``, when it is its turn.
+
+        Raises:
+            ValueError: nobody did, or it decides something else, or too many wait; says why.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise ValueError(f"{MOST_WAITING} signed decisions wait to be verified already: send it again")
+        command, request = _asked(state, verb, command)
+        self._waiting += 1
+        try:
+            if self._running >= MOST_AT_ONCE:
+                await workflow.wait_condition(lambda: self._running < MOST_AT_ONCE)
+        finally:
+            self._waiting -= 1
+        self._running += 1
+        try:
+            return await _who_signed(verb, command, request)
+        finally:
+            self._running -= 1
+
+
+def _asked(state: RolloutState, verb: Verb, command: CommandInput) -> tuple[CommandInput, VerifyRequest]:
+    """The decision, bound to the gate and attempt it meets on arrival, and what has to be checked.
 
     Raises:
-        ValueError: nobody did, or it decides something else; says why.
+        ValueError: no gate is meant; says why.
     """
     gate = commands.gate_meant(state, command) if verb is Verb.APPROVE else None
     if verb is Verb.APPROVE and gate is None:
@@ -42,6 +78,10 @@ async def who_signed(state: RolloutState, verb: Verb, command: CommandInput) -> 
         context=state.context(),
         workflow_id=state.workflow_id,
     )
+    return command, request
+
+
+async def _who_signed(verb: Verb, command: CommandInput, request: VerifyRequest) -> tuple[CommandInput, Identity]:
     try:
         await when(lambda: True, Rank.DECISIONS)
         identity = await call(VERIFY_DECISION, request, VERIFY, f"{verb}: who signed it?")
@@ -50,5 +90,5 @@ async def who_signed(state: RolloutState, verb: Verb, command: CommandInput) -> 
     if not identity.person:
         raise ValueError(identity.reason)
     if identity.person.casefold() != command.by.casefold():
-        raise ValueError(f"'by' is {command.by!r:.80}, and the token is {identity.person!r:.80}'s")
+        raise ValueError(f"'by' is {command.by!r:.80}, and the token says {identity.person!r:.80}")
     return command.model_copy(update={"by": identity.person}), identity

@@ -8,7 +8,8 @@ from typing import Any
 from coalmine.cli._parser import Args, Parser
 
 KEY_VARIABLE = "COALMINE_SIGNING_KEY"
-SIGNED = ("approve", "pause", "resume", "extend", "promote")
+IDENTITY_VARIABLE = "COALMINE_IDENTITY_TOKEN"
+SIGNED = ("start", "approve", "pause", "resume", "extend", "promote")
 """The others act at once, whoever said so."""
 
 
@@ -43,6 +44,35 @@ def signing_key(args: Args) -> dict[str, Any] | None:
     if args.by is not None and args.by.strip().casefold() != key[PERSON].casefold():
         raise InputError(f"--by is {args.by!r}, and {path} is {key[PERSON]}'s key: leave --by out")
     return key
+
+
+def start_proof(args: Args, spec: Any) -> tuple[str, str]:
+    """Who a signed start is by, and the token that proves it; both empty when nobody proves anything.
+
+    A token of CI comes before a key that is only in the environment: a job has it because it was asked for.
+
+    Raises:
+        InputError: the key cannot be used, or is not that of ``--by``.
+    """
+    import secrets
+    from datetime import UTC, datetime
+
+    from coalmine.identity.claims import Decided, start_subject
+    from coalmine.identity.signing import sign
+    from coalmine.records import canary_id
+    from coalmine.spec.digest import spec_digest
+
+    issued = os.environ.get(IDENTITY_VARIABLE, "").strip()
+    if issued and not args.sign_with:
+        return "", issued
+    key = signing_key(args)
+    if key is None:
+        return "", ""
+    workflow_id = canary_id(spec.environment, spec.service, spec.region)
+    subject = start_subject(workflow_id, spec.arms.canary.version, spec_digest(spec))
+    from coalmine.identity.keys import PERSON
+
+    return str(key[PERSON]), sign(key, Decided("start", subject, args.reason), datetime.now(UTC), secrets.token_hex(16))
 
 
 def token(key: dict[str, Any], args: Args, status: Any) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from coalmine.cli._bars import interval_bar
 from coalmine.cli._output import columns, pairs
+from coalmine.console import submitter
 from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.queueing import line_text
 from coalmine.records import MetricVerdict, Outcome, Phase, RolloutStatus, StepStatus
@@ -162,7 +163,11 @@ def verdict_rows(status: RolloutStatus) -> list[list[str]]:
 
 def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict[str, str]:
     """Everything but the verdicts, by name; empty ones say nothing."""
-    started = f"{moment(status.started_at)} by {status.by}" if status.by else moment(status.started_at)
+    started = (
+        f"{moment(status.started_at)} by {submitter(status.by, status.starter)}"
+        if status.by
+        else moment(status.started_at)
+    )
     return {
         "rollout": status.rollout_id,
         "workflow": status.workflow_id,

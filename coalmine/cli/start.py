@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from coalmine.cli import _errors
+from coalmine.cli import _errors, _signing
 from coalmine.cli._output import Output, pairs
 from coalmine.cli._parser import FORMS, Args, Parser, duration
 from coalmine.cli._watch_options import watch_options
@@ -18,6 +18,14 @@ def options(parser: Parser, verb: str) -> None:
     parser.add_argument(
         "--during-freeze", action="store_true", help="start though it is frozen; people are told, say why with -m"
     )
+    parser.add_argument(
+        "--author",
+        metavar="WHO",
+        action="append",
+        default=[],
+        help="who wrote the change (repeatable): four_eyes does not count them",
+    )
+    _signing.options(parser, verb)
     parser.add_argument("--watch", action="store_true", help="stay until the outcome; the exit code tells it")
     watch_options(parser)
     parser.add_speaker()
@@ -58,7 +66,8 @@ def run(args: Args, out: Output) -> int:
     if args.during_freeze and not args.reason.strip():
         raise InputError("--during-freeze needs a reason: say with -m why this release cannot wait")
     spec = read_spec(args.file)
-    by, by_machine = speaker(args.by), automated(args.automated)
+    signer, token = _signing.start_proof(args, spec)
+    by, by_machine = signer or speaker(args.by), automated(args.automated)
     watcher = Watcher(out, args)
 
     async def started(coalmine: Coalmine) -> int:
@@ -69,6 +78,8 @@ def run(args: Args, out: Output) -> int:
             reason=args.reason,
             advise=args.advise,
             during_freeze=args.during_freeze,
+            authors=args.author,
+            token=token,
             within=args.start_within,
         )
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)

@@ -16,6 +16,17 @@ LONGEST_TOKEN = 8_000
 """Characters."""
 
 
+def start_subject(workflow_id: str, version: str, digest: str) -> str:
+    """What the signature of a start is bound to in place of a rollout's id, which it has not got yet.
+
+    Args:
+        workflow_id: Of the canary: service, environment and region.
+        version: That is to be rolled out.
+        digest: Of the spec: nobody starts another one with it.
+    """
+    return f"{workflow_id}/{version}#{digest}"
+
+
 @dataclass(frozen=True)
 class Decided:
     """What is decided. ``gate`` and ``attempt`` are for approve alone, else None."""

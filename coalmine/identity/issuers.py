@@ -153,4 +153,4 @@ def verify_issued(
     person = _PLACE.sub(lambda place: text_claim(claims, place[1]), issuer.person)
     if not person.isprintable():
         raise BadToken("the token's person has characters that cannot be shown")
-    return Verified(person, issuer.groups, key.kid, text_claim(claims, "jti"), expires)
+    return Verified(person, issuer.groups, key.kid, text_claim(claims, "jti"), expires, issuer.issuer)

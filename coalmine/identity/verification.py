@@ -30,6 +30,8 @@ class Verified:
     kid: str
     token_id: str
     expires: datetime
+    issuer: str = ""
+    """Of a token of CI; empty for a key of our own."""
 
 
 def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: datetime) -> Verified:

@@ -33,4 +33,6 @@ class Identity(Record):
     key: str = ""
     token_id: str = ""
     expires: datetime | None = None
+    issuer: str = ""
+    """Of a token of CI."""
     reason: str = ""

@@ -25,6 +25,10 @@ class Submission(Record):
     """A person starts it though the service is frozen: loud, and on record."""
     authors: list[str] = []
     """Who wrote the change: where a gate asks for four eyes, theirs do not count."""
+    token: str = ""
+    """A signature or a token of CI that proves who starts it."""
+    received: datetime | None = None
+    """When a workflow took it that was busy: set by that workflow alone."""
 
 
 class Waiting(Record):

@@ -69,6 +69,8 @@ class RolloutStatus(Record):
     workflow_id: str = ""
     run_id: str = ""
     by: str = ""
+    starter: str = ""
+    """Who proved to have started it; empty = ``by`` is what was said, unproved."""
     automated: bool = False
     advise: bool = False
     step: int = 0

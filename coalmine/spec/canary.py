@@ -374,6 +374,10 @@ class Policy(SpecModel):
         default="hold", description="What follows from a small harm in a service whose noise is not known yet."
     )
     held: Held = Field(default=Held(), description="The deadline of a held rollout.")
+    verified_start: bool = Field(
+        default=False,
+        description="Only a start counts that proves who starts it: signed, or with a token of CI (docs/identity.md).",
+    )
     drift: Literal["restore", "hold"] = Field(
         default="restore",
         description="What follows when somebody else changes the weights under a running rollout. `restore`: its own "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from temporalio.bridge.proto.workflow_completion import WorkflowActivationComple
 from temporalio.worker import WorkflowInstance
 
 from coalmine.records import ASKED_TOO_EARLY
-from workflows.runner import COUNT, PATCH, HistoryBound
+from workflows.runner import COUNT, NEVER_COMPLETED, PATCH, HistoryBound
 
 
 class Instance(WorkflowInstance):
@@ -36,6 +37,29 @@ class Instance(WorkflowInstance):
 
     def get_thread_id(self) -> int | None:
         return 7
+
+
+@dataclass
+class Server:
+    """What it knows; ``asked`` are the tasks it was asked about."""
+
+    closed: bool = False
+    completed: bool = True
+    asked: list[int] = field(default_factory=list)
+
+    def is_closed(self, workflow_id: str, run_id: str) -> bool:
+        return self.closed
+
+    def is_completed(self, workflow_id: str, run_id: str, started: int) -> bool:
+        self.asked.append(started)
+        return self.completed
+
+
+def question() -> WorkflowActivation:
+    """A query without a task."""
+    act = activation(0, 0, "query_workflow")
+    act.jobs[0].query_workflow.query_id = "legacy_query"
+    return act
 
 
 def activation(second: int, length: int, *jobs: str, replaying: bool = False) -> WorkflowActivation:
@@ -77,9 +101,44 @@ def test_all_else_is_let_through(act: WorkflowActivation) -> None:
 
 
 def test_a_workflow_that_is_over_can_be_asked() -> None:
-    runner = HistoryBound(Instance(), lambda: True)
+    runner = HistoryBound(Instance(), Server(closed=True))
     runner.activate(activation(2, 10, "resolve_activity", replaying=True))
     assert runner.activate(activation(2, 13, "fire_timer")).HasField("successful")
+
+
+def taken_over(server: Server) -> HistoryBound:
+    """A worker without the workflow is asked while another one's task has begun, with event 10."""
+    runner = HistoryBound(Instance(), server, "canary/test/a")
+    runner.activate(activation(1, 3, "initialize_workflow", replaying=True))
+    runner.activate(activation(2, 10, "resolve_activity"))
+    runner.activate(question())
+    return runner
+
+
+def test_what_another_worker_never_completed_is_nothing_to_stand_on() -> None:
+    server = Server(completed=False)
+    refused = taken_over(server).activate(activation(4, 14, "fire_timer"))
+    assert refused.failed.failure.message == NEVER_COMPLETED
+    assert server.asked == [10]
+
+
+def test_what_was_completed_is_asked_about_once() -> None:
+    server = Server()
+    runner = taken_over(server)
+    assert runner.activate(activation(4, 14, "fire_timer")).HasField("successful")
+    assert runner.activate(activation(5, 18, "fire_timer")).HasField("successful")
+    assert server.asked == [10]
+
+
+def test_nothing_is_asked_where_nobody_questioned_or_history_says_so() -> None:
+    server = Server(completed=False)
+    runner = HistoryBound(Instance(), server)
+    runner.activate(activation(2, 10, "resolve_activity"))
+    assert runner.activate(activation(3, 14, "fire_timer")).HasField("successful")
+    runner.activate(activation(4, 18, "fire_timer", replaying=True))
+    runner.activate(question())
+    assert runner.activate(activation(5, 22, "fire_timer")).HasField("successful")
+    assert server.asked == []
 
 
 def test_a_question_does_not_count_as_a_task() -> None:
