@@ -216,6 +216,9 @@ def carry_out(
 
 
 def _order(state: RolloutState, verb: Verb, command: CommandInput, meaning: str) -> str:
+    if state.phase is Phase.ROLLING_BACK and verb is Verb.ROLLBACK and state.back_from and not state.at_once:
+        state.at_once = True
+        return "the rest goes back at once now, without further steps"
     if state.phase is Phase.ROLLING_BACK or (state.order is not None and state.order.verb is not Verb.PROMOTE):
         return "it is rolling back already"
     state.order = Order(verb=verb, by=command.by, reason=command.reason)

@@ -72,6 +72,8 @@ def status(state: RolloutState) -> RolloutStatus:
         step_requests=state.step_requests,
         history_note=state.history_note,
         restored=state.restored,
+        restore_failure="" if state.restored else state.restore_failure,
+        restore_tries=state.restore_tries,
         diagnosis=state.diagnosis,
         refused=state.refused,
         can_send=can_send(state),
@@ -211,6 +213,8 @@ def _facts(state: RolloutState) -> list[str]:
     ]
     if state.advise:
         facts.append("**advice only: no traffic is shifted**")
+    if state.restore_failure and not state.restored:
+        facts.append(f"**not restored yet**, try {state.restore_tries + 1}: {cell(state.restore_failure, _TEXT)}")
     if state.held is not None:
         action = state.spec.policy.held.action.replace("_", " ")
         facts.append(f"**held**: {cell(state.held.reason, _TEXT)}; {action} at {_clock(state.held.deadline)}")

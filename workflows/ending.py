@@ -17,6 +17,7 @@ from workflows.interruption import failure_reason
 from workflows.journal import Journal
 from workflows.reconciling import Reconciling
 from workflows.slots import Slot
+from workflows.stepping_back import SteppingBack
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 
@@ -35,6 +36,7 @@ class Ending:
         archiving: Archiving,
         reconciling: Reconciling,
     ) -> None:
+        self._stepping_back = SteppingBack(state, journal, traffic)
         self._state = state
         self._journal = journal
         self._traffic = traffic
@@ -47,6 +49,7 @@ class Ending:
     async def roll_back(self) -> None:
         """Try to restore the route; once it reads back right, do what follows, which may fail."""
         state = self._state
+        await self._stepping_back.go()
         if not await self._traffic.restore() or not await self._reconciling.stays_restored():
             return
         if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and not state.advise:

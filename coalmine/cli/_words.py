@@ -161,6 +161,12 @@ def verdict_rows(status: RolloutStatus) -> list[list[str]]:
     ]
 
 
+def restored(status: RolloutStatus) -> str:
+    """Whether the route reads back as it was, and what stands in the way."""
+    said = _RESTORED[status.restored]
+    return f"{said}: try {status.restore_tries + 1}; {status.restore_failure}" if status.restore_failure else said
+
+
 def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict[str, str]:
     """Everything but the verdicts, by name; empty ones say nothing."""
     started = (
@@ -182,7 +188,7 @@ def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict
         "cause": diagnosis(status),
         "gate": gate(status),
         "not yet": "\n".join(status.unmet) if status.outcome is None else "",
-        "restored": _RESTORED[status.restored],
+        "restored": restored(status),
         "next": line_text(status.waiting),
         "refused": "\n".join(f"{said.verb} by {said.by or '?'}: {said.reason}" for said in status.refused[-3:]),
         "history": status.history_note,

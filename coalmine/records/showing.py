@@ -96,6 +96,9 @@ class RolloutStatus(Record):
     history_note: str = ""
     """What is known of the service's noise, in plain words."""
     restored: bool | None = None
+    restore_failure: str = ""
+    """Why the last try to restore the route did not do: which proxies show it already, and which do not."""
+    restore_tries: int = 0
     """After a rollback: whether the router reads back the snapshot. None before one."""
     refused: list[Refusal] = []
     can_send: list[Verb] = []

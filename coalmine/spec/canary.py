@@ -403,6 +403,17 @@ class Promotion(SpecModel):
     )
 
 
+class Rollback(SpecModel):
+    """How a rollback gives the traffic back (docs/rollback.md)."""
+
+    over: Duration = Field(
+        default=timedelta(0),
+        description="For a baseline that has gone cold: how long the way back takes, in `steps`, while the canary has "
+        "half of the traffic or more. `0s`: all at once.",
+    )
+    steps: int = Field(default=4, ge=2, le=20, description="In how many steps it goes back where `over` is set.")
+
+
 class Hooks(SpecModel):
     """URLs that are posted to, each with an idempotency key (docs/hooks.md)."""
 
@@ -530,6 +541,7 @@ class CanarySpec(SpecModel):
     metrics: list[Metric] = Field(min_length=1, max_length=50, description="What is judged. At least one guardrail.")
     policy: Policy = Field(default=Policy(), description="How strict the judge is, and what follows.")
     promotion: Promotion = Field(default=Promotion(), description="The bake and the way back.")
+    rollback: Rollback = Field(default=Rollback(), description="The way back: at once, or in steps.")
     people: dict[str, list[str]] = Field(
         default={}, description="Groups of people, by name.", examples=[{"sre": ["ana@example.org", "bo@example.org"]}]
     )
