@@ -180,6 +180,21 @@ async def signed_at_the_gate(rollout: Rollout) -> None:
     await rollout.send("approve", by="eve", break_glass=True, reason="nobody of sre answers the phone")
 
 
+async def rolled_back_in_steps(rollout: Rollout) -> None:
+    """Taken back from 100 % in steps, until the same word comes again."""
+    await rollout.submit(make_submission(make_spec(**SHORT, rollback={"over": "1m", "steps": 4})))
+    await rollout.reach(Phase.BAKING)
+    await rollout.say("rollback", reason="too slow")
+    await rollout.until(lambda now: now.canary_weight == 50)
+    await rollout.say("rollback", reason="worse")
+
+
+async def started_without_proof(rollout: Rollout) -> None:
+    """A token that proves nobody blocks the start."""
+    rollout.world.environ["COALMINE_DECISION_KEYS"] = "/nowhere"
+    await rollout.submit(make_submission(make_spec(**SHORT), token="a.b.c"))
+
+
 SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
     *(
         promoted,
@@ -197,6 +212,8 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         waited_for_a_slot,
         reminded,
         signed_at_the_gate,
+        rolled_back_in_steps,
+        started_without_proof,
     ),
 ]
 
