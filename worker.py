@@ -63,6 +63,7 @@ from coalmine.worker_settings import WorkerSettings
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.guard import TrafficGuard
+from workflows.one_input import OneInput
 from workflows.runner import HistoryBoundRunner
 
 STICKY = timedelta(seconds=1)
@@ -192,7 +193,7 @@ def build_workers(
             workflows=workflows,
             activities=activities,
             workflow_runner=HistoryBoundRunner(restrictions=passed, truth=RunTruth(client)),
-            interceptors=[RolloutLogging()],
+            interceptors=[OneInput(), RolloutLogging()],
             max_concurrent_activities=ACTIVITY_SLOTS,
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=BEAT_AT_MOST,

@@ -42,10 +42,10 @@ from workflows.diagnosis import Diagnosing
 from workflows.drift import Drifts
 from workflows.ending import Ending
 from workflows.hooks import Hooks
+from workflows.inputs import NOTHING, decoded
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.looks import Looks
-from workflows.messages import NOTHING, decoded
 from workflows.reception import Reception, problems
 from workflows.reconciling import Reconciling
 from workflows.reminders import Reminders

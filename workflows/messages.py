@@ -7,20 +7,12 @@ read here, and every refused input is listed with its reason.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from temporalio import workflow
-from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import (
-    HandleSignalInput,
-    Interceptor,
-    WorkflowInboundInterceptor,
-    WorkflowInterceptorClassInput,
-)
 
 with workflow.unsafe.imports_passed_through():
     from coalmine import commands
@@ -28,17 +20,9 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.records import CommandInput, CommandReceipt, Identity, Verb
     from coalmine.rollout import RolloutState
 
+from workflows.inputs import EXAMPLE, NOTHING, as_text, decoded
 from workflows.journal import Journal
 from workflows.signed import SignatureChecks
-
-NOTHING = RawValue(Payload())
-"""Stands for a signal without any input."""
-SHOWN = 200
-"""Characters of an input that was refused."""
-LONGEST_SHOWN = 10_000
-_TOKEN = re.compile(r'("token"\s*:\s*")[^"]*')
-"""What a record need not keep: it proves who said it to whoever reads it first."""
-_EXAMPLE = '{"by": "ana", "reason": "looks fine"}'
 
 
 class Messages:
@@ -50,22 +34,22 @@ class Messages:
     _pokes: int
     """Counts what was carried out, so that whoever waits wakes up and looks again."""
 
-    @workflow.signal(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {_EXAMPLE}")
+    @workflow.signal(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {EXAMPLE}")
     async def approve_signal(self, given: RawValue = NOTHING) -> None:
         """Approve, from the UI."""
         await self._take_signed(Verb.APPROVE, given)
 
-    @workflow.signal(name="reject", description=f"Send the release back before it reaches 100 %: {_EXAMPLE}")
+    @workflow.signal(name="reject", description=f"Send the release back before it reaches 100 %: {EXAMPLE}")
     def reject_signal(self, given: RawValue = NOTHING) -> None:
         """Reject, from the UI."""
         self._take(Verb.REJECT, given)
 
-    @workflow.signal(name="pause", description=f"Stop advancing; looks go on: {_EXAMPLE}")
+    @workflow.signal(name="pause", description=f"Stop advancing; looks go on: {EXAMPLE}")
     async def pause_signal(self, given: RawValue = NOTHING) -> None:
         """Pause, from the UI."""
         await self._take_signed(Verb.PAUSE, given)
 
-    @workflow.signal(name="resume", description=f"Go on after a pause or a hold: {_EXAMPLE}")
+    @workflow.signal(name="resume", description=f"Go on after a pause or a hold: {EXAMPLE}")
     async def resume_signal(self, given: RawValue = NOTHING) -> None:
         """Resume, from the UI."""
         await self._take_signed(Verb.RESUME, given)
@@ -75,12 +59,12 @@ class Messages:
         """Extend, from the UI."""
         await self._take_signed(Verb.EXTEND, given)
 
-    @workflow.signal(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {_EXAMPLE}")
+    @workflow.signal(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {EXAMPLE}")
     async def promote_signal(self, given: RawValue = NOTHING) -> None:
         """Promote, from the UI."""
         await self._take_signed(Verb.PROMOTE, given)
 
-    @workflow.signal(name="rollback", description=f"Restore the route as it was, at any time: {_EXAMPLE}")
+    @workflow.signal(name="rollback", description=f"Restore the route as it was, at any time: {EXAMPLE}")
     def rollback_signal(self, given: RawValue = NOTHING) -> None:
         """Roll back, from the UI."""
         self._take(Verb.ROLLBACK, given)
@@ -91,9 +75,9 @@ class Messages:
         near = difflib.get_close_matches(name, [str(verb) for verb in Verb], n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         reason = f"'{name}' is not a verb of a rollout{hint} (known: {', '.join(Verb)})"
-        self._refuse(name, reason, "", _text(given[0]) if given else "")
+        self._refuse(name, reason, "", as_text(given[0]) if given else "")
 
-    @workflow.update(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {_EXAMPLE}")
+    @workflow.update(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {EXAMPLE}")
     async def approve_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Approve, and hear at once when that is refused."""
         return await self._answer_signed(Verb.APPROVE, given)
@@ -102,7 +86,7 @@ class Messages:
     def _check_approve(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.APPROVE, given)
 
-    @workflow.update(name="reject", description=f"Send the release back before it reaches 100 %: {_EXAMPLE}")
+    @workflow.update(name="reject", description=f"Send the release back before it reaches 100 %: {EXAMPLE}")
     def reject_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Reject, and hear at once when that is refused."""
         return self._answer(Verb.REJECT, given)
@@ -111,7 +95,7 @@ class Messages:
     def _check_reject(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.REJECT, given)
 
-    @workflow.update(name="pause", description=f"Stop advancing; looks go on: {_EXAMPLE}")
+    @workflow.update(name="pause", description=f"Stop advancing; looks go on: {EXAMPLE}")
     async def pause_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Pause, and hear at once when that is refused."""
         return await self._answer_signed(Verb.PAUSE, given)
@@ -120,7 +104,7 @@ class Messages:
     def _check_pause(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.PAUSE, given)
 
-    @workflow.update(name="resume", description=f"Go on after a pause or a hold: {_EXAMPLE}")
+    @workflow.update(name="resume", description=f"Go on after a pause or a hold: {EXAMPLE}")
     async def resume_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Resume, and hear at once when that is refused."""
         return await self._answer_signed(Verb.RESUME, given)
@@ -138,7 +122,7 @@ class Messages:
     def _check_extend(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.EXTEND, given)
 
-    @workflow.update(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {_EXAMPLE}")
+    @workflow.update(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {EXAMPLE}")
     async def promote_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Promote, and hear at once when that is refused."""
         return await self._answer_signed(Verb.PROMOTE, given)
@@ -147,7 +131,7 @@ class Messages:
     def _check_promote(self, given: RawValue = NOTHING) -> None:
         self._check(Verb.PROMOTE, given)
 
-    @workflow.update(name="rollback", description=f"Restore the route as it was, at any time: {_EXAMPLE}")
+    @workflow.update(name="rollback", description=f"Restore the route as it was, at any time: {EXAMPLE}")
     def rollback_update(self, given: RawValue = NOTHING) -> CommandReceipt:
         """Roll back, and hear at once when that is refused."""
         return self._answer(Verb.ROLLBACK, given)
@@ -192,7 +176,7 @@ class Messages:
         except ValueError as error:
             reason = str(error)
         if reason is not None:
-            self._refuse(verb, reason, command.by, _text(given))
+            self._refuse(verb, reason, command.by, as_text(given))
             raise ApplicationError(reason, type="Refused", non_retryable=True)
         return CommandReceipt(message=self._do(verb, command, identity), phase=self._rollout.phase)
 
@@ -207,11 +191,11 @@ class Messages:
         try:
             command = self._read(verb, given)
         except ValueError as error:
-            self._refuse(verb, str(error), "", _text(given))
+            self._refuse(verb, str(error), "", as_text(given))
             return
         reason = self._why_not(verb, command)
         if reason is not None:
-            self._refuse(verb, reason, command.by, _text(given))
+            self._refuse(verb, reason, command.by, as_text(given))
             return
         self._do(verb, command)
 
@@ -239,7 +223,7 @@ class Messages:
             raise
         except Exception as error:
             # Whatever else reading fails with would fail the workflow's task, at every try: nothing could stop it then.
-            raise ValueError(f"the input cannot be used ({type(error).__name__}); send {_EXAMPLE}") from None
+            raise ValueError(f"the input cannot be used ({type(error).__name__}); send {EXAMPLE}") from None
 
     def _why_not(self, verb: Verb, command: CommandInput) -> str | None:
         if self._state is None:
@@ -268,58 +252,10 @@ class Messages:
 
     def refuse_surplus(self, name: str, count: int) -> None:
         """List a signal that came with several inputs (the interceptor calls this)."""
-        self._refuse(name, f"'{name}' takes one input, got {count}: send {_EXAMPLE}", "", "")
+        self._refuse(name, f"'{name}' takes one input, got {count}: send {EXAMPLE}", "", "")
 
     @property
     def _rollout(self) -> RolloutState:
         if self._state is None:
             raise ApplicationError("no release was submitted to this workflow yet", type="Refused", non_retryable=True)
         return self._state
-
-
-def decoded(given: Any) -> Any:
-    """The JSON value that was sent.
-
-    Raises:
-        ValueError: nothing was sent, or it is not JSON.
-    """
-    if not isinstance(given, RawValue):
-        return given
-    if not given.payload.metadata and not given.payload.data:
-        raise ValueError(f"it came without input; send {_EXAMPLE}")
-    try:
-        return workflow.payload_converter().from_payload(given.payload)
-    except Exception as error:
-        raise ValueError(f"the input cannot be read as JSON ({type(error).__name__}); send {_EXAMPLE}") from None
-
-
-def _text(given: Any) -> str:
-    data = given.payload.data if isinstance(given, RawValue) else repr(given).encode()
-    return _TOKEN.sub(r"\1…", data[:LONGEST_SHOWN].decode("utf-8", "replace"))[:SHOWN]
-
-
-_BETWEEN_WORKFLOWS = frozenset({"fleet_answer", "admit", "ban", "unban", "release"})
-"""Signals that workflows send to each other, always with one input."""
-
-
-class OneInput(Interceptor):
-    """Keeps a signal with two inputs, or none, from wedging the workflow: the SDK would call its handler so."""
-
-    def workflow_interceptor_class(
-        self, input: WorkflowInterceptorClassInput
-    ) -> type[WorkflowInboundInterceptor] | None:
-        """The guard for workflows."""
-        return _OneInputInbound
-
-
-class _OneInputInbound(WorkflowInboundInterceptor):
-    async def handle_signal(self, input: HandleSignalInput) -> None:
-        if input.signal in _BETWEEN_WORKFLOWS and len(input.args) != 1:
-            workflow.logger.warning("signal dropped", extra={"signal": input.signal, "inputs": len(input.args)})
-            return
-        # Not isinstance: in the sandbox the class is another one than here.
-        refuse = getattr(workflow.instance(), "refuse_surplus", None)
-        if refuse is not None and input.signal in set(Verb) and len(input.args) > 1:
-            refuse(input.signal, len(input.args))
-            return
-        await super().handle_signal(input)

@@ -26,7 +26,8 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.rollout import RolloutState
 
 from workflows.admission import Admission
-from workflows.messages import Messages, decoded
+from workflows.inputs import decoded
+from workflows.messages import Messages
 
 
 class Reception(Messages):

@@ -11,6 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from coalmine.ownership import same_weights, weights_text
     from coalmine.records import READ_ROUTE, SHIFT, RouteRequest, RouteState, ShiftRequest, Weights
     from coalmine.rollout import RolloutState
     from coalmine.spec.durations import format_duration
@@ -91,16 +92,18 @@ class Traffic:
             weights=target, generation=generation, route=state.spec.route, restoring=True, context=state.context()
         )
         try:
-            shown = await self._patiently(call(SHIFT, request, RESTORE, f"restore {_weights(target)}"))
+            shown = await self._patiently(call(SHIFT, request, RESTORE, f"restore {weights_text(target)}"))
         except ActivityError as error:
             await self._not_restored(failure_reason(error), stale=failure_type(error) == "StaleGeneration")
             return False
-        if not all(_same(weights, target) for weights in (shown.weights, *(proxy.weights for proxy in shown.proxies))):
-            await self._not_restored(f"read back {_weights(shown.weights)}", stale=False)
+        if not all(
+            same_weights(weights, target) for weights in (shown.weights, *(proxy.weights for proxy in shown.proxies))
+        ):
+            await self._not_restored(f"read back {weights_text(shown.weights)}", stale=False)
             return False
         state.restored = True
         state.restore_seconds = (workflow.now() - state.restore_began).total_seconds()
-        self._shifted(shown, generation, f"restored {_weights(target)}")
+        self._shifted(shown, generation, f"restored {weights_text(target)}")
         return True
 
     async def _recall_snapshot(self) -> bool:
@@ -203,11 +206,3 @@ def _took_over() -> bool:
     """Whether a reset made this run: a write that it does not remember may be on its way, and must find a fence."""
     info = workflow.info()
     return info.continued_run_id is None and info.run_id != info.first_execution_run_id
-
-
-def _same(left: Weights, right: Weights) -> bool:
-    return all(abs(left.get(name, 0.0) - right.get(name, 0.0)) < 0.005 for name in {*left, *right})
-
-
-def _weights(weights: Weights) -> str:
-    return ", ".join(f"{name} {weight:g} %" for name, weight in sorted(weights.items()) if weight) or "nothing"

@@ -21,7 +21,7 @@ from coalmine.records import Archived, ArchiveRequest, LedgerEntry
 from coalmine.spec.canary import Ledger
 from tests.activities.ledgers.books import NOON, ROLLOUT, places, verified
 from workflows.canary import Canary
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 from workflows.runner import HistoryBoundRunner
 
 BOOK = "production/checkout"

@@ -17,7 +17,7 @@ from tests.activities.ledgers.books import lines
 from tests.cli.conftest import WORKFLOW_ID, Desk
 from worker import build_workers
 from workflows.canary import Canary
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 from workflows.runner import HistoryBoundRunner
 
 QUICK: dict[str, Any] = {

@@ -18,7 +18,7 @@ from coalmine import fleet_client
 from coalmine.records import ASKED_TOO_EARLY, Phase
 from tests.cli.conftest import WORKFLOW_ID, Desk
 from workflows.canary import Canary
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 from workflows.runner import HistoryBoundRunner
 
 

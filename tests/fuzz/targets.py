@@ -98,7 +98,7 @@ def signal(data: bytes) -> None:
 
 
 def sent(data: bytes, encoding: bytes = b"json/plain") -> Any:
-    """The payload as ``workflows.messages.decoded`` reads it, which itself works within a workflow only."""
+    """The payload as ``workflows.inputs.decoded`` reads it, which itself works within a workflow only."""
     return data_converter(None).payload_converter.from_payload(Payload(metadata={"encoding": encoding}, data=data))
 
 

@@ -12,7 +12,7 @@ from temporalio.worker import Replayer
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.guard import TrafficGuard
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 from workflows.runner import HistoryBoundRunner
 
 HISTORIES = {

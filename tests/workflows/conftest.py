@@ -52,7 +52,7 @@ from coalmine.spec.canary import CanarySpec
 from tests.workflows.world import World, make_spec, make_submission
 from workflows.canary import Canary
 from workflows.fleet import Fleet
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 
 PATIENCE = 400
 """Polls before a condition that never comes true is an error; each lets some seconds of the server's time pass."""

@@ -25,7 +25,7 @@ from tests.workflows.world import World, Write
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.guard import TrafficGuard
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 
 
 class WorldRouter:

@@ -22,7 +22,7 @@ from tests.workflows.conftest import Rollout, workers
 from tests.workflows.world import World, make_spec, make_submission
 from workflows.canary import Canary
 from workflows.fleet import Fleet
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 from workflows.runner import HistoryBoundRunner
 
 GATED = [{"weight": 10, "for": "20s", "gate": {"name": "go", "approval": {"timeout": "4h"}}}]

@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 
 from coalmine.records import TASK_QUEUE, Ban, FleetAnswer, FleetRequest, FleetState
 from workflows.fleet import Fleet
-from workflows.messages import OneInput
+from workflows.one_input import OneInput
 
 
 @workflow.defn(name="Asker", sandboxed=False)
