@@ -17,10 +17,6 @@ _BETWEEN_WORKFLOWS = frozenset({"fleet_answer", "admit", "ban", "unban", "releas
 """Signals that workflows send to each other, always with one input."""
 
 
-_WITHOUT_INPUT = frozenset({"look"})
-"""Signals that take none: what is sent with them is left out, and they do what they say."""
-
-
 class OneInput(Interceptor):
     """Keeps a signal with two inputs, or none, from wedging the workflow: the SDK would call its handler so."""
 
@@ -36,8 +32,6 @@ class _OneInputInbound(WorkflowInboundInterceptor):
         if input.signal in _BETWEEN_WORKFLOWS and len(input.args) != 1:
             workflow.logger.warning("signal dropped", extra={"signal": input.signal, "inputs": len(input.args)})
             return
-        if input.signal in _WITHOUT_INPUT:
-            input.args = []
         # Not isinstance: in the sandbox the class is another one than here.
         refuse = getattr(workflow.instance(), "refuse_surplus", None)
         if refuse is not None and input.signal in set(Verb) and len(input.args) > 1:
