@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from typing import Any
 
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
@@ -19,6 +27,8 @@ from coalmine.records import BRAKE, EVERYWHERE, Braked, BrakeRequest, CommandInp
 AT_ONCE = 10
 AT_REST = frozenset({Phase.WINDOW, Phase.ROLLING_BACK, Phase.CLOSED})
 """Phases of what is in flight no more: promoted, or on its way back."""
+ANSWER_WITHIN = timedelta(seconds=5)
+TOOK_IT, AT_REST_ALREADY = "took it", "at rest"
 _PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
 
 
@@ -30,7 +40,10 @@ class BrakeActivities:
 
     @activity.defn(name=BRAKE.name)
     async def brake(self, request: BrakeRequest) -> Braked:
-        """Signal every rollout in flight that was not told yet; to be told twice harms nobody.
+        """Tell every rollout in flight that has not taken it yet; to be told twice harms nobody.
+
+        A rollback is a signal, which counts in every phase. A pause is an update: where it means nothing yet (while the
+        rollout is admitted, say) that is an answer, and it is told again.
 
         Visibility tells of a start some moments later: ``known`` are those that the fleet has admitted itself.
 
@@ -41,30 +54,49 @@ class BrakeActivities:
             async with beating():
                 ids = sorted({*request.known, *await self._listed(request.environment)} - {*request.told})
                 few = asyncio.Semaphore(AT_ONCE)
-                told = await asyncio.gather(*(self._tell(name, request, few) for name in ids))
-        heard = [name for name, took in zip(ids, told, strict=True) if took]
-        return Braked(told=heard, ended=sorted({*ids} - {*heard}))
+                answers = await asyncio.gather(*(self._tell(name, request, few) for name in ids))
+        told = [name for name, answer in zip(ids, answers, strict=True) if answer == TOOK_IT]
+        refused = {
+            name: answer for name, answer in zip(ids, answers, strict=True) if answer not in (TOOK_IT, AT_REST_ALREADY)
+        }
+        return Braked(told=told, refused=refused)
 
     async def _listed(self, environment: str) -> list[str]:
         query = "WorkflowType = 'Canary' AND ExecutionStatus = 'Running'"
         if environment != EVERYWHERE:
             query += f" AND CoalmineEnvironment = {json.dumps(environment)}"
         try:
-            found = [
-                (run.id, run.typed_search_attributes.get(_PHASE)) async for run in self._client.list_workflows(query)
-            ]
+            return [run.id async for run in self._client.list_workflows(query)]
         except RPCError as error:
             raise TemporalUnavailable(f"the rollouts of {environment} cannot be listed: {error.message}") from error
-        return [workflow_id for workflow_id, phase in found if phase not in AT_REST]
 
-    async def _tell(self, workflow_id: str, request: BrakeRequest, few: asyncio.Semaphore) -> bool:
+    async def _tell(self, workflow_id: str, request: BrakeRequest, few: asyncio.Semaphore) -> str:
+        """``TOOK_IT``, ``AT_REST_ALREADY``, or why it did not take it."""
+        handle = self._client.get_workflow_handle(workflow_id)
         word = CommandInput(by=request.by, reason=f"emergency brake: {request.reason}")
-        verb = "rollback" if request.action == "roll_back" else "pause"
         try:
             async with few:
-                await self._client.get_workflow_handle(workflow_id).signal(verb, word)
+                phase = await self._phase(handle)
+                if phase in AT_REST:
+                    return AT_REST_ALREADY
+                if request.action == "roll_back":
+                    await handle.signal("rollback", word)
+                elif phase != Phase.HELD:
+                    async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+                        await handle.execute_update("pause", word, rpc_timeout=ANSWER_WITHIN)
+        except WorkflowUpdateFailedError as error:
+            return str(getattr(error.cause, "message", error.cause))
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            return f"no answer within {ANSWER_WITHIN.total_seconds():g} s"
         except RPCError as error:
             if lacks_workflow(error):
-                return False
+                return AT_REST_ALREADY
             raise TemporalUnavailable(f"{workflow_id} was not reached: {error.message}") from error
-        return True
+        return TOOK_IT
+
+    async def _phase(self, handle: WorkflowHandle[Any, Any]) -> str:
+        """As the server has it now, not as visibility had it a moment ago."""
+        described = await handle.describe(rpc_timeout=ANSWER_WITHIN)
+        if described.status is not WorkflowExecutionStatus.RUNNING:
+            return Phase.CLOSED
+        return described.typed_search_attributes.get(_PHASE) or ""

@@ -19,17 +19,17 @@ def steps_back(now: Weights, snapshot: Weights, steps: int) -> list[Weights]:
         snapshot: Percent by backend, as it was before the first write.
         steps: How many, at least one.
     """
-    names = {*now, *snapshot}
-    return [
-        *(
-            {
-                name: now.get(name, 0.0) + (snapshot.get(name, 0.0) - now.get(name, 0.0)) * step / steps
-                for name in sorted(names)
-            }
-            for step in range(1, steps)
-        ),
-        dict(snapshot),
-    ]
+    return [*(_between(now, snapshot, step / steps) for step in range(1, steps)), dict(snapshot)]
+
+
+def _between(now: Weights, snapshot: Weights, part: float) -> Weights:
+    """So far on the way, in hundredths: routers take nothing finer. What rounding leaves goes where the way leads."""
+    names = sorted({*now, *snapshot})
+    here, there = ({name: weights.get(name, 0.0) for name in names} for weights in (now, snapshot))
+    between = {name: round(here[name] + (there[name] - here[name]) * part, 2) for name in names}
+    most = max(names, key=lambda name: there[name])
+    between[most] = round(between[most] + 100.0 - sum(between.values()), 2)
+    return between
 
 
 def goes_in_steps(state: RolloutState) -> bool:

@@ -19,6 +19,9 @@ from workflows.interruption import failure_reason
 BRAKING = Budget(timedelta(seconds=60), total=timedelta(minutes=5), heartbeat=timedelta(seconds=10))
 SWEEP_AGAIN = timedelta(seconds=3)
 """Visibility knows by then of what started before the freeze."""
+SWEEP_SELDOM = timedelta(seconds=10)
+FREQUENT = 20
+"""Sweeps in quick succession; one that is admitted for an hour is looked at less often then."""
 SHOWN_WITHIN = timedelta(seconds=5)
 """How long whoever pulls the brake waits to hear whom it has told; it goes on all the same."""
 
@@ -88,14 +91,15 @@ class Freezes:
         return Frozen(freezes=freezing.in_force(self._state.freezes, workflow.now()), brake=self._state.brake)
 
     async def sweep(self) -> None:
-        """For ever: while a brake is pulled, tell what is in flight, until a sweep finds nobody new."""
+        """For ever: while a brake is pulled, tell what is in flight, until all have taken it."""
         while True:
             await workflow.wait_condition(lambda: self._state.brake is not None and not self._state.brake.done)
             brake = self._state.brake
             assert brake is not None
             await self._sweep(brake)
             if not brake.done:
-                await workflow.sleep(SWEEP_AGAIN, summary="emergency brake: look for whom it has not told")
+                pause = SWEEP_AGAIN if brake.sweeps < FREQUENT else SWEEP_SELDOM
+                await workflow.sleep(pause, summary="emergency brake: look for whom it has not told")
 
     async def _sweep(self, brake: Brake) -> None:
         slots = self._state.slots
@@ -113,8 +117,8 @@ class Freezes:
             brake.failure = failure_reason(error)
             return
         brake.failure, brake.sweeps = "", brake.sweeps + 1
-        brake.told = sorted({*brake.told, *swept.told})
-        brake.done = brake.done or (brake.sweeps > 1 and not swept.told)
+        brake.told, brake.refused = sorted({*brake.told, *swept.told}), swept.refused
+        brake.done = brake.done or (brake.sweeps > 1 and not swept.told and not swept.refused)
 
     def page(self) -> str:
         """Freezes and the brake for the fleet's page; nothing where nothing is frozen."""
@@ -123,12 +127,16 @@ class Freezes:
             rows = [[cell(one.service or "all", 60), cell(freezing.sentence(one), 200)] for one in freezes]
             shown = "\n\n" + table(("frozen", "why"), rows)
         if brake is not None and (freezes or not brake.done):
-            state = "done" if brake.done else f"under way{f': {brake.failure}' if brake.failure else ''}"
-            word = "roll back" if brake.action == "roll_back" else "hold"
-            shown += (
-                f"\n\n**Emergency brake** ({word}, by {cell(brake.by, 60)}): {len(brake.told)} told; {cell(state, 200)}"
-            )
+            shown += f"\n\n{_brake_text(brake)}"
         return shown
+
+
+def _brake_text(brake: Brake) -> str:
+    word = "roll back" if brake.action == "roll_back" else "hold"
+    left = [f"{name}: {why}" for name, why in brake.refused.items()]
+    left += [brake.failure] if brake.failure else []
+    state = "done" if brake.done else ": ".join(["under way", *(["; ".join(left)] if left else [])])
+    return f"**Emergency brake** ({word}, by {cell(brake.by, 60)}): {len(brake.told)} took it; {cell(state, 200)}"
 
 
 def start_sweeping(freezes: Freezes) -> asyncio.Task[None]:

@@ -33,7 +33,7 @@ class SignatureChecks:
         return not self._running and not self._waiting
 
     async def who_signed(self, state: RolloutState, verb: Verb, command: CommandInput) -> tuple[CommandInput, Identity]:
-        """As ``who_signed``, when it is its turn.
+        """The decision, bound to the gate and attempt it met on arrival, and whoever signed it; when it is its turn.
 
         Raises:
             ValueError: nobody did, or it decides something else, or too many wait; says why.

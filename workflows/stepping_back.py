@@ -13,9 +13,11 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.rollout import RolloutState
     from coalmine.way_back import goes_in_steps, pause_between, steps_back
 
-from workflows.interruption import failure_reason
+from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.traffic import Traffic
+
+AT_ONCE = "the rest goes back at once"
 
 
 class SteppingBack:
@@ -45,7 +47,12 @@ class SteppingBack:
         state = self._state
         number = state.back_steps + 1
         try:
-            await self._traffic.shift(weights, f"step back {number} of {steps}: {weights_text(weights)}")
+            what = f"step back {number} of {steps}: {weights_text(weights)}"
+            await unless(lambda: not goes_in_steps(state), self._traffic.shift(weights, what))
+        except Interrupted:
+            # The write may still be on its way: the restore that follows has a newer generation.
+            self._journal.note("at_once", AT_ONCE)
+            return
         except ActivityError as error:
             state.at_once = True
             self._journal.note("at_once", f"step back {number} could not be taken: {failure_reason(error)}")
@@ -62,5 +69,5 @@ class SteppingBack:
         except TimeoutError:
             pass
         else:
-            self._journal.note("at_once", "the rest goes back at once")
+            self._journal.note("at_once", AT_ONCE)
         state.unmet = []

@@ -94,8 +94,9 @@ def _text(frozen: Args, args: Args, environment: str) -> str:
 def _braked(brake: Args) -> list[str]:
     word = "roll back" if brake.action == "roll_back" else "hold"
     state = "nobody else is in flight" if brake.done else "still telling; freeze --list shows how far it is"
-    lines = [f"emergency brake ({word}, by {brake.by}): {len(brake.told)} told, {state}"]
+    lines = [f"emergency brake ({word}, by {brake.by}): {len(brake.told)} took it, {state}"]
     lines += [f"  {workflow_id.removeprefix('canary/')}" for workflow_id in brake.told]
+    lines += [f"  {name.removeprefix('canary/')}: not yet, {why}" for name, why in brake.refused.items()]
     if brake.failure:
         lines.append(f"  the last try failed, and is repeated: {brake.failure}")
     return lines

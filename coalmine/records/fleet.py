@@ -72,9 +72,9 @@ class Braked(Record):
     """Whom one sweep of the brake has told."""
 
     told: list[str] = []
-    """Workflow ids."""
-    ended: list[str] = []
-    """Those that had closed by then."""
+    """Workflow ids of those that took it, now, or need it no more: they are held by themselves."""
+    refused: dict[str, str] = {}
+    """Why others did not, by workflow id: they are told again."""
 
 
 class Brake(Record):
@@ -85,10 +85,12 @@ class Brake(Record):
     reason: str
     at: datetime
     told: list[str] = []
-    """Workflow ids of rollouts that were given the word; each has it on its own record."""
+    """Workflow ids of rollouts that took the word; each has it on its own record."""
+    refused: dict[str, str] = {}
+    """Why others did not at the last sweep, by workflow id; they are told again until they do, or are at rest."""
     sweeps: int = 0
     done: bool = False
-    """A sweep found nobody who had not been told."""
+    """A sweep found nobody left who had not taken it."""
     failure: str = ""
     """Why the last sweep did not succeed; it is tried again."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from coalmine import freeze_client
 from coalmine.client import RolloutRef
 from coalmine.records import Outcome, Phase, RolloutStatus
 from tests.cli.conftest import Desk
@@ -105,7 +107,7 @@ async def test_the_brake_rolls_back_what_is_in_flight_and_leaves_what_was_promot
     assert (await quay.coalmine.status(done)).phase is Phase.WINDOW
     assert (await quay.coalmine.status(elsewhere)).phase is Phase.GATED
     listed = await quay.type("freeze", "--list", "-e", "test")
-    assert "emergency brake (roll back, by ana@example.org): 2 told" in listed.out
+    assert "emergency brake (roll back, by ana@example.org): 2 took it" in listed.out
     await replay(quay.client, "fleet/test", gated.workflow_id)
     assert (await quay.type("start", quay.write(service="late"))).code == 5
 
@@ -122,3 +124,25 @@ async def test_the_brake_everywhere_pauses_all_until_each_is_resumed(quay: Desk)
     assert (await quay.type("unfreeze", "--everywhere")).code == 0
     assert (await quay.coalmine.status(here)).paused
     assert (await quay.type("resume", "shop", "-e", "test")).code == 0
+
+
+async def test_a_rollout_that_is_still_admitted_is_paused_once_it_steps(quay: Desk) -> None:
+    world = quay.world
+    world.read_gate = asyncio.Event()
+    starting = asyncio.create_task(begin(quay, "shop", steps=[{"weight": 10, "for": "10m"}]))
+    async with asyncio.timeout(30):
+        while not world.reading:
+            await asyncio.sleep(0.05)
+    braked = await freeze_client.freeze(quay.client, "test", by="ana", reason="storm", brake="hold")
+    assert braked.brake is not None
+    assert (braked.brake.told, braked.brake.done) == ([], False)
+    assert "nothing to pause while it is admitting" in braked.brake.refused["canary/test/shop"]
+    world.read_gate.set()
+    ref = await starting
+    async for status in quay.coalmine.follow(ref, every=0.1):
+        if isinstance(status, RolloutStatus) and status.paused:
+            break
+    async with asyncio.timeout(30):
+        while not (brake := (await freeze_client.freezes(quay.client, "test")).brake) or not brake.done:
+            await asyncio.sleep(0.2)
+    assert (brake.told, brake.refused) == (["canary/test/shop"], {})

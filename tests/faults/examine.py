@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -93,10 +94,14 @@ async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
     return Told([await client.get_workflow_handle(workflow_id, run_id=run).fetch_history() for run in runs])
 
 
-async def at_rest(ground: Ground, route: str, history: Told) -> list[str]:
+async def at_rest(ground: Ground, route: str, history: Told, guarded: dict[int, float]) -> list[str]:
     """I1 and the end of I3: every proxy shows what the outcome names."""
     promoted = history.promoted if history.closed == "terminated" else history.outcome == "promoted"
     wanted = 100.0 if promoted else 0.0
+    if history.closed == "terminated" and not history.generations and guarded:
+        # It never wrote. The one before it was promoted and put back by the harness's hand: a change by hand, which the
+        # guard mends. What it ordered last is what has to be there, on every proxy.
+        wanted = guarded[max(guarded)]
     wrong: list[str] = []
     for envoy in ground.envoys[route]:
         shown = await _share(ground, envoy)
@@ -114,25 +119,27 @@ async def _share(ground: Ground, envoy: EnvoyProxy) -> float:
     return float("nan")
 
 
-async def guarded(client: Client, guard: str) -> dict[str, set[int]]:
-    """The generations that the traffic guard's history ordered, by the rollout it wrote for."""
-    ordered: dict[str, set[int]] = {}
+async def guarded(client: Client, guard: str) -> dict[str, dict[int, float]]:
+    """What the traffic guard's history ordered, by the rollout it wrote for: the canary's share by generation."""
+    ordered: dict[str, dict[int, float]] = {}
     async for run in client.list_workflows(f"WorkflowId = '{guard}'"):
         async for event in client.get_workflow_handle(guard, run_id=run.run_id).fetch_history_events():
             scheduled = event.activity_task_scheduled_event_attributes
             if scheduled.activity_type.name == GUARD_RESTORE.name:
                 request = GuardRestoreRequest.model_validate_json(scheduled.input.payloads[0].data)
-                ordered.setdefault(request.watched.workflow_id, set()).add(request.generation)
+                watched = request.watched
+                share = watched.rest.get(watched.canary, 0.0)
+                ordered.setdefault(watched.workflow_id, {})[request.generation] = share
     return ordered
 
 
-def writes(history: Told, seen: list[list[int]], before: int, guarded: set[int]) -> list[str]:
+def writes(history: Told, seen: list[list[int]], before: int, guarded: Collection[int]) -> list[str]:
     """I3 and I6: no file went back, and whatever was written this rollout's history or the guard's had ordered."""
     wrong: list[str] = []
     if any(file != sorted(file) for file in seen):
         wrong.append("I3: a file went back to an older generation")
     strange = (
-        {generation for file in seen for generation in file if generation > before} - history.generations - guarded
+        {generation for file in seen for generation in file if generation > before} - history.generations - set(guarded)
     )
     if strange:
         wrong.append(f"I6: generations nobody's history ordered: {sorted(strange)}")

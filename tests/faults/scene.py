@@ -183,14 +183,13 @@ class Act:
         if history.closed == "terminated" and not history.promoted:
             # No code of the rollout runs any more: the traffic guard has to see to it.
             await self.until_restored(_GUARDED_WITHIN)
-        guarded = await examine.guarded(client, guard_id(ENVIRONMENT))
-        if history.closed == "terminated" and not history.generations and guarded.get(self.handle.id):
-            # It never wrote. The rollout before it was promoted, and put back by our hand (``_clear``): a change by
-            # hand is what the guard mends, towards that promotion.
-            self.wrong = [wrong for wrong in self.wrong if not wrong.startswith("I2")]
-        else:
-            self.wrong += await examine.at_rest(self.scene.ground, self.route, history)
-        self.wrong += examine.writes(history, self._generations, before, guarded.get(self.handle.id, set()))
+        ordered = (await examine.guarded(client, guard_id(ENVIRONMENT))).get(self.handle.id, {})
+        # Of this rollout's time alone: the guard may have written for earlier ones of the service.
+        guarded = {generation: share for generation, share in ordered.items() if generation > before}
+        if not history.generations:
+            self.wrong = [wrong for wrong in self.wrong if not self._by_guard(wrong, guarded)]
+        self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
+        self.wrong += examine.writes(history, self._generations, before, guarded)
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
         if self.wrong and self.scene.keep is not None:
@@ -324,6 +323,10 @@ class Act:
                 if share == 100 and self.planned.bad:
                     self._add("I2: a bad canary got everything")
             await asyncio.sleep(0.04)
+
+    def _by_guard(self, wrong: str, guarded: dict[int, float]) -> bool:
+        """Whether a share that no step allowed is one that the guard ordered for a rollout which never wrote."""
+        return any(wrong.startswith(f"I2: a proxy showed {share:g} %") for share in guarded.values())
 
     def _add(self, wrong: str) -> None:
         if wrong not in self.wrong:

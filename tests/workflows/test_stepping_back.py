@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -54,6 +55,19 @@ async def test_the_same_word_again_gives_the_rest_back_at_once(rollout: Rollout,
     )
     assert (await rollout.result()).outcome is Outcome.ROLLED_BACK
     assert shares(world) == [75, 0]
+
+
+async def test_the_same_word_again_waits_for_no_write_that_hangs(rollout: Rollout, world: World) -> None:
+    await promoted(rollout)
+    world.shift_gate, world.shift_gate_above = asyncio.Event(), 1
+    await rollout.send("rollback", reason="too slow")
+    await rollout.happens(lambda: world.shifting > 0)
+    await rollout.send("rollback", reason="worse")
+    await rollout.happens(lambda: world.writes[-1].restoring)
+    assert world.canary == 0
+    world.shift_gate.set()
+    assert (await rollout.result()).outcome is Outcome.ROLLED_BACK
+    assert world.canary == 0
 
 
 async def test_a_step_that_cannot_be_taken_is_the_last(rollout: Rollout, world: World) -> None:
