@@ -30,31 +30,25 @@ from coalmine import searching, starting
 from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, lacks_workflow, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
-from coalmine.fleet_client import ask_fleet, update_fleet
+from coalmine.fleet_calls import FleetCalls
 from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
 from coalmine.questions import ask
 from coalmine.records import (
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
-    Ban,
     ChainTip,
     CommandInput,
     CommandReceipt,
     DecisionLog,
-    FleetRequest,
-    FleetState,
     Phase,
     Receipt,
     Record,
     RolloutReport,
     RolloutStatus,
-    SlotBook,
-    SlotLimit,
     Submission,
     Verb,
     Withdrawal,
-    fleet_id,
 )
 from coalmine.rollout_names import parse_name
 from coalmine.searching import RolloutRef, RolloutRow
@@ -72,7 +66,7 @@ CALL_WITHIN = timedelta(seconds=10)
 Answer = TypeVar("Answer", bound=Record)
 
 
-class Coalmine:
+class Coalmine(FleetCalls):
     """A connection to the rollouts of one Temporal namespace."""
 
     def __init__(self, temporal: Client, found: Settings | None = None) -> None:
@@ -378,74 +372,6 @@ class Coalmine:
         if isinstance(latest, TemporalUnavailable):
             raise latest
         return latest
-
-    # ------------------------------------------------------------------------------------------- fleet
-
-    async def ban(
-        self, environment: str, service: str, version: str, *, by: str, reason: str = "", region: str | None = None
-    ) -> Ban:
-        """Keep automation from starting this version.
-
-        Raises:
-            RefusedError: something is missing.
-            TemporalUnavailable: no worker answers.
-        """
-        return await ask_fleet(
-            self.temporal,
-            FleetRequest(
-                verb="ban", environment=environment, service=service, version=version, region=region, by=by,
-                reason=reason,
-            )
-        )  # fmt: skip
-
-    async def unban(
-        self, environment: str, service: str, version: str, *, by: str, reason: str = "", region: str | None = None
-    ) -> Ban:
-        """Lift a ban; answers with the ban that was.
-
-        Raises:
-            RefusedError: that version is not banned; lists those that are.
-            TemporalUnavailable: no worker answers.
-        """
-        return await ask_fleet(
-            self.temporal,
-            FleetRequest(
-                verb="unban", environment=environment, service=service, version=version, region=region, by=by,
-                reason=reason,
-            )
-        )  # fmt: skip
-
-    async def bans(self, environment: str) -> FleetState:
-        """The bans of an environment, and how many rollouts each version had.
-
-        Raises:
-            TemporalUnavailable: no worker answers.
-        """
-        try:
-            return await self._query(RolloutRef(fleet_id(environment)), "bans", FleetState)
-        except RolloutNotFound:
-            return FleetState(environment=environment)
-
-    async def slots(self, environment: str) -> SlotBook:
-        """How many rollouts may run at once, which run, and which wait.
-
-        Raises:
-            TemporalUnavailable: no worker answers.
-        """
-        try:
-            return await self._query(RolloutRef(fleet_id(environment)), "slots", SlotBook)
-        except RolloutNotFound:
-            return SlotBook()
-
-    async def limit_slots(self, environment: str, limit: int | None, *, by: str, reason: str = "") -> SlotBook:
-        """Set how many rollouts may run at once; None lifts the limit. Those that run go on.
-
-        Raises:
-            RefusedError: nobody says so.
-            TemporalUnavailable: no worker answers.
-        """
-        given = SlotLimit(limit=limit, by=by, reason=reason)
-        return await update_fleet(self.temporal, environment, "slots", given, SlotBook)
 
     # ------------------------------------------------------------------------------------- surroundings
 

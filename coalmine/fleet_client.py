@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from coalmine.connection import meaning, no_worker
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.pollers import await_worker
-from coalmine.records import TASK_QUEUE, Ban, FleetRequest, FleetState, Record, fleet_id
+from coalmine.records import EVERYWHERE, TASK_QUEUE, Ban, FleetRequest, FleetState, Record, fleet_id
 from coalmine.spec.canary import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
@@ -36,7 +36,7 @@ async def ask_fleet(client: Client, request: FleetRequest) -> Ban:
         TemporalUnavailable: no worker answers.
     """
     if request.verb == "ban":
-        _check_names(request)
+        check_names(request.environment, request.service, request.region)
     return await update_fleet(client, request.environment, request.verb, request, Ban)
 
 
@@ -71,7 +71,13 @@ async def update_fleet(client: Client, environment: str, name: str, given: Recor
         raise meaning(error, f"fleet {workflow_id}", client.namespace, WITHIN) from error
 
 
-def _check_names(request: FleetRequest) -> None:
-    for key, name in (("service", request.service), ("environment", request.environment), ("region", request.region)):
+def check_names(environment: str, service: str | None, region: str | None = None) -> None:
+    """Names that a spec could have; ``EVERYWHERE`` stands for all environments.
+
+    Raises:
+        InputError: one could not.
+    """
+    place = None if environment == EVERYWHERE else environment
+    for key, name in (("service", service), ("environment", place), ("region", region)):
         if name is not None and not re.fullmatch(IDENTIFIER, name):
             raise InputError(f"{key}: {name!r} cannot be a name: it has letters, digits, '.', '_' and '-' only")

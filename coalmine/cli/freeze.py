@@ -43,7 +43,6 @@ def options(parser: Parser, verb: str) -> None:
 
 def run(args: Args, out: Output) -> int:
     """Freeze, lift a freeze, or list."""
-    from coalmine import freeze_client
     from coalmine.cli._session import on_connection
     from coalmine.cli._who import speaker
     from coalmine.client import Coalmine
@@ -59,14 +58,13 @@ def run(args: Args, out: Output) -> int:
     by = "" if listing else speaker(args.by)
 
     async def asked(coalmine: Coalmine) -> Frozen:
-        client = coalmine.temporal
         if listing:
-            return await freeze_client.freezes(client, environment)
+            return await coalmine.freezes(environment)
         if args.verb == "unfreeze":
-            return await freeze_client.unfreeze(client, environment, args.service, by=by)
+            return await coalmine.unfreeze(environment, args.service, by=by)
         until = datetime.now(UTC) + args.length if args.length else args.until
-        return await freeze_client.freeze(
-            client, environment, args.service, by=by, reason=args.reason, until=until, brake=args.brake
+        return await coalmine.freeze(
+            environment, args.service, by=by, reason=args.reason, until=until, brake=args.brake
         )
 
     frozen = on_connection(args, asked)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from coalmine import freeze_client
 from coalmine.client import RolloutRef
 from coalmine.records import Outcome, Phase, RolloutStatus
 from tests.cli.conftest import Desk
@@ -133,7 +132,7 @@ async def test_a_rollout_that_is_still_admitted_is_paused_once_it_steps(quay: De
     async with asyncio.timeout(30):
         while not world.reading:
             await asyncio.sleep(0.05)
-    braked = await freeze_client.freeze(quay.client, "test", by="ana", reason="storm", brake="hold")
+    braked = await quay.coalmine.freeze("test", by="ana", reason="storm", brake="hold")
     assert braked.brake is not None
     assert (braked.brake.told, braked.brake.done) == ([], False)
     assert "nothing to pause while it is admitting" in braked.brake.refused["canary/test/shop"]
@@ -143,6 +142,6 @@ async def test_a_rollout_that_is_still_admitted_is_paused_once_it_steps(quay: De
         if isinstance(status, RolloutStatus) and status.paused:
             break
     async with asyncio.timeout(30):
-        while not (brake := (await freeze_client.freezes(quay.client, "test")).brake) or not brake.done:
+        while not (brake := (await quay.coalmine.freezes("test")).brake) or not brake.done:
             await asyncio.sleep(0.2)
     assert (brake.told, brake.refused) == (["canary/test/shop"], {})
