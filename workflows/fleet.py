@@ -50,7 +50,7 @@ class Fleet:
     async def run(self, state: FleetState) -> FleetState:
         """Answer for ever; continue as new when the history grows long."""
         self._show()
-        start_sweeping(self._freezes)
+        start_sweeping(self._freezes, self._show)
         while self._to_answer or not self._may_continue_as_new():
             await self._slots.idle(lambda: bool(self._to_answer) or self._may_continue_as_new())
             while self._to_answer:

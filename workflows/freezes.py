@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 from temporalio import workflow
@@ -90,13 +91,14 @@ class Freezes:
         """What is frozen now, and the brake that was pulled last."""
         return Frozen(freezes=freezing.in_force(self._state.freezes, workflow.now()), brake=self._state.brake)
 
-    async def sweep(self) -> None:
+    async def sweep(self, show: Callable[[], None]) -> None:
         """For ever: while a brake is pulled, tell what is in flight, until all have taken it."""
         while True:
             await workflow.wait_condition(lambda: self._state.brake is not None and not self._state.brake.done)
             brake = self._state.brake
             assert brake is not None
             await self._sweep(brake)
+            show()
             if not brake.done:
                 pause = SWEEP_AGAIN if brake.sweeps < FREQUENT else SWEEP_SELDOM
                 await workflow.sleep(pause, summary="emergency brake: look for whom it has not told")
@@ -139,6 +141,6 @@ def _brake_text(brake: Brake) -> str:
     return f"**Emergency brake** ({word}, by {cell(brake.by, 60)}): {len(brake.told)} took it; {cell(state, 200)}"
 
 
-def start_sweeping(freezes: Freezes) -> asyncio.Task[None]:
-    """Have the brake carried out beside the fleet's main line."""
-    return asyncio.create_task(freezes.sweep())
+def start_sweeping(freezes: Freezes, show: Callable[[], None]) -> asyncio.Task[None]:
+    """Have the brake carried out beside the fleet's main line; ``show`` brings its page up to date."""
+    return asyncio.create_task(freezes.sweep(show))
