@@ -14,14 +14,14 @@ from activities.routers.registry import BUILT_IN
 from coalmine.records import Capabilities
 from coalmine.spec.canary import Route
 
-LEASE = 3.0
+LEASE = 8.0
 
 
 class AdvisoryEnvoy(envoy.EnvoyRouter):
     """Every write goes through, however old."""
 
     async def capabilities(self, route: Route) -> Capabilities:
-        """No fence; an older write may come for three seconds."""
+        """No fence; an older write may come for eight seconds."""
         return Capabilities(fencing="advisory", granularity=0.01, lease=LEASE)
 
 
