@@ -59,6 +59,8 @@ PATIENCE = 400
 
 SETTLING = 30
 """Polls of 10 ms for what is under way to end; what hangs on purpose is not waited for longer."""
+QUERY_LOST = timedelta(seconds=30)
+"""An answer that has not come by then does not come."""
 TASK_ENDS = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
@@ -123,8 +125,17 @@ class Rollout:
         return receipt
 
     async def status(self) -> RolloutStatus:
-        """The query ``status``."""
-        status: RolloutStatus = await self.handle.query("status", result_type=RolloutStatus)
+        """The query ``status``.
+
+        The time-skipping server can lose a query that comes as a run continues as new; then it is asked once more.
+        """
+        status: RolloutStatus
+        try:
+            status = await self.handle.query("status", result_type=RolloutStatus, rpc_timeout=QUERY_LOST)
+        except RPCError as error:
+            if not self.skips or error.status is not RPCStatusCode.CANCELLED:
+                raise
+            status = await self.handle.query("status", result_type=RolloutStatus)
         return status
 
     async def decisions(self) -> DecisionLog:
