@@ -57,7 +57,7 @@ from activities.verification import VerificationActivities
 from coalmine import connection
 from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
 from coalmine.preflight import complaint, create_missing, find_lacks
-from coalmine.records import SIDE_TASK_QUEUE, TASK_QUEUE
+from coalmine.records import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE
 from coalmine.run_truth import RunTruth
 from coalmine.worker_settings import WorkerSettings
 from workflows.canary import Canary
@@ -152,12 +152,15 @@ def side_activities(client: Client) -> list[Activity]:
     sources = {kind: make_source(kind) for kind in source_kinds()}
     return [
         NotificationActivities(channels).notify,
-        run_hook,
         DiagnosisActivities(sources).diagnose,
-        generate_load,
         ArchiveActivities(client).archive_history,
         GuardArchiveActivities(client).archive_closed,
     ]
+
+
+def hook_activities() -> list[Activity]:
+    """What calls users' own services, for as long as those like."""
+    return [run_hook, generate_load]
 
 
 def build_workers(
@@ -166,15 +169,17 @@ def build_workers(
     *,
     main: Sequence[Activity] | None = None,
     side: Sequence[Activity] | None = None,
+    hooks: Sequence[Activity] | None = None,
     workflows: Sequence[type] = (Canary, Fleet, TrafficGuard),
 ) -> list[Worker]:
-    """The two workers of this process, not yet running.
+    """The workers of this process, one for each queue, not yet running.
 
     Args:
         client: From ``connect``, or a test's own with our data converter.
         settings: Draining and versioning.
         main: Activities of the main queue instead of ``main_activities``.
         side: Activities of the side queue instead of ``side_activities``.
+        hooks: Activities of the hooks' queue instead of ``hook_activities``.
         workflows: Served on the main queue.
     """
     passed = SandboxRestrictions.default.with_passthrough_modules("coalmine")
@@ -205,6 +210,7 @@ def build_workers(
     return [
         build(TASK_QUEUE, main_activities(client) if main is None else main, workflows),
         build(SIDE_TASK_QUEUE, side_activities(client) if side is None else side, ()),
+        build(HOOK_TASK_QUEUE, hook_activities() if hooks is None else hooks, ()),
     ]
 
 
@@ -244,7 +250,7 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
     workers = build_workers(client, settings)
     log.info(
         "serving",
-        queues=[TASK_QUEUE, SIDE_TASK_QUEUE],
+        queues=[TASK_QUEUE, SIDE_TASK_QUEUE, HOOK_TASK_QUEUE],
         namespace=client.namespace,
         metrics=settings.metrics_address,
         build=settings.deployment and settings.deployment.to_canonical_string(),

@@ -35,6 +35,7 @@ from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
 from coalmine.questions import ask
 from coalmine.records import (
+    HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     ChainTip,
@@ -376,8 +377,11 @@ class Coalmine(FleetCalls):
     # ------------------------------------------------------------------------------------- surroundings
 
     async def workers(self) -> list[Poller]:
-        """Who polls the two task queues now."""
-        wanted = ((TASK_QUEUE, "workflows"), (TASK_QUEUE, "activities"), (SIDE_TASK_QUEUE, "activities"))
+        """Who polls the task queues now."""
+        wanted = (
+            (TASK_QUEUE, "workflows"),
+            *((queue, "activities") for queue in (TASK_QUEUE, SIDE_TASK_QUEUE, HOOK_TASK_QUEUE)),
+        )
         found = await asyncio.gather(*(pollers(self.temporal, queue, kind) for queue, kind in wanted))
         return [poller for group in found for poller in group]
 

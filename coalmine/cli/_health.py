@@ -20,7 +20,7 @@ from coalmine.connection import UI_VARIABLE, connect_client, settings
 from coalmine.errors import CoalmineError
 from coalmine.pollers import Poller
 from coalmine.preflight import find_lacks
-from coalmine.records import SIDE_TASK_QUEUE, TASK_QUEUE, Record
+from coalmine.records import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.spec.canary import CanarySpec
 
 MOST_SKEW = 2.0
@@ -94,7 +94,8 @@ def _workers(pollers: Sequence[Poller]) -> list[Finding]:
     for queue, kind, matters in (
         (TASK_QUEUE, "workflows", "nothing starts and nothing answers"),
         (TASK_QUEUE, "activities", "no traffic is shifted and nothing is looked at"),
-        (SIDE_TASK_QUEUE, "activities", "hooks and messages to people wait"),
+        (SIDE_TASK_QUEUE, "activities", "messages to people wait"),
+        (HOOK_TASK_QUEUE, "activities", "hooks wait"),
     ):
         polling = [poller for poller in pollers if (poller.task_queue, poller.kind) == (queue, kind)]
         who = ", ".join(sorted({poller.identity for poller in polling}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from coalmine.records.base import (
     ASKED_TOO_EARLY,
     EVERYWHERE,
+    HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     TASK_TIMEOUT,
@@ -168,6 +169,7 @@ __all__ = [
     "EVERYWHERE",
     "GENERATE_LOAD",
     "GUARD_RESTORE",
+    "HOOK_TASK_QUEUE",
     "NOTIFY",
     "READ_HISTORY",
     "READ_ROUTE",

@@ -15,7 +15,9 @@ TASK_TIMEOUT = timedelta(seconds=2)
 ASKED_TOO_EARLY = "something happened since the last workflow task: ask again"
 """What a query is answered that a worker took up before the task with the events that came first."""
 SIDE_TASK_QUEUE = "coalmine-side"
-"""Hooks, notifications, probes, load: what may hang without delaying a rollback."""
+"""Messages to people, diagnoses, archives: what may hang without delaying a rollback."""
+HOOK_TASK_QUEUE = "coalmine-hooks"
+"""Hooks and load: users' own services, which may hang without delaying a message to people either."""
 
 
 class Record(BaseModel):

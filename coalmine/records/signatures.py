@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from coalmine.records.base import SIDE_TASK_QUEUE, TASK_QUEUE, Record
+from coalmine.records.base import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.records.diagnosis import Diagnosis, DiagnosisRequest
 from coalmine.records.evaluation import EvaluateRequest, Evaluation, HistoryRequest, ServiceHistory
 from coalmine.records.fleet import Braked, BrakeRequest, FleetRequest, FlightCheck, FlightFound
@@ -48,9 +48,9 @@ WRITE_LEDGER = ActivitySignature("write_ledger", LedgerWrite, Written)
 ASK_FLEET = ActivitySignature("ask_fleet", FleetRequest, Done)
 ARCHIVE_HISTORY = ActivitySignature("archive_history", ArchiveRequest, Archived, SIDE_TASK_QUEUE)
 NOTIFY = ActivitySignature("notify", NotifyRequest, Done, SIDE_TASK_QUEUE)
-RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, SIDE_TASK_QUEUE)
+RUN_HOOK = ActivitySignature("run_hook", HookRequest, Done, HOOK_TASK_QUEUE)
 DIAGNOSE = ActivitySignature("diagnose", DiagnosisRequest, Diagnosis, SIDE_TASK_QUEUE)
-GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, SIDE_TASK_QUEUE)
+GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, HOOK_TASK_QUEUE)
 SURVEY_ROUTES = ActivitySignature("survey_routes", SurveyRequest, Survey)
 ARCHIVE_CLOSED = ActivitySignature("archive_closed", ArchiveClosedRequest, ArchivedClosed, SIDE_TASK_QUEUE)
 GUARD_RESTORE = ActivitySignature("guard_restore", GuardRestoreRequest, GuardRestored)

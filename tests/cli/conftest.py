@@ -76,6 +76,7 @@ class Desk:
             WorkerSettings(drain=timedelta(seconds=1)),
             main=self.world.activities,
             side=self.world.side_activities,
+            hooks=self.world.hook_activities,
         )
         for worker in serving:
             await self.served_by(worker)

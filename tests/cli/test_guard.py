@@ -24,6 +24,7 @@ async def guard_desk(empty_desk: Desk) -> Desk:
         WorkerSettings(),
         main=[*empty_desk.world.activities, guard.survey_routes, guard.guard_restore],
         side=[*empty_desk.world.side_activities, GuardArchiveActivities(empty_desk.client).archive_closed],
+        hooks=empty_desk.world.hook_activities,
     )
     for worker in serving:
         await empty_desk.served_by(worker)

@@ -36,8 +36,9 @@ async def test_a_cut_is_found_by_what_temporal_holds_and_the_copy_replays(empty_
         WorkerSettings(drain=timedelta(seconds=1)),
         main=[*(one for one in world.activities if one not in ours), ledger.write_ledger],
         side=[*(one for one in world.side_activities if one not in ours), archive.archive_history],
+        hooks=world.hook_activities,
     )
-    async with workers[0], workers[1]:
+    async with workers[0], workers[1], workers[2]:
         assert (await desk.type("start", desk.write(**QUICK), "--watch")).code == 0
         await desk.client.get_workflow_handle(WORKFLOW_ID).result()
         closed = await desk.coalmine.status(desk.ref)

@@ -91,7 +91,7 @@ async def test_doctor_without_and_with_a_worker(empty_desk: Desk, monkeypatch: p
     ill = await empty_desk.type("doctor", "-o", "json")
     assert ill.code == 1
     wrong = [finding["name"] for finding in ill.data["findings"] if finding["level"] == "error"]
-    assert wrong == ["queue coalmine", "queue coalmine", "queue coalmine-side"]
+    assert wrong == ["queue coalmine", "queue coalmine", "queue coalmine-side", "queue coalmine-hooks"]
     await empty_desk.serve()
     async with asyncio.timeout(20):
         while (well := await empty_desk.type("doctor")).code:

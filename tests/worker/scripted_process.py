@@ -21,7 +21,10 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     client = await worker.connect(settings)
     world = World(client=client)
-    await worker.serve(worker.build_workers(client, settings, main=world.activities, side=world.side_activities), stop)
+    workers = worker.build_workers(
+        client, settings, main=world.activities, side=world.side_activities, hooks=world.hook_activities
+    )
+    await worker.serve(workers, stop)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ async def test_the_whole_worker_serves_shows_metrics_and_drains(
         WORKER, {**bare_temporal.variables(), "COALMINE_METRICS_ADDRESS": address}, "--create-missing"
     )
     serving = await process.logged("serving")
-    assert serving["queues"] == ["coalmine", "coalmine-side"]
+    assert serving["queues"] == ["coalmine", "coalmine-side", "coalmine-hooks"]
     async with aiohttp.ClientSession() as session, session.get(f"http://{address}/metrics") as response:
         assert "temporal_" in await response.text()
     process.terminate()

@@ -36,6 +36,7 @@ from temporalio.worker import Worker
 
 from coalmine.connection import SEARCH_ATTRIBUTES
 from coalmine.records import (
+    HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     CanaryInput,
@@ -292,7 +293,7 @@ async def add_search_attributes(client: Client) -> None:
 
 
 def workers(client: Client, world: World, **options: Any) -> list[Worker]:
-    """Both queues, with the sandbox as in production."""
+    """All queues, with the sandbox as in production."""
     main = Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -302,7 +303,8 @@ def workers(client: Client, world: World, **options: Any) -> list[Worker]:
         **options,
     )
     side = Worker(client, task_queue=SIDE_TASK_QUEUE, activities=world.side_activities)
-    return [main, side]
+    hooks = Worker(client, task_queue=HOOK_TASK_QUEUE, activities=world.hook_activities)
+    return [main, side, hooks]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from activities.guard import GuardActivities
 from activities.guard_archive import GuardArchiveActivities
 from coalmine.errors import RouterUnreachable, StaleGeneration
 from coalmine.records import (
+    HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     Capabilities,
@@ -69,7 +70,7 @@ class WorldRouter:
 
 
 def guard_workers(client: Client, world: World, router: WorldRouter) -> list[Worker]:
-    """Both queues, with a guard whose activities are the real ones."""
+    """All queues, with a guard whose activities are the real ones."""
     guard = GuardActivities(client, {"envoy": router})
     activities: list[Any] = [*world.activities, guard.survey_routes, guard.guard_restore]
     main = Worker(
@@ -81,4 +82,8 @@ def guard_workers(client: Client, world: World, router: WorldRouter) -> list[Wor
     )
     archive = GuardArchiveActivities(client)
     side = [*world.side_activities, archive.archive_closed]
-    return [main, Worker(client, task_queue=SIDE_TASK_QUEUE, activities=side)]
+    return [
+        main,
+        Worker(client, task_queue=SIDE_TASK_QUEUE, activities=side),
+        Worker(client, task_queue=HOOK_TASK_QUEUE, activities=world.hook_activities),
+    ]

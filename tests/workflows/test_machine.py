@@ -49,6 +49,11 @@ class Worlds(World):
         """For the worker on the side queue."""
         return [self._sent_on(method) for method in super().side_activities]
 
+    @property
+    def hook_activities(self) -> list[Any]:
+        """For the worker on the hooks' queue."""
+        return [self._sent_on(method) for method in super().hook_activities]
+
     def _sent_on(self, method: Any) -> Callable[[Any], Awaitable[Any]]:
         name = method.__name__
 

@@ -213,7 +213,12 @@ class World:
     @property
     def side_activities(self) -> list[Any]:
         """For the worker on the side queue."""
-        return [self.notify, self.run_hook, self.diagnose, self.archive_history]
+        return [self.notify, self.diagnose, self.archive_history]
+
+    @property
+    def hook_activities(self) -> list[Any]:
+        """For the worker on the hooks' queue."""
+        return [self.run_hook]
 
     @activity.defn(name="read_route")
     async def read_route(self, request: RouteRequest) -> RouteState:
