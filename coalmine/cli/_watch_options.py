@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coalmine.cli._ci_files import ci_options
 from coalmine.cli._parser import Parser, duration
 
 
@@ -18,3 +19,4 @@ def watch_options(parser: Parser) -> None:
         help="stop watching when it is held for a human (exit 8); the default when stdout is no terminal",
     )
     held.add_argument("--stay-when-held", dest="leave_when_held", action="store_false", help="go on watching")
+    ci_options(parser)

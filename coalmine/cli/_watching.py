@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coalmine.cli import _errors, _words
+from coalmine.cli._ci_files import CiFiles
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args
 from coalmine.client import Coalmine, RolloutRef, is_over
 from coalmine.errors import TemporalUnavailable
-from coalmine.records import Outcome, Phase, RolloutStatus
+from coalmine.records import LedgerEntry, Outcome, Phase, RolloutStatus
 
 View = Callable[[RolloutStatus], None]
 
@@ -31,6 +32,8 @@ class Watcher:
         self._seen: object = None
         self._version: str | None = None
         self._silent = False
+        self._ci = CiFiles(args)
+        self._entries: list[LedgerEntry] = []
 
     async def watch(self, coalmine: Coalmine, ref: RolloutRef, version: str | None = None) -> int:
         """Watch until the outcome, the time-out, or a hold; returns the exit code.
@@ -48,6 +51,8 @@ class Watcher:
                     stopped = await self._follow(coalmine, ref, self._print_change)
         except TimeoutError:
             pass
+        if self.last is not None:
+            self._entries = await self._ci.entries(coalmine, self.last)
         return self.finish(stopped)
 
     async def _watch_live(self, coalmine: Coalmine, ref: RolloutRef) -> str:
@@ -101,6 +106,7 @@ class Watcher:
             self._out.data(data, "")
         elif status is not None and stopped == "over" and not self._live:
             self._out.data(data, "\n" + _words.page(status, datetime.now(UTC), self.link))
+        self._ci.watched(status, stopped, code, self.link, self._entries)
         return code
 
     def _say_goes_on(self, stopped: str) -> None:

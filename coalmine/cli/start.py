@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from coalmine.cli import _errors, _signing
+from coalmine.cli._ci_files import CiFiles
 from coalmine.cli._output import Output, pairs
 from coalmine.cli._parser import FORMS, Args, Parser, duration
 from coalmine.cli._watch_options import watch_options
@@ -68,7 +69,7 @@ def run(args: Args, out: Output) -> int:
     spec = read_spec(args.file)
     signer, token = _signing.start_proof(args, spec)
     by, by_machine = signer or speaker(args.by), automated(args.automated)
-    watcher = Watcher(out, args)
+    watcher, files = Watcher(out, args), CiFiles(args)
 
     async def started(coalmine: Coalmine) -> int:
         receipt: Receipt = await coalmine.start(
@@ -85,7 +86,7 @@ def run(args: Args, out: Output) -> int:
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
         on_its_way = receipt.disposition in ("started", "attached", "queued")
         if not (args.watch and on_its_way):
-            return _tell(receipt, link, out)
+            return _tell(receipt, link, out, files)
         out.say(_text(receipt, link))
         return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id), receipt.version)
 
@@ -97,7 +98,7 @@ def run(args: Args, out: Output) -> int:
         return watcher.finish("detached")
 
 
-def _tell(receipt: Any, link: str | None, out: Output) -> int:
+def _tell(receipt: Any, link: str | None, out: Output, files: CiFiles) -> int:
     from coalmine.cli._output import plain
 
     outcome = {"promoted": "promoted", "blocked": "blocked", "rejected": "blocked"}.get(receipt.disposition)
@@ -105,6 +106,7 @@ def _tell(receipt: Any, link: str | None, out: Output) -> int:
     # Only a decided outcome has a code: a rollout on its way is neither promoted nor not.
     data = {**plain(receipt), "outcome": outcome, "cause": None, "exit": code if outcome else None, "url": link}
     out.data(data, _text(receipt, link))
+    files.started(receipt, outcome, data["exit"], link, _text(receipt, link))
     if not outcome:
         out.say(f"follow it with: coalmine watch {receipt.workflow_id}")
     return code

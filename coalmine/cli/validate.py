@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ def options(parser: Parser, verb: str) -> None:
         action="store_true",
         help="ask the router and the metric sources from here: both arms answer, bounds are equal, weights can be set",
     )
+    parser.add_argument(
+        "--format",
+        choices=("github", "sarif"),
+        help="print what is wrong for a CI system: GitHub's annotations, or a SARIF log for code scanning",
+    )
     parser.add_output()
     parser.epilog = (
         "Prints a line per problem, file:line:column: key: what is wrong, and warns of credentials in URLs. "
@@ -30,12 +36,19 @@ def options(parser: Parser, verb: str) -> None:
 
 def run(args: Args, out: Output) -> int:
     """Check every file, and go on after a bad one."""
+    from coalmine.errors import InputError
+
+    if args.format and args.output != "table":
+        raise InputError(f"--format {args.format} and -o {args.output} both say what goes to stdout: give one of them")
     results = [_examine(file, args.connect) for file in args.files]
     lines: list[str] = []
     for result in results:
         lines += result.pop("lines")
     wrong = sum(not result["valid"] for result in results)
-    out.data({"valid": not wrong, "files": results, "exit": _errors.USAGE if wrong else 0}, "\n".join(lines))
+    if args.format:
+        _print_findings(args.format, results, out)
+    else:
+        out.data({"valid": not wrong, "files": results, "exit": _errors.USAGE if wrong else 0}, "\n".join(lines))
     if wrong:
         problems = sum(len(result["problems"]) for result in results)
         checks = sum(not check["ok"] for result in results for check in result["checks"])
@@ -43,6 +56,25 @@ def run(args: Args, out: Output) -> int:
         counted += [f"{checks} failed check{'s' * (checks != 1)}"] if checks else []
         out.say(f"{' and '.join(counted)} in {wrong} of {len(results)} file{'s' * (len(results) != 1)}")
     return _errors.USAGE if wrong else _errors.DONE
+
+
+def _print_findings(form: str, results: Sequence[Mapping[str, Any]], out: Output) -> None:
+    from coalmine import __version__
+    from coalmine.ci.findings import Finding, github, sarif
+    from coalmine.errors import Problem
+
+    found = []
+    for result in results:
+        found += [Finding("spec", "error", Problem(**problem)) for problem in result["problems"]]
+        found += [Finding("credential", "warning", Problem(**warning)) for warning in result["warnings"]]
+        failed = [check for check in result["checks"] if not check["ok"]]
+        found += [
+            Finding("world", "error", Problem(check["name"], check["reason"], result["file"])) for check in failed
+        ]
+    if form == "github":
+        out.line(None, github(found))
+    else:
+        Output("json").data(sarif(found, __version__), "")
 
 
 def _examine(file: str, connect: bool) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""A rollout as later steps of a CI job read it: one ``name=value`` each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from coalmine.records import Receipt, RolloutStatus
+
+NAMES = (
+    "outcome", "cause", "stopped", "exit", "phase", "reason", "version", "canary_weight", "rollout_id",
+    "workflow_id", "url",
+)  # fmt: skip
+
+
+def job_outputs(status: RolloutStatus | None, stopped: str, code: int, link: str | None) -> Mapping[str, str]:
+    """What is known when the watching ends; what is not, is empty.
+
+    Args:
+        status: As the watcher saw it last; None when nobody ever answered.
+        stopped: ``over`` ``timeout`` ``held`` ``detached``: why the watching ended.
+        code: The command's exit code.
+        link: The rollout's page in the Temporal UI.
+    """
+    known = {"stopped": stopped, "exit": str(code), "url": link or ""}
+    if status is not None:
+        known |= {
+            "outcome": str(status.outcome or ""),
+            "cause": str(status.cause or ""),
+            "phase": str(status.phase),
+            "reason": status.reason or status.held_reason,
+            "version": status.version,
+            "canary_weight": f"{status.canary_weight:g}",
+            "rollout_id": status.rollout_id,
+            "workflow_id": status.workflow_id,
+        }
+    return {name: known.get(name, "") for name in NAMES}
+
+
+def start_outputs(receipt: Receipt, outcome: str | None, code: int | None, link: str | None) -> Mapping[str, str]:
+    """The same names, for a start that nobody watches: ``exit`` is empty while nothing is decided."""
+    known = {
+        "outcome": outcome or "",
+        "stopped": "over" if outcome else "detached",
+        "exit": "" if code is None else str(code),
+        "reason": receipt.reason,
+        "version": receipt.version,
+        "rollout_id": receipt.rollout_id,
+        "workflow_id": receipt.workflow_id,
+        "url": link or "",
+    }
+    return {name: known.get(name, "") for name in NAMES}
+
+
+def as_lines(outputs: Mapping[str, str]) -> str:
+    """``name=value`` on lines of their own: what ``GITHUB_OUTPUT`` takes, and a dotenv report of GitLab.
+
+    Both end a value at the end of its line, so line breaks within become spaces.
+    """
+    return "".join(f"{name}={' '.join(value.split())}\n" for name, value in outputs.items())

@@ -1,0 +1,97 @@
+"""``--summary`` and ``--outputs``: what a CI job keeps of a rollout, appended to the files its system names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coalmine.cli._parser import Args, Parser
+
+if TYPE_CHECKING:
+    from coalmine.client import Coalmine
+    from coalmine.records import LedgerEntry, Receipt, RolloutStatus
+
+
+def ci_options(parser: Parser) -> None:
+    """The two files."""
+    parser.add_argument(
+        "--summary",
+        metavar="FILE",
+        help="append a Markdown summary with verdicts and a timeline when it ends, such as $GITHUB_STEP_SUMMARY",
+    )
+    parser.add_argument(
+        "--outputs",
+        metavar="FILE",
+        help="append outcome, exit, rollout_id ... as name=value lines when it ends, such as $GITHUB_OUTPUT",
+    )
+
+
+class CiFiles:
+    """The files that were asked for; none is fine."""
+
+    def __init__(self, args: Args) -> None:
+        """Open them once, so that a wrong name is told before anything has started.
+
+        Raises:
+            InputError: one cannot be written.
+        """
+        self._summary: str | None = args.summary
+        self._outputs: str | None = args.outputs
+        for option, file in (("--summary", self._summary), ("--outputs", self._outputs)):
+            if file is not None:
+                _append(option, file, "")
+
+    async def entries(self, coalmine: Coalmine, status: RolloutStatus) -> list[LedgerEntry]:
+        """What the summary draws; nothing when there is no summary, or nobody answers."""
+        from coalmine.client import RolloutRef
+        from coalmine.errors import CoalmineError
+
+        if self._summary is None:
+            return []
+        try:
+            return (await coalmine.decisions(RolloutRef(status.workflow_id, status.run_id or None))).entries
+        except CoalmineError:
+            return []
+
+    def watched(
+        self, status: RolloutStatus | None, stopped: str, code: int, link: str | None, entries: Sequence[LedgerEntry]
+    ) -> None:
+        """Write what a watcher saw last.
+
+        Raises:
+            InputError: a file cannot be written any more.
+        """
+        from coalmine.ci.outputs import as_lines, job_outputs
+        from coalmine.ci.summary import job_summary
+
+        if self._outputs is not None:
+            _append("--outputs", self._outputs, as_lines(job_outputs(status, stopped, code, link)))
+        if self._summary is not None and status is not None:
+            _append("--summary", self._summary, job_summary(status, entries, link, datetime.now(UTC)))
+
+    def started(self, receipt: Receipt, outcome: str | None, code: int | None, link: str | None, text: str) -> None:
+        """Write what became of a start that nobody watches.
+
+        Raises:
+            InputError: a file cannot be written any more.
+        """
+        from coalmine.ci.outputs import as_lines, start_outputs
+
+        if self._outputs is not None:
+            _append("--outputs", self._outputs, as_lines(start_outputs(receipt, outcome, code, link)))
+        if self._summary is not None:
+            _append("--summary", self._summary, f"```\n{text}\n```\n")
+
+
+def _append(option: str, file: str, text: str) -> None:
+    from coalmine.errors import InputError
+
+    try:
+        with Path(file).open("a", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise InputError(
+            f"{option}: {file} cannot be written: {error.strerror or error}; name a file in a folder that is there"
+        ) from None

@@ -1,0 +1,222 @@
+"""The shell script of infra/ci in a bare environment (no home, no terminal): every exit code by a real rollout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from coalmine.records import Check, Finding, Phase
+from tests.cli.conftest import Desk
+from tests.cli.test_queue import another
+from tests.cli.test_rollouts import QUICK, ROLLOUT, SLOW
+from tests.conftest import TemporalServer
+from tests.workflows.world import HARM, Judgement, make_spec
+
+SCRIPT = Path(__file__).parents[2] / "infra/ci/shell/release.sh"
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a job ended, and what it kept."""
+
+    code: int
+    out: str
+    err: str
+    outputs: dict[str, str]
+    summary: str
+
+
+@dataclass
+class Runner:
+    """A folder and the few variables that a container has."""
+
+    folder: Path
+    variables: dict[str, str]
+
+    async def begin(self, *words: str, **more: str) -> asyncio.subprocess.Process:
+        """The script, without home, terminal or standard input."""
+        return await asyncio.create_subprocess_exec(
+            *(str(SCRIPT), *words),
+            cwd=self.folder,
+            env={**self.variables, **more},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            # Who was started in the background by a shell ignores Ctrl-C, and so would the script.
+            preexec_fn=_hear_ctrl_c,
+        )
+
+    async def end(self, process: asyncio.subprocess.Process) -> Job:
+        """Wait for it."""
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode is not None
+        kept = {name: self.folder / name for name in ("outputs", "summary")}
+        texts = {name: path.read_text() if path.exists() else "" for name, path in kept.items()}
+        outputs = dict(line.split("=", 1) for line in texts["outputs"].splitlines())
+        return Job(process.returncode, out.decode(), err.decode(), outputs, texts["summary"])
+
+    async def run(self, *words: str, **more: str) -> Job:
+        """From start to end."""
+        return await self.end(await self.begin(*words, **more))
+
+
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def runner(bare_temporal: TemporalServer, tmp_path: Path) -> Runner:
+    """Nothing but a path, the server, and where GitHub wants its files."""
+    return Runner(
+        tmp_path,
+        {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+            "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+            # Where the source lies, for a checkout that is not installed.
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "PYTHONWARNINGS": "error",
+            **bare_temporal.variables(),
+        },
+    )
+
+
+async def test_0_is_a_promotion_with_a_summary_and_outputs(desk: Desk, runner: Runner) -> None:
+    job = await runner.run(desk.write(**QUICK), "--by", "ci@example.org", "-m", "release day")
+    assert job.code == 0, job
+    assert job.outputs["outcome"] == "promoted"
+    assert job.outputs["exit"] == "0"
+    assert job.outputs["rollout_id"] == "test/checkout/1.1.0/1"
+    assert job.outputs["workflow_id"] == ROLLOUT
+    lines = job.summary.splitlines()
+    assert lines[0] == "## checkout 1.0.0 → 1.1.0 in test: promoted"
+    assert "| metric | verdict | canary against baseline | interval | margin | why |" in lines
+    assert any(line.startswith("| errors | **") for line in lines)
+    drawn = lines[lines.index("```mermaid") : lines.index("```")]
+    assert drawn[1] == "gantt"
+    assert any(line.startswith("    10 % :") for line in drawn)
+    assert any(line.startswith("    100 % :") for line in drawn)
+    assert any(":milestone, " in line for line in drawn)
+    again = await runner.run(desk.write(**QUICK))
+    assert again.code == 0, again
+    assert again.outputs["outcome"] == "promoted"
+
+
+async def test_1_is_our_own_failure(desk: Desk, runner: Runner) -> None:
+    desk.world.shift_failing, desk.world.shift_failing_final = "RouteRejected", True
+    process = await runner.begin(desk.write(**QUICK))
+    await desk.until_started()
+    await desk.until(lambda status: status.phase is Phase.ROLLING_BACK)
+    desk.world.shift_failing = ""
+    job = await runner.end(process)
+    assert job.code == 1, job
+    assert (job.outputs["outcome"], job.outputs["cause"]) == ("failed", "error")
+
+
+async def test_2_is_a_wrong_spec_shown_at_its_line(desk: Desk, runner: Runner) -> None:
+    wrong = make_spec(**QUICK).model_dump_json(by_alias=True, exclude_none=True).replace('"weight"', '"wieght"')
+    (desk.folder / "spec.yaml").write_text(wrong)
+    job = await runner.run("spec.yaml", COALMINE_ANNOTATE="github")
+    assert job.code == 2
+    assert job.out.startswith("::error file=spec.yaml,line=")
+    assert "Traceback" not in job.err
+    usage = await runner.run()
+    assert (usage.code, usage.err) == (2, "usage: release.sh SPEC [options of coalmine start]\n")
+
+
+async def test_3_is_harm(desk: Desk, runner: Runner) -> None:
+    desk.world.judge = lambda look, stage: HARM
+    job = await runner.run(desk.write(**QUICK))
+    assert job.code == 3, job
+    assert (job.outputs["outcome"], job.outputs["cause"]) == ("rolled_back", "analysis")
+    assert "rolled back" in job.summary.splitlines()[0]
+    assert "canary 9 % against 1 %" in job.summary
+
+
+async def test_4_is_a_human(desk: Desk, runner: Runner) -> None:
+    process = await runner.begin(desk.write(**SLOW))
+    await desk.until_started()
+    await desk.until(lambda status: status.phase is Phase.STEPPING)
+    await desk.coalmine.send(desk.ref, desk.verb("rollback"), by="bo@example.org", reason="5xx | on `pay`")
+    job = await runner.end(process)
+    assert job.code == 4, job
+    assert (job.outputs["outcome"], job.outputs["cause"]) == ("rolled_back", "human")
+    assert r"5xx \| on \`pay\`" in job.summary
+
+
+async def test_5_is_blocked(desk: Desk, runner: Runner) -> None:
+    desk.world.checks = [Check(ok=False, name="router", reason="checkout-v2 has no healthy endpoint")]
+    job = await runner.run(desk.write(**QUICK))
+    assert job.code == 5, job
+    assert (job.outputs["outcome"], job.outputs["exit"]) == ("blocked", "5")
+    assert "checkout-v2 has no healthy endpoint" in job.summary
+
+
+async def test_7_is_a_rollback_that_nobody_saw_confirmed(desk: Desk, runner: Runner) -> None:
+    spec = desk.write(**SLOW)
+    assert (await desk.type("start", spec)).code == 0
+    await desk.until(lambda status: status.canary_weight == 10)
+    desk.world.shift_failing = "RouterUnreachable"
+    await desk.coalmine.send(desk.ref, desk.verb("rollback"), by="bo@example.org")
+    job = await runner.run(spec, COALMINE_TIMEOUT="2s")
+    assert job.code == 7, job
+    assert (job.outputs["phase"], job.outputs["stopped"]) == ("rolling_back", "timeout")
+    assert "open, rolling back" in job.summary.splitlines()[0]
+    desk.world.shift_failing = ""
+
+
+async def test_8_is_a_hold_or_a_watcher_that_left(desk: Desk, runner: Runner) -> None:
+    def unsure(look: int, stage: str) -> Judgement:
+        return Finding.HARM_UNSURE, "maybe"
+
+    desk.world.judge = unsure
+    job = await runner.run(desk.write(**QUICK))
+    assert job.code == 8, job
+    assert (job.outputs["phase"], job.outputs["stopped"], job.outputs["outcome"]) == ("held", "held", "")
+
+
+async def test_9_is_superseded(busy_desk: Desk, runner: Runner) -> None:
+    desk = busy_desk
+    process = await runner.begin(desk.write(**SLOW, name="spec.yaml"))
+    # It attached to what runs, and so will be told what becomes of that.
+    assert process.stdout is not None
+    await asyncio.wait_for(process.stdout.readline(), 60)
+    taken = await desk.type("start", another(desk, "1.2.0", "supersede"))
+    assert taken.code == 0
+    job = await runner.end(process)
+    assert job.code == 9, job
+    assert job.outputs["outcome"] == "superseded"
+
+
+async def test_130_is_a_cancelled_job_and_the_rollout_goes_on(desk: Desk, runner: Runner) -> None:
+    process = await runner.begin(desk.write(**SLOW))
+    assert process.stdout is not None
+    while b"stepping" not in await asyncio.wait_for(process.stdout.readline(), 60):
+        pass
+    process.send_signal(signal.SIGINT)
+    job = await runner.end(process)
+    assert job.code == 130, job
+    assert job.outputs["stopped"] == "detached"
+    assert (await desk.coalmine.status(desk.ref)).phase is Phase.STEPPING
+
+
+async def test_detached_it_holds_no_runner(desk: Desk, runner: Runner) -> None:
+    job = await runner.run(desk.write(**SLOW), COALMINE_DETACH="1")
+    assert job.code == 0, job
+    assert (job.outputs["workflow_id"], job.outputs["outcome"], job.outputs["stopped"]) == (ROLLOUT, "", "detached")
+    assert (await desk.coalmine.status(desk.ref)).phase is not Phase.CLOSED
+
+
+async def test_a_file_that_cannot_be_written_is_told_before_anything_starts(desk: Desk, runner: Runner) -> None:
+    job = await runner.run(desk.write(**QUICK), GITHUB_OUTPUT=str(runner.folder / "nowhere" / "outputs"))
+    assert job.code == 2
+    assert "--outputs: " in job.err
+    assert "cannot be written" in job.err
+    assert not [one async for one in desk.client.list_workflows()]
+    assert not desk.world.writes
