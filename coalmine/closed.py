@@ -6,6 +6,7 @@ from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 
 from coalmine.records import Cause, DecisionLog, Outcome, Phase, Refusal, RolloutReport, RolloutStatus
+from coalmine.rollout import EXIT
 
 _VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
 _SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
@@ -82,14 +83,18 @@ def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:
     parts = execution.id.split("/")
     status = execution.status or WorkflowExecutionStatus.FAILED
     outcome, cause, code, reason = _WITHOUT_REPORT.get(status, _WITHOUT_REPORT[WorkflowExecutionStatus.FAILED])
-    promoted = attributes.get(_OUTCOME) == Outcome.PROMOTED
-    if promoted:
-        outcome, code = Outcome.PROMOTED, 0
-        reason = f"promoted; the workflow was {status.name.lower()} during its rollback window"
+    restored = True if status is WorkflowExecutionStatus.CANCELED else None
+    named = _named(attributes.get(_OUTCOME))
+    if named is not None and (named, status) != (Outcome.ROLLED_BACK, WorkflowExecutionStatus.CANCELED):
+        # It had come to its end, and said so: how its workflow was closed then changes nothing any more.
+        outcome, cause, code = named, None, EXIT.get(named, 3)
+        after = "during its rollback window or later" if named is Outcome.PROMOTED else "after that"
+        reason = f"{named}; the workflow was {status.name.lower()} {after}"
+        restored = None if named in (Outcome.PROMOTED, Outcome.BLOCKED) else True
     return RolloutStatus(
         phase=Phase.CLOSED,
         outcome=outcome,
-        cause=None if promoted else cause,
+        cause=cause,
         exit=code,
         reason=reason,
         service=attributes.get(_SERVICE) or (parts[2] if len(parts) > 2 else execution.id),
@@ -98,10 +103,15 @@ def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:
         version=attributes.get(_VERSION) or "",
         workflow_id=execution.id,
         run_id=execution.run_id,
-        restored=True if status is WorkflowExecutionStatus.CANCELED and not promoted else None,
+        restored=restored,
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )
+
+
+def _named(shown: str | None) -> Outcome | None:
+    """The outcome that a search attribute names; while a cancelled rollout goes back, it names none yet."""
+    return Outcome(shown) if shown in set(Outcome) else None
 
 
 def ended(execution: WorkflowExecution, last: RolloutStatus) -> RolloutStatus:

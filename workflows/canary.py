@@ -145,6 +145,7 @@ class Canary(Reception):
         self._diagnosing.start()
         self._archiving.start()
         self._reminders.start()
+        self._turns.start()
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
@@ -192,6 +193,9 @@ class Canary(Reception):
                 await self._ending.roll_back()
             case Phase.CLOSED:
                 await self._ending.close()
+                if self._turns.hears_late_cancels:
+                    # Here, where a cancel is heard: who waits in line is not lost to it.
+                    await workflow.wait_condition(workflow.all_handlers_finished)
                 self._done = True
 
     async def _renew(self) -> None:

@@ -19,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
 from workflows.diagnosis import note_what_to_diagnose
 from workflows.journal import Journal
 
+LATE_CANCEL = "late-cancel"
+"""Histories recorded before do not note a cancel that finds the rollout closed, nor wait on for who is answered."""
 _TEACHING = (Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.REJECTED, Outcome.FAILED)
 """Outcomes after which people are asked what the release taught."""
 
@@ -29,6 +31,11 @@ class Turns:
     def __init__(self, state: RolloutState, journal: Journal) -> None:
         self._state = state
         self._journal = journal
+        self.hears_late_cancels = False
+
+    def start(self) -> None:
+        """Ask in a run's first task, as ``Archiving`` does, what its history knows of."""
+        self.hears_late_cancels = workflow.patched(LATE_CANCEL)
 
     def enter(self, phase: Phase) -> None:
         self._state.phase = phase
@@ -52,13 +59,25 @@ class Turns:
         return True
 
     def cancelled(self) -> None:
+        """The workflow was cancelled: go back, unless it was said already how the rollout ends."""
         state = self._state
         state.cancelled = True
-        if state.phase is Phase.WINDOW:
+        why = workflow.cancellation_reason() or "no reason given"
+        if state.phase is Phase.CLOSED:
+            if self.hears_late_cancels:
+                stays = f"closed as {state.outcome}" if state.outcome is not None else "closed"
+                self._journal.note("cancelled", f"the workflow was cancelled when the rollout was {stays}: {why}")
+            return
+        if state.phase is Phase.ROLLING_BACK:
+            return
+        if state.order is not None and state.order.verb is not Verb.PROMOTE:
+            # Somebody was told that it goes back: it does, also from the window, and as they said.
+            self.obey()
+        elif state.phase is Phase.WINDOW:
             # Promoted was said already: a cancel now ends the watch, it does not take the release back.
+            self._journal.note("cancelled", f"the workflow was cancelled in its rollback window: {why}")
             self.end(Outcome.PROMOTED, state.reason)
-        elif state.phase not in (Phase.ROLLING_BACK, Phase.CLOSED):
-            why = workflow.cancellation_reason() or "no reason given"
+        else:
             self.give_back(Outcome.ROLLED_BACK, Cause.HUMAN, f"the workflow was cancelled: {why}")
 
     def give_back(self, ending: Outcome, cause: Cause, reason: str) -> None:

@@ -56,6 +56,22 @@ def test_promoted_stays_promoted(how: WorkflowExecutionStatus) -> None:
     assert "during its rollback window" in status.reason
 
 
+@pytest.mark.parametrize("how", [WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED])
+@pytest.mark.parametrize(
+    ("named", "code"), [("rejected", 4), ("superseded", 9), ("failed", 1), ("blocked", 5), ("rolled_back", None)]
+)
+def test_what_it_had_said_at_its_end_stands(how: WorkflowExecutionStatus, named: str, code: int | None) -> None:
+    status = status_of_closed(execution(how, Outcome=named))
+    by_hand = 4 if how is WorkflowExecutionStatus.CANCELED else 3
+    assert (status.outcome, status.exit) == (Outcome(named), code or by_hand)
+    assert status.restored is (None if named == "blocked" else True)
+
+
+def test_a_cancelled_one_that_goes_back_has_named_no_outcome_yet() -> None:
+    status = status_of_closed(execution(WorkflowExecutionStatus.TERMINATED, Outcome="cancelled"))
+    assert (status.outcome, status.restored) == (Outcome.FAILED, None)
+
+
 def test_the_last_state_of_a_terminated_one_keeps_its_weights() -> None:
     last = RolloutStatus(
         phase=Phase.STEPPING, service="checkout", environment="production", weights={"a": 90, "b": 10}, unmet=["time"]

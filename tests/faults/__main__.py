@@ -20,12 +20,12 @@ from tests.faults import examine, page
 from tests.faults.broken_worker import BROKEN, TOUCHED, VARIABLE
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.disk_ground import DiskGround
-from tests.faults.plan import make_plan
+from tests.faults.plan import MOMENTS, PlannedRollout, make_plan
 from tests.faults.scene import Act, Scene, play_all
 
 
 async def carry_out(
-    seed: int, faults: int, minutes: float, kinds: list[str], broken: str, routes: int, keep: Path | None = None
+    seed: int, plan: list[PlannedRollout], minutes: float, broken: str, routes: int, keep: Path | None = None
 ) -> tuple[list[Act], list[str]]:
     """All faults of a plan on one stack, and what is wrong with its ledger at the end.
 
@@ -34,7 +34,6 @@ async def carry_out(
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    plan = make_plan(seed, faults, kinds)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     if broken:
         os.environ[VARIABLE] = broken
@@ -78,15 +77,15 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=330)
     parser.add_argument("--only", choices=sorted(CATALOGUE), help="one kind of fault")
     parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="take a promise out of the worker")
+    parser.add_argument("--moment", choices=MOMENTS, help="faults at this moment only, of the kinds that are asked for")
     parser.add_argument("--routes", type=int, default=6, help="rollouts side by side")
     parser.add_argument("--keep", type=Path, help="folder for the histories of rollouts with violations")
     asked = parser.parse_args()
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)
     kinds = [asked.only] if asked.only else TOUCHED.get(asked.broken, list(CATALOGUE))
-    acts, chains = asyncio.run(
-        carry_out(asked.seed, asked.faults, asked.minutes, kinds, asked.broken, asked.routes, asked.keep)
-    )
+    plan = make_plan(asked.seed, asked.faults, kinds, [asked.moment] if asked.moment else MOMENTS)
+    acts, chains = asyncio.run(carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep))
     found = figures(acts, chains, asked.seed)
     violated = [fault for fault in found["faults"] if fault["violations"]]
     print(f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations")
@@ -96,7 +95,7 @@ def main() -> int:
         print(f"{asked.broken}: {'caught' if violated or chains else 'NOT CAUGHT'}")
         print(page.write_broken(asked.broken, found), page.write())
         return 0 if violated or chains else 1
-    if not asked.only:
+    if not asked.only and not asked.moment:
         print(report.write("faults", found), page.write())
     return 1 if violated or chains else 0
 

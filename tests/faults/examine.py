@@ -45,6 +45,7 @@ class Told:
 
     def __init__(self, histories: list[WorkflowHistory]) -> None:
         self.outcome: str | None = None
+        """Of a rollout that came to its end: by its result, or where it was cancelled by the entry that closed it."""
         self.generations: set[int] = set()
         """Of every write any run ordered."""
         self.ledger: dict[LedgerKey, str] = {}
@@ -54,14 +55,26 @@ class Told:
         self.judged: list[tuple[bytes, bytes]] = []
         """Request and answer of every evaluation."""
         self.closed = "open"
-        self.promoted = False
-        """Whether the last run said so to everybody, though it may not have come to its end."""
+        self.recorded: str | None = None
+        """The outcome in the entry by which the last run closed its record."""
+        self.shown: str | None = None
+        """The outcome the last run showed everybody last, though it may not have come to its end."""
+        self.cancelled_before_promoted = False
+        """The last run was asked to go back while it had not said yet that it is promoted."""
+        self.deaf = False
+        """The last run was cancelled, and went on to its end as if it had not been."""
         for history in histories:
             self._read(history)
 
+    @property
+    def promoted(self) -> bool:
+        """Whether the last run said so to everybody, and took it back no more."""
+        return self.shown == "promoted"
+
     def _read(self, history: WorkflowHistory) -> None:
         asked: dict[int, tuple[str, bytes]] = {}
-        self.promoted = False
+        self.recorded, self.shown, self.outcome = None, None, None
+        cancelled = self.cancelled_before_promoted = self.deaf = False
         for event in history.events:
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled = event.activity_task_scheduled_event_attributes
@@ -72,6 +85,8 @@ class Told:
                 elif name == WRITE_LEDGER.name:
                     for entry in LedgerWrite.model_validate_json(data).entries:
                         self.ledger[entry.key] = entry.kind
+                        if entry.kind == "closed":
+                            self.recorded = entry.data["outcome"]
             elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 done = event.activity_task_completed_event_attributes
                 name, data = asked[done.scheduled_event_id]
@@ -81,12 +96,21 @@ class Told:
                     self.judged.append((data, done.result.payloads[0].data))
             elif event.event_type == EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
                 shown = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
-                self.promoted = "CoalmineOutcome" in shown and shown["CoalmineOutcome"].data == b'"promoted"'
+                self.shown = (
+                    json.loads(shown["CoalmineOutcome"].data or b"null") if "CoalmineOutcome" in shown else None
+                )
+                self.cancelled_before_promoted |= cancelled and self.promoted
+            elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+                # Once: from here on it must come to be neither promoted nor completed.
+                cancelled, self.deaf = not self.promoted, True
             elif event.event_type in _CLOSED:
                 self.closed = _CLOSED[event.event_type]
                 if self.closed == "completed":
                     result = event.workflow_execution_completed_event_attributes.result.payloads[0].data
                     self.outcome = json.loads(result)["outcome"]
+                elif self.closed == "canceled":
+                    self.outcome = self.recorded
+                self.deaf &= self.closed == "completed"
 
 
 async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
@@ -95,7 +119,7 @@ async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
 
 
 async def at_rest(ground: Ground, route: str, history: Told, guarded: dict[int, float]) -> list[str]:
-    """I1 and the end of I3: every proxy shows what the outcome names."""
+    """I1 and the end of I3: every proxy shows what the outcome names; that of a cancelled rollout is in its record."""
     promoted = history.promoted if history.closed == "terminated" else history.outcome == "promoted"
     wanted = 100.0 if promoted else 0.0
     if history.closed == "terminated" and not history.generations and guarded:
@@ -133,6 +157,19 @@ async def guarded(client: Client, guard: str) -> dict[str, dict[int, float]]:
     return ordered
 
 
+def cancels(history: Told) -> list[str]:
+    """I1 where somebody cancelled: heard, never followed by a promotion, and its outcome said alike everywhere."""
+    wrong: list[str] = []
+    if history.deaf:
+        wrong.append(f"I1: it was cancelled, and completed as {history.outcome} all the same")
+    if history.cancelled_before_promoted:
+        wrong.append("I1: it was promoted after it had been cancelled")
+    if history.closed in ("completed", "canceled") and len({history.outcome, history.recorded, history.shown}) > 1:
+        said = f"its result {history.outcome}, its record {history.recorded}, its search attribute {history.shown}"
+        wrong.append(f"I4: the outcome is not one: {said}")
+    return wrong
+
+
 def writes(history: Told, seen: list[list[int]], before: int, guarded: Collection[int]) -> list[str]:
     """I3 and I6: no file went back, and whatever was written this rollout's history or the guard's had ordered."""
     wrong: list[str] = []
@@ -163,8 +200,9 @@ def record(history: Told, folder: Path, runs: list[str]) -> list[str]:
             wrong.append(f"I4: the ledger of {rollout_id} has the sequences {sorted(sequences)}")
         strange = [e for e in entries if history.ledger.get(e.key) != e.kind and not _by_guard(e, runs)]
         wrong += [f"I4: {entry.kind} {entry.key} is not in the history" for entry in strange]
-        if closed and "closed" not in {entry.kind for entry in entries}:
-            wrong.append(f"I4: {rollout_id} has no entry that closes it")
+        outcomes = [entry.data["outcome"] for entry in entries if entry.kind == "closed"]
+        if closed and history.outcome not in outcomes[-1:]:
+            wrong.append(f"I4: the entries that close {rollout_id} say {outcomes}, not {history.outcome}")
         lost = {key for key in history.acknowledged if key[0] == rollout_id} - set(held)
         wrong += [f"I4: {history.ledger[key]} {key} was said to be written, and is not there" for key in sorted(lost)]
     if closed and not history.ledger:

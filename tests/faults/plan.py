@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOMENTS = ("start", "shift", "look", "gate", "rollback", "bake", "random")
+MOMENTS = ("start", "shift", "look", "gate", "rollback", "bake", "window", "close", "random")
 _EARLY = ("start", "shift", "look")
 """Moments that leave time for another fault."""
 ENDING = frozenset({"workflow-cancel", "workflow-terminate", "two-deciders", "zombie-write", "zombie-after-reset"})
@@ -37,17 +37,17 @@ class PlannedRollout:
     """Whether the canary has far more errors than the baseline."""
 
 
-def make_plan(seed: int, faults: int, kinds: Sequence[str]) -> list[PlannedRollout]:
+def make_plan(seed: int, faults: int, kinds: Sequence[str], moments: Sequence[str] = MOMENTS) -> list[PlannedRollout]:
     """Kinds in turn, each over all moments in a shuffled order of its own, so that a short plan is a broad one too.
 
     An early fault that does not end its rollout is joined by a later one of another part, while there are any.
     """
     chance = random.Random(seed)
-    order = {kind: chance.sample(MOMENTS, len(MOMENTS)) for kind in kinds}
+    order = {kind: chance.sample(moments, len(moments)) for kind in kinds}
     planned: list[PlannedFault] = []
     for number in range(faults):
         turn, kind = number // len(kinds), kinds[number % len(kinds)]
-        planned.append(PlannedFault(kind, order[kind][turn % len(MOMENTS)], chance.randrange(2**31)))
+        planned.append(PlannedFault(kind, order[kind][turn % len(moments)], chance.randrange(2**31)))
     chance.shuffle(planned)
     firsts = [fault for fault in planned if _leaves_time(fault)]
     rollouts = [[fault] for fault in planned if not _leaves_time(fault)]

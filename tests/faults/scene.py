@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from activities.routers.envoy import EnvoyRouter
@@ -43,9 +44,12 @@ from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.witness import attempts
 
 ENVIRONMENT = "faults"
-_MOMENT_WITHIN = 25.0
+_MOMENT_WITHIN = 45.0
+"""On a busy machine it is a while before a rollout is closing; what comes before it would meet another moment."""
 _ENDS_WITHIN = 90.0
 _GUARDED_WITHIN = 60.0
+_WINDOW = timedelta(seconds=4)
+"""The rollback window of a rollout that a fault is to meet in it; the others have none."""
 _ALLOWED = {0.0, 10.0, 50.0, 100.0}
 _BAD = 10 * BASELINE_ERRORS
 
@@ -189,6 +193,7 @@ class Act:
         if not history.generations:
             self.wrong = [wrong for wrong in self.wrong if not self._by_guard(wrong, guarded)]
         self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
+        self.wrong += examine.cancels(history)
         self.wrong += examine.writes(history, self._generations, before, guarded)
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
@@ -201,12 +206,15 @@ class Act:
         ground = self.scene.ground
         spec = make_spec(ground, "approved", self.route, version, self.scene.metrics.url)
         told = Notifier.model_validate({"kind": "webhook", "url": f"{self.scene.hook_url}/{self.route}"})
+        changes: dict[str, Any] = {"notify": [told]}
+        if any(fault.moment == "window" for fault in self.planned.faults):
+            changes["promotion"] = spec.promotion.model_copy(update={"rollback_window": _WINDOW})
         return await ground.client.start_workflow(
             "Canary",
             CanaryInput(
                 service=self.route,
                 environment=ENVIRONMENT,
-                submission=Submission(spec=spec.model_copy(update={"notify": [told]}), by="faults"),
+                submission=Submission(spec=spec.model_copy(update=changes), by="faults"),
             ),
             id=canary_id(ENVIRONMENT, self.route),
             task_queue=TASK_QUEUE,
@@ -243,11 +251,18 @@ class Act:
                 await self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=described.run_id).result()
 
     async def _fault(self, planned: PlannedFault) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_MOMENT_WITHIN):
-                await self._moment(planned.moment)
-        if await self.is_closed():
-            return
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MOMENT_WITHIN):
+                    await self._moment(planned.moment)
+            if not await self.is_closed():
+                await self._inject(planned)
+        finally:
+            self._done.append(planned)
+            if planned.moment == "close":
+                self.scene.hung.discard(self.route)
+
+    async def _inject(self, planned: PlannedFault) -> None:
         self.injected.append(planned)
         try:
             await CATALOGUE[planned.kind](self)
@@ -257,8 +272,6 @@ class Act:
             # What is said to a rollout that has just closed comes too late; that is no fault of it.
             if "not found" not in str(error) and "already completed" not in str(error):
                 raise
-        finally:
-            self._done.append(planned)
 
     async def _moment(self, moment: str) -> None:
         match moment:
@@ -279,8 +292,25 @@ class Act:
             case "bake":
                 while self._share < 100 and not await self.is_closed():
                     await asyncio.sleep(0.02)
+            case "window":
+                while await self._shown("CoalmineOutcome") != "promoted" and not await self.is_closed():
+                    await asyncio.sleep(0.02)
+            case "close":
+                while self._share < 100 and not await self.is_closed():
+                    await asyncio.sleep(0.02)
+                # Nothing ends before its messages are delivered, or 15 s have passed: it is closing until then.
+                self.scene.hung.add(self.route)
+                while await self._shown("CoalminePhase") != Phase.CLOSED and not await self.is_closed():
+                    await asyncio.sleep(0.02)
             case "random":
                 await asyncio.sleep(self.chance.uniform(0, 6))
+
+    async def _shown(self, name: str) -> str | None:
+        """A search attribute as it is now; None while the server is away, too."""
+        with suppress(RPCError):
+            described = await self.handle.describe()
+            return described.typed_search_attributes.get(SearchAttributeKey.for_keyword(name))
+        return None
 
     async def _is_gated(self) -> bool:
         try:

@@ -40,7 +40,9 @@ def test_a_bad_canary_is_never_planned_where_it_cannot_come() -> None:
     plan = make_plan(5, 500, KINDS)
     assert any(rollout.bad for rollout in plan)
     for rollout in plan:
-        assert not rollout.bad or all(f.moment not in ("gate", "bake", "rollback") for f in rollout.faults)
+        assert not rollout.bad or all(
+            f.moment not in ("gate", "bake", "window", "close", "rollback") for f in rollout.faults
+        )
 
 
 def test_the_kinds_that_end_a_rollout_are_kinds() -> None:
