@@ -82,6 +82,7 @@ def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:
     attributes = execution.typed_search_attributes
     parts = execution.id.split("/")
     status = execution.status or WorkflowExecutionStatus.FAILED
+    cause: Cause | None
     outcome, cause, code, reason = _WITHOUT_REPORT.get(status, _WITHOUT_REPORT[WorkflowExecutionStatus.FAILED])
     restored = True if status is WorkflowExecutionStatus.CANCELED else None
     named = _named(attributes.get(_OUTCOME))

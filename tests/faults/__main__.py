@@ -75,7 +75,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=25, help="begin no further rollout after this")
     parser.add_argument("--faults", type=int, default=330)
-    parser.add_argument("--only", choices=sorted(CATALOGUE), help="one kind of fault")
+    parser.add_argument(
+        "--only", choices=sorted(CATALOGUE), action="append", help="this kind of fault; may be repeated"
+    )
     parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="take a promise out of the worker")
     parser.add_argument("--moment", choices=MOMENTS, help="faults at this moment only, of the kinds that are asked for")
     parser.add_argument("--routes", type=int, default=6, help="rollouts side by side")
@@ -83,7 +85,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)
-    kinds = [asked.only] if asked.only else TOUCHED.get(asked.broken, list(CATALOGUE))
+    kinds = asked.only or TOUCHED.get(asked.broken, list(CATALOGUE))
     plan = make_plan(asked.seed, asked.faults, kinds, [asked.moment] if asked.moment else MOMENTS)
     acts, chains = asyncio.run(carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep))
     found = figures(acts, chains, asked.seed)

@@ -23,7 +23,7 @@ HEAD = """# What was broken, and what held
 two), breaks things, and then asks the proxies' admin interface, the route files, the ledger's files and the workflow's
 history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the proxies' real
 weights. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
-again; `--only KIND` one kind.
+again; `--only KIND` one kind, `--moment MOMENT` one moment.
 """
 
 

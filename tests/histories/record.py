@@ -64,6 +64,24 @@ async def cancelled(rollout: Rollout) -> None:
     await rollout.handle.cancel(reason="wrong release")
 
 
+async def cancelled_in_the_window(rollout: Rollout) -> None:
+    """Somebody cancels the workflow after it was promoted: the canary stays."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.reach(Phase.WINDOW)
+    await rollout.handle.cancel(reason="enough")
+
+
+async def cancelled_while_closing(rollout: Rollout) -> None:
+    """Somebody cancels the workflow while it hands its record over."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.reach(Phase.WINDOW)
+    rollout.world.ledger_down = True
+    await rollout.reach(Phase.CLOSED)
+    await rollout.handle.cancel(reason="too late")
+    await rollout.sleep(2)
+    rollout.world.ledger_down = False
+
+
 async def rejected_at_the_gate(rollout: Rollout) -> None:
     """A person says no."""
     steps = [SHORT["steps"][0], {**SHORT["steps"][1], "gate": GATE}]
@@ -201,6 +219,8 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         rolled_back_by_harm,
         held_and_resumed,
         cancelled,
+        cancelled_in_the_window,
+        cancelled_while_closing,
         rejected_at_the_gate,
         data_outage,
         overtaken,
