@@ -10,10 +10,14 @@ from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RetryConfig
 
 from benchmarks.ground import NAMESPACE, Ground
 from coalmine.local.processes import await_port
 from coalmine.local.temporal import TemporalServer, start_temporal
+
+PATIENT = RetryConfig(max_interval_millis=1_000, max_elapsed_time_millis=120_000, max_retries=200)
+"""A server that is killed again and again is away for longer than the SDK asks for by itself."""
 
 
 class DiskGround(Ground):
@@ -26,7 +30,9 @@ class DiskGround(Ground):
         folder.mkdir()
         self._server = await start_temporal(folder)
         stack.callback(lambda: self._server.stop())
-        return await Client.connect(self._server.address, namespace=NAMESPACE, data_converter=pydantic_data_converter)
+        return await Client.connect(
+            self._server.address, namespace=NAMESPACE, data_converter=pydantic_data_converter, retry_config=PATIENT
+        )
 
     async def restart_temporal(self, how: signal.Signals, away: float) -> None:
         """End the server so, and start the same command again on the same database after so many seconds."""
