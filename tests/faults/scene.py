@@ -23,6 +23,7 @@ from benchmarks.kills import make_spec
 from benchmarks.simulated_metrics import BASELINE_ERRORS, SimulatedMetrics
 from coalmine import guard_client
 from coalmine.errors import RouterError
+from coalmine.pollers import await_worker
 from coalmine.records import (
     ASKED_TOO_EARLY,
     TASK_QUEUE,
@@ -88,6 +89,8 @@ class Scene:
         self.workers = [await self._worker(), await self._worker()]
         # Longer than from the end of one rollout to the start of the next: the route is put back in between.
         guard = GuardSettings(every=timedelta(seconds=1), grace=timedelta(seconds=3), by="faults")
+        # On a busy machine a worker takes longer to start than a person at a command waits for one.
+        await await_worker(self.ground.client, "nothing can begin", timedelta(seconds=120))
         await guard_client.turn_on(self.ground.client, ENVIRONMENT, guard)
         self._supervisor = asyncio.create_task(self._supervise())
 
