@@ -23,6 +23,7 @@ from coalmine.records import (
     LedgerEntry,
     Line,
     MetricVerdict,
+    Moment,
     Notification,
     Outcome,
     Phase,
@@ -75,8 +76,8 @@ class HeldState(Record):
     finding: str
     """The finding or deadline that held it; resuming acknowledges it."""
     reason: str
-    since: datetime
-    deadline: datetime
+    since: Moment
+    deadline: Moment
     resume_to: Phase
 
 
@@ -85,7 +86,7 @@ class Approval(Record):
 
     by: str
     attempt: int
-    at: datetime
+    at: Moment
     reason: str = ""
     verified: bool = False
     """A key proved who it was."""
@@ -99,8 +100,8 @@ class GateState(Record):
     step: int
     attempt: int = 1
     approvals: list[Approval] = []
-    waiting_since: datetime | None = None
-    deadline: datetime | None = None
+    waiting_since: Moment | None = None
+    deadline: Moment | None = None
     reminders: int = 0
     """How many times ``remind`` had passed when people were last told that it waits."""
     escalated: bool = False
@@ -111,7 +112,7 @@ class PendingDiagnosis(Record):
 
     decision: Literal["roll_back", "hold"]
     reason: str
-    at: datetime
+    at: Moment
     window: Window
     metrics: list[str] = []
     """Names of those to break down, the most suspicious first."""
@@ -138,8 +139,8 @@ class RolloutState(Record):
     reason: str = ""
     advice: Action | None = None
     cancelled: bool = False
-    started_at: datetime | None = None
-    closed_at: datetime | None = None
+    started_at: Moment | None = None
+    closed_at: Moment | None = None
     checks: list[Check] = []
     history: ServiceHistory | None = None
     history_note: str = ""
@@ -153,10 +154,10 @@ class RolloutState(Record):
     """A write was attempted: from here on every end but ``promoted`` restores the snapshot."""
     lease: float = 0.0
     """Of an advisory router: seconds for which an older write can still come through."""
-    reconcile_at: datetime | None = None
+    reconcile_at: Moment | None = None
     """When the route is read again after the last write to such a router."""
     restored: bool | None = None
-    restore_began: datetime | None = None
+    restore_began: Moment | None = None
     restore_seconds: float | None = None
     restore_tries: int = 0
     restore_failure: str = ""
@@ -172,7 +173,7 @@ class RolloutState(Record):
 
     step: int = -1
     """Index of the current step; -1 before the first."""
-    step_started: datetime | None = None
+    step_started: Moment | None = None
     step_extra: float = 0.0
     """Seconds a human added to this step."""
     step_requests: int = 0
@@ -180,19 +181,19 @@ class RolloutState(Record):
 
     planned_looks: int = 0
     looks: int = 0
-    next_look: datetime | None = None
-    collected_until: dict[str, datetime] = {}
+    next_look: Moment | None = None
+    collected_until: dict[str, Moment] = {}
     """By metric: the end of the last window that was collected. The next one starts there."""
     fresh_step: bool = False
     """The next look is the first of a step."""
-    share_from: datetime | None = None
+    share_from: Moment | None = None
     """Since when the canary's share has been what it is now."""
     evidence: Evidence | None = None
     bake_evidence: Evidence | None = None
     verdicts: list[MetricVerdict] = []
     finding: Finding | None = None
     finding_reason: str = ""
-    no_data_since: datetime | None = None
+    no_data_since: Moment | None = None
     told_no_data: bool = False
 
     drift: Drift | None = None
@@ -205,13 +206,13 @@ class RolloutState(Record):
     """What points to the cause of the last rollback or hold."""
 
     paused: bool = False
-    paused_at: datetime | None = None
+    paused_at: Moment | None = None
     order: Order | None = None
     held: HeldState | None = None
     acknowledged: list[str] = []
     gates: list[GateState] = []
-    bake_ends: datetime | None = None
-    window_ends: datetime | None = None
+    bake_ends: Moment | None = None
+    window_ends: Moment | None = None
     line: Line = Line()
     """Who starts after this one."""
     next_submission: Submission | None = None
@@ -236,7 +237,7 @@ class RolloutState(Record):
     log: list[LedgerEntry] = []
     dropped: int = 0
     refused: list[Refusal] = []
-    used_tokens: dict[str, datetime] = {}
+    used_tokens: dict[str, Moment] = {}
     """Signed decisions that were taken, by ``jti``, until they expire."""
     outbox: list[Notification] = []
 

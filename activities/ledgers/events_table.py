@@ -10,10 +10,12 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from activities.ledgers.base import LedgerPages
 from activities.ledgers.names import book_of, version_of
 from coalmine.errors import LedgerCorrupt, MissingExtra
-from coalmine.records import LedgerEntry
+from coalmine.records import LedgerEntry, unreadable
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,11 +82,11 @@ def _rows(pages: LedgerPages, chain: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             entry = LedgerEntry.model_validate_json(line)
-        except ValueError:
+        except ValidationError as error:
             if not line.endswith(b"\n"):
                 # Torn: it was never acknowledged.
                 return
-            text = f"{pages.where(chain)}:{number}: not a ledger entry: mend or remove the line"
+            text = f"{pages.where(chain)}:{number}: not a ledger entry ({unreadable(error)}): mend or remove the line"
             raise LedgerCorrupt(text) from None
         parts = book_of(entry.rollout_id).split("/")
         tags = {"version": version_of(entry.rollout_id), **dict(zip(_BOOK, parts, strict=False)), **entry.tags}

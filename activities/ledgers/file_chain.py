@@ -8,14 +8,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from activities.ledgers import chain
 from activities.ledgers.file_heads import HeadsFile
 from activities.ledgers.locked_file import locked, read_all, split, sync_folders, write
 from coalmine.errors import LedgerError
-from coalmine.records import ChainTip, LedgerEntry, LedgerKey
+from coalmine.records import ChainTip, LedgerEntry, LedgerKey, moment_of
 
 KEPT_INDEXES = 64
 """Files whose sequences are remembered."""
@@ -122,6 +121,6 @@ def key_of(line: bytes) -> LedgerKey | None:
     """The key of a line; None when it is no entry."""
     try:
         data = json.loads(line)
-        return str(data["rollout_id"]), int(data["sequence"]), datetime.fromisoformat(data["at"])
+        return str(data["rollout_id"]), int(data["sequence"]), moment_of(data["at"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from activities.ledgers.file_chain import key_of
 from activities.ledgers.locked_file import split
 from coalmine.errors import LedgerCorrupt, LedgerError
-from coalmine.records import LedgerEntry, Outcome, carried_on
+from coalmine.records import LedgerEntry, Outcome, carried_on, moment_of, unreadable
 
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
@@ -39,8 +39,9 @@ def parse_entry(line: bytes, path: Path, number: int) -> LedgerEntry:
     try:
         return LedgerEntry.model_validate_json(line)
     except ValidationError as error:
-        what = error.errors()[0]["msg"]
-        raise LedgerCorrupt(f"{path}:{number}: not a ledger entry ({what}): mend or remove the line") from None
+        raise LedgerCorrupt(
+            f"{path}:{number}: not a ledger entry ({unreadable(error)}): mend or remove the line"
+        ) from None
 
 
 def newest(path: Path) -> float:
@@ -57,7 +58,7 @@ def newest(path: Path) -> float:
             # Written by a person, maybe months later: it makes no rollout young.
             continue
         try:
-            return datetime.fromisoformat(json.loads(line)["at"]).timestamp()
+            return moment_of(json.loads(line)["at"]).timestamp()
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     # The last entry alone is longer than the tail, or there is none: let the reader look at all of it.

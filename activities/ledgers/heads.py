@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from activities.ledgers.sealing import Sealer
+from coalmine.records import moment_of
 
 GENESIS = hashlib.sha256(b"coalmine/ledger-heads/1").hexdigest()
 """What the first head follows from."""
@@ -73,7 +74,7 @@ def head_of(line: bytes) -> Head | None:
     try:
         fields = json.loads(split[0] + b"}")
         head = Head(**fields)
-        datetime.fromisoformat(head.at)
+        moment_of(head.at)
     except (ValueError, TypeError, RecursionError):
         return None
     numbers = (head.n, head.records)

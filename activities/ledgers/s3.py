@@ -33,7 +33,7 @@ from activities.ledgers.s3_objects import Objects
 from activities.ledgers.s3_splits import S3Splits
 from activities.ledgers.sealing import Sealer
 from coalmine.errors import LedgerCorrupt, LedgerError
-from coalmine.records import ChainTip, LedgerEntry, LedgerKey, carried_on
+from coalmine.records import ChainTip, LedgerEntry, LedgerKey, carried_on, unreadable
 
 KEPT_INDEXES = 64
 """Chains whose sequences are remembered."""
@@ -189,9 +189,8 @@ class S3Ledger:
         try:
             return LedgerEntry.model_validate_json(line)
         except ValidationError as error:
-            what = error.errors()[0]["msg"]
             place = f"{self._objects.place}{folder_of_chain(name)}:{number}"
-            raise LedgerCorrupt(f"{place}: not a ledger entry ({what}): mend or remove the line") from None
+            raise LedgerCorrupt(f"{place}: not a ledger entry ({unreadable(error)}): mend or remove the line") from None
 
     def _read(self, book: str, since: datetime | None) -> list[LedgerEntry]:
         recent = [name for name, at in self._chains(book).items() if since is None or at + SKEW >= since]

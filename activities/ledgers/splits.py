@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from coalmine.errors import LedgerCorrupt, LedgerError
-from coalmine.records import LedgerEntry
+from coalmine.records import LedgerEntry, unreadable
 
 SUFFIX = ".split"
 LONGEST_NAME = 160
@@ -40,8 +40,9 @@ def read(place: str, content: bytes) -> list[LedgerEntry]:
         try:
             looks.append(LedgerEntry.model_validate_json(line))
         except ValidationError as error:
-            what = error.errors()[0]["msg"]
-            raise LedgerCorrupt(f"{place}:{number}: not a ledger entry ({what}): mend or remove the file") from None
+            raise LedgerCorrupt(
+                f"{place}:{number}: not a ledger entry ({unreadable(error)}): mend or remove the file"
+            ) from None
     return looks
 
 

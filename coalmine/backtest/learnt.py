@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from coalmine.backtest.trace import Trace
-from coalmine.records import LedgerEntry
+from coalmine.errors import LedgerCorrupt
+from coalmine.records import LedgerEntry, moment_of
 
 
 def look_entries(trace: Trace, period: str, stored: datetime) -> list[LedgerEntry]:
@@ -38,8 +39,20 @@ def look_entries(trace: Trace, period: str, stored: datetime) -> list[LedgerEntr
 
 
 def known_then(looks: Sequence[LedgerEntry], began: datetime) -> list[LedgerEntry]:
-    """Those that had been stored when a rollout began."""
-    return [look for look in looks if datetime.fromisoformat(str(look.data["stored"])) <= began]
+    """Those that had been stored when a rollout began.
+
+    Raises:
+        LedgerCorrupt: one does not say when it was stored.
+    """
+    return [look for look in looks if _stored(look) <= began]
+
+
+def _stored(look: LedgerEntry) -> datetime:
+    try:
+        return moment_of(look.data["stored"])
+    except (KeyError, TypeError, ValueError) as error:
+        where = f"{look.rollout_id} #{look.sequence}"
+        raise LedgerCorrupt(f"{where}: a stored look that does not say when it was stored ({error!r})") from None
 
 
 def in_stretches(looks: Sequence[LedgerEntry], most: int) -> list[LedgerEntry]:

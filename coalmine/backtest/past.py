@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from coalmine.backtest.trace import Trace, TraceReader
 from coalmine.errors import InputError, LedgerCorrupt
-from coalmine.records import ArmCounts, LedgerEntry, MetricCounts, Outcome, carried_on
+from coalmine.records import ArmCounts, LedgerEntry, MetricCounts, Outcome, carried_on, moment_of
 from coalmine.spec.canary import Metric
 
 _COUNTS = TypeAdapter(list[MetricCounts])
@@ -110,7 +110,7 @@ def _compares(entry: LedgerEntry) -> bool:
 def _began(entry: LedgerEntry, where: str) -> datetime:
     """When the earliest traffic of a look's window was sent: samples lag by as much as the window ends early."""
     try:
-        since, until = (datetime.fromisoformat(entry.data[key]) for key in ("from", "to"))
+        since, until = (moment_of(entry.data[key]) for key in ("from", "to"))
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerCorrupt(f"{where}: a look without a readable window ({error!r})") from None
     return since - (entry.at - until)

@@ -89,6 +89,7 @@ from coalmine.records.guard import (
 from coalmine.records.identity import Identity, VerifyRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
+from coalmine.records.moments import Moment, in_utc, moment_of
 from coalmine.records.record import (
     Archived,
     ArchiveRequest,
@@ -102,6 +103,7 @@ from coalmine.records.record import (
     NotifyRequest,
     Written,
     carried_on,
+    unreadable,
 )
 from coalmine.records.saying import (
     CanaryInput,
@@ -254,6 +256,7 @@ __all__ = [
     "MetricBreakdown",
     "MetricCounts",
     "MetricVerdict",
+    "Moment",
     "Notification",
     "NotifyRequest",
     "OpenFinding",
@@ -297,5 +300,8 @@ __all__ = [
     "carried_on",
     "fleet_id",
     "guard_id",
+    "in_utc",
+    "moment_of",
     "rollout_id",
+    "unreadable",
 ]

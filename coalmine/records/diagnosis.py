@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from coalmine.records.base import Record, RolloutContext
 from coalmine.records.metrics import ArmCounts, Window
+from coalmine.records.moments import Moment
 from coalmine.spec.canary import Arms, Diagnose, Ledger, Metric, Source
 
 
@@ -36,7 +36,7 @@ class Exemplar(Record):
     """One request that a metric store remembers by its trace."""
 
     trace_id: str
-    at: datetime
+    at: Moment
     value: float = 0.0
     labels: dict[str, str] = {}
     link: str = ""
@@ -114,7 +114,7 @@ class Link(Record):
 class Change(Record):
     """Something else that happened in the environment at the time."""
 
-    at: datetime
+    at: Moment
     rollout_id: str
     what: str
 
@@ -126,7 +126,7 @@ class Diagnosis(Record):
     decision: Literal["roll_back", "hold"] = "roll_back"
     reason: str = ""
     """The decision's own reason."""
-    at: datetime | None = None
+    at: Moment | None = None
     window: Window | None = None
     rankings: list[LabelRanking] = []
     exemplars: list[Exemplar] = []
@@ -141,7 +141,7 @@ class DiagnosisRequest(Record):
 
     decision: Literal["roll_back", "hold"]
     reason: str
-    at: datetime
+    at: Moment
     window: Window
     metrics: list[Metric]
     arms: Arms

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 from coalmine.records.base import Measure, Record, RolloutContext, VerdictName
 from coalmine.records.metrics import MetricCounts
+from coalmine.records.moments import Moment
 from coalmine.spec.canary import Ledger, Metric, Policy, Role
 
 
@@ -22,8 +22,8 @@ class ServiceHistory(Record):
     """The noise of a service, by metric and channel; fixed at admission for the whole rollout."""
 
     looks: int = 0
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     load: float = 0.0
     """Requests per second, both arms."""
     channels: dict[str, dict[str, ChannelHistory]] = {}
@@ -37,7 +37,7 @@ class HistoryRequest(Record):
     region: str | None = None
     metrics: list[Metric]
     ledger: Ledger
-    now: datetime
+    now: Moment
     context: RolloutContext | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from coalmine.records.base import Record, RolloutContext
+from coalmine.records.moments import Moment
 
 
 class Ban(Record):
@@ -18,7 +19,7 @@ class Ban(Record):
     region: str | None = None
     by: str = ""
     reason: str = ""
-    at: datetime | None = None
+    at: Moment | None = None
     rollout_id: str = ""
 
 
@@ -31,8 +32,8 @@ class Freeze(Record):
     by: str
     reason: str
     until: datetime | None = None
-    """UTC; None = until it is lifted."""
-    at: datetime | None = None
+    """None = until it is lifted. People type it: ``coalmine.freezing`` says what it lacks, where it lacks its zone."""
+    at: Moment | None = None
 
 
 BrakeAction = Literal["hold", "roll_back"]
@@ -83,7 +84,7 @@ class Brake(Record):
     action: BrakeAction
     by: str
     reason: str
-    at: datetime
+    at: Moment
     told: list[str] = []
     """Workflow ids of rollouts that took the word; each has it on its own record."""
     refused: dict[str, str] = {}
@@ -141,7 +142,7 @@ class SlotBook(Record):
     limit: int | None = None
     """Rollouts at once; None = no limit."""
     set_by: str = ""
-    set_at: datetime | None = None
+    set_at: Moment | None = None
     reason: str = ""
     holders: list[FleetRequest] = []
     """By the ``admit`` each of them asked with."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from coalmine.records.base import Record, Weights
+from coalmine.records.moments import Moment
 from coalmine.records.record import LedgerWrite, NotifyRequest
 from coalmine.spec.canary import Ledger, Notifier, Route
 from coalmine.spec.durations import Duration
@@ -44,7 +45,7 @@ class Watched(Record):
     """Percent by backend that the end of the rollout left, or should have left."""
     ended: str
     """How: ``promoted`` ``rolled_back`` ``terminated`` ``timed_out`` ..."""
-    closed_at: datetime | None = None
+    closed_at: Moment | None = None
     ledger: Ledger
     notify: list[Notifier] = []
 
@@ -110,7 +111,7 @@ class ArchiveClosedRequest(Record):
     """Keep the histories of rollouts that were terminated or timed out."""
 
     environment: str
-    since: datetime | None = None
+    since: Moment | None = None
     """Those that closed before are dealt with."""
 
 
@@ -121,7 +122,7 @@ class ArchivedClosed(Record):
     """Run ids."""
     failed: list[str] = []
     """What could not be kept and is tried again, in sentences."""
-    until: datetime | None = None
+    until: Moment | None = None
     """All that closed up to then is dealt with."""
 
 
@@ -129,7 +130,7 @@ class OpenFinding(Record):
     """A finding that is not mended yet."""
 
     finding: RouteFinding
-    since: datetime
+    since: Moment
     told: bool = False
     failure: str = ""
     """Why the last try to restore it did nothing."""
@@ -146,15 +147,15 @@ class GuardState(Record):
     watched: dict[str, Watched] = {}
     unlisted: list[str] = []
     open: dict[str, OpenFinding] = {}
-    restored: dict[str, list[datetime]] = {}
+    restored: dict[str, list[Moment]] = {}
     """When routes were put back lately, by workflow id."""
     looks: int = 0
     looked: int = 0
     live: int = 0
-    last_look: datetime | None = None
+    last_look: Moment | None = None
     failure: str = ""
     """Why the last look saw nothing."""
-    archived_until: datetime | None = None
+    archived_until: Moment | None = None
     """Histories of dead rollouts that closed before are kept beside their ledger."""
     archived: int = 0
     archive_failure: str = ""
@@ -180,5 +181,5 @@ class GuardStatus(Record):
     archived: int = 0
     """Histories of dead rollouts that the guard has kept."""
     archive_failure: str = ""
-    last_look: datetime | None = None
+    last_look: Moment | None = None
     failure: str = ""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pydantic import AwareDatetime
-
 from coalmine.records.base import Record, RolloutContext
+from coalmine.records.moments import Moment
 
 
 class VerifyRequest(Record):
@@ -19,7 +16,7 @@ class VerifyRequest(Record):
     gate: str | None = None
     attempt: int | None = None
     break_glass: bool = False
-    at: AwareDatetime
+    at: Moment
     context: RolloutContext = RolloutContext()
     workflow_id: str = ""
     """What a token of CI is bound to: it knows of no rollout's number."""
@@ -32,7 +29,7 @@ class Identity(Record):
     groups: list[str] = []
     key: str = ""
     token_id: str = ""
-    expires: datetime | None = None
+    expires: Moment | None = None
     issuer: str = ""
     """Of a token of CI."""
     reason: str = ""

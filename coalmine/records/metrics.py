@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, field_serializer, model_serializer
 
 from coalmine.records.base import Record, RolloutContext
+from coalmine.records.moments import Moment
 from coalmine.records.traffic import Drift, RouteWatch
 from coalmine.spec.canary import Arms, Metric, Source
 
@@ -15,8 +15,8 @@ from coalmine.spec.canary import Arms, Metric, Source
 class Window(Record):
     """``(start, end]`` in UTC, fixed by the workflow: a retry collects the very same numbers."""
 
-    start: datetime
-    end: datetime
+    start: Moment
+    end: Moment
 
 
 class BurnCounts(Record):

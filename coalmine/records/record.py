@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from coalmine.records.base import Outcome, Phase, Record, RolloutContext
+from coalmine.records.moments import Moment
 from coalmine.spec.canary import Ledger, Notifier
 
 LedgerKey = tuple[str, int, datetime]
@@ -20,7 +23,7 @@ class LedgerEntry(Record):
     """``admitted`` ``shifted`` ``look`` ``advance`` ``hold`` ``command`` ``refused`` ``closed`` ..."""
     rollout_id: str
     sequence: int
-    at: datetime
+    at: Moment
     reason: str = ""
     by: str = ""
     phase: Phase | None = None
@@ -37,6 +40,12 @@ class LedgerEntry(Record):
         things under sequences that the first run used up. Both happened, and both are kept.
         """
         return self.rollout_id, self.sequence, self.at
+
+
+def unreadable(error: ValidationError) -> str:
+    """What is wrong with a line that is no entry: its first fault, by field."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".removeprefix(": ")
 
 
 def carried_on(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:

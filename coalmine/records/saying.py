@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from coalmine.records.base import Cause, Outcome, Phase, Record
+from coalmine.records.moments import Moment
 from coalmine.records.traffic import Check
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import Duration
@@ -27,7 +27,7 @@ class Submission(Record):
     """Who wrote the change: where a gate asks for four eyes, theirs do not count."""
     token: str = ""
     """A signature or a token of CI that proves who starts it."""
-    received: datetime | None = None
+    received: Moment | None = None
     """When a workflow took it that was busy: set by that workflow alone."""
 
 
@@ -35,7 +35,7 @@ class Waiting(Record):
     """A submission that was accepted, and starts once those before it are over."""
 
     submission: Submission
-    at: datetime | None = None
+    at: Moment | None = None
     supersedes: bool = False
     """It does not wait for the running one to end by itself; another that supersedes takes its place."""
 
@@ -51,7 +51,7 @@ class Ended(Record):
     rollout_id: str = ""
     """Empty when it never began."""
     run_id: str = ""
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class Line(Record):
@@ -68,7 +68,7 @@ class Place(Record):
     """From 1."""
     version: str
     by: str
-    at: datetime | None = None
+    at: Moment | None = None
     supersedes: bool = False
 
 

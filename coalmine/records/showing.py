@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -10,6 +9,7 @@ from pydantic import Field
 from coalmine.records.base import Action, Cause, Outcome, Phase, Record, Verb, Weights
 from coalmine.records.diagnosis import Diagnosis
 from coalmine.records.evaluation import MetricVerdict
+from coalmine.records.moments import Moment
 from coalmine.records.record import ChainTip, LedgerEntry
 from coalmine.records.saying import Ended, Place
 from coalmine.records.traffic import Check
@@ -27,7 +27,7 @@ class GateStatus(Record):
     """Groups or people who may approve; empty = anyone."""
     count: int = 1
     approvals: list[str] = []
-    deadline: datetime | None = None
+    deadline: Moment | None = None
 
 
 class StepStatus(Record):
@@ -38,13 +38,13 @@ class StepStatus(Record):
     min_requests: int = 0
     gate: str | None = None
     state: Literal["todo", "now", "done"] = "todo"
-    started_at: datetime | None = None
+    started_at: Moment | None = None
 
 
 class Refusal(Record):
     """An input that was refused, and why."""
 
-    at: datetime
+    at: Moment
     verb: str
     reason: str
     by: str = ""
@@ -84,9 +84,9 @@ class RolloutStatus(Record):
     verdicts: list[MetricVerdict] = []
     unmet: list[str] = []
     """What stands between now and the next step, in words."""
-    next_look_at: datetime | None = None
-    step_ends_at: datetime | None = None
-    deadline_at: datetime | None = None
+    next_look_at: Moment | None = None
+    step_ends_at: Moment | None = None
+    deadline_at: Moment | None = None
     """When the bake, the rollback window, a hold or a waiting gate ends."""
     gate: GateStatus | None = None
     paused: bool = False
@@ -109,8 +109,8 @@ class RolloutStatus(Record):
     """Other versions that start after this one, in order."""
     ended: list[Ended] = []
     """Versions that were over, or were told that they will not start, before this one; the newest last."""
-    started_at: datetime | None = None
-    closed_at: datetime | None = None
+    started_at: Moment | None = None
+    closed_at: Moment | None = None
 
 
 class DecisionLog(Record):
@@ -140,8 +140,8 @@ class RolloutReport(Record):
     weights: Weights = {}
     looks: int = 0
     canary_requests: int = 0
-    started_at: datetime | None = None
-    closed_at: datetime | None = None
+    started_at: Moment | None = None
+    closed_at: Moment | None = None
     seconds_to_restore: float | None = None
     """From the decision to roll back until the router read back right."""
     verdicts: list[MetricVerdict] = []

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from coalmine import fixed_sample
 from coalmine.analysis.latency import above, choose_bounds, common_bounds, merge_buckets, objective_bound
 from coalmine.fixed_sample import Table
-from coalmine.records import LedgerEntry, MetricCounts, Record
+from coalmine.records import LedgerEntry, MetricCounts, Record, moment_of
 from coalmine.spec.durations import parse_duration
 
 KINDS = ("ratio", "latency", "count")
@@ -203,7 +203,7 @@ def _exposure(entry: LedgerEntry, counts: MetricCounts, moved: datetime | None) 
     """Seconds times share of both arms; None where the share is not known, because it changed within the window."""
     try:
         share = float(entry.data["weight"]) / 100.0
-        since, until = (datetime.fromisoformat(entry.data[key]) for key in ("from", "to"))
+        since, until = (moment_of(entry.data[key]) for key in ("from", "to"))
     except (KeyError, TypeError, ValueError):
         return None
     # Samples lag by as much as the window ends before the look.

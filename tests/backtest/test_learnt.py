@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
+import pytest
 
 from activities.ledger import history_of_looks
 from coalmine.backtest import history_of, read_trace
 from coalmine.backtest.learnt import in_stretches, known_then, look_entries
+from coalmine.errors import LedgerCorrupt
 from coalmine.records import LedgerEntry
 from tests.backtest.traces import START, TEN, draw, errors, latency
 
@@ -32,6 +35,13 @@ def test_only_what_was_stored_before_a_rollout_began_was_known() -> None:
     entries = look_entries(trace, "x", START + timedelta(hours=1))
     assert known_then(entries, START + timedelta(hours=1)) == entries
     assert known_then(entries, START + timedelta(minutes=59)) == []
+
+
+@pytest.mark.parametrize("stored", [None, 5, "yesterday", "2026-03-01T12:00:00"])
+def test_a_look_that_does_not_say_when_it_was_stored_is_named(stored: Any) -> None:
+    entry = look("production/checkout/1.0/split-x", 7).model_copy(update={"data": {"stored": stored}})
+    with pytest.raises(LedgerCorrupt, match="split-x #7: a stored look that does not say when"):
+        known_then([entry], START)
 
 
 def test_stretches_are_never_mixed_and_the_newest_are_kept() -> None:

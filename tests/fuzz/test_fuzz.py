@@ -9,7 +9,7 @@ import pytest
 
 from tests.fuzz.attempt import attempt
 from tests.fuzz.mutation import mutated
-from tests.fuzz.seeds import signals
+from tests.fuzz.seeds import ledgers, signals
 from tests.fuzz.targets import TARGETS, sent
 
 FEW = 40
@@ -26,6 +26,9 @@ FOUND = [
     ("prometheus", b'{"status":"success","data":{"resultType":"scalar","result":[%b,"1"]}}' % (b"9" * 400)),
     ("webhook", b"HTTP/1.1 429 Busy\r\nRetry-After: Sun, 01 Mar 2026 12:00:%b GMT\r\n\r\n" % (b"9" * 400)),
     ("webhook", b"HTTP/1.1 200 OK\r\nContent-Type: a%b\r\n\r\n{}" % (b"(" * 2_000)),
+    ("ledger", ledgers()[0].replace(b"12:00:50Z", b"12:00:50")),
+    ("ledger", ledgers()[0].replace(b"2026-03-01T12:00:50Z", b"2026-03-01")),
+    ("ledger", ledgers()[0].replace(b"2026-03-01T12:00:50Z", b"0001-01-01T00:00:00+12:00")),
 ]
 """What fuzzing has found once."""
 
