@@ -47,6 +47,7 @@ from activities.ledger import LedgerActivities
 from activities.ledgers.sealing import sealer_of
 from activities.load import generate_load
 from activities.log_lines import RolloutLogging, configure_logging, core_logger
+from activities.measuring import BUCKETS, RolloutMetrics
 from activities.metrics import MetricsActivities
 from activities.notification import NotificationActivities
 from activities.notifiers.registry import make_notifier, notifier_kinds
@@ -55,6 +56,7 @@ from activities.sources.registry import make_source, source_kinds
 from activities.traffic import TrafficActivities
 from activities.verification import VerificationActivities
 from coalmine import connection
+from coalmine.census import Census
 from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
 from coalmine.preflight import complaint, create_missing, find_lacks
 from coalmine.records import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE
@@ -93,7 +95,11 @@ async def connect(settings: WorkerSettings, environ: Mapping[str, str] | None = 
 
 def _runtime(settings: WorkerSettings) -> Runtime:
     metrics = settings.metrics_address and PrometheusConfig(
-        bind_address=settings.metrics_address, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+        bind_address=settings.metrics_address,
+        counters_total_suffix=True,
+        unit_suffix=True,
+        durations_as_seconds=True,
+        histogram_bucket_overrides=BUCKETS,
     )
     forwarding = LogForwardingConfig(
         logger=core_logger(), append_target_to_name=False, append_log_fields_to_message=False
@@ -198,7 +204,7 @@ def build_workers(
             workflows=workflows,
             activities=activities,
             workflow_runner=HistoryBoundRunner(restrictions=passed, truth=RunTruth(client)),
-            interceptors=[OneInput(), RolloutLogging()],
+            interceptors=[OneInput(), RolloutLogging(), RolloutMetrics()],
             max_concurrent_activities=ACTIVITY_SLOTS,
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=BEAT_AT_MOST,
@@ -256,9 +262,20 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
         build=settings.deployment and settings.deployment.to_canonical_string(),
     )
     warming = asyncio.create_task(warm_up(stop))
-    await serve(workers, stop)
-    await warming
+    counting = asyncio.create_task(count_open(client, settings))
+    try:
+        await serve(workers, stop)
+        await warming
+    finally:
+        counting.cancel()
     log.info("drained")
+
+
+async def count_open(client: Client, settings: WorkerSettings) -> None:
+    """Keep the gauges of open rollouts, where somebody may scrape them."""
+    runtime = client.service_client.config.runtime
+    if settings.metrics_address and runtime is not None:
+        await Census(client, runtime.metric_meter).keep()
 
 
 async def warm_up(stop: asyncio.Event) -> None:

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.background import Rank, when
 from workflows.calls import LEDGER, NOTICE, call
+from workflows.counting import begin, count_entry
 from workflows.interruption import failure_reason
 
 ENTRIES_PER_WRITE = 200
@@ -57,6 +58,7 @@ class Journal:
 
     def start(self) -> None:
         """Begin to keep the ledger and to send messages."""
+        begin(self._state)
         self._tasks = [asyncio.create_task(self._keep_ledger()), asyncio.create_task(self._send_messages())]
 
     async def stop(self) -> None:
@@ -72,6 +74,7 @@ class Journal:
         entry = self._entry(kind, reason, by, {**data, **(details or {})})
         self._append(entry, shown=entry.model_copy(update={"data": data}))
         self._state.urgent = True
+        count_entry(self._state, kind)
 
     def note_look(self, reason: str, numbers: dict[str, Any], details: dict[str, Any], urgent: bool) -> None:
         """Record a look; its details (the very counts that were judged, each metric's effect) go to the ledger only."""

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.durations import format_duration
 
 from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, call
+from workflows.counting import count_restore
 from workflows.interruption import drop, failure_reason, failure_type, unless
 from workflows.journal import Journal
 
@@ -103,6 +104,7 @@ class Traffic:
             return False
         state.restored = True
         state.restore_seconds = (workflow.now() - state.restore_began).total_seconds()
+        count_restore(state, state.restore_seconds)
         self._shifted(shown, generation, f"restored {weights_text(target)}")
         return True
 

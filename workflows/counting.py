@@ -1,0 +1,53 @@
+"""What a rollout decided, counted in the worker's own metrics (docs/observability.md).
+
+The SDK's meter for workflows counts nothing while a history is replayed, and adds nothing to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine.rollout import RolloutState
+
+AT_ZERO = ("roll_back", "restore_slow", "restore_failed", "hold", "no_data", "undelivered", "overtaken", "promoted")
+"""Kinds of entries whose counters begin with the rollout: Prometheus sees no increase from nothing to 1."""
+
+
+def begin(state: RolloutState) -> None:
+    """The counters that alerts watch, at zero."""
+    for kind in AT_ZERO:
+        _entries(state, kind, 0)
+
+
+def count_entry(state: RolloutState, kind: str) -> None:
+    """An entry of the record; a ``closed`` one also by outcome and cause."""
+    _entries(state, kind, 1)
+    if kind == "closed":
+        told = {
+            "outcome": str(state.outcome or ("cancelled" if state.cancelled else "advice")),
+            "cause": str(state.cause or ""),
+        }
+        counter = workflow.metric_meter().create_counter("coalmine_rollouts_closed", "Rollouts that ended")
+        counter.add(1, {**_labels(state), **told})
+
+
+def count_restore(state: RolloutState, seconds: float) -> None:
+    """A route that reads back right again, and how long that took since the decision."""
+    histogram = workflow.metric_meter().create_histogram_timedelta(
+        "coalmine_restore", "From the decision to roll back until the route reads back right"
+    )
+    histogram.record(timedelta(seconds=max(seconds, 0)), _labels(state))
+
+
+def _entries(state: RolloutState, kind: str, number: int) -> None:
+    counter = workflow.metric_meter().create_counter("coalmine_decisions", "Entries of the record, looks left out")
+    counter.add(number, {**_labels(state), "kind": kind})
+
+
+def _labels(state: RolloutState) -> Mapping[str, str]:
+    spec = state.spec
+    return {"environment": spec.environment, "service": spec.service, "region": spec.region or ""}
