@@ -53,6 +53,7 @@ from activities.notification import NotificationActivities
 from activities.notifiers.registry import make_notifier, notifier_kinds
 from activities.routers.registry import Routers
 from activities.sources.registry import make_source, source_kinds
+from activities.tracing import RolloutSpans
 from activities.traffic import TrafficActivities
 from activities.verification import VerificationActivities
 from coalmine import connection
@@ -61,6 +62,7 @@ from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
 from coalmine.preflight import complaint, create_missing, find_lacks
 from coalmine.records import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE
 from coalmine.run_truth import RunTruth
+from coalmine.telemetry.starting import LAST_WORDS, finish, set_up
 from coalmine.worker_settings import WorkerSettings
 from workflows.canary import Canary
 from workflows.fleet import Fleet
@@ -204,7 +206,7 @@ def build_workers(
             workflows=workflows,
             activities=activities,
             workflow_runner=HistoryBoundRunner(restrictions=passed, truth=RunTruth(client)),
-            interceptors=[OneInput(), RolloutLogging(), RolloutMetrics()],
+            interceptors=[OneInput(), RolloutLogging(), RolloutMetrics(), RolloutSpans()],
             max_concurrent_activities=ACTIVITY_SLOTS,
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=BEAT_AT_MOST,
@@ -251,6 +253,7 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
     loop.set_default_executor(ThreadPoolExecutor(ACTIVITY_SLOTS, thread_name_prefix="coalmine"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    traced = set_up("coalmine-worker", os.environ)
     client = await connect(settings)
     await preflight(client, create=create)
     workers = build_workers(client, settings)
@@ -259,6 +262,7 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
         queues=[TASK_QUEUE, SIDE_TASK_QUEUE, HOOK_TASK_QUEUE],
         namespace=client.namespace,
         metrics=settings.metrics_address,
+        traces=traced,
         build=settings.deployment and settings.deployment.to_canonical_string(),
     )
     warming = asyncio.create_task(warm_up(stop))
@@ -268,6 +272,8 @@ async def run(settings: WorkerSettings, *, create: bool = False) -> None:
         await warming
     finally:
         counting.cancel()
+        if not await asyncio.to_thread(finish):
+            log.warning("traces not delivered", within=LAST_WORDS)
     log.info("drained")
 
 

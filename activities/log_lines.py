@@ -24,6 +24,7 @@ from temporalio.worker import (
 
 from coalmine.records import RolloutContext
 from coalmine.redaction import redactor
+from coalmine.telemetry.spans import ids
 
 LOG_FIELDS = "log_fields"
 """A workflow class with a method of this name, returning a RolloutContext, has its lines say what it says."""
@@ -42,6 +43,7 @@ def configure_logging(
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         _name_rollout,
+        _name_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -119,7 +121,7 @@ class _ActivityLogging(ActivityInboundInterceptor):
         info = activity.info()
         request = input.args[0] if input.args else None
         # Never unbound: each activity runs in a context of its own, and the SDK still logs its failure in there.
-        bind_contextvars(**rollout_fields(request, info.workflow_id or ""))
+        bind_contextvars(**rollout_fields(request, info.workflow_id or ""), **ids())
         began = time.monotonic()
         result = await super().execute_activity(input)
         activity.logger.info("activity done", extra={"seconds": round(time.monotonic() - began, 4)})
@@ -141,6 +143,12 @@ def _name_rollout(logger: Any, method: str, line: Line) -> Line:
     if line.get("workflow_type") == "Canary":
         for name, value in _of_workflow(str(line.get("workflow_id", ""))).items():
             line.setdefault(name, value)
+    return line
+
+
+def _name_trace(logger: Any, method: str, line: Line) -> Line:
+    """Add ``trace_id`` and ``span_id`` where a span is active; the innermost one says it best."""
+    line.update(ids())
     return line
 
 

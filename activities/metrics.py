@@ -16,6 +16,7 @@ from coalmine.errors import CoalmineError
 from coalmine.ownership import drift_of
 from coalmine.records import COLLECT, Collected, CollectRequest, Drift, MetricCounts, RouteWatch
 from coalmine.spec.canary import Metric
+from coalmine.telemetry.spans import span
 
 _SPARE = timedelta(seconds=0.5)
 READ_WITHIN = 2.0
@@ -62,6 +63,12 @@ class MetricsActivities:
         return drift_of(watch.weights, shown)
 
     async def _collect_one(self, metric: Metric, request: CollectRequest, limit: float | None) -> MetricCounts:
+        with span("metric.collect", metric=metric.name, source=metric.source) as marks:
+            counts = await self._counts(metric, request, limit)
+            marks.set(status=counts.status)
+            return counts
+
+    async def _counts(self, metric: Metric, request: CollectRequest, limit: float | None) -> MetricCounts:
         source = request.sources.get(metric.source)
         if source is None:
             known = ", ".join(sorted(request.sources)) or "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from temporalio import activity
@@ -13,6 +13,7 @@ from temporalio import activity
 from activities.failures import translate_errors
 from activities.routers.base import Router
 from coalmine.errors import RouteUnconfirmed, StaleGeneration
+from coalmine.ownership import weights_text
 from coalmine.records import (
     CHECK_ROUTE,
     READ_ROUTE,
@@ -25,11 +26,16 @@ from coalmine.records import (
     RouteState,
     ShiftRequest,
 )
+from coalmine.spec.canary import Route
+from coalmine.telemetry.spans import Marks, past, span
 
 BEAT = 0.4
 """Seconds between heartbeats: the workflow's heartbeat timeout is 2 s."""
 DEFAULT_LEASE = 30.0
 """Seconds, of an advisory router that names none: three times what a write may take."""
+PROXIES_TRACED = 50
+"""Proxies of one write that get a span of their own."""
+NO_MARKS = Marks()
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.2
 
@@ -55,8 +61,10 @@ class TrafficActivities:
         Raises:
             ApplicationError: ``RouterUnreachable`` (retryable), ``RouteRejected``, ``UnknownAdapter``.
         """
-        with translate_errors():
-            return await self._routers[request.route.router].read(request.route, request.backends)
+        with translate_errors(), _span("route.read", request.route) as marks:
+            shown = await self._routers[request.route.router].read(request.route, request.backends)
+            marks.set(generation=shown.generation, weights=weights_text(shown.weights), proxies=len(shown.proxies))
+            return shown
 
     @activity.defn(name=CHECK_ROUTE.name)
     async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
@@ -66,7 +74,7 @@ class TrafficActivities:
             ApplicationError: ``RouterUnreachable`` (retryable), ``RouteRejected``, ``UnknownAdapter``.
         """
         arms = request.arms
-        with translate_errors():
+        with translate_errors(), _span("route.check", request.route):
             router = self._routers[request.route.router]
             backends = [arms.baseline.backend, arms.canary.backend]
             able = await router.capabilities(request.route)
@@ -92,12 +100,20 @@ class TrafficActivities:
             router = self._routers[request.route.router]
             progress: dict[str, Any] = {"weights": request.weights, "confirmed": "not written"}
             async with _beating(progress):
-                await router.apply(request.route, request.weights, request.generation, restoring=request.restoring)
+                with _span("route.apply", request.route, generation=request.generation):
+                    await router.apply(request.route, request.weights, request.generation, restoring=request.restoring)
                 progress["confirmed"] = "written"
-                return await _confirmed(router, request, progress)
+                with _span("route.confirm", request.route, generation=request.generation) as marks:
+                    return await _confirmed(router, request, progress, marks)
 
 
-async def _confirmed(router: Router, request: ShiftRequest, progress: dict[str, Any]) -> RouteState:
+def _span(name: str, route: Route, **attributes: Any) -> AbstractContextManager[Marks]:
+    return span(name, router=route.router, route=route.name, **attributes)
+
+
+async def _confirmed(
+    router: Router, request: ShiftRequest, progress: dict[str, Any], marks: Marks = NO_MARKS
+) -> RouteState:
     """Ask until every proxy shows the generation.
 
     Raises:
@@ -106,10 +122,13 @@ async def _confirmed(router: Router, request: ShiftRequest, progress: dict[str, 
     """
     deadline = time.monotonic() + request.confirm_within.total_seconds()
     pause = _FIRST_PAUSE
+    waiting = _Waiting(request)
     while True:
         answer = await router.confirm(request.route, request.generation, list(request.weights))
         right = sum(proxy.ok for proxy in answer.proxies)
         progress["confirmed"] = f"{right}/{len(answer.proxies)}"
+        waiting.heard(answer)
+        marks.set(asked=waiting.asked, confirmed=progress["confirmed"])
         if answer.answer != "no":
             return _state(request, answer)
         newest = max((proxy.generation for proxy in answer.proxies), default=0)
@@ -120,6 +139,24 @@ async def _confirmed(router: Router, request: ShiftRequest, progress: dict[str, 
             raise RouteUnconfirmed(f"{progress['confirmed']} proxies show it after {within:g} s: {answer.reason}")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+class _Waiting:
+    """How long each proxy took to show a generation, as a span of its own."""
+
+    def __init__(self, request: ShiftRequest) -> None:
+        self._request = request
+        self._began = time.time_ns()
+        self._shown: set[str] = set()
+        self.asked = 0
+
+    def heard(self, answer: Confirmation) -> None:
+        self.asked += 1
+        for proxy in answer.proxies:
+            if proxy.ok and proxy.proxy not in self._shown and len(self._shown) < PROXIES_TRACED:
+                self._shown.add(proxy.proxy)
+                told = {"proxy": proxy.proxy, "generation": proxy.generation, "weights": weights_text(proxy.weights)}
+                past("proxy.confirm", self._began, time.time_ns(), **told)
 
 
 def _state(request: ShiftRequest, answer: Confirmation) -> RouteState:

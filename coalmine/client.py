@@ -54,6 +54,7 @@ from coalmine.records import (
 from coalmine.rollout_names import parse_name
 from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.spec.canary import CanarySpec
+from coalmine.telemetry.spans import traceparent
 from coalmine.timeline import TimelineEntry, timeline
 
 __all__ = ["Coalmine", "RolloutRef", "RolloutRow", "TimelineEntry", "is_over"]
@@ -116,6 +117,7 @@ class Coalmine(FleetCalls):
             during_freeze=during_freeze,
             authors=list(authors),
             token=token,
+            trace=traceparent(),
         )
         receipt = await starting.start(self.temporal, submission, within)
         if receipt.disposition == "started" and not receipt.rollout_id:

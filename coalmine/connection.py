@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from coalmine.encryption import KEYS_VARIABLE, data_converter
 from coalmine.errors import CoalmineError, InputError, PayloadUnreadable, RolloutNotFound, TemporalUnavailable
 from coalmine.records import TASK_QUEUE
+from coalmine.telemetry.starting import interceptors
 
 CONNECT_WITHIN = 10.0
 """Seconds until a server that does not answer is called unreachable."""
@@ -124,7 +125,11 @@ async def connect_client(found: Settings, *, serving: bool = False) -> Client:
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
             return await Client.connect(
-                found.address, namespace=found.namespace, data_converter=converter, **found.options
+                found.address,
+                namespace=found.namespace,
+                data_converter=converter,
+                interceptors=interceptors(),
+                **found.options,
             )
     except TimeoutError:
         raise TemporalUnavailable(

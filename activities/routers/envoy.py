@@ -22,6 +22,7 @@ from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, Route
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
 from coalmine.spec.routes import EnvoyRoute
+from coalmine.telemetry.spans import span
 
 SETTLE = 0.02
 """Seconds from the moment a proxy shows a route until its worker threads use it: measured 2-3 ms at the median."""
@@ -87,8 +88,11 @@ class EnvoyRouter:
             problems = refusals(readings, looks, units, restoring=restoring)
             if problems:
                 raise RouteRejected("; ".join(problems))
-            result = await asyncio.to_thread(self._files.write, options.files, route.name, units, generation)
-            watched = await self._watch(admin, route.name, result, generation, looks) if result.readings else []
+            with span("envoy.write", route=route.name, generation=generation, files=len(options.files)) as marks:
+                result = await asyncio.to_thread(self._files.write, options.files, route.name, units, generation)
+                marks.set(written=len(result.readings), failed=len(result.failed))
+            with span("envoy.watch", route=route.name, generation=generation, proxies=len(options.admins)):
+                watched = await self._watch(admin, route.name, result, generation, looks) if result.readings else []
         if result.failed and not result.readings:
             raise _one_of(result.failed)
         if result.failed:

@@ -25,6 +25,21 @@ def run(words: list[str]) -> int:
     """
     out = Output(_wanted_form(words))
     try:
+        return _run(words, out)
+    finally:
+        _send_traces(out)
+
+
+def _send_traces(out: Output) -> None:
+    """When all is said: a collector that hangs keeps nobody waiting for an answer."""
+    # Loaded only by verbs that connect.
+    tracing = sys.modules.get("coalmine.telemetry.starting")
+    if tracing is not None and not tracing.finish():
+        out.say(f"the trace was not taken within {tracing.LAST_WORDS:g} s: is the collector up?")
+
+
+def _run(words: list[str], out: Output) -> int:
+    try:
         code = _dispatch(words, out)
         sys.stdout.flush()
         return code

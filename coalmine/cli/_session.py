@@ -8,17 +8,21 @@ from typing import TypeVar
 
 from coalmine.cli._parser import Args
 from coalmine.client import Coalmine, RolloutRef
+from coalmine.telemetry.starting import traced_verb
 
 T = TypeVar("T")
 
 
 def on_connection(args: Args, work: Callable[[Coalmine], Awaitable[T]]) -> T:
-    """Connect, do the work, and return what it returns."""
+    """Connect, do the work, and return what it returns; traced when an OTLP endpoint is set."""
 
     async def connected() -> T:
         return await work(await Coalmine.connect(args.profile))
 
-    return asyncio.run(connected())
+    with traced_verb(args.verb) as marks:
+        result = asyncio.run(connected())
+        marks.set(exit=result if isinstance(result, int) else None)
+        return result
 
 
 async def meant(coalmine: Coalmine, args: Args) -> RolloutRef:

@@ -52,6 +52,8 @@ class Stack:
     """``url``, ``admin``, ``route_file``."""
     prometheus: dict[str, str] = field(default_factory=dict)
     """``url``."""
+    worker: dict[str, str] = field(default_factory=dict)
+    """``metrics``: ``host:port`` where Prometheus scrapes it."""
     slots: dict[str, int] = field(default_factory=dict)
     """The port of each slot of the demo service."""
     logs: str = ""
@@ -112,9 +114,11 @@ async def _start_all(stack: Stack, schedule: list[Behaviour]) -> None:
     temporal = await start_temporal(folder, os.environ.get(KEYS_VARIABLE))
     stack.temporal = {"address": temporal.address, "namespace": NAMESPACE, "ui": temporal.ui}
     await _start_envoy(stack)
+    stack.worker = {"metrics": f"127.0.0.1:{free_ports(1)[0]}"}
     await _start_prometheus(stack)
     worker = Process("worker", folder)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+    environment["COALMINE_METRICS_ADDRESS"] = stack.worker["metrics"]
     worker.start([sys.executable, "-m", "worker"], {**environment, **stack.environment()})
     await _await_worker(stack, worker)
 
@@ -177,6 +181,7 @@ async def _start_prometheus(stack: Stack) -> None:
     jobs = [
         ScrapeJob("envoy", [admin], path="/stats/prometheus"),
         ScrapeJob(SERVICE, [f"127.0.0.1:{port}" for port in stack.slots.values()]),
+        ScrapeJob("coalmine-worker", [stack.worker["metrics"]]),
     ]
     server = PrometheusServer(stack.path / "prometheus", jobs, scrape=SCRAPE)
     process = Process("prometheus", stack.path)

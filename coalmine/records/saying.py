@@ -27,6 +27,8 @@ class Submission(Record):
     """Who wrote the change: where a gate asks for four eyes, theirs do not count."""
     token: str = ""
     """A signature or a token of CI that proves who starts it."""
+    trace: str = ""
+    """The trace it was sent in, as W3C writes it (``traceparent``): what it brings about belongs there."""
     received: Moment | None = None
     """When a workflow took it that was busy: set by that workflow alone."""
 

@@ -17,6 +17,7 @@ from coalmine.local.stack import FIRST_VERSION, SLOTS, Stack, deploy
 from coalmine.local.temporal import temporal_program
 from coalmine.records import RouteState
 from coalmine.spec.canary import Route
+from coalmine.testing.otlp_receiver import OtlpReceiver
 
 BLUE, GREEN = SLOTS
 RATE = 200
@@ -44,6 +45,8 @@ class StackAtWork:
     """One stack that is up, with load on its Envoy."""
 
     stack: Stack
+    traces: OtlpReceiver
+    """Where its worker and its commands send what they trace."""
     load: Process = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,9 +57,9 @@ class StackAtWork:
         command = [sys.executable, "-m", "coalmine.cli", "load", self.stack.envoy["url"]]
         self.load.start([*command, "--rate", str(RATE), "--for", "15m"], dict(os.environ))
 
-    async def coalmine(self, *words: str) -> Ran:
-        """Type ``coalmine ...`` as a user of this stack does."""
-        return await self._run(sys.executable, "-m", "coalmine.cli", *words)
+    async def coalmine(self, *words: str, **variables: str) -> Ran:
+        """Type ``coalmine ...`` as a user of this stack does, with these variables besides."""
+        return await self._run(sys.executable, "-m", "coalmine.cli", *words, **variables)
 
     async def temporal(self, *words: str) -> Ran:
         """Type ``temporal ...`` at this stack's server."""
@@ -77,10 +80,10 @@ class StackAtWork:
         route = {"router": "envoy", "name": "checkout", "files": [envoy["route_file"]], "admins": [envoy["admin"]]}
         return await EnvoyRouter().read(Route.model_validate(route), [BLUE, GREEN])
 
-    async def _run(self, *command: str) -> Ran:
+    async def _run(self, *command: str, **variables: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             *command,
-            env={**os.environ, "COALMINE_HOME": self.stack.folder, "COALMINE_BY": "ana"},
+            env={**os.environ, "COALMINE_HOME": self.stack.folder, "COALMINE_BY": "ana", **variables},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

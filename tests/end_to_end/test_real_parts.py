@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from coalmine.local import stack as local
 from coalmine.local.demo_releases import HEALTHY, Release
+from coalmine.testing.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.end_to_end.stack_at_work import BLUE, GREEN, Ran, StackAtWork
 
 SLOW_STEP = [{"weight": 20, "for": "10m"}]
@@ -28,11 +30,18 @@ def _alive(pid: int) -> bool:
 def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAtWork]:
     """One stack for all tests here: it takes seconds to come up. Afterwards nothing of it may be left."""
     folder = tmp_path_factory.mktemp("stack")
+    with ExitStack() as around:
+        receiver = around.enter_context(OtlpReceiver())
+        around.enter_context(pytest.MonkeyPatch.context()).setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        yield from _stack(folder, receiver)
+
+
+def _stack(folder: Path, traces: OtlpReceiver) -> Iterator[StackAtWork]:
     with ThreadPoolExecutor(1) as thread:
         stack = thread.submit(asyncio.run, local.up(folder, [HEALTHY])).result()
     pids = [pid for pid in local.running(folder).values() if pid is not None]
     try:
-        at_work = StackAtWork(stack)
+        at_work = StackAtWork(stack, traces)
         at_work.begin_load()
         yield at_work
     finally:
@@ -126,3 +135,69 @@ async def test_a_day_at_the_command_line(at_work: StackAtWork) -> None:
     over = (await at_work.coalmine("status", "checkout", "-e", "day", "-o", "json")).data
     assert (over["phase"], over["outcome"], over["cause"]) == ("closed", "rolled_back", "human")
     assert "enough for today" in over["reason"]
+
+
+CI_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CI_SPAN = "00f067aa0ba902b7"
+
+
+async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work: StackAtWork) -> None:
+    file = await at_work.release(Release("traced", "2.4.0", "promoted", HEALTHY, SLOW_STEP), environment="traced")
+    job = {"TRACEPARENT": f"00-{CI_TRACE}-{CI_SPAN}-01"}
+    started = await at_work.coalmine("start", str(file), "-o", "json", **job)
+    assert (started.code, started.data["disposition"]) == (0, "started"), started.err
+
+    def ours(span: ReceivedSpan) -> bool:
+        return span.trace_id == CI_TRACE
+
+    await asyncio.to_thread(
+        at_work.traces.await_spans,
+        lambda span: ours(span) and span.name == "RunActivity:evaluate",
+    )
+    (written,) = await asyncio.to_thread(
+        at_work.traces.await_spans, lambda span: ours(span) and span.name == "envoy.write"
+    )
+    assert written.attributes["coalmine.generation"] >= 1
+    spans = {span.span_id: span for span in at_work.traces.spans if ours(span)}
+    way = [written]
+    while way[-1].parent in spans:
+        way.append(spans[way[-1].parent])
+    assert [(span.service, span.name) for span in reversed(way)] == [
+        ("coalmine", "coalmine start"),
+        ("coalmine", "StartUpdateWithStartWorkflow:Canary"),
+        ("coalmine-worker", "StartActivity:shift"),
+        ("coalmine-worker", "RunActivity:shift"),
+        ("coalmine-worker", "route.apply"),
+        ("coalmine-worker", "envoy.write"),
+    ]
+    assert way[-1].parent == CI_SPAN
+    shift = way[2]
+    assert (
+        shift.attributes
+        | {
+            "coalmine.rollout_id": started.data["rollout_id"],
+            "coalmine.service": "checkout",
+            "coalmine.environment": "traced",
+            "coalmine.version": "2.4.0",
+            "coalmine.step": 0,
+            "coalmine.weights": f"{BLUE} 80 %, {GREEN} 20 %",
+        }
+        == shift.attributes
+    )
+    (shown,) = [span for span in spans.values() if span.name == "proxy.confirm"]
+    assert shown.attributes["coalmine.proxy"] == at_work.stack.envoy["admin"]
+    names = {span.name for span in spans.values()}
+    assert names >= {"RunWorkflow:Canary", "HandleUpdate:submit", "route.read", "route.check", "metric.collect"}
+    assert not any(name.startswith(("QueryWorkflow", "HandleQuery")) for name in names)
+    assert not [span for span in at_work.traces.spans if at_work.stack.prometheus["url"] in span.text]
+
+    back = await at_work.coalmine("rollback", "checkout", "-e", "traced", "-m", "seen", "-o", "json")
+    assert (back.code, back.data["outcome"]) == (0, "rolled_back"), back.err
+    (said,) = await asyncio.to_thread(
+        at_work.traces.await_spans, lambda span: ours(span) and span.name == "HandleUpdate:rollback"
+    )
+    assert said.links
+    log = (at_work.stack.path / "worker.log").read_text()
+    lines = [line for line in map(json.loads, log.splitlines()) if line.get("trace_id") == CI_TRACE]
+    assert {line.get("activity") for line in lines} >= {"shift", "collect", "evaluate"}
+    assert {line["environment"] for line in lines} == {"traced"}

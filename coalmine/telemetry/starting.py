@@ -1,0 +1,154 @@
+"""Switching tracing on, by the environment variables of OpenTelemetry, and off again within bounds.
+
+A collector that is away or hangs delays nothing: spans go to a queue of fixed length, a thread of its own sends them,
+what does not fit is dropped, and the end of the process waits for it for two seconds at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from coalmine.errors import InputError, MissingExtra
+from coalmine.telemetry import spans
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from temporalio.client import Interceptor
+
+TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+LAST_WORDS = 2.0
+"""Seconds that the end of a process waits for spans to go out."""
+
+_provider: TracerProvider | None = None
+_interceptors: list[Interceptor] = []
+
+
+def endpoint(environ: Mapping[str, str]) -> str | None:
+    """Where traces go, as ``VARIABLE=value``; None: nowhere.
+
+    Raises:
+        InputError: the address is none, or a protocol is asked for that is not built in.
+    """
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if off or environ.get("OTEL_TRACES_EXPORTER", "").strip() == "none":
+        return None
+    variable = next((name for name in (TRACES_ENDPOINT, ENDPOINT) if environ.get(name, "").strip()), None)
+    if variable is None:
+        return None
+    address = environ[variable].strip()
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"{variable}: {address!r} is not a URL such as http://collector:4318")
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        protocol = environ.get(name, "").strip()
+        if protocol:
+            if protocol != "http/protobuf":
+                raise InputError(
+                    f"{name}: {protocol!r} is not spoken: set http/protobuf (collectors listen for it on port 4318), "
+                    "or OTEL_SDK_DISABLED=true"
+                )
+            break
+    return f"{variable}={address}"
+
+
+def set_up(service: str, environ: Mapping[str, str]) -> bool:
+    """Begin to trace, when an endpoint is set.
+
+    Args:
+        service: What this process is called in traces, unless ``OTEL_SERVICE_NAME`` says otherwise.
+        environ: The environment; the rest of OpenTelemetry's variables is read by its SDK.
+
+    Returns:
+        Whether it traces.
+
+    Raises:
+        InputError: the settings cannot be used.
+        MissingExtra: OpenTelemetry is not installed.
+    """
+    global _provider, _interceptors
+    found = endpoint(environ)
+    if found is None:
+        return False
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise MissingExtra("telemetry", found.partition("=")[0]) from None
+
+    from coalmine import __version__
+    from coalmine.telemetry.export import Discreet
+    from coalmine.telemetry.interceptor import RolloutTracing
+
+    resource = Resource.create({"service.version": __version__})
+    if not environ.get("OTEL_SERVICE_NAME") and "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        resource = resource.merge(Resource({"service.name": service}))
+    _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    _provider.add_span_processor(BatchSpanProcessor(Discreet(OTLPSpanExporter())))
+    tracer = _provider.get_tracer("coalmine", __version__)
+    spans.use(tracer)
+    _interceptors = [RolloutTracing(tracer)]
+    return True
+
+
+def interceptors() -> list[Interceptor]:
+    """What a Temporal client takes to carry traces; nothing while tracing is off."""
+    return list(_interceptors)
+
+
+def finish(within: float = LAST_WORDS) -> bool:
+    """Send what is left, and trace no more.
+
+    Returns:
+        Whether all went out within so many seconds, or was given up for good.
+    """
+    global _provider, _interceptors
+    provider, _provider, _interceptors = _provider, None, []
+    spans.use(None)
+    if provider is None:
+        return True
+    # Its own time-outs are minutes long, and not all of them are kept.
+    closing = threading.Thread(target=provider.shutdown, name="coalmine-traces", daemon=True)
+    closing.start()
+    closing.join(within)
+    return not closing.is_alive()
+
+
+@contextmanager
+def traced_verb(verb: str, environ: Mapping[str, str] | None = None) -> Iterator[spans.Marks]:
+    """A span around one verb of the command line, below the CI job that ``TRACEPARENT`` names; ``finish`` sends it.
+
+    Raises:
+        InputError: an endpoint is set that cannot be used.
+        MissingExtra: an endpoint is set, and OpenTelemetry is not installed.
+    """
+    environ = os.environ if environ is None else environ
+    if not set_up("coalmine", environ):
+        yield spans.Marks()
+        return
+    from opentelemetry.context import attach, detach
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    # Its complaints about a collector would stand between what the verb says.
+    logging.getLogger("opentelemetry").propagate = False
+    carrier: dict[str, Any] = {
+        name.lower(): environ[name] for name in ("TRACEPARENT", "TRACESTATE") if environ.get(name)
+    }
+    token = attach(TraceContextTextMapPropagator().extract(carrier))
+    try:
+        with spans.span(f"coalmine {verb}", verb=verb) as marks:
+            yield marks
+    finally:
+        detach(token)
