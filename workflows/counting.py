@@ -13,26 +13,34 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from coalmine.rollout import RolloutState
 
-AT_ZERO = ("roll_back", "restore_slow", "restore_failed", "hold", "no_data", "undelivered", "overtaken", "promoted")
+AT_ZERO = (
+    *("advance", "promote", "promoted", "gate", "hold", "no_data", "roll_back"),
+    *("restore_slow", "restore_failed", "overtaken", "undelivered"),
+)
 """Kinds of entries whose counters begin with the rollout: Prometheus sees no increase from nothing to 1."""
 
 
+ENDS_AT_ZERO = (
+    *(("promoted", ""), ("rejected", "human"), ("failed", "error")),
+    *(("rolled_back", cause) for cause in ("analysis", "human", "deadline", "incident")),
+)
+"""Likewise: outcomes, and what brought them about."""
+
+
 def begin(state: RolloutState) -> None:
-    """The counters that alerts watch, at zero."""
+    """The counters that alerts and dashboards watch, at zero."""
     for kind in AT_ZERO:
         _entries(state, kind, 0)
+    for outcome, cause in ENDS_AT_ZERO:
+        _closed(state, outcome, cause, 0)
 
 
 def count_entry(state: RolloutState, kind: str) -> None:
     """An entry of the record; a ``closed`` one also by outcome and cause."""
     _entries(state, kind, 1)
     if kind == "closed":
-        told = {
-            "outcome": str(state.outcome or ("cancelled" if state.cancelled else "advice")),
-            "cause": str(state.cause or ""),
-        }
-        counter = workflow.metric_meter().create_counter("coalmine_rollouts_closed", "Rollouts that ended")
-        counter.add(1, {**_labels(state), **told})
+        outcome = state.outcome or ("cancelled" if state.cancelled else "advice")
+        _closed(state, str(outcome), str(state.cause or ""), 1)
 
 
 def count_restore(state: RolloutState, seconds: float) -> None:
@@ -46,6 +54,11 @@ def count_restore(state: RolloutState, seconds: float) -> None:
 def _entries(state: RolloutState, kind: str, number: int) -> None:
     counter = workflow.metric_meter().create_counter("coalmine_decisions", "Entries of the record, looks left out")
     counter.add(number, {**_labels(state), "kind": kind})
+
+
+def _closed(state: RolloutState, outcome: str, cause: str, number: int) -> None:
+    counter = workflow.metric_meter().create_counter("coalmine_rollouts_closed", "Rollouts that ended")
+    counter.add(number, {**_labels(state), "outcome": outcome, "cause": cause})
 
 
 def _labels(state: RolloutState) -> Mapping[str, str]:

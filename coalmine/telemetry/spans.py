@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 PREFIX = "coalmine."
 
 _tracer: Tracer | None = None
+_api: Any = None
+"""The package ``opentelemetry.trace``, once there is a tracer: what is imported within the sandbox of workflows, where
+log lines ask for ids too, would be another one."""
 
 
 def use(tracer: Tracer | None) -> None:
     """Make spans by this tracer from now on; None: make none."""
-    global _tracer
+    global _tracer, _api
+    if tracer is not None:
+        import opentelemetry.trace.propagation.tracecontext
+
+        _api = opentelemetry.trace
     _tracer = tracer
 
 
@@ -41,8 +48,6 @@ def span(name: str, **attributes: Any) -> Iterator[Marks]:
     if _tracer is None:
         yield Marks()
         return
-    from opentelemetry.trace import Status, StatusCode
-
     with _tracer.start_as_current_span(
         name, attributes=named(attributes), record_exception=False, set_status_on_exception=False
     ) as made:
@@ -50,7 +55,7 @@ def span(name: str, **attributes: Any) -> Iterator[Marks]:
             yield Marks(made)
         except BaseException as error:
             made.set_attribute("error.type", type(error).__name__)
-            made.set_status(Status(StatusCode.ERROR))
+            made.set_status(_api.Status(_api.StatusCode.ERROR))
             raise
 
 
@@ -64,31 +69,25 @@ def current() -> Marks:
     """The span this code runs in."""
     if _tracer is None:
         return Marks()
-    from opentelemetry.trace import get_current_span
-
-    return Marks(get_current_span())
+    return Marks(_api.get_current_span())
 
 
 def ids() -> dict[str, str]:
     """``trace_id`` and ``span_id`` of the span this code runs in, in hexadecimal; empty when there is none."""
     if _tracer is None:
         return {}
-    from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
-
-    context = get_current_span().get_span_context()
+    context = _api.get_current_span().get_span_context()
     if not context.is_valid:
         return {}
-    return {"trace_id": format_trace_id(context.trace_id), "span_id": format_span_id(context.span_id)}
+    return {"trace_id": _api.format_trace_id(context.trace_id), "span_id": _api.format_span_id(context.span_id)}
 
 
 def traceparent() -> str:
     """The span this code runs in as W3C writes it, to be read elsewhere; empty when there is none."""
     if _tracer is None:
         return ""
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
     carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
+    _api.propagation.tracecontext.TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent", "")
 
 

@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from coalmine.local import stack as local
 from coalmine.local.demo_releases import HEALTHY, Release
+from coalmine.local.stack import FIRST_VERSION
 from coalmine.testing.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.end_to_end.stack_at_work import BLUE, GREEN, Ran, StackAtWork
+from tests.infra.board_queries import BOARDS, expressions, value_queries
 
 SLOW_STEP = [{"weight": 20, "for": "10m"}]
 pytestmark = pytest.mark.timeout(600)
@@ -199,5 +202,57 @@ async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work
     assert said.links
     log = (at_work.stack.path / "worker.log").read_text()
     lines = [line for line in map(json.loads, log.splitlines()) if line.get("trace_id") == CI_TRACE]
+    assert all(line["span_id"] for line in lines)
     assert {line.get("activity") for line in lines} >= {"shift", "collect", "evaluate"}
     assert {line["environment"] for line in lines} == {"traced"}
+
+
+NOTHING_WRONG = {
+    "Metrics without data / {{service}} {{metric}}",
+    "Messages and hooks that failed / message: {{result}}",
+    "Messages and hooks that failed / hook {{hook}}: {{result}}",
+    "Activities that failed / {{activity_type}}",
+}
+"""What shows failures alone."""
+
+
+async def test_every_query_of_the_dashboards_has_its_data(at_work: StackAtWork) -> None:
+    harmful = Release("crash", "2.5.0", "rolled_back", replace(HEALTHY, errors=1.0), SLOW_STEP)
+    file = await at_work.release(harmful, environment="charts")
+    ended = await at_work.coalmine("start", str(file), "--watch", "-o", "json")
+    assert ended.data["outcome"] == "rolled_back", ended.err
+    file = await at_work.release(Release("open", "2.6.0", "promoted", HEALTHY, SLOW_STEP), environment="charts")
+    started = await at_work.coalmine("start", str(file), "-o", "json")
+    assert started.data["disposition"] == "started", started.err
+    values = {
+        **{"environment": "charts", "service": "checkout", "baseline_backend": BLUE, "canary_backend": GREEN},
+        **{"baseline_version": FIRST_VERSION, "canary_version": "2.6.0"},
+    }
+    lacking: dict[str, str] = {"all": ""}
+    async with aiohttp.ClientSession() as session:
+
+        async def asked(path: str, **parameters: str) -> Any:
+            async with session.get(f"{at_work.stack.prometheus['url']}/api/v1/{path}", params=parameters) as answer:
+                told = await answer.json()
+                assert told["status"] == "success", (parameters, told)
+                return told["data"]
+
+        try:
+            # Gauges of open rollouts come every 15 s; rates need two samples.
+            async with asyncio.timeout(150):
+                while lacking:
+                    lacking = {}
+                    for board in BOARDS.values():
+                        for where, expr in expressions(board, values).items():
+                            found = (await asked("query", query=expr))["result"]
+                            if not found and where not in NOTHING_WRONG and not where.startswith("annotation"):
+                                lacking[where] = expr
+                        for name, (selector, label) in value_queries(board, values).items():
+                            known = await asked(f"label/{label}/values", **{"match[]": selector})
+                            if values[name] not in known:
+                                lacking[name] = f"{selector}: {known}"
+                    await asyncio.sleep(0.5)
+        except TimeoutError:
+            raise AssertionError(f"no data for {json.dumps(lacking, indent=2)}") from None
+    back = await at_work.coalmine("rollback", "checkout", "-e", "charts", "-m", "seen", "-o", "json")
+    assert back.code == 0, back.err
