@@ -194,6 +194,9 @@ async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work
     assert not any(name.startswith(("QueryWorkflow", "HandleQuery")) for name in names)
     assert not [span for span in at_work.traces.spans if at_work.stack.prometheus["url"] in span.text]
 
+    garbage = ("--name", "approve", "--input", '"nonsense"')
+    sent = await at_work.temporal("workflow", "signal", "--workflow-id", "canary/traced/checkout", *garbage)
+    assert sent.code == 0, sent.err
     back = await at_work.coalmine("rollback", "checkout", "-e", "traced", "-m", "seen", "-o", "json")
     assert (back.code, back.data["outcome"]) == (0, "rolled_back"), back.err
     (said,) = await asyncio.to_thread(
@@ -204,6 +207,7 @@ async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work
     lines = [line for line in map(json.loads, log.splitlines()) if line.get("trace_id") == CI_TRACE]
     assert all(line["span_id"] for line in lines)
     assert {line.get("activity") for line in lines} >= {"shift", "collect", "evaluate"}
+    assert "input refused" in {line["event"] for line in lines}, "lines of workflows carry it too"
     assert {line["environment"] for line in lines} == {"traced"}
 
 
