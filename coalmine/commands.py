@@ -24,6 +24,8 @@ LONGEST_TEXT = 2_000
 """Characters of a reason; it goes into the state, the history, the ledger and every page."""
 LONGEST_NAME = 200
 LONGEST_TOKEN = 8_000
+PLACEHOLDER = "your name"
+"""Stands for ``by`` in what the page offers to copy; nobody decides under it, but a way back waits for no name."""
 ACKNOWLEDGED = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
 """Findings a resume takes note of, so that they do not hold again; clocks start anew instead."""
 _BEFORE_FULL = {Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD}
@@ -51,6 +53,8 @@ def decode(verb: Verb, data: Any) -> CommandInput:
     command.by = command.by.strip()
     if not command.by:
         raise ValueError(f"'by' is empty: say who you are; {hint}")
+    if command.by == PLACEHOLDER and verb not in (Verb.ROLLBACK, Verb.REJECT):
+        raise ValueError(f"'by' is {PLACEHOLDER!r} still: put yours in its place; {hint}")
     _check_lengths(command)
     if command.for_ is not None and command.for_ <= timedelta(0):
         raise ValueError(f"'for' is {_short(data.get('for'))}: it must be longer than zero, such as 30m")

@@ -1,18 +1,12 @@
-"""What people see of a rollout: the status model, and the Markdown page in the Temporal UI's current details. Pure."""
+"""What people see of a rollout: the status model, the report, one line. Pure."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from coalmine.commands import can_send
-from coalmine.effects import effect_text, interval_text, margin_text
-from coalmine.markdown import cell, table, url_length
-from coalmine.queueing import line_text, places
+from coalmine.queueing import places
 from coalmine.records import (
     Diagnosis,
     GateStatus,
-    LedgerEntry,
-    MetricVerdict,
     Outcome,
     Phase,
     RolloutReport,
@@ -21,14 +15,6 @@ from coalmine.records import (
     canary_id,
 )
 from coalmine.rollout import GateState, RolloutState, approval_of
-
-PAGE_LIMIT = 3_500
-"""Characters of the page."""
-URL_LIMIT = 7_500
-"""Bytes of the page as the UI sends it, URL-encoded: a reverse proxy may allow 8 KB. Looks and verdicts give way."""
-_LOOKS_SHOWN = 6
-_TEXT = 200
-"""Characters of one free text on the page; all of it is in ``status`` and ``decisions``."""
 
 
 def status(state: RolloutState) -> RolloutStatus:
@@ -166,121 +152,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     return "\n".join([diagnosis.sentence, *links])
 
 
-def page(state: RolloutState) -> str:
-    """The current details: state, steps, what is missing, what can be sent, verdicts and looks.
-
-    Where all of it is too long, looks and verdicts give way: what can be sent is always there.
-    """
-    facts = [*_facts(state), cell(_steps(state), 2 * _TEXT), _unmet(state), _sendable(state)]
-    top = [f"### {cell(headline(state), _TEXT)}", "\n".join(fact for fact in facts if fact), _refused(state)]
-    for looks, verdicts in ((_LOOKS_SHOWN, 20), (3, 20), (1, 10), (0, 5), (0, 0)):
-        text = "\n\n".join(part for part in [*top, _verdicts(state, verdicts), _looks(state, looks)] if part)
-        if len(text) <= PAGE_LIMIT and (url_length(text) <= URL_LIMIT or not verdicts):
-            return text
-    return text[: PAGE_LIMIT - 2] + " …"
-
-
-def _unmet(state: RolloutState) -> str:
-    if not state.unmet or state.phase is Phase.CLOSED:
-        return ""
-    return "**Not yet:** " + cell("; ".join(state.unmet), 2 * _TEXT)
-
-
-def _sendable(state: RolloutState) -> str:
-    verbs = " ".join(f"`{verb}`" for verb in can_send(state))
-    return f'**You can send:** {verbs} with `{{"by": "you", "reason": ""}}`' if verbs else ""
-
-
-def _refused(state: RolloutState) -> str:
-    rows = [
-        f"- {refused.at:%H:%M:%S} `{cell(refused.verb, 40)}` {cell(refused.by, 40)}: {cell(refused.reason, 160)}"
-        for refused in state.refused[-3:]
-    ]
-    return "**Refused:**\n" + "\n".join(rows) if rows else ""
-
-
 def submitter(by: str, starter: str) -> str:
     """Who started it, as they said, and who they proved to be."""
     if not starter:
         return by
     return f"{by} (proved)" if starter.casefold() == by.casefold() else f"{by} (proved: {starter})"
-
-
-def _facts(state: RolloutState) -> list[str]:
-    named = f"`{state.rollout_id}` " if state.rollout_id else ""
-    facts = [
-        f"{named}started by {cell(submitter(state.submission.by, state.starter.person if state.starter else ''), 160)}"
-    ]
-    if state.advise:
-        facts.append("**advice only: no traffic is shifted**")
-    if state.restore_failure and not state.restored:
-        facts.append(f"**not restored yet**, try {state.restore_tries + 1}: {cell(state.restore_failure, _TEXT)}")
-    if state.held is not None:
-        action = state.spec.policy.held.action.replace("_", " ")
-        facts.append(f"**held**: {cell(state.held.reason, _TEXT)}; {action} at {_clock(state.held.deadline)}")
-    gate = state.waiting_gate()
-    if gate is not None:
-        wanted = approval_of(state.spec, gate.step)
-        who = cell(", ".join(wanted.by), _TEXT) or "anyone"
-        facts.append(f"**gate `{gate.name}` waits** for {wanted.count} of {who} until {_clock(gate.deadline)}")
-    if state.reason:
-        facts.append(cell(state.reason, _TEXT))
-    if state.diagnosis is not None:
-        facts.append(f"**points to the cause:** {cell(state.diagnosis.sentence, _TEXT)}")
-    if state.line.waiting:
-        facts.append(f"**next:** {cell(line_text(places(state.line)), _TEXT)}")
-    if state.history_note:
-        facts.append(cell(state.history_note, _TEXT))
-    return facts
-
-
-def _steps(state: RolloutState) -> str:
-    marks = {"done": "●", "now": "◐", "todo": "○"}
-    shown = [f"{marks[step.state]} {step.weight:g} %" for step in status(state).steps]
-    return "`" + "  ".join([*shown, ("●" if state.canary_share() >= 100 else "○") + " 100 %"]) + "`"
-
-
-def _verdicts(state: RolloutState, most: int) -> str:
-    if not state.verdicts or not most:
-        return ""
-    shown = state.verdicts[:most]
-    compared = any(verdict.effect is not None or verdict.interval for verdict in shown)
-    head = ("metric", "verdict", "effect:", "interval", "margin:") if compared else ("metric", "verdict")
-    rows = [_verdict_row(verdict)[: len(head)] for verdict in shown]
-    if len(state.verdicts) > most:
-        rows.append((f"… and {len(state.verdicts) - most} more", "", "", "", "")[: len(head)])
-    return table(head, rows) + ("\n\n" + cell(state.finding_reason, _TEXT) if state.finding_reason else "")
-
-
-def _verdict_row(verdict: MetricVerdict) -> tuple[str, ...]:
-    return (
-        verdict.metric if verdict.role == "guardrail" else f"{verdict.metric} (signal)",
-        verdict.verdict.replace("_", " "),
-        effect_text(verdict.effect, verdict.measure) if verdict.effect is not None else "–",
-        interval_text(verdict) or "–",
-        margin_text(verdict) or "–",
-    )
-
-
-def _looks(state: RolloutState, most: int) -> str:
-    looks = [entry for entry in state.log if entry.kind == "look"]
-    if not looks or not most:
-        return ""
-    # The newest first: people open the page to read that one.
-    return table(("look:", "at", "canary:", "requests:", "decision"), map(_look_row, reversed(looks[-most:])))
-
-
-def _look_row(entry: LedgerEntry) -> tuple[str, ...]:
-    data = entry.data
-    action = str(data.get("action", "")).replace("_", " ")
-    return (
-        str(data.get("look", "")),
-        f"{entry.at:%H:%M:%S}",
-        f"{data.get('weight', 0):g} %",
-        f"{data.get('canary_requests', 0):,}",
-        cell(f"{action}: {entry.reason}", 70),
-    )
-
-
-def _clock(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "?"

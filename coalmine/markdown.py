@@ -27,6 +27,13 @@ def cell(text: str, limit: int) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def code(text: str) -> str:
+    """Code within a line: its quotes and dashes stay as they are, so that it can be copied."""
+    flat = text.replace("\n", " ")
+    ticks = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
+    return f"{ticks} {flat} {ticks}" if len(ticks) > 1 else f"`{flat}`"
+
+
 def url_length(text: str) -> int:
     """Bytes of a text in a URL, as a browser encodes it (RFC 3986: three for each byte that is not unreserved)."""
     encoded = text.encode("utf-8", "replace")

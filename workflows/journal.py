@@ -15,7 +15,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine import console
+    from coalmine import console, details_page
     from coalmine.records import (
         NOTIFY,
         WRITE_LEDGER,
@@ -132,7 +132,7 @@ class Journal:
             updates.append(VERSION.value_set(state.spec.arms.canary.version))
             updates.append(OUTCOME.value_set(shown[1]) if shown[1] else OUTCOME.value_unset())
             workflow.upsert_search_attributes(updates)
-        workflow.set_current_details(console.page(state))
+        workflow.set_current_details(details_page.page(state))
 
     async def flush(self) -> bool:
         """Wait, but not for ever, until the ledger has everything.

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from activities.hooks import understand
 from activities.posting import post_json
 from activities.sources.registry import make_source
-from coalmine import console
+from coalmine import details_page
 from coalmine.analysis import evaluate
 from coalmine.cli import main
 from coalmine.commands import carry_out, decode, refusal
@@ -115,7 +115,7 @@ def _obeyed(verb: Verb, command: CommandInput) -> None:
         said = carry_out(state, verb, command, NOON) if why is None else why
         _in_words(ValueError(said.replace("\n", " ")))
         RolloutState.model_validate(state.model_dump(mode="json"))
-        console.page(state)
+        details_page.page(state)
 
 
 def webhook(data: bytes) -> None:

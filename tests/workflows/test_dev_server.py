@@ -78,10 +78,10 @@ async def test_the_page_and_the_descriptions_are_in_the_metadata(live: Rollout) 
     await start_gated(live)
     metadata: Any = await live.handle.query("__temporal_workflow_metadata")
     page = metadata.current_details
-    assert page.startswith("### checkout 1.0.0 → 1.1.0: gated at 10 %")
-    assert "**gate `go` waits** for 1 of sre until" in page
+    assert page.startswith("### Approve or reject: gate 'go' waits, at 10 %")
+    assert "**wanted:** 1 of sre" in page
     assert "| look\u00a0\u00a0 | at\u00a0\u00a0 | canary\u00a0\u00a0 | requests\u00a0\u00a0 | decision |" in page
-    assert "**You can send:** `approve`" in page
+    assert "**More Actions → Send a Signal:**\n`approve` with input" in page
     signals = {signal.name: signal.description for signal in metadata.definition.signal_definitions}
     assert '{"by": "ana", "reason": "looks fine"}' in signals["approve"]
     await live.send("rollback")
@@ -152,5 +152,5 @@ async def test_a_cancelled_rollout_is_canceled_and_keeps_its_page(live: Rollout)
     await live.handle.cancel(reason="wrong release")
     await live.cancelled()
     metadata: Any = await live.handle.query("__temporal_workflow_metadata")
-    assert "checkout 1.0.0 → 1.1.0: rolled_back at 0 %" in metadata.current_details
+    assert metadata.current_details.startswith("### Cancelled and rolled back: nothing left to do here")
     assert "the workflow was cancelled: wrong release" in metadata.current_details
