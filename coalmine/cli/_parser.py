@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from coalmine.errors import InputError
 
 FORMS = ("table", "json")
-_ROLLOUT = "a service, canary/<environment>/<service>[/<region>], or a rollout id"
+ROLLOUT = "a service, canary/<environment>/<service>[/<region>], or a rollout id"
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_rollout(self) -> None:
         """The rollout that is meant, and where it is."""
-        self.add_argument("rollout", metavar="ROLLOUT", help=_ROLLOUT)
+        self.add_argument("rollout", metavar="ROLLOUT", help=ROLLOUT)
         self.add_place()
         self.add_connection()
 

@@ -1,4 +1,7 @@
-"""Following one rollout: a live page on a terminal, a line per change elsewhere, and the exit code at the end."""
+"""Following one rollout: a live page on a terminal, a line per change elsewhere, and the exit code at the end.
+
+``start --wait`` has a bar in place of the page, and lines for stages only.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from coalmine.cli import _errors, _words
 from coalmine.cli._ci_files import CiFiles
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args
+from coalmine.cli._terminal import redraws
 from coalmine.client import Coalmine, RolloutRef, is_over
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import LedgerEntry, Outcome, Phase, RolloutStatus
@@ -27,7 +31,9 @@ class Watcher:
         self.link: str | None = None
         self._out = out
         self._timeout: timedelta | None = args.timeout
-        self._live = sys.stdout.isatty() and not out.is_json
+        self._live = redraws() and not out.is_json
+        self._brief: bool = getattr(args, "wait", False)
+        self._told_at = 0.0
         self._leave_when_held = (not sys.stdout.isatty()) if args.leave_when_held is None else args.leave_when_held
         self._seen: object = None
         self._version: str | None = None
@@ -57,8 +63,9 @@ class Watcher:
 
     async def _watch_live(self, coalmine: Coalmine, ref: RolloutRef) -> str:
         from coalmine.cli._page import live_page
+        from coalmine.cli._progress import live_bar
 
-        with live_page(self.link) as show:
+        with live_bar() if self._brief else live_page(self.link) as show:
             return await self._follow(coalmine, ref, show)
 
     async def _follow(self, coalmine: Coalmine, ref: RolloutRef, show: View) -> str:
@@ -81,15 +88,20 @@ class Watcher:
         self._silent = True
 
     def _print_change(self, status: RolloutStatus) -> None:
-        key = (
-            status.phase, status.step, status.canary_weight, status.paused, status.held_reason, status.outcome,
-            tuple((verdict.metric, verdict.verdict) for verdict in status.verdicts),
-            status.gate and (status.gate.name, tuple(status.gate.approvals)), len(status.refused),
-        )  # fmt: skip
-        if key == self._seen:
-            return
-        self._seen = key
-        text = f"{datetime.now(UTC):%H:%M:%S}Z  {_words.versions(status)}: {_words.change_line(status)}"
+        if self._brief:
+            from coalmine.cli._progress import SILENT_AT_MOST, line, stage
+
+            at = asyncio.get_running_loop().time()
+            if stage(status) == self._seen and at - self._told_at < SILENT_AT_MOST:
+                return
+            self._seen, self._told_at = stage(status), at
+            self._print_line(status, line(status, datetime.now(UTC)))
+        elif change_key(status) != self._seen:
+            self._seen = change_key(status)
+            self._print_line(status, _words.change_line(status))
+
+    def _print_line(self, status: RolloutStatus, said: str) -> None:
+        text = f"{datetime.now(UTC):%H:%M:%S}Z  {_words.versions(status)}: {said}"
         if self._out.form == "json":
             self._out.say(text)
         else:
@@ -122,6 +134,15 @@ class Watcher:
         self._out.say(
             f"{why}. The rollout goes on. Watch again: coalmine watch {named} · take it back: coalmine rollback {named}"
         )
+
+
+def change_key(status: RolloutStatus) -> object:
+    """What a line is printed for: it changes with everything a person would want to hear of."""
+    return (
+        status.phase, status.step, status.canary_weight, status.paused, status.held_reason, status.outcome,
+        tuple((verdict.metric, verdict.verdict) for verdict in status.verdicts),
+        status.gate and (status.gate.name, tuple(status.gate.approvals)), len(status.refused),
+    )  # fmt: skip
 
 
 def watch_exit(status: RolloutStatus | None, stopped: str) -> int:

@@ -27,7 +27,13 @@ def options(parser: Parser, verb: str) -> None:
         help="who wrote the change (repeatable): four_eyes does not count them",
     )
     _signing.options(parser, verb)
-    parser.add_argument("--watch", action="store_true", help="stay until the outcome; the exit code tells it")
+    stay = parser.add_mutually_exclusive_group()
+    stay.add_argument("--watch", action="store_true", help="stay until the outcome; the exit code tells it")
+    stay.add_argument(
+        "--wait",
+        action="store_true",
+        help="the same in fewer words: a progress bar, in logs a line per stage and at least one a minute",
+    )
     watch_options(parser)
     parser.add_speaker()
     who = parser.add_mutually_exclusive_group()
@@ -62,8 +68,9 @@ def run(args: Args, out: Output) -> int:
     from coalmine.errors import InputError
     from coalmine.records import Receipt
 
-    if not args.watch and (args.timeout is not None or args.leave_when_held is not None):
-        raise InputError("--timeout, --leave-when-held and --stay-when-held are for watching: add --watch")
+    stays = args.watch or args.wait
+    if not stays and (args.timeout is not None or args.leave_when_held is not None):
+        raise InputError("--timeout, --leave-when-held and --stay-when-held are for watching: add --watch or --wait")
     if args.during_freeze and not args.reason.strip():
         raise InputError("--during-freeze needs a reason: say with -m why this release cannot wait")
     spec = read_spec(args.file)
@@ -85,7 +92,7 @@ def run(args: Args, out: Output) -> int:
         )
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
         on_its_way = receipt.disposition in ("started", "attached", "queued")
-        if not (args.watch and on_its_way):
+        if not (stays and on_its_way):
             return _tell(receipt, link, out, files)
         out.say(_text(receipt, link))
         return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id), receipt.version)

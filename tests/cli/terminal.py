@@ -1,0 +1,68 @@
+"""A command on a terminal of its own: what it draws, until it has drawn what is wanted; then Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import sys
+import termios
+from collections.abc import Sequence
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def hear_ctrl_c() -> None:
+    """Who was started in the background by a shell ignores it, and so does whatever they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+async def shown_until(words: Sequence[str], wanted: Sequence[str], **variables: str) -> tuple[str, str, int]:
+    """Run ``coalmine WORDS`` on a terminal of 40 x 160 until it has shown all that is wanted, then interrupt it.
+
+    Returns:
+        What was drawn, what stderr says, and the exit code.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "coalmine.cli", *words),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "160", **variables},
+        preexec_fn=hear_ctrl_c,
+    )
+    os.close(theirs)
+    drawn = b""
+    try:
+        async with asyncio.timeout(90):
+            while not all(part in _ESCAPES.sub("", drawn.decode(errors="replace")) for part in wanted):
+                drawn += await asyncio.to_thread(os.read, ours, 65536)
+            process.send_signal(signal.SIGINT)
+            # A terminal nobody reads would block the last page.
+            reading = asyncio.create_task(asyncio.to_thread(_drain, ours))
+            assert process.stderr is not None
+            told = (await process.stderr.read()).decode()
+            code = await process.wait()
+            await reading
+    except TimeoutError:
+        raise AssertionError(f"it never showed {list(wanted)}; it drew {drawn[-4000:]!r}") from None
+    finally:
+        # Whoever reads from it in a thread would wait for ever.
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    os.close(ours)
+    return drawn.decode(errors="replace"), told, code
+
+
+def _drain(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
