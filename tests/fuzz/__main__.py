@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from tests.fuzz.attempt import attempt
+from tests.fuzz.attempt import attempt, warm_up
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS
 
@@ -25,6 +25,7 @@ MOST_KEPT = 20
 def fuzz(name: str, seconds: float, seed: int, keep: Path | None) -> dict[str, Any]:
     """Fuzz one target for so long."""
     target, rng = TARGETS[name], random.Random(f"{seed} {name}")
+    warm_up(target)
     until, inputs, longest = time.monotonic() + seconds, 0, 0.0
     found: list[str] = []
     while time.monotonic() < until and len(found) < MOST_KEPT:

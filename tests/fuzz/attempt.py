@@ -16,6 +16,12 @@ class Hang(BaseException):
     """An input took too long; no handler of ours catches it."""
 
 
+def warm_up(target: Target) -> None:
+    """Import what a target imports on its first use: on a busy machine that alone can take as long as a hang."""
+    for data in target.seeds:
+        target.run(data)
+
+
 def attempt(target: Target, data: bytes) -> str:
     """Empty when the input was answered; else what went wrong instead."""
     alarmed = threading.current_thread() is threading.main_thread()

@@ -121,9 +121,21 @@ def signals() -> list[bytes]:
 
 def ledgers() -> list[bytes]:
     """Chains of records."""
-    looks = [_entry("look", number, {"seconds": 10.0, "counts": [], "weight": 10}) for number in range(2, 6)]
-    whole = [_entry("started", 1, {}), *looks, _entry("closed", 6, {"outcome": "promoted"})]
+    looks = [_entry("look", number, _kept(number)) for number in range(2, 6)]
+    spec = {"metrics": [{"name": "errors", "kind": "ratio"}], "policy": {"alpha": 0.05}}
+    whole = [
+        _entry("admitted", 1, {"spec": spec, "snapshot": {"v1": 100}}),
+        *looks,
+        _entry("closed", 6, {"outcome": "promoted"}),
+    ]
     return [chain.lines_of(entries, 0, chain.genesis(ROLLOUT))[0] for entries in (whole, whole[:1], whole[1:])]
+
+
+def _kept(number: int) -> dict[str, Any]:
+    start, end = (NOON + timedelta(seconds=10 * at) for at in (number - 1, number))
+    told = {"canary": {"total": 100, "events": 1}, "baseline": {"total": 900, "events": 9}}
+    counts = [{"metric": "errors", "status": "ok", **told}]
+    return {"seconds": 10.0, "counts": counts, "weight": 10, "from": start.isoformat(), "to": end.isoformat()}
 
 
 def _entry(kind: str, sequence: int, data: dict[str, Any]) -> LedgerEntry:

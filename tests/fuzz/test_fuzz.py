@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.fuzz.attempt import attempt
+from tests.fuzz.attempt import attempt, warm_up
 from tests.fuzz.mutation import mutated
 from tests.fuzz.seeds import ledgers, signals
 from tests.fuzz.targets import TARGETS, sent
@@ -18,6 +18,7 @@ FEW = 40
 @pytest.mark.parametrize("name", TARGETS)
 def test_whatever_comes_is_answered(name: str) -> None:
     target, rng = TARGETS[name], random.Random(f"test {name}")
+    warm_up(target)
     for data in [*target.seeds, *(mutated(rng, target.seeds) for _ in range(FEW))]:
         assert not attempt(target, data), data[:2000]
 
@@ -35,6 +36,7 @@ FOUND = [
 
 @pytest.mark.parametrize(("name", "data"), FOUND)
 def test_what_was_found_once_is_answered(name: str, data: bytes) -> None:
+    warm_up(TARGETS[name])
     assert not attempt(TARGETS[name], data)
 
 
