@@ -74,6 +74,9 @@ STICKY = timedelta(seconds=1)
 """How long a workflow waits for a worker that died before another one takes it over."""
 BEAT_AT_MOST = timedelta(milliseconds=500)
 """How long the SDK may hold a heartbeat back: cancellations and retries are as late as this."""
+HOOK_BEAT_AT_MOST = timedelta(seconds=4)
+"""The same of hooks and load. Five hundred that hang would take up the server with a thousand heartbeats a second, and
+a rollback would wait for it."""
 ACTIVITY_SLOTS = 500
 """Activities at once per queue: looks that wait for slow metric stores must leave room for a rollback."""
 
@@ -199,7 +202,9 @@ def build_workers(
             default_versioning_behavior=VersioningBehavior.PINNED,
         )
 
-    def build(queue: str, activities: Sequence[Activity], workflows: Sequence[type]) -> Worker:
+    def build(
+        queue: str, activities: Sequence[Activity], workflows: Sequence[type] = (), beat: timedelta = BEAT_AT_MOST
+    ) -> Worker:
         return Worker(
             client,
             task_queue=queue,
@@ -209,16 +214,16 @@ def build_workers(
             interceptors=[OneInput(), RolloutLogging(), RolloutMetrics(), RolloutSpans()],
             max_concurrent_activities=ACTIVITY_SLOTS,
             sticky_queue_schedule_to_start_timeout=STICKY,
-            max_heartbeat_throttle_interval=BEAT_AT_MOST,
-            default_heartbeat_throttle_interval=BEAT_AT_MOST,
+            max_heartbeat_throttle_interval=beat,
+            default_heartbeat_throttle_interval=beat,
             graceful_shutdown_timeout=settings.drain,
             **versioning,
         )
 
     return [
         build(TASK_QUEUE, main_activities(client) if main is None else main, workflows),
-        build(SIDE_TASK_QUEUE, side_activities(client) if side is None else side, ()),
-        build(HOOK_TASK_QUEUE, hook_activities() if hooks is None else hooks, ()),
+        build(SIDE_TASK_QUEUE, side_activities(client) if side is None else side),
+        build(HOOK_TASK_QUEUE, hook_activities() if hooks is None else hooks, beat=HOOK_BEAT_AT_MOST),
     ]
 
 

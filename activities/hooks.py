@@ -28,6 +28,9 @@ ANSWER_WITHIN = timedelta(minutes=10)
 """How long one call may take where the workflow sets no limit."""
 COME_BACK = timedelta(seconds=5)
 """When to ask again where the hook does not say."""
+BEAT = 4.0
+"""Seconds between heartbeats: each is a write of the Temporal server, and hooks that hang come in hundreds. The call of a
+rollout that was rolled back meanwhile ends as late as this; the workflow's heartbeat timeout is 10 s."""
 
 
 @activity.defn(name=RUN_HOOK.name)
@@ -39,7 +42,7 @@ async def run_hook(request: HookRequest) -> Done:
     """
     body = request.model_dump(mode="json", exclude={"url", "context"})
     with translate_errors():
-        async with beating():
+        async with beating(BEAT):
             answer = await post_json(request.url, body, request.key, time_left(ANSWER_WITHIN))
         return understand(answer, f"hook {request.hook} at {where(request.url)}")
 
