@@ -29,8 +29,8 @@ ANSWER_WITHIN = timedelta(minutes=10)
 COME_BACK = timedelta(seconds=5)
 """When to ask again where the hook does not say."""
 BEAT = 4.0
-"""Seconds between heartbeats: each is a write of the Temporal server, and hooks that hang come in hundreds. The call of a
-rollout that was rolled back meanwhile ends as late as this; the workflow's heartbeat timeout is 10 s."""
+"""Seconds between heartbeats: each is a write of the Temporal server, and hooks that hang come in hundreds. The call of
+a rollout that was rolled back meanwhile ends as late as this; the workflow's heartbeat timeout is 10 s."""
 
 
 @activity.defn(name=RUN_HOOK.name)
