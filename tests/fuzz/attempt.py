@@ -1,4 +1,4 @@
-"""One input, tried: answered, or why not; what takes too long is a hang."""
+"""One input, tried: answered, or why not; what takes too long is a hang, of the processor or of waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from types import FrameType
 from tests.fuzz.targets import Target
 
 LONGEST = 20
-"""Seconds for one input: far more than any valid one takes."""
+"""Seconds of processor time for one input: far more than any valid one takes."""
+LONGEST_WAIT = 180
+"""Seconds for one input on a machine that is busy with other things: what waits for ever uses no processor time."""
 
 
 class Hang(BaseException):
@@ -25,22 +27,27 @@ def warm_up(target: Target) -> None:
 def attempt(target: Target, data: bytes) -> str:
     """Empty when the input was answered; else what went wrong instead."""
     alarmed = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGALRM, _hangs) if alarmed else None
+    before = {number: signal.signal(number, _hangs) for number in (signal.SIGALRM, signal.SIGPROF)} if alarmed else {}
     if alarmed:
-        signal.alarm(LONGEST)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)
+        signal.alarm(LONGEST_WAIT)
     try:
         target.run(data)
-    except Hang:
-        return f"no answer within {LONGEST} s"
+    except Hang as hang:
+        return str(hang)
     except Exception as error:
         text = str(error).splitlines()
         return f"{type(error).__name__}: {text[0] if text else ''}"
     finally:
         if alarmed:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return ""
 
 
 def _hangs(number: int, frame: FrameType | None) -> None:
-    raise Hang
+    if number == signal.SIGPROF:
+        raise Hang(f"no answer within {LONGEST} s of processor time")
+    raise Hang(f"no answer within {LONGEST_WAIT} s")
