@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from coalmine.records import Cause, Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
+from tests.workflows.conftest import Rollout, quick
+from tests.workflows.world import HARM, World, make_spec, make_submission
 
 
-def gated(first: bool = False, **approval: Any) -> dict[str, Any]:
+def gated(first: bool = False, length: str = "20s", **approval: Any) -> dict[str, Any]:
     """A spec with a gate before the second step (or the first)."""
     gate = {"name": "go", "approval": {"by": ["sre"], "timeout": "10m", **approval}}
-    steps: list[dict[str, Any]] = [{"weight": 10, "for": "20s"}, {"weight": 50, "for": "20s"}]
+    steps: list[dict[str, Any]] = [{"weight": 10, "for": length}, {"weight": 50, "for": length}]
     steps[0 if first else 1]["gate"] = gate
     return {"steps": steps, "people": {"sre": ["ana", "bo"]}}
 
@@ -37,6 +37,26 @@ async def test_an_approval_opens_the_waiting_gate(rollout: Rollout, world: World
     # At once: it does not wait for the next look.
     await rollout.soon(lambda now: now.canary_weight == (10 if first else 50))
     assert (await rollout.result()).outcome is Outcome.PROMOTED
+
+
+@pytest.mark.parametrize("before", [0, 0.02])
+async def test_an_approval_that_comes_as_a_look_falls_due_opens_the_gate(live: Rollout, before: float) -> None:
+    """On a real server: its task cancels the timer that fires at the same moment."""
+    await live.start(make_submission(quick(**gated(length="1s"))))
+    await live.reach(Phase.GATED)
+    await live.sleep_until((await live.status()).next_look_at, before)
+    await live.send("approve")
+    await live.until(lambda now: now.canary_weight == 50)
+
+
+async def test_what_is_said_as_a_look_falls_due_is_heard(rollout: Rollout) -> None:
+    """Of the time-skipping server: ``Rollout.settle`` keeps clear of what strands it."""
+    await start(rollout)
+    await rollout.reach(Phase.GATED)
+    for paused in [True, False] * 6:
+        await rollout.sleep_until((await rollout.status()).next_look_at)
+        await rollout.send("pause" if paused else "resume")
+        await rollout.soon(lambda now, paused=paused: now.paused is paused)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -192,12 +212,12 @@ async def test_an_extension_moves_the_gates_deadline(rollout: Rollout, world: Wo
     assert (after - before).total_seconds() == 300
 
 
-async def test_approving_at_the_deadline_does_not_spin(rollout: Rollout, world: World) -> None:
-    world.judge = lambda number, stage: GOOD
-    await start(rollout)
-    status = await rollout.reach(Phase.GATED)
-    await rollout.sleep_until(status.deadline_at, before=0.2)
-    await rollout.send("approve")
-    report = await rollout.result()
-    assert report.outcome is Outcome.PROMOTED
-    assert len(await rollout.events()) < 26 * report.looks + 150
+async def test_approving_at_the_deadline_does_not_spin(live: Rollout) -> None:
+    await live.start(make_submission(quick(**gated(length="1s", timeout="4s"))))
+    status = await live.reach(Phase.GATED)
+    await live.sleep_until(status.deadline_at, before=0.2)
+    await live.send("approve")
+    report = await live.result()
+    # Whichever came first.
+    assert report.outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
+    assert len(await live.events()) < 26 * report.looks + 150
