@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -24,6 +25,10 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from coalmine.connection import SEARCH_ATTRIBUTES
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 T = TypeVar("T")
 NAMESPACE = "coalmine"
