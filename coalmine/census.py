@@ -13,7 +13,6 @@ import structlog
 from temporalio.client import Client
 from temporalio.common import MetricMeter
 
-from coalmine.errors import CoalmineError
 from coalmine.searching import RolloutRow, list_rollouts
 
 EVERY = timedelta(seconds=15)
@@ -46,9 +45,9 @@ class Census:
             try:
                 self.show(await list_rollouts(self._client, running=True, limit=AT_MOST))
                 self._lost = False
-            except CoalmineError as error:
+            except Exception as error:  # Whatever it is: rollouts do not need these gauges.
                 if not self._lost:
-                    log.warning("open rollouts not counted", why=str(error))
+                    log.warning("open rollouts not counted", why=str(error), error=type(error).__name__)
                 self._lost = True
             await asyncio.sleep(every.total_seconds())
 

@@ -40,6 +40,14 @@ def test_what_it_mounts_is_there(compose: Any) -> None:
     assert named == set(compose["volumes"])
 
 
+def test_the_worker_is_built_from_what_is_there(compose: Any) -> None:
+    build = compose["services"]["worker"]["build"]
+    lines = [line.split() for line in build["dockerfile_inline"].splitlines() if line.startswith("COPY")]
+    copied = [name for line in lines for name in line[1:-1]]
+    assert {"coalmine", "workflows", "activities", "worker.py"} <= set(copied)
+    assert [name for name in copied if not (FOLDER / build["context"] / name).exists()] == []
+
+
 def test_images_have_versions_and_no_host(compose: Any) -> None:
     images = [service["image"] for service in compose["services"].values() if "image" in service]
     assert [image for image in images if image.endswith(":latest") or ":" not in image] == []

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from coalmine.cli import main
 from coalmine.errors import InputError, MissingExtra
 from coalmine.telemetry import spans
 from coalmine.telemetry.starting import endpoint, finish, interceptors, set_up
@@ -116,3 +117,14 @@ def test_a_command_says_that_nobody_took_its_trace_and_ends_as_ever(temporal_env
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.splitlines()[-1].endswith("the trace was not taken within 2 s: is the collector up?")
     assert ran.stdout.startswith(("[", "{"))
+
+
+def test_a_command_names_the_extra_that_its_endpoint_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    assert main(["list"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra 'telemetry': pip install 'coalmine[telemetry]'" in told.err

@@ -151,7 +151,7 @@ async def test_a_count_that_fails_is_tried_again(
 ) -> None:
     answers: list[Any] = [
         TemporalUnavailable("away"),
-        TemporalUnavailable("away"),
+        RuntimeError("never seen before"),
         [RolloutRow(service="shop", environment="prod", phase="held")],
     ]
 
