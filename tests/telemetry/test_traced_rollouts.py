@@ -102,6 +102,9 @@ async def test_encrypted_rollouts_are_traced_and_each_is_in_the_trace_of_who_sub
     on_and_off: tuple[list[Interceptor], ...] = ([tracing, OneInput()], [OneInput()])
     for interceptors_ in on_and_off:
         replayer = Replayer(
-            workflows=[Canary, Fleet], data_converter=data_converter(str(keys)), interceptors=interceptors_
+            workflows=[Canary, Fleet],
+            data_converter=data_converter(str(keys)),
+            interceptors=interceptors_,
+            debug_mode=True,
         )
         await replayer.replay_workflow(before)
