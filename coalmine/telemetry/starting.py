@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -127,15 +127,20 @@ def finish(within: float = LAST_WORDS) -> bool:
 
 
 @contextmanager
-def traced_verb(verb: str, environ: Mapping[str, str] | None = None) -> Iterator[spans.Marks]:
+def traced_verb(
+    verb: str, environ: Mapping[str, str] | None = None, *, untraced: Callable[[str], None]
+) -> Iterator[spans.Marks]:
     """A span around one verb of the command line, below the CI job that ``TRACEPARENT`` names; ``finish`` sends it.
 
-    Raises:
-        InputError: an endpoint is set that cannot be used.
-        MissingExtra: an endpoint is set, and OpenTelemetry is not installed.
+    Where the settings cannot be used, or OpenTelemetry is not installed, ``untraced`` hears why, and the verb goes on.
     """
     environ = os.environ if environ is None else environ
-    if not set_up("coalmine", environ):
+    try:
+        traced = set_up("coalmine", environ)
+    except InputError as unusable:
+        untraced(str(unusable))
+        traced = False
+    if not traced:
         yield spans.Marks()
         return
     from opentelemetry.context import attach, detach

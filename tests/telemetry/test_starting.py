@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -124,7 +125,22 @@ def test_a_command_names_the_extra_that_its_endpoint_needs(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-    assert main(["list"]) == 2
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    assert main(["list"]) == 1  # No server is there, and that is told as ever.
     told = capsys.readouterr()
     assert told.out == ""
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra 'telemetry': pip install 'coalmine[telemetry]'" in told.err
+    assert "not traced: OTEL_EXPORTER_OTLP_ENDPOINT needs the extra 'telemetry': pip install 'coalmine[telemetry]'" in told.err
+
+
+def test_a_command_whose_tracing_cannot_be_set_up_says_so_and_goes_on(temporal_env: TemporalServer) -> None:
+    environ = {**os.environ, **temporal_env.variables(), "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "coalmine.cli", "list", "-o", "json"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "not traced: OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' is not a URL" in ran.stderr
+    assert json.loads(ran.stdout) is not None
