@@ -13,7 +13,7 @@ from coalmine.console import submitter
 from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.markdown import cell, code, table, url_length
 from coalmine.queueing import line_text, places
-from coalmine.records import LedgerEntry, MetricVerdict, Outcome, Phase, Refusal, Verb
+from coalmine.records import LedgerEntry, MetricVerdict, Phase, Refusal, Verb
 from coalmine.report.words import level
 from coalmine.rollout import RolloutState, approval_of
 from coalmine.standing import approval_text, deadline_text, standing
@@ -52,11 +52,15 @@ def _facts(state: RolloutState) -> str:
     spec, arms = state.spec, state.spec.arms
     where = f"{spec.environment}{f' / {spec.region}' if spec.region else ''}"
     change = f"{spec.service} {arms.baseline.version} → {arms.canary.version}"
-    facts = [f"**{cell(change, _TEXT)}** in {cell(where, _TEXT)}", cell(_steps(state) + _next_look(state), 2 * _TEXT)]
+    facts = [f"**{cell(change, _TEXT)}** in {cell(where, _TEXT)}"]
+    if state.phase is not Phase.CLOSED:
+        facts.append(cell(_steps(state) + _next_look(state), 2 * _TEXT))
     if state.advise:
         facts.append("**advice only: no traffic is shifted**")
     if state.restore_failure and not state.restored:
         facts.append(f"**not restored yet**, try {state.restore_tries + 1}: {cell(state.restore_failure, _TEXT)}")
+    elif state.restore_told and not state.restored:
+        facts.append("**not restored yet**: the tab Pending Activities shows what the router says")
     if state.held is not None:
         facts.append(f"**held**: {cell(state.held.reason, _TEXT)}")
     wanted = approval_text(state)
@@ -75,15 +79,15 @@ def _facts(state: RolloutState) -> str:
         facts.append(f"**points to the cause:** {cell(state.diagnosis.sentence, _TEXT)}")
     if state.line.waiting:
         facts.append(f"**next:** {cell(line_text(places(state.line)), _TEXT)}")
-    if state.unmet and not wanted and state.phase is not Phase.CLOSED:
+    if state.unmet and not wanted and state.phase not in (Phase.CLOSED, Phase.ROLLING_BACK):
         facts.append("**not yet:** " + cell("; ".join(state.unmet), 2 * _TEXT))
     return "\n".join(fact for fact in facts if fact)
 
 
 def _steps(state: RolloutState) -> str:
-    past = state.phase in (Phase.PROMOTING, Phase.WINDOW) or state.stage_is_bake or state.outcome is Outcome.PROMOTED
+    past = state.phase in (Phase.PROMOTING, Phase.WINDOW) or state.stage_is_bake
     shown = [
-        f"{'●' if index < state.step or past else '◐' if index == max(state.step, 0) else '○'} {step.weight:g} %"
+        f"{'●' if index < state.step or past else '◐' if index == state.step else '○'} {step.weight:g} %"
         for index, step in enumerate(state.spec.steps)
     ]
     return "`" + "  ".join([*shown, ("●" if state.canary_share() >= 100 else "○") + " 100 %"]) + "`"

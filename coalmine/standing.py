@@ -27,9 +27,8 @@ def standing(state: RolloutState) -> str:
     if state.phase is Phase.CLOSED:
         return _ended(state)
     if state.phase is Phase.ROLLING_BACK:
-        failing = bool(state.restore_failure) and not state.restored
-        tries = state.restore_tries
-        return f"ROLLBACK NOT DONE: try {tries} failed, mend the router" if failing else "Rolling back: nothing to do"
+        late = (bool(state.restore_failure) or state.restore_told > 0) and not state.restored
+        return "ROLLBACK NOT DONE: mend the router, it goes on trying" if late else "Rolling back: nothing to do"
     if state.order is not None:
         return f"{state.order.verb.title()} ordered by {state.order.by}: nothing to do"
     if state.phase is Phase.ADMITTING:

@@ -85,7 +85,11 @@ def test_the_page_is_bounded_and_says_what_can_be_sent(state: RolloutState, text
         (make_state(Phase.ROLLING_BACK), "Rolling back: nothing to do"),
         (
             make_state(Phase.ROLLING_BACK, restore_tries=3, restore_failure="p2 shows 20 %"),
-            "ROLLBACK NOT DONE: try 3 failed, mend the router",
+            "ROLLBACK NOT DONE: mend the router, it goes on trying",
+        ),
+        (
+            make_state(Phase.ROLLING_BACK, restore_told=1),
+            "ROLLBACK NOT DONE: mend the router, it goes on trying",
         ),
         (make_state(Phase.CLOSED, outcome=Outcome.PROMOTED), "Promoted: nothing to do"),
         (make_state(Phase.CLOSED, outcome=Outcome.BLOCKED), "Blocked before it began: nothing was shifted"),

@@ -132,7 +132,11 @@ class Journal:
             updates.append(VERSION.value_set(state.spec.arms.canary.version))
             updates.append(OUTCOME.value_set(shown[1]) if shown[1] else OUTCOME.value_unset())
             workflow.upsert_search_attributes(updates)
-        workflow.set_current_details(details_page.page(state))
+        self.show_page()
+
+    def show_page(self) -> None:
+        """Bring current details up to date: no event, and no command."""
+        workflow.set_current_details(details_page.page(self._state))
 
     async def flush(self) -> bool:
         """Wait, but not for ever, until the ledger has everything.

@@ -135,6 +135,7 @@ class Traffic:
         if reason != state.restore_failure:
             self._journal.note("restore_failed", reason, generation=state.generation)
         state.restore_failure, state.restore_tries = reason, state.restore_tries + 1
+        self._journal.show_page()
         if stale:
             await self._overtake(reason)
         pause = min(FIRST_PAUSE * 2 ** min(state.restore_tries - 1, 10), LONGEST_PAUSE)
@@ -177,6 +178,7 @@ class Traffic:
             "critical",
         )
         self._journal.note("restore_slow", f"the rollback is not confirmed after {tried}; people were told")
+        self._journal.show_page()
 
     async def _overtake(self, reason: str) -> None:
         """Somebody wrote a newer generation while we own the route: read it, and go above it."""

@@ -16,12 +16,13 @@ from typing import Literal
 from temporalio.client import Client
 
 from coalmine.client import Coalmine
-from coalmine.connection import UI_VARIABLE, connect_client, settings
+from coalmine.connection import UI_VARIABLE, Settings, connect_client, settings
 from coalmine.errors import CoalmineError
 from coalmine.pollers import Poller
 from coalmine.preflight import find_lacks
 from coalmine.records import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.spec.canary import CanarySpec
+from coalmine.ui_views import link, views
 
 MOST_SKEW = 2.0
 """Seconds this clock and the server's may differ before it is worth a word; HTTP tells whole seconds only."""
@@ -78,7 +79,18 @@ async def _temporal(profile: str | None) -> list[Finding]:
     except CoalmineError as error:
         findings.append(Finding(level="error", name="namespace", detail=str(error)))
     findings.append(await _clock(found.ui))
-    return findings
+    return [*findings, *_views(found)]
+
+
+def _views(found: Settings) -> list[Finding]:
+    """Where the Temporal UI lists what people look for."""
+    if found.ui is None:
+        return []
+    shown = views(now=datetime.now(UTC))
+    return [
+        Finding(level="ok", name="view", detail=f"{view.name}: {link(found.ui, found.namespace, view)}")
+        for view in shown
+    ]
 
 
 async def _traffic(client: Client) -> list[Finding]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -16,9 +18,10 @@ from benchmarks.chromium import browser, program
 from coalmine.client import Coalmine
 from coalmine.connection import Settings
 from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
-from coalmine.records import Phase
+from coalmine.records import Cause, Outcome, Phase
+from coalmine.ui_views import link, views
 from tests.workflows.conftest import Rollout, now, quick, workers
-from tests.workflows.world import World, make_submission
+from tests.workflows.world import World
 
 PATIENCE = 60_000
 """Milliseconds for the UI to show something: on a busy machine it takes its time."""
@@ -26,6 +29,8 @@ GATED = [
     {"weight": 10, "for": "1s"},
     {"weight": 50, "for": "1s", "gate": {"name": "go", "approval": {"by": ["sre"]}}},
 ]
+DESCRIBED = {"approve": "Open the gate that waits", "rollback": "Restore the route as it was"}
+"""How the dialog's list describes a verb."""
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(program() is None, reason="chromium is not installed: make setup tells how"),
@@ -49,27 +54,34 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(chromium: Browser) -> AsyncIterator[Page]:
-    """An empty page, so high that the timeline draws all of its rows at once."""
-    page = await chromium.new_page(viewport={"width": 1400, "height": 2000}, color_scheme="light")
+    """An empty page of somebody who never was here, so high that the timeline draws all of its rows at once."""
+    context = await chromium.new_context(
+        viewport={"width": 1400, "height": 2000},
+        color_scheme="light",
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    page = await context.new_page()
     page.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     yield page
-    await page.close()
+    await context.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(server: TemporalServer) -> Client:
+    """A client of that server."""
+    return await Client.connect(server.address, namespace=NAMESPACE, data_converter=pydantic_data_converter)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def rollout(server: TemporalServer) -> AsyncIterator[Rollout]:
-    """A rollout in a scripted world that waits at its gate; it is over after the test."""
-    client = await Client.connect(server.address, namespace=NAMESPACE, data_converter=pydantic_data_converter)
+async def world(client: Client) -> AsyncIterator[World]:
+    """A scripted world with its workers; what still runs in it afterwards is rolled back."""
     world = World(client=client)
     async with AsyncExitStack() as stack:
         for worker in workers(client, world):
             await stack.enter_async_context(worker)
+        yield world
         rollout = Rollout(client, world, asyncio.sleep, now, tick=0.05)
-        spec = quick(steps=GATED, people={"sre": ["ana"]}, promotion={"bake": "1s", "rollback_window": "1s"})
-        await rollout.start(make_submission(spec))
-        await rollout.reach(Phase.GATED)
-        yield rollout
         if (await rollout.status()).phase is not Phase.CLOSED:
             await rollout.send("rollback")
             await rollout.end()
@@ -83,18 +95,21 @@ async def address(server: TemporalServer, rollout: Rollout, tab: str) -> str:
     return link.removesuffix("timeline") + tab
 
 
-async def test_the_timeline_reads_like_a_record(server: TemporalServer, rollout: Rollout, page: Page) -> None:
+async def test_the_timeline_reads_like_a_record(
+    server: TemporalServer, client: Client, world: World, page: Page
+) -> None:
+    rollout = await start(server, client, world, version="1.3.0")
     await rollout.say("approve")
     await rollout.result()
     await page.goto(await address(server, rollout, "timeline"))
     for row in (
-        "shift • shift 10 % to 1.1.0",
+        "shift • shift 10 % to 1.3.0",
         "look 1 at 10 %: wait (stepping)",
         "collect • look 1 at 10 %: collect 1 s",
         "evaluate • look 1 at 10 %: evaluate",
         "look 2 at 10 %: wait (gate 'go' waits for approval)",
-        "shift • shift 50 % to 1.1.0",
-        "shift • shift 100 % to 1.1.0",
+        "shift • shift 50 % to 1.3.0",
+        "shift • shift 100 % to 1.3.0",
         "rollback window: one word restores the old version",
     ):
         await expect(page.get_by_text(row, exact=True).first).to_be_visible()
@@ -102,14 +117,97 @@ async def test_the_timeline_reads_like_a_record(server: TemporalServer, rollout:
     await expect(page.get_by_label("Result")).to_contain_text('"outcome": "promoted"')
 
 
-async def test_the_page_says_how_it_stands_and_what_can_be_sent(
-    server: TemporalServer, rollout: Rollout, page: Page
+async def test_approved_from_an_empty_page_by_somebody_who_knows_the_ui_only(
+    server: TemporalServer, client: Client, world: World, page: Page
 ) -> None:
+    """Find it by a saved view, read its page, approve by the signal dialog: promoted, by the route and the record."""
+    view = views()[0]
+    await page.goto(link(server.ui, NAMESPACE, view, keep=True))
+    await expect(page.get_by_text("0 Workflows", exact=True)).to_be_visible()
+    rollout = await start(server, client, world)
+    await page.get_by_role("button", name="Refresh").click()
+    row = page.get_by_role("link", name=rollout.id)
+    await expect(row.first).to_be_visible()
+    # The link has kept the view: it is there when the list is opened anew.
+    await page.goto(f"{server.ui}/namespaces/{NAMESPACE}/workflows")
+    await page.get_by_role("button", name="Saved Views").click()
+    await page.get_by_role("menuitem", name=view.name).click()
+    await row.first.click()
+    await page.get_by_test_id("user-metadata-tab").click()
+    await expect(page.frame_locator("iframe").first.locator("main")).to_have_text("checkout 1.0.0 → 1.1.0")
+    shown = details(page)
+    await expect(shown.get_by_role("heading")).to_have_text("Approve or reject: gate ‘go’ waits, at 10 %")
+    await expect(shown).to_contain_text("wanted: 1 of sre (ana)")
+    await expect(shown).to_contain_text("without a word it will roll back at")
+    await check_tables(shown)
+    given = await copied(page, shown, "approve")
+    assert json.loads(given) == {"by": "your name", "reason": "looks fine", "gate": "go", "attempt": 1}
+    await send_signal(page, "approve", given.replace("your name", "ana"))
+    assert (await rollout.result()).outcome is Outcome.PROMOTED
+    assert world.canary == 100
+    said = [entry for entry in (await rollout.decisions()).entries if entry.kind == "command"]
+    assert [(entry.by, entry.data["verb"], entry.data["said"]) for entry in said] == [("ana", "approve", "looks fine")]
+    assert said[0].data["verified"] is False
+    await expect(page.get_by_text("COMPLETED").first).to_be_visible()
+    await page.keyboard.press("r")
+    await expect(details(page).get_by_role("heading")).to_have_text("Promoted: nothing to do")
+
+
+async def test_a_wrong_input_is_shown_and_the_way_back_is_one_signal(
+    server: TemporalServer, client: Client, world: World, page: Page
+) -> None:
+    """The second release: what cannot be used is on the page with its reason, and a rollback restores the route."""
+    rollout = await start(server, client, world, version="1.2.0")
     await page.goto(await address(server, rollout, "user-metadata"))
-    shown = page.frame_locator("#user-metadata-current-details").locator("main")
-    await expect(shown.get_by_role("heading")).to_have_text("checkout 1.0.0 → 1.1.0: gated at 10 %")
-    await expect(shown).to_contain_text("gate go waits for 1 of sre until")
-    await expect(shown).to_contain_text("You can send: approve reject pause extend promote rollback with")
+    await send_signal(page, "approve", '"garbage"')
+    await rollout.until(lambda status: len(status.refused) == 1)
+    await page.keyboard.press("r")
+    shown = details(page)
+    await expect(shown).to_contain_text("approve: input must be a JSON object, not ‘garbage’")
+    assert (await rollout.status()).phase is Phase.GATED
+    given = await copied(page, shown, "rollback")
+    await send_signal(page, "rollback", given.replace("your name", "bo").replace("why", "5xx on pay"))
+    report = await rollout.result()
+    assert (report.outcome, report.cause, report.reason) == (
+        Outcome.ROLLED_BACK,
+        Cause.HUMAN,
+        "rollback by bo: 5xx on pay",
+    )
+    assert world.route == {"checkout-v1": 100.0, "checkout-v2": 0.0} or world.route == {"checkout-v1": 100.0}
+    assert world.writes[-1].restoring
+    entries = (await rollout.decisions()).entries
+    refused = [entry for entry in entries if entry.kind == "refused"]
+    ordered = [entry for entry in entries if entry.kind == "command"]
+    assert [(entry.data["verb"], entry.data["input"]) for entry in refused] == [("approve", '"garbage"')]
+    assert [(entry.by, entry.data["verb"]) for entry in ordered] == [("bo", "rollback")]
+    await expect(page.get_by_text("COMPLETED").first).to_be_visible()
+    await page.keyboard.press("r")
+    await expect(details(page).get_by_role("heading")).to_have_text("Rolled back: nothing left to do here")
+
+
+async def start(server: TemporalServer, client: Client, world: World, version: str = "1.1.0") -> Rollout:
+    """A release started as CI starts one, up to its gate."""
+    rollout = Rollout(client, world, asyncio.sleep, now, tick=0.05)
+    arms = {
+        "baseline": {"version": "1.0.0", "backend": "checkout-v1"},
+        "canary": {"version": version, "backend": "checkout-v2"},
+    }
+    promotion = {"bake": "1s", "rollback_window": "1s"}
+    spec = quick(steps=GATED, people={"sre": ["ana"]}, arms=arms, promotion=promotion)
+    coalmine = Coalmine(client, Settings(server.address, NAMESPACE, "the test", server.ui, {}))
+    receipt = await coalmine.start(spec, by="ci", automated=True, reason="new tax rules", within=timedelta(seconds=60))
+    assert receipt.disposition == "started", receipt
+    await rollout.reach(Phase.GATED)
+    return rollout
+
+
+def details(page: Page) -> Locator:
+    """The page inside the tab User Metadata."""
+    return page.frame_locator("#user-metadata-current-details").locator("main")
+
+
+async def check_tables(shown: Locator) -> None:
+    """Verdicts and looks, in columns that keep their distance."""
     verdicts, looks = shown.get_by_role("table").nth(0), shown.get_by_role("table").nth(1)
     await expect(verdicts.get_by_role("columnheader")).to_have_text(["metric", "verdict"])
     await expect(looks.get_by_role("columnheader")).to_have_text(["look", "at", "canary", "requests", "decision"])
@@ -129,25 +227,35 @@ async def test_the_page_says_how_it_stands_and_what_can_be_sent(
     assert min(widths) >= 6
 
 
-async def test_an_approval_from_the_signal_dialog_moves_the_rollout(
-    server: TemporalServer, rollout: Rollout, page: Page
-) -> None:
-    await page.goto(await address(server, rollout, "timeline"))
+async def copied(page: Page, shown: Locator, verb: str) -> str:
+    """What three clicks on the input of a verb select, and the keyboard copies."""
+    code = shown.locator("code").filter(has_text='{"by"').nth(0 if verb == "approve" else -1)
+    await code.click(click_count=3)
+    await page.keyboard.press("Control+C")
+    return str(await page.evaluate("navigator.clipboard.readText()")).strip()
+
+
+async def send_signal(page: Page, verb: str, given: str) -> None:
+    """The signal dialog, filled in and sent."""
+    dialog = await fill_signal(page, verb, given)
+    await dialog.get_by_test_id("confirm-modal-button").click()
+    await expect(dialog).to_be_hidden()
+
+
+async def fill_signal(page: Page, verb: str, given: str) -> Locator:
+    """The signal dialog, by mouse and keyboard."""
     await page.get_by_role("button", name="More Actions").click()
     await page.get_by_role("menuitem", name="Send a Signal").click()
     dialog = page.get_by_role("dialog", name="Send a Signal")
     await dialog.get_by_test_id("signal-select-button").click()
-    choice = dialog.get_by_role("option").filter(has_text="Open the gate that waits")
-    await expect(choice).to_contain_text("approve")
+    choice = dialog.get_by_role("option").filter(has_text=DESCRIBED[verb])
+    await expect(choice).to_contain_text(verb)
     await expect(choice).to_contain_text('{"by": "ana", "reason": "looks fine"}')
     await choice.click()
     field = dialog.get_by_role("textbox").last
-    await field.fill('{"by":"ana","reason":"ok"}')
+    await field.click()
+    await page.keyboard.insert_text(given)
     # When the field is left its text is laid out anew, which moves the button away from under a click.
     await field.blur()
-    await expect(field).to_contain_text('"reason": "ok"')
-    await dialog.get_by_test_id("confirm-modal-button").click()
-    await expect(dialog).to_be_hidden()
-    await rollout.until(lambda status: status.canary_weight >= 50)
-    given = [entry for entry in (await rollout.decisions()).entries if entry.kind == "command"]
-    assert [(entry.by, entry.data["verb"], entry.data["said"]) for entry in given] == [("ana", "approve", "ok")]
+    await expect(field).to_contain_text(given.partition(":")[0].strip("{"))
+    return dialog

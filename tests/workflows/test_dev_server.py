@@ -8,9 +8,10 @@ from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
 
-from coalmine.records import Outcome, Phase
+from coalmine.records import TASK_QUEUE, Finding, FleetState, Outcome, Phase, fleet_id
+from coalmine.ui_views import View, views
 from tests.conftest import TemporalServer, binary
-from tests.workflows.conftest import Rollout, quick
+from tests.workflows.conftest import Rollout, now, quick
 from tests.workflows.world import World, make_submission
 
 GATED = [
@@ -154,3 +155,48 @@ async def test_a_cancelled_rollout_is_canceled_and_keeps_its_page(live: Rollout)
     metadata: Any = await live.handle.query("__temporal_workflow_metadata")
     assert metadata.current_details.startswith("### Cancelled and rolled back: nothing left to do here")
     assert "the workflow was cancelled: wrong release" in metadata.current_details
+
+
+async def test_every_view_of_the_ui_shows_its_rollouts(live: Rollout) -> None:
+    """Each query, by the real server's visibility store: accepted, and with the rows its name promises."""
+    environment = "views"
+
+    async def listed(view: View) -> list[str]:
+        return sorted([found.id.split("/")[-1] async for found in live.client.list_workflows(view.query)])
+
+    async def shown(**rows: list[str]) -> None:
+        """What the store shows, which follows a moment later; a view that is not named is empty."""
+        expected: dict[str, list[str]] = {view.name: [] for view in views(environment, await now())}
+        expected |= {name.replace("_", " "): services for name, services in rows.items()}
+        expected["Fleets and guards"] = [environment]
+        async with asyncio.timeout(60):
+            while (found := {view.name: await listed(view) for view in views(environment, await now())}) != expected:
+                await asyncio.sleep(0.1)
+        assert found == expected
+
+    spec = {
+        "environment": environment,
+        "people": {"sre": ["ana"]},
+        "promotion": {"bake": "1s", "rollback_window": "1h"},
+    }
+    fleet: Any = await live.client.start_workflow(
+        "Fleet", FleetState(environment=environment), id=fleet_id(environment), task_queue=TASK_QUEUE
+    )
+    await live.start(make_submission(quick(service="one", steps=GATED, **spec)))
+    await live.reach(Phase.GATED)
+    await shown(Waiting_for_a_human=["one"], In_flight=["one"])
+    assert "canary/views/one" in [row.id async for row in live.client.list_workflows(views()[0].query)]
+    await live.say("promote", reason="seen")
+    await live.reach(Phase.WINDOW)
+    await shown(Rollback_window=["one"])
+    await live.send("rollback")
+    await live.end()
+    await shown(Rolled_back=["one"], Rolled_back_this_week=["one"])
+    live.world.judge = lambda number, stage: (Finding.SIGNAL, "slow")
+    await live.start(make_submission(quick(service="two", **spec)))
+    await live.reach(Phase.HELD)
+    back = {"Rolled_back": ["one"], "Rolled_back_this_week": ["one"]}
+    await shown(Waiting_for_a_human=["two"], Held=["two"], In_flight=["two"], **back)
+    await live.handle.terminate(reason="on purpose")
+    await shown(Died=["two"], **back)
+    await fleet.terminate()
