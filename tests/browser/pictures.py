@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize, expect
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -81,6 +81,7 @@ async def new_page(chromium: Browser) -> Page:
     """An empty page of a usual size."""
     page = await chromium.new_page(viewport=SIZE, color_scheme="light", timezone_id="UTC", locale="en-GB")
     page.set_default_timeout(120_000)
+    expect.set_options(timeout=120_000)
     return page
 
 
@@ -94,8 +95,9 @@ async def take(server: TemporalServer, client: Client, world: World, page: Page)
     await page.goto(await address(server, rollout, "user-metadata"))
     await details(page).get_by_text("requests").first.wait_for()
     await shot(page, "approve")
-    await fill_signal(page, "approve", '{"by": "ana@example.org", "reason": "looks fine"}')
-    await shot(page, "signal")
+    given = '{"by": "ana@example.org", "reason": "looks fine", "gate": "business-hours", "attempt": 1}'
+    dialog = await fill_signal(page, "approve", given)
+    await dialog.screenshot(path=IMAGES / "ui-signal.png")
     await page.keyboard.press("Escape")
     await page.goto(await address(server, rollout, "user-metadata"))
     await send_signal(page, "approve", '{"reason": "looks fine"}')
