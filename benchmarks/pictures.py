@@ -1,8 +1,8 @@
 """The pictures in the README and in docs: a real release on real parts, as the Temporal UI shows it in chromium.
 
-Run ``python -m benchmarks.pictures`` (about two minutes); it writes ``docs/images/details.png`` while the release waits
-at its gate, ``docs/images/timeline.png`` after it was promoted, and ``docs/images/encrypted-history.png`` of one whose
-payloads are encrypted; ``release`` or ``encrypted`` takes the ones alone. Look at all before you commit them.
+Run ``python -m benchmarks.pictures`` (about two minutes); it writes ``docs/images/timeline.png`` of a release that was
+promoted, and ``docs/images/encrypted-history.png`` of one whose payloads are encrypted; ``release`` or ``encrypted``
+takes the one alone. Look at both before you commit them. Those of docs/temporal-ui.md: ``tests.browser.pictures``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ METRICS = [
 ]
 """With events so frequent and margins so wide that some seconds of requests prove no harm, without a history."""
 LOOKS_AT_GATE = 5
-"""Looks before the approval, so that the page has a table to show."""
+"""Looks before the approval, so that the timeline has some to show."""
 RELEASE = Release(
     name="checkout with the new tax rules",
     version="1.1.0",
@@ -61,7 +61,7 @@ RELEASE = Release(
 
 
 async def main() -> None:
-    """Bring the stack up, release, take both pictures, and take everything down."""
+    """Bring the stack up, release, take the picture, and take everything down."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -81,7 +81,7 @@ def start_load(stack: local.Stack) -> None:
 
 
 async def take(stack: local.Stack, page: Page) -> None:
-    """Release, and take a picture at the gate and one at the end.
+    """Release, and take a picture at the end.
 
     Raises:
         LocalStackError: the release was not started, or not promoted.
@@ -102,7 +102,6 @@ async def take(stack: local.Stack, page: Page) -> None:
         async for status in coalmine.follow(ref, every=0.2):
             if isinstance(status, RolloutStatus) and status.phase is Phase.GATED and status.looks >= LOOKS_AT_GATE:
                 break
-    await details(page, link)
     await approve(stack)
     async with asyncio.timeout(PATIENCE):
         async for status in coalmine.follow(ref, every=0.2):
@@ -113,19 +112,10 @@ async def take(stack: local.Stack, page: Page) -> None:
     await timeline(page, link)
 
 
-async def details(page: Page, link: str) -> None:
-    """The page people read while the rollout runs."""
-    await page.goto(f"{link}/user-metadata")
-    await page.get_by_title("Collapse Navigation").click()
-    frame = page.frame_locator("#user-metadata-current-details")
-    await frame.get_by_role("columnheader", name="decision").wait_for()
-    await scroll(page, page.get_by_test_id("user-metadata-tab"), 70)
-    await page.screenshot(path=IMAGES / "details.png")
-
-
 async def timeline(page: Page, link: str) -> None:
     """What the rollout did around its approval, oldest first."""
     await page.goto(f"{link}/timeline")
+    await page.get_by_title("Collapse Navigation").click()
     await page.get_by_role("button", name="Descending").click()
     row = page.get_by_role("button", name="Event approve")
     # Rows are drawn only where they are looked at.
