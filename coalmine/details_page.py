@@ -118,7 +118,7 @@ def _refusal(refused: Refusal) -> str:
 
 
 def _sendable(state: RolloutState) -> str:
-    """Each verb that would be taken, with its input on a line of its own: three clicks select it."""
+    """Each verb that would be taken, with its input on a line of its own, to be copied."""
     verbs = can_send(state)
     lines = _approve(state) if Verb.APPROVE in verbs else []
     others = [verb for verb in _ORDER if verb in verbs]
