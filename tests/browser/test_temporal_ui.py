@@ -259,6 +259,8 @@ async def fill_signal(page: Page, verb: str, given: str) -> Locator:
     await choice.click()
     field = dialog.get_by_role("textbox").last
     await field.click()
+    # The dialog keeps what was typed into it before.
+    await page.keyboard.press("Control+A")
     await page.keyboard.insert_text(given)
     # When the field is left its text is laid out anew, which moves the button away from under a click.
     await field.blur()
