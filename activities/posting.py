@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -41,21 +42,36 @@ class Answer:
             return {}
         return redactor.anything(found) if isinstance(found, dict) else {}
 
+    def anything(self) -> Any:
+        """The body, when it is JSON of any form, without secrets it may repeat; else None."""
+        try:
+            return redactor.anything(json.loads(self.text))
+        except (ValueError, RecursionError):
+            return None
+
     def said(self) -> str:
         """The status and the first words of the body, for messages."""
-        reason = self.data().get("reason") or self.data().get("detail") or self.text
+        reason = self.data().get("reason") or self.data().get("detail") or self.data().get("message") or self.text
         words = " ".join(redactor.text(str(reason)).split())[:200]
         return f"HTTP {self.status}: {words}" if words else f"HTTP {self.status}"
 
 
 async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> Answer:
-    """Post once. Redirects are not followed; proxies of the environment are used.
+    """Post once, with ``key`` as the header ``Idempotency-Key``: the same for every try; else as ``ask_json``."""
+    return await ask_json("POST", url, body, within, {"Idempotency-Key": key} if key else {})
+
+
+async def ask_json(
+    method: str, url: str, body: dict[str, Any] | None, within: float, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Ask once. Redirects are not followed; proxies of the environment are used.
 
     Args:
+        method: Such as ``POST``.
         url: Absolute http(s) URL, secrets by name. Its path and query may be secret, so messages name the host only.
-        body: Sent as JSON.
-        key: Value of the header ``Idempotency-Key``: the same for every try.
+        body: Sent as JSON, unless it is None.
         within: Seconds for the whole exchange.
+        headers: Further ones, secrets by name.
 
     Raises:
         HookRefused: the URL is none.
@@ -69,12 +85,12 @@ async def post_json(url: str, body: dict[str, Any], key: str, within: float) -> 
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise HookRefused(f"{where(url)!r} is no http(s) URL: write it with scheme and host")
-    headers = {"User-Agent": AGENT, **({"Idempotency-Key": key} if key else {})}
+    sent = {"User-Agent": AGENT, **{name: filled(value) for name, value in (headers or {}).items()}}
     timeout = aiohttp.ClientTimeout(total=within, connect=CONNECT_WITHIN)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.post(whole, json=body, headers=headers, allow_redirects=False) as response,
+            session.request(method, whole, json=body, headers=sent, allow_redirects=False) as response,
         ):
             text = _text(await response.content.read(LONGEST_ANSWER), _charset(response))
             return Answer(response.status, text, dict(response.headers), _retry_after(response.headers))

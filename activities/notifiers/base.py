@@ -17,5 +17,6 @@ class NotifierChannel(Protocol):
         Raises:
             HookUnreachable: worth a retry.
             HookRefused: the channel said no.
+            SecretMissing: a secret it names is not set on this worker.
         """
         ...

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from activities.notifiers.base import NotifierChannel
+from activities.notifiers.github_deployment import GithubDeploymentChannel
+from activities.notifiers.gitlab_deployment import GitlabDeploymentChannel
 from activities.notifiers.log import LogChannel
 from activities.notifiers.webhook import WebhookChannel
 from coalmine.errors import UnknownAdapter
@@ -13,7 +15,12 @@ from coalmine.errors import UnknownAdapter
 GROUP = "coalmine.notifiers"
 """Entry points of this group name a callable without arguments that returns a NotifierChannel."""
 
-BUILT_IN: dict[str, Callable[[], NotifierChannel]] = {"log": LogChannel, "webhook": WebhookChannel}
+BUILT_IN: dict[str, Callable[[], NotifierChannel]] = {
+    "log": LogChannel,
+    "webhook": WebhookChannel,
+    "github_deployment": GithubDeploymentChannel,
+    "gitlab_deployment": GitlabDeploymentChannel,
+}
 
 
 def notifier_kinds() -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from coalmine.errors import Problem
 
-Rule = Literal["spec", "credential", "world"]
+Rule = Literal["spec", "credential", "world", "start"]
 
 RULES: Mapping[Rule, str] = {
     "spec": "The spec is not valid: no rollout can start from it.",
     "credential": "The spec holds what looks like a credential: name a secret instead.",
+    "start": "The spec is valid, but no rollout may start from it now.",
     "world": "The spec is valid, but the router or a metric source cannot do what it asks for.",
 }
 

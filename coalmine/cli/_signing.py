@@ -57,18 +57,22 @@ def start_proof(args: Args, spec: Any) -> tuple[str, str]:
     import secrets
     from datetime import UTC, datetime
 
+    from coalmine.cli._ci_identity import issued_token
     from coalmine.identity.claims import Decided, start_subject
+    from coalmine.identity.issuers import bound_audience
     from coalmine.identity.signing import sign
     from coalmine.records import canary_id
     from coalmine.spec.digest import spec_digest
 
+    workflow_id = canary_id(spec.environment, spec.service, spec.region)
     issued = os.environ.get(IDENTITY_VARIABLE, "").strip()
-    if issued and not args.sign_with:
-        return "", issued
+    if not args.sign_with:
+        issued = issued or issued_token(bound_audience("start", workflow_id))
+        if issued:
+            return "", issued
     key = signing_key(args)
     if key is None:
         return "", ""
-    workflow_id = canary_id(spec.environment, spec.service, spec.region)
     subject = start_subject(workflow_id, spec.arms.canary.version, spec_digest(spec))
     from coalmine.identity.keys import PERSON
 

@@ -11,6 +11,8 @@ from coalmine.cli._output import Output, pairs
 from coalmine.cli._parser import FORMS, Args, Parser, duration
 from coalmine.cli._watch_options import watch_options
 
+DEPLOYMENT_VARIABLE = "COALMINE_DEPLOYMENT"
+
 
 def options(parser: Parser, verb: str) -> None:
     """What it takes."""
@@ -25,6 +27,12 @@ def options(parser: Parser, verb: str) -> None:
         action="append",
         default=[],
         help="who wrote the change (repeatable): four_eyes does not count them",
+    )
+    parser.add_argument(
+        "--deployment",
+        metavar="NUMBER",
+        help="the deployment of GitHub or GitLab whose status the worker keeps up to date (default: "
+        f"{DEPLOYMENT_VARIABLE})",
     )
     _signing.options(parser, verb)
     stay = parser.add_mutually_exclusive_group()
@@ -60,6 +68,10 @@ def options(parser: Parser, verb: str) -> None:
 
 def run(args: Args, out: Output) -> int:
     """Start, and maybe watch."""
+    import os
+
+    from coalmine.cli._ci_annotations import annotate_refusal, annotating
+    from coalmine.cli._deployment import with_deployment
     from coalmine.cli._session import on_connection
     from coalmine.cli._specs import read_spec
     from coalmine.cli._watching import Watcher
@@ -69,12 +81,15 @@ def run(args: Args, out: Output) -> int:
     from coalmine.records import Receipt
 
     stays = args.watch or args.wait
-    if not stays and (args.timeout is not None or args.leave_when_held is not None):
-        raise InputError("--timeout, --leave-when-held and --stay-when-held are for watching: add --watch or --wait")
-    if args.during_freeze and not args.reason.strip():
-        raise InputError("--during-freeze needs a reason: say with -m why this release cannot wait")
-    spec = read_spec(args.file)
-    signer, token = _signing.start_proof(args, spec)
+    with annotating(args.file, out):
+        if not stays and (args.timeout is not None or args.leave_when_held is not None):
+            raise InputError(
+                "--timeout, --leave-when-held and --stay-when-held are for watching: add --watch or --wait"
+            )
+        if args.during_freeze and not args.reason.strip():
+            raise InputError("--during-freeze needs a reason: say with -m why this release cannot wait")
+        spec = with_deployment(read_spec(args.file), args.deployment, os.environ.get(DEPLOYMENT_VARIABLE, ""))
+        signer, token = _signing.start_proof(args, spec)
     by, by_machine = signer or speaker(args.by), automated(args.automated)
     watcher, files = Watcher(out, args), CiFiles(args)
 
@@ -93,6 +108,8 @@ def run(args: Args, out: Output) -> int:
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
         on_its_way = receipt.disposition in ("started", "attached", "queued")
         if not (stays and on_its_way):
+            if receipt.disposition in ("blocked", "rejected"):
+                annotate_refusal(receipt, spec, args.file, out)
             return _tell(receipt, link, out, files)
         out.say(_text(receipt, link))
         return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id), receipt.version)

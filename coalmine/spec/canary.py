@@ -427,10 +427,36 @@ class Hooks(SpecModel):
 
 
 class Notifier(SpecModel):
-    """Where people hear of it: ``log``, or ``webhook`` with its ``url``."""
+    """Where people hear of it: the worker's log, a webhook, or the status of a deployment (docs/ci.md)."""
 
-    kind: Literal["log", "webhook"] = Field(description="`log`: the worker's log. `webhook`: JSON posted to `url`.")
-    url: str | None = Field(default=None, description="webhook: where to post.")
+    kind: Literal["log", "webhook", "github_deployment", "gitlab_deployment"] = Field(
+        description="`log`: the worker's log. `webhook`: JSON posted to `url`. `github_deployment`, "
+        "`gitlab_deployment`: the status of the deployment that CI made."
+    )
+    url: str | None = Field(
+        default=None,
+        description="webhook: where to post. Deployments: the API's address, if it is not `https://api.github.com` or "
+        "`https://gitlab.com/api/v4`.",
+    )
+    repository: str | None = Field(
+        default=None,
+        description="Deployments: `owner/name`; of GitLab the project's path or number.",
+        examples=["acme/shop"],
+    )
+    deployment: int | None = Field(
+        default=None,
+        ge=1,
+        description="Deployments: the deployment's number; `coalmine start --deployment` fills it in.",
+    )
+    token: str | None = Field(
+        default=None,
+        description="Deployments: a token that may write their status, by name: `${COALMINE_SECRET_NAME}`.",
+    )
+    environment_url: str | None = Field(
+        default=None,
+        description="github_deployment: where the released service is.",
+        examples=["https://shop.example"],
+    )
     name: Identifier | None = Field(default=None, description="What `escalate` calls the channel.", examples=["pager"])
     only: Literal["escalations"] | None = Field(
         default=None, description="`escalations`: it hears of nothing but gates that are escalated to its `name`."

@@ -58,6 +58,16 @@ def parse_parts(
     return _parsed(text, file, routers, needed)
 
 
+def place_in(text: str, *paths: Path) -> tuple[int, int]:
+    """Line and column of the first of these paths that is written in a spec; zeros when none is."""
+    root, _ = _read(text)
+    for path in paths:
+        if root is not None and root.find(path) is not None:
+            place = root.place_of(Fault(path, "", on_key=True))
+            return place.line, place.column
+    return 0, 0
+
+
 def _parsed(
     text: str, file: str, routers: Collection[str], needed: Collection[str]
 ) -> tuple[CanarySpec, frozenset[str]]:

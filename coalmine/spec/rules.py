@@ -15,6 +15,7 @@ from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
+from coalmine.spec.notifier_rules import notifier_faults
 from coalmine.spec.reminder_rules import reminder_faults
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
@@ -353,13 +354,7 @@ def _ledger(spec: CanarySpec) -> Iterator[Fault]:
 
 @_reads("notify")
 def _notify(spec: CanarySpec) -> Iterator[Fault]:
-    for index, notifier in enumerate(spec.notify):
-        if notifier.kind == "webhook" and notifier.url is None:
-            yield Fault(("notify", index, "url"), "is missing: a webhook needs the URL to post to")
-        elif notifier.kind == "log" and notifier.url is not None:
-            yield Fault(("notify", index, "url"), "belongs to kind: webhook; a log has no URL")
-        elif notifier.url is not None and (problem := url_problem(notifier.url, BY_NAME, named=True)):
-            yield Fault(("notify", index, "url"), problem)
+    yield from notifier_faults(spec)
 
 
 @_reads("diagnose")

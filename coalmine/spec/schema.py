@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.metric_rules import KEYS_OF_KIND
+from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.templates import PARTS, TEMPLATES
 
@@ -22,7 +24,7 @@ def json_schema() -> dict[str, Any]:
     _say_kinds(definitions["Metric"])
     _say_route(definitions["Route"])
     definitions["Notifier"]["allOf"] = [
-        {"if": _kind_is("webhook"), "then": {"required": ["url"]}, "else": {"properties": {"url": {"type": "null"}}}}
+        {"if": _kind_is(kind), "then": _of_channel(*keys)} for kind, keys in KEYS_OF_CHANNEL.items()
     ]
     definitions["Gate"]["required"] = ["approval"]
     schema.pop("description", None)
@@ -44,6 +46,12 @@ def _tidy(definition: dict[str, Any]) -> None:
 
 def _kind_is(kind: str) -> dict[str, Any]:
     return {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
+
+
+def _of_channel(must: Sequence[str], may: Sequence[str]) -> dict[str, Any]:
+    foreign = sorted(set(OWN_KEYS) - {*must, *may})
+    told = {key: {"type": "string"} for key in must}
+    return {"required": [*must], "properties": told | {key: {"type": "null"} for key in foreign}}
 
 
 def _say_kinds(metric: dict[str, Any]) -> None:

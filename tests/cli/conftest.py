@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from coalmine.preflight import create_missing
 from coalmine.records import Phase, RolloutStatus, Verb
 from coalmine.spec.canary import CanarySpec
 from coalmine.worker_settings import WorkerSettings
+from tests.cli.release_script import Runner
 from tests.conftest import TemporalServer
 from tests.workflows.world import World, make_spec
 from worker import build_workers
@@ -166,3 +169,20 @@ async def busy_desk(desk: Desk) -> Desk:
         while not await desk.coalmine.rollouts():
             await asyncio.sleep(0.05)  # Visibility lags a little behind.
     return desk
+
+
+@pytest.fixture
+def runner(bare_temporal: TemporalServer, tmp_path: Path) -> Runner:
+    """Nothing but a path, the server, and where GitHub wants its files."""
+    return Runner(
+        tmp_path,
+        {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+            "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+            # Where the source lies, for a checkout that is not installed.
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "PYTHONWARNINGS": "error",
+            **bare_temporal.variables(),
+        },
+    )

@@ -3,88 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-
-import pytest
 
 from coalmine.records import Check, Finding, Phase
 from tests.cli.conftest import Desk
+from tests.cli.release_script import Runner
 from tests.cli.test_queue import another
 from tests.cli.test_rollouts import QUICK, ROLLOUT, SLOW
-from tests.conftest import TemporalServer
 from tests.workflows.world import HARM, Judgement, make_spec
-
-SCRIPT = Path(__file__).parents[2] / "infra/ci/shell/release.sh"
-
-
-@dataclass(frozen=True)
-class Job:
-    """How a job ended, and what it kept."""
-
-    code: int
-    out: str
-    err: str
-    outputs: dict[str, str]
-    summary: str
-
-
-@dataclass
-class Runner:
-    """A folder and the few variables that a container has."""
-
-    folder: Path
-    variables: dict[str, str]
-
-    async def begin(self, *words: str, **more: str) -> asyncio.subprocess.Process:
-        """The script, without home, terminal or standard input."""
-        return await asyncio.create_subprocess_exec(
-            *(str(SCRIPT), *words),
-            cwd=self.folder,
-            env={**self.variables, **more},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            # Who was started in the background by a shell ignores Ctrl-C, and so would the script.
-            preexec_fn=_hear_ctrl_c,
-        )
-
-    async def end(self, process: asyncio.subprocess.Process) -> Job:
-        """Wait for it."""
-        out, err = await asyncio.wait_for(process.communicate(), 120)
-        assert process.returncode is not None
-        kept = {name: self.folder / name for name in ("outputs", "summary")}
-        texts = {name: path.read_text() if path.exists() else "" for name, path in kept.items()}
-        outputs = dict(line.split("=", 1) for line in texts["outputs"].splitlines())
-        return Job(process.returncode, out.decode(), err.decode(), outputs, texts["summary"])
-
-    async def run(self, *words: str, **more: str) -> Job:
-        """From start to end."""
-        return await self.end(await self.begin(*words, **more))
-
-
-def _hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture
-def runner(bare_temporal: TemporalServer, tmp_path: Path) -> Runner:
-    """Nothing but a path, the server, and where GitHub wants its files."""
-    return Runner(
-        tmp_path,
-        {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
-            "GITHUB_OUTPUT": str(tmp_path / "outputs"),
-            # Where the source lies, for a checkout that is not installed.
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-            "PYTHONWARNINGS": "error",
-            **bare_temporal.variables(),
-        },
-    )
 
 
 async def test_0_is_a_promotion_with_a_summary_and_outputs(desk: Desk, runner: Runner) -> None:
@@ -179,6 +105,10 @@ async def test_8_is_a_hold_or_a_watcher_that_left(desk: Desk, runner: Runner) ->
     job = await runner.run(desk.write(**QUICK))
     assert job.code == 8, job
     assert (job.outputs["phase"], job.outputs["stopped"], job.outputs["outcome"]) == ("held", "held", "")
+    waited = await runner.run(desk.write(**QUICK), "--stay-when-held", COALMINE_TIMEOUT="2s")
+    assert waited.code == 8, waited
+    assert (waited.outputs["phase"], waited.outputs["stopped"], waited.outputs["exit"]) == ("held", "timeout", "8")
+    assert "The rollout goes on" in waited.err
 
 
 async def test_9_is_superseded(busy_desk: Desk, runner: Runner) -> None:

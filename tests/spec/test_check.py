@@ -182,7 +182,11 @@ def test_models_that_were_put_together_wrongly_are_found(small: dict[str, Any]) 
         ({"steps": [{"weight": 0.01 * count} for count in range(1, 102)]}, "steps", "has 101 entries: at most 100"),
         ({"kind": True}, "kind", "true is not one of Canary"),
         ({"ledger": {"path": ""}}, "ledger.path", "is empty"),
-        ({"notify": [{"kind": ["log"]}]}, "notify[0].kind", "(known: log, webhook)"),
+        (
+            {"notify": [{"kind": ["log"]}]},
+            "notify[0].kind",
+            "(known: log, webhook, github_deployment, gitlab_deployment)",
+        ),
         ({"kind": "Experiment", "arms": 3, "goal": "more"}, "kind", "'Experiment' is not built yet"),
     ],
 )

@@ -8,6 +8,8 @@
 # COALMINE_TIMEOUT    how long to wait (default: 6h); the rollout goes on after that (exit 8)
 # COALMINE_ANNOTATE   github: print what is wrong with the spec as annotations
 # COALMINE_SUMMARY    file for the Markdown summary (default: GITHUB_STEP_SUMMARY)
+# COALMINE_DEPLOYMENT number of the deployment whose status the worker keeps up to date (a channel in notify)
+# COALMINE_IDENTITY   github: prove by GitHub's OIDC token who starts; elsewhere the token is in COALMINE_IDENTITY_TOKEN
 # COALMINE_OUTPUTS    file for outcome, exit, rollout_id ... (default: GITHUB_OUTPUT)
 #
 # Starting again attaches to the rollout that runs, or tells how it ended: a job may be retried.
