@@ -62,6 +62,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),
         ("down", "stack", "stop the local stack and leave nothing behind"),
         ("demo", "demo", "run a good and two bad releases on the local stack"),
+        ("completion", "completion", "print a script that completes words for bash, zsh or fish"),
         ("load", "load", "send requests at a fixed rate and report latencies"),
     ],
 }

@@ -27,7 +27,7 @@ _NEEDED = {
     ("github_deployment", "token"): "write ${COALMINE_SECRET_...}, and set that variable on the worker",
     ("gitlab_deployment", "token"): "write ${COALMINE_SECRET_...}, and set that variable on the worker",
 }
-_REPOSITORY = {
+REPOSITORY = {
     "github_deployment": re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}"),
     "gitlab_deployment": re.compile(r"[0-9]{1,18}|[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){1,20}"),
 }
@@ -55,7 +55,7 @@ def _problem(channel: Notifier, key: str) -> str | None:
         return url_problem(value, BY_NAME, named=True, parameters=key != "url" or channel.kind not in DEPLOYMENTS)
     if key == "token":
         return name_problem(value) or (None if is_by_name(value) else f"must not be written out: {BY_NAME}")
-    if key == "repository" and not _REPOSITORY[channel.kind].fullmatch(value):
+    if key == "repository" and not REPOSITORY[channel.kind].fullmatch(value):
         form = "owner/name" if channel.kind == "github_deployment" else "group/name, or the project's number"
         return f"{shown(value)} is no repository: write {form}"
     return None

@@ -7,8 +7,9 @@ from typing import Any
 
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.metric_rules import KEYS_OF_KIND
-from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS
+from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS, REPOSITORY
 from coalmine.spec.routes import ROUTE_OPTIONS
+from coalmine.spec.secret_names import REFERENCE
 from coalmine.spec.templates import PARTS, TEMPLATES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,7 +25,7 @@ def json_schema() -> dict[str, Any]:
     _say_kinds(definitions["Metric"])
     _say_route(definitions["Route"])
     definitions["Notifier"]["allOf"] = [
-        {"if": _kind_is(kind), "then": _of_channel(*keys)} for kind, keys in KEYS_OF_CHANNEL.items()
+        {"if": _kind_is(kind), "then": _of_channel(kind, *keys)} for kind, keys in KEYS_OF_CHANNEL.items()
     ]
     definitions["Gate"]["required"] = ["approval"]
     schema.pop("description", None)
@@ -48,9 +49,13 @@ def _kind_is(kind: str) -> dict[str, Any]:
     return {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
 
 
-def _of_channel(must: Sequence[str], may: Sequence[str]) -> dict[str, Any]:
+def _of_channel(kind: str, must: Sequence[str], may: Sequence[str]) -> dict[str, Any]:
     foreign = sorted(set(OWN_KEYS) - {*must, *may})
-    told = {key: {"type": "string"} for key in must}
+    told: dict[str, Any] = {key: {"type": "string"} for key in must}
+    if "token" in told:
+        told["token"]["pattern"] = f"^({REFERENCE.pattern})+$"
+    if kind in REPOSITORY:
+        told["repository"]["pattern"] = f"^({REPOSITORY[kind].pattern})$"
     return {"required": [*must], "properties": told | {key: {"type": "null"} for key in foreign}}
 
 
