@@ -9,7 +9,7 @@ from coalmine.cli._ledger_place import add_ledger, meant_in_ledger
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args, Parser
 
-FORMS = ("html", "md", "json")
+FORMS = ("html", "md", "text", "json")
 
 
 def options(parser: Parser, verb: str) -> None:
@@ -20,7 +20,8 @@ def options(parser: Parser, verb: str) -> None:
     parser.add_argument("--file", metavar="PATH", help="write it there instead of to stdout")
     parser.add_output(FORMS, default="md")
     parser.epilog = (
-        "Reads the ledger only: neither Temporal nor a worker is needed. html is one file that loads nothing."
+        "Reads the ledger only: neither Temporal nor a worker is needed. html is one file that loads nothing; text has "
+        "plots for a terminal, in ASCII and without colour where it has no more (NO_COLOR, TERM=dumb)."
     )
 
 
@@ -34,8 +35,17 @@ def run(args: Args, out: Output) -> int:
     if args.output == "json" and args.file is None:
         out.data(plain(story), "")
         return 0
+    if args.output == "text":
+        from coalmine.cli._report_text import lines, show
+
+        found = lines(story)
+        if args.file is None:
+            show(found)
+            return 0
     text = (
-        as_html(story)
+        "".join(f"{line.text}\n" for line in found)
+        if args.output == "text"
+        else as_html(story)
         if args.output == "html"
         else as_markdown(story)
         if args.output == "md"

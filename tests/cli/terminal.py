@@ -44,7 +44,9 @@ async def shown_until(words: Sequence[str], wanted: Sequence[str], **variables: 
         async with asyncio.timeout(90):
             while not all(part in _ESCAPES.sub("", drawn.decode(errors="replace")) for part in wanted):
                 drawn += await asyncio.to_thread(os.read, ours, 65536)
-            process.send_signal(signal.SIGINT)
+            # One that ends by itself may have done so already.
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
             # A terminal nobody reads would block the last page.
             reading = asyncio.create_task(asyncio.to_thread(_drain, ours))
             assert process.stderr is not None

@@ -12,6 +12,7 @@ import pytest
 from activities.ledgers.file import FileLedger
 from coalmine.cli import main
 from coalmine.records import LedgerEntry
+from tests.cli.terminal import shown_until
 from tests.report.stories import Book, rolled_back
 
 
@@ -60,6 +61,31 @@ def test_the_forms(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("# checkout 1.0.0 → 1.1.0 in test: rolled back\n")
     assert main(["report", "test/checkout/1.1.0/7", "-o", "html"]) == 0
     assert capsys.readouterr().out.startswith("<!DOCTYPE html>\n<html lang=")
+
+
+def test_text_for_a_terminal_and_for_less(
+    ledger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    assert main(["report", "test/checkout/1.1.0/7", "-o", "text"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("checkout 1.0.0 → 1.1.0 in test: rolled back\n")
+    assert "●" in printed
+    # No terminal, no colours.
+    assert "\x1b" not in printed
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["report", "test/checkout/1.1.0/7", "-o", "text"]) == 0
+    assert capsys.readouterr().out.isascii()
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+async def test_colours_are_for_terminals_that_want_them(
+    ledger: Path, variables: dict[str, str], coloured: bool
+) -> None:
+    drawn, _, code = await shown_until(["report", "cart", "-o", "text"], ["closed: it is worse"], **variables)
+    assert code in (0, 130)
+    assert ("\x1b[1;31m" in drawn) == coloured
+    assert ("●" in drawn) == (variables.get("TERM") != "dumb")
 
 
 def test_it_writes_a_file(ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
