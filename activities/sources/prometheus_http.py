@@ -133,6 +133,24 @@ class PrometheusHttp:
             raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
         return answer.result
 
+    async def label_values(self, label: str, selector: str, since: int) -> Sequence[str]:
+        """The values a label has on the series a selector names, from ``since`` (milliseconds) until now, sorted.
+
+        Raises:
+            SourceUnreachable: no answer in time, or a 5xx.
+            QueryRejected: the store refused.
+        """
+        call = partial(
+            self._list, f"/api/v1/label/{label}/values", {"match[]": selector, "start": f"{since / 1000:.3f}"}
+        )
+        try:
+            answer = await asyncio.wait_for(
+                self.run(self._asked, selector, call, _is_list), self.timeout + CONNECT_TIMEOUT + 0.5
+            )
+        except TimeoutError:
+            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+        return sorted(str(value) for value in answer.result)
+
     def close(self) -> None:
         """Close connections and threads; a query that is under way ends by its own time-out."""
         self._connect.close()

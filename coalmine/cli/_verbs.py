@@ -17,6 +17,7 @@ class Verb:
 
 _GROUPS: dict[str, list[tuple[str, str, str]]] = {
     "Write a spec": [
+        ("init", "init", "write a first spec: asks, or takes flags; looks at your Prometheus and your route"),
         ("validate", "validate", "check specs; with --connect ask the router and the metric sources too"),
         ("plan", "plan", "show what a spec will do and when, before anything is done"),
         ("backtest", "backtest", "judge recorded looks by a spec: would it have been caught, and when"),

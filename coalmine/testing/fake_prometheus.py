@@ -1,7 +1,8 @@
 """A Prometheus query API over HTTP that serves exactly the samples a test gives it.
 
-It answers what Coalmine asks (``selector[range]``, ``last_over_time(selector[range])``, ``time()``) as Prometheus does,
-and on request fails as Prometheus, its proxies and its look-alikes do. No scraping, no clock of its own.
+It answers what Coalmine asks (``selector[range]``, ``last_over_time(selector[range])``, ``time()``, a label's values)
+as Prometheus does, and on request fails as Prometheus, its proxies and its look-alikes do. No scraping, no clock of its
+own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from coalmine.spec.selectors import parse_selector
 
+_LABEL = re.compile(r"/api/v1/label/([A-Za-z_]\w*)/values")
 _RANGE = re.compile(r"(last_over_time\()?(.+)\[(\d+)ms\]\)?", re.DOTALL)
 
 
@@ -125,6 +127,11 @@ class FakePrometheus:
             )
         return 200, self._success("vector" if match[1] else "matrix", found)
 
+    def label_values(self, label: str, selector: str) -> list[str]:
+        """The values of a label on the series that a selector names, whenever they had samples."""
+        wanted = parse_selector(selector)
+        return sorted({one.labels[label] for one in self.series if label in one.labels and wanted.accepts(one.labels)})
+
     def _success(self, kind: str, result: Any) -> dict[str, Any]:
         body: dict[str, Any] = {"status": "success", "data": {"resultType": kind, "result": result}, **self.extra}
         if self.warnings:
@@ -148,6 +155,10 @@ class FakePrometheus:
                 answer = fake.answer(query, dict(self.headers.items()))
                 if answer is None and parts.path == "/api/v1/query_exemplars" and fake.exemplars is not None:
                     listed = {"status": "success", "data": fake.exemplars}
+                    answer = FakeAnswer(200, json.dumps(listed).encode(), {"Content-Type": "application/json"})
+                label = _LABEL.fullmatch(parts.path)
+                if answer is None and label is not None and "match[]" in asked:
+                    listed = {"status": "success", "data": fake.label_values(label[1], asked["match[]"])}
                     answer = FakeAnswer(200, json.dumps(listed).encode(), {"Content-Type": "application/json"})
                 if answer is None and parts.path != "/api/v1/query":
                     answer = FakeAnswer(404, b"404 page not found")

@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -68,3 +68,42 @@ def _drain(terminal: int) -> None:
     with contextlib.suppress(OSError):
         while os.read(terminal, 65536):
             pass
+
+
+async def typed(words: Sequence[str], answers: Mapping[str, str]) -> tuple[str, int]:
+    """Run ``coalmine WORDS`` at a terminal and answer each question, by a word in it, in their order.
+
+    Returns:
+        All that was shown, and the exit code.
+    """
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "coalmine.cli", *words),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "160"},
+        preexec_fn=hear_ctrl_c,
+    )
+    os.close(theirs)
+    shown = ""
+    try:
+        async with asyncio.timeout(90):
+            for question, answer in answers.items():
+                seen = len(shown)
+                while not (question in shown[seen:] and shown.endswith(": ")):
+                    shown += (await asyncio.to_thread(os.read, ours, 65536)).decode(errors="replace")
+                os.write(ours, f"{answer}\n".encode())
+            # The terminal is gone with the last one that has it open.
+            with contextlib.suppress(OSError):
+                while read := await asyncio.to_thread(os.read, ours, 65536):
+                    shown += read.decode(errors="replace")
+            code = await process.wait()
+    except TimeoutError:
+        raise AssertionError(f"it never asked all of {list(answers)}; it showed {shown!r}") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    os.close(ours)
+    return shown, code

@@ -17,6 +17,7 @@ import pytest
 from coalmine.local import stack as local
 from coalmine.local.demo_releases import HEALTHY, Release
 from coalmine.local.stack import FIRST_VERSION
+from coalmine.spec import parse_spec
 from coalmine.testing.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.end_to_end.stack_at_work import BLUE, GREEN, Ran, StackAtWork
 from tests.infra.board_queries import BOARDS, expressions, value_queries
@@ -257,3 +258,19 @@ async def test_every_query_of_the_dashboards_has_its_data(at_work: StackAtWork) 
             assert values[name] in await answer(f"label/{label}/values", **{"match[]": selector}), name
     back = await at_work.coalmine("rollback", "checkout", "-e", "charts", "-m", "seen", "-o", "json")
     assert back.code == 0, back.err
+
+
+async def test_a_first_spec_is_written_from_what_the_stack_shows(at_work: StackAtWork) -> None:
+    stack, file = at_work.stack, at_work.stack.path / "first.yaml"
+    words = ["init", str(file), "--prometheus", stack.prometheus["url"], "--scrape", "1s", "--service", "checkout"]
+    words += ["-e", "first", "--route-file", stack.envoy["route_file"], "--admin", stack.envoy["admin"]]
+    words += ["--baseline", "1.0.0", "--canary", "9.0.0", "-o", "json"]
+    async with asyncio.timeout(120):
+        # Until Envoy was scraped twice under load there is no rate to find.
+        while (ran := await at_work.coalmine(*words, "--force")).code or not ran.data["plan"].get("forecast"):
+            assert ran.code == 0 or "has neither" in ran.err, ran
+            await asyncio.sleep(0.5)
+    spec = parse_spec(file.read_text())
+    assert {spec.arms.baseline.backend, spec.arms.canary.backend} == {BLUE, GREEN}
+    assert [metric.template for metric in spec.metrics] == ["envoy", "envoy"]
+    assert any(BLUE in found for found in ran.data["found"])

@@ -1,0 +1,70 @@
+"""What a Prometheus already has of a service: Envoy's cluster statistics, or the usual HTTP metrics of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from activities.sources.prometheus_http import PrometheusHttp
+from coalmine.spec.canary import Source
+
+LOOKED_BACK = 3600
+"""Seconds: a version that stopped longer ago is no arm."""
+SERVICE_LABELS = ("service", "app", "job")
+CODE_LABELS = ("code", "status", "status_code")
+ENVOY, ENVOY_TIMES = "envoy_cluster_upstream_rq_completed", "envoy_cluster_upstream_rq_time_bucket"
+HTTP, HTTP_TIMES = "http_requests_total", "http_request_duration_seconds_bucket"
+
+
+@dataclass(frozen=True)
+class FoundMetrics:
+    """Empty where a family is not there."""
+
+    clusters: Sequence[str] = ()
+    """Envoy's, by ``envoy_cluster_name``."""
+    cluster_times: bool = False
+    versions: Sequence[str] = ()
+    """Values of ``version`` on ``http_requests_total``."""
+    version_times: bool = False
+    service_label: str = ""
+    """The label that names the service on ``http_requests_total``."""
+    services: Sequence[str] = ()
+    code_label: str = ""
+    labels: dict[str, Sequence[str]] = field(default_factory=dict)
+
+
+async def look_at(source: Source, service: str | None) -> FoundMetrics:
+    """Ask which families there are, and which values name services, versions and clusters.
+
+    Raises:
+        SourceError: the store does not answer, or refuses.
+    """
+    http = PrometheusHttp("prometheus", source)
+    since = (round(time.time()) - LOOKED_BACK) * 1000
+
+    async def values(label: str, family: str) -> Sequence[str]:
+        return await http.label_values(label, family, since)
+
+    try:
+        clusters, cluster_times, versions, version_times, *rest = await asyncio.gather(
+            values("envoy_cluster_name", ENVOY),
+            values("envoy_cluster_name", ENVOY_TIMES),
+            values("version", HTTP),
+            values("version", HTTP_TIMES),
+            *(values(label, HTTP) for label in (*SERVICE_LABELS, *CODE_LABELS)),
+        )
+    finally:
+        http.close()
+    named = dict(zip((*SERVICE_LABELS, *CODE_LABELS), rest, strict=True))
+    owner = next((label for label in SERVICE_LABELS if service in named[label]), "")
+    return FoundMetrics(
+        clusters=clusters,
+        cluster_times=bool(cluster_times),
+        versions=versions,
+        version_times=bool(version_times),
+        service_label=owner or next((label for label in SERVICE_LABELS if len(named[label]) > 1), ""),
+        services=sorted({name for label in SERVICE_LABELS for name in named[label]}),
+        code_label=next((label for label in CODE_LABELS if named[label]), ""),
+    )
