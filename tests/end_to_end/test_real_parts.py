@@ -266,9 +266,12 @@ async def test_a_first_spec_is_written_from_what_the_stack_shows(at_work: StackA
     words += ["-e", "first", "--route-file", stack.envoy["route_file"], "--admin", stack.envoy["admin"]]
     words += ["--baseline", "1.0.0", "--canary", "9.0.0", "-o", "json"]
     async with asyncio.timeout(120):
-        # Until Envoy was scraped twice under load there is no rate to find.
-        while (ran := await at_work.coalmine(*words, "--force")).code or not ran.data["plan"].get("forecast"):
+        # Until Envoy was scraped twice under load there is no rate to find; its histograms come after its counters.
+        while True:
+            ran = await at_work.coalmine(*words, "--force")
             assert ran.code == 0 or "has neither" in ran.err, ran
+            if ran.code == 0 and ran.data["plan"].get("forecast") and len(parse_spec(file.read_text()).metrics) == 2:
+                break
             await asyncio.sleep(0.5)
     spec = parse_spec(file.read_text())
     assert {spec.arms.baseline.backend, spec.arms.canary.backend} == {BLUE, GREEN}
