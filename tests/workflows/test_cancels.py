@@ -237,8 +237,10 @@ async def test_when_the_ledger_it_waited_for_before_promoting_answers_with_it(
     await rollout_apart.start(make_submission(brief()))
     await rollout_apart.until(lambda status: status.unmet == ["the ledger has not taken the record yet"])
     await conductor.pause()
-    before = await how_many(rollout_apart, DONE)
+    before, held = await how_many(rollout_apart, DONE), len(world.ledger)
+    world.judge = lambda look, stage: GOOD
     world.ledger_down = False
+    await comes(lambda: len(world.ledger) > held)
     await happened(rollout_apart, DONE, before + 1)
     await rollout_apart.handle.cancel()
     await conductor.begin()
