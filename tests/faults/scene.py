@@ -49,7 +49,7 @@ _MOMENT_WITHIN = 45.0
 """On a busy machine it is a while before a rollout is closing; what comes before it would meet another moment."""
 _ENDS_WITHIN = 240.0
 """Several times what it takes when nothing else runs on the machine: what is stuck is stuck after that too."""
-_GUARDED_WITHIN = 60.0
+_GUARDED_WITHIN = 120.0
 _WINDOW = timedelta(seconds=4)
 """The rollback window of a rollout that a fault is to meet in it; the others have none."""
 _ALLOWED = {0.0, 10.0, 50.0, 100.0}
@@ -371,12 +371,15 @@ class Act:
         return max(int(version.split(":")[0]) for version in versions)
 
     async def _keep(self, folder: Path) -> None:
-        """The history of every run, to be replayed: ``tests/histories`` shows how."""
+        """The history of every run, and of the guard's latest, to be replayed: ``tests/histories`` shows how."""
+        first = self.planned.faults[0]
         for number, run in enumerate(self._runs):
             handle = self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=run)
-            first = self.planned.faults[0]
             name = f"{first.kind}-{first.moment}-{first.seed}-{number}.json"
             (folder / name).write_text((await handle.fetch_history()).to_json())
+        guard = self.scene.ground.client.get_workflow_handle(guard_id(ENVIRONMENT))
+        name = f"{first.kind}-{first.moment}-{first.seed}-guard.json"
+        (folder / name).write_text((await guard.fetch_history()).to_json())
 
     async def _clear(self) -> None:
         """Traffic back to the baseline, by a newer generation, for the next rollout here."""
