@@ -96,9 +96,8 @@ class Told:
                     self.judged.append((data, done.result.payloads[0].data))
             elif event.event_type == EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
                 shown = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
-                self.shown = (
-                    json.loads(shown["CoalmineOutcome"].data or b"null") if "CoalmineOutcome" in shown else None
-                )
+                if "CoalmineOutcome" in shown:  # Not where the SDK shows which patches were asked, and nothing else.
+                    self.shown = json.loads(shown["CoalmineOutcome"].data or b"null")
                 self.cancelled_before_promoted |= cancelled and self.promoted
             elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 # Once: from here on it must come to be neither promoted nor completed.
