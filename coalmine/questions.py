@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from coalmine.connection import asking
 from coalmine.errors import RefusedError, TemporalUnavailable
-from coalmine.records import ASKED_TOO_EARLY, Record
+from coalmine.records import ASK_AGAIN, Record
 
 Answer = TypeVar("Answer", bound=Record)
 TIMES = 5
@@ -32,6 +32,6 @@ async def ask(
                 answered: Answer = await handle.query(query, result_type=answer, rpc_timeout=within)
                 return answered
         except WorkflowQueryFailedError as error:
-            if ASKED_TOO_EARLY not in str(error):
+            if not any(again in str(error) for again in ASK_AGAIN):
                 raise RefusedError(f"{handle.id}: {error}") from None
     raise TemporalUnavailable(f"{handle.id}: its worker was replaced again and again while it was asked")

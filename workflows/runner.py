@@ -33,13 +33,12 @@ from temporalio.converter import PayloadConverter
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from coalmine.records import ASKED_TOO_EARLY
+from coalmine.records import ASKED_TOO_EARLY, NEVER_COMPLETED
 
 PATCH = "count-quiet-tasks"
 """Says that the run counts tasks in which nothing was decided; of the first task."""
 COUNT = "quiet_tasks"
 """Where it does so in the memo."""
-NEVER_COMPLETED = "the task before this one was never completed: the workflow is read again from its history"
 _NOT_EVENTS = {"query_workflow", "remove_from_cache"}
 _ALONE = "legacy_query"
 """The id of a query that came without a task."""

@@ -7,9 +7,11 @@ Temporal UI cuts a result to its first fifty characters.
 from __future__ import annotations
 
 from coalmine.records.base import (
+    ASK_AGAIN,
     ASKED_TOO_EARLY,
     EVERYWHERE,
     HOOK_TASK_QUEUE,
+    NEVER_COMPLETED,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
     TASK_TIMEOUT,
@@ -161,6 +163,7 @@ __all__ = [
     "ARCHIVE_CLOSED",
     "ARCHIVE_HISTORY",
     "ASKED_TOO_EARLY",
+    "ASK_AGAIN",
     "ASK_FLEET",
     "BRAKE",
     "CHECK_FLIGHT",
@@ -172,6 +175,7 @@ __all__ = [
     "GENERATE_LOAD",
     "GUARD_RESTORE",
     "HOOK_TASK_QUEUE",
+    "NEVER_COMPLETED",
     "NOTIFY",
     "READ_HISTORY",
     "READ_ROUTE",

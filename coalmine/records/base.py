@@ -14,6 +14,10 @@ TASK_TIMEOUT = timedelta(seconds=2)
 """How long the server waits for a worker that took a workflow task before it gives the task to another."""
 ASKED_TOO_EARLY = "something happened since the last workflow task: ask again"
 """What a query is answered that a worker took up before the task with the events that came first."""
+NEVER_COMPLETED = "the task before this one was never completed: the workflow is read again from its history"
+"""What it is answered where its worker had taken in a task that was another's, and came to nothing there."""
+ASK_AGAIN = (ASKED_TOO_EARLY, NEVER_COMPLETED)
+"""Answers that say nothing of the workflow: whoever asks once more is told."""
 SIDE_TASK_QUEUE = "coalmine-side"
 """Messages to people, diagnoses, archives: what may hang without delaying a rollback."""
 HOOK_TASK_QUEUE = "coalmine-hooks"

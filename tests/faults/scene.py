@@ -25,7 +25,7 @@ from coalmine import guard_client
 from coalmine.errors import RouterError
 from coalmine.pollers import await_worker
 from coalmine.records import (
-    ASKED_TOO_EARLY,
+    ASK_AGAIN,
     TASK_QUEUE,
     TASK_TIMEOUT,
     CanaryInput,
@@ -322,7 +322,7 @@ class Act:
         except RPCError:
             return False  # No worker answers just now.
         except WorkflowQueryFailedError as error:
-            if ASKED_TOO_EARLY in str(error):
+            if any(again in str(error) for again in ASK_AGAIN):
                 return False
             self._add(f"I4: the history cannot be replayed: {error}")
             return False
@@ -330,14 +330,27 @@ class Act:
     async def _people(self) -> None:
         """Approve the second step, once it waits and the faults of that moment had theirs.
 
-        Not before there was time for a gate that was opened wrongly to show: the step waits for the next look.
+        Not before a gate that was opened wrongly had shown: the step begins with the next look.
         """
         here = [fault for fault in self.planned.faults if fault.moment == "gate"]
         while not await self._is_gated() or not set(here) <= set(self._done):
             await asyncio.sleep(0.1)
         if here:
-            await asyncio.sleep(3)
+            await self._next_looks(2)
         await self.allow_next_step()
+
+    async def _next_looks(self, count: int) -> None:
+        """Wait until so many more looks were taken, for half a minute at most: the metrics may be away."""
+        first: int | None = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                while True:
+                    with suppress(RPCError, WorkflowQueryFailedError):
+                        looks = (await self.handle.query("status", result_type=RolloutStatus)).looks
+                        first = looks if first is None else first
+                        if looks >= first + count:
+                            return
+                    await asyncio.sleep(0.1)
 
     async def _watch(self) -> None:
         while True:

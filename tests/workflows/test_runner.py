@@ -10,8 +10,8 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import WorkflowInstance
 
-from coalmine.records import ASKED_TOO_EARLY
-from workflows.runner import COUNT, NEVER_COMPLETED, PATCH, HistoryBound
+from coalmine.records import ASKED_TOO_EARLY, NEVER_COMPLETED
+from workflows.runner import COUNT, PATCH, HistoryBound
 
 
 class Instance(WorkflowInstance):
