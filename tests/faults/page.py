@@ -20,9 +20,10 @@ BROKEN = {
 HEAD = """# What was broken, and what held
 
 `make faults` runs real rollouts side by side (Temporal on disk, two workers, one route of five Envoys and others of
-two), breaks things, and then asks the proxies' admin interface, the route files, the ledger's files and the workflow's
-history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the proxies' real
-weights. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
+two), breaks things, and then asks the proxies' admin interface, the route files, the ledger's files and the
+workflow's history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the
+proxies' real weights. `window` is the rollback window, `close` the time while a closed rollout hands its record
+over. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
 again; `--only KIND` one kind, `--moment MOMENT` one moment.
 """
 
@@ -77,7 +78,7 @@ def _broken() -> list[str]:
         seen = Counter(wrong for fault in violated for wrong in set(fault["violations"]))
         most = seen.most_common(1)[0][0] if seen else "nothing"
         rows.append(
-            f"| `{name}` | {BROKEN[name]} | {kinds} (seed {found['seed']}) "
+            f"| `{name}` | {BROKEN[name]} | {kinds} at {_moments(found['faults'])} (seed {found['seed']}) "
             f"| {len(violated)} of {len(found['faults'])} | {most} |"
         )
     if not rows:
@@ -87,9 +88,15 @@ def _broken() -> list[str]:
         "## Builds that were broken on purpose",
         "",
         "A harness that finds nothing may be blind. `python -m tests.faults --broken NAME` takes one promise out of",
-        "the workers and meets it with the faults it is for.",
+        "the workers and meets it with the faults it is for. Few faults meet the very moment that needs the promise: a short",
+        "run names it with `--moment`.",
         "",
         "| build | what it lacks | faults | with violations | the most frequent |",
         "|---|---|---|---|---|",
         *rows,
     ]
+
+
+def _moments(faults: list[dict[str, Any]]) -> str:
+    found = {fault["moment"] for fault in faults}
+    return ", ".join(moment for moment in MOMENTS if moment in found) if len(found) < 4 else f"{len(found)} moments"
