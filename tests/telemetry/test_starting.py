@@ -129,7 +129,10 @@ def test_a_command_names_the_extra_that_its_endpoint_needs(
     assert main(["list"]) == 1  # No server is there, and that is told as ever.
     told = capsys.readouterr()
     assert told.out == ""
-    assert "not traced: OTEL_EXPORTER_OTLP_ENDPOINT needs the extra 'telemetry': pip install 'coalmine[telemetry]'" in told.err
+    assert (
+        "not traced: OTEL_EXPORTER_OTLP_ENDPOINT needs the extra 'telemetry': pip install 'coalmine[telemetry]'"
+        in told.err
+    )
 
 
 def test_a_command_whose_tracing_cannot_be_set_up_says_so_and_goes_on(temporal_env: TemporalServer) -> None:
