@@ -6,8 +6,9 @@ Arrays have the shape [..., C]: leading batch axes, then the channels of a metri
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Counts:
 
     def where(self, present: Mask) -> Counts:
         """Zero where a look is missing: no bet."""
+        if present.all():
+            return self
         return Counts(
             *(np.where(present, v, 0.0) for v in (self.canary, self.canary_events, self.baseline, self.baseline_events))
         )
@@ -68,8 +71,8 @@ def scale(totals: Counts, expected: Array) -> Array:
     events = totals.canary_events + totals.baseline_events
     seen = (totals.canary_events + 0.5) / (events + 1.0)
     assumed = expected / np.maximum(events, 1.0)
-    result: Array = np.clip(seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9), 0.05, 20.0)
-    return result
+    ratio = seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9)
+    return np.minimum(np.maximum(ratio, 0.05), 20.0)
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,9 @@ class Shares:
         return interval.interval(self.curve, phi, alpha)
 
 
+_LOG_TWO = float(np.log(2.0))
+
+
 @dataclass(frozen=True)
 class NoHarm:
     """State of the evidence that channels are within the no-harm margin, or below the level that matters."""
@@ -167,8 +173,8 @@ class NoHarm:
         """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C]."""
         prior = grids.NO_HARM_LOG_PRIOR
         tempering = Tempering(phi)
-        both = [tempering.log_evidence(capital, prior, unspent) for capital in (self.relative, self.absolute)]
-        result: Array = np.logaddexp(*both) - np.log(2.0)
+        both = (tempering.log_evidence(capital, prior, unspent) for capital in (self.relative, self.absolute))
+        result: Array = np.logaddexp(*both) - _LOG_TWO
         return result
 
 
@@ -198,6 +204,16 @@ class ShareRule:
         """Which channels have a floor."""
         return self.floor > 0
 
+    @cached_property
+    def all_floored(self) -> bool:
+        """All of them."""
+        return bool(self.floored.all())
+
+    @cached_property
+    def some_floored(self) -> bool:
+        """Any of them."""
+        return bool(self.floored.any())
+
     def update(
         self, state: Shares, counts: Counts, present: Mask, prior: Prior, pace: Pace
     ) -> tuple[Shares, Array, Array]:
@@ -214,43 +230,50 @@ class ShareRule:
             The state after it; the likelihood at the no-harm ratios [..., C, 15]; that at the further ratios.
         """
         likelihood = curve(counts.canary_events, counts.canary, counts.baseline_events, counts.baseline, self.ratios)
-        harm, at_margin, whole, no_harm, further = np.split(likelihood, _SPLIT, axis=-1)
+        harm, at_margin, whole, no_harm, further = (likelihood[..., part] for part in _PARTS)
         relative = mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.harm_cap)
         summed = state.curve + whole
         residual = residuals(counts, self.margin)
-        after = replace(
-            state,
-            canary=state.canary + counts.canary,
-            canary_events=state.canary_events + counts.canary_events,
-            baseline=state.baseline + counts.baseline,
-            baseline_events=state.baseline_events + counts.baseline_events,
-            expected=state.expected + residual.expected,
-            curve=summed - summed.max(axis=-1, keepdims=True),
+        totals = Counts(
+            state.canary + counts.canary,
+            state.canary_events + counts.canary_events,
+            state.baseline + counts.baseline,
+            state.baseline_events + counts.baseline_events,
+        )
+        expected = state.expected + residual.expected
+        noise = state.noise.add(residual.t, residual.v, residual.unit, pace.block, present)
+        observed, _ = noise.observed(scale(totals, expected), noise=1.0)
+        after = Shares(
+            totals.canary,
+            totals.canary_events,
+            totals.baseline,
+            totals.baseline_events,
+            expected=expected,
+            curve=summed - np.maximum.reduce(summed, axis=-1, keepdims=True),
             relative=relative,
             floor=self._above_floor(state.floor, counts, pace),
+            noise=noise.remember(observed, present),
         )
-        noise = state.noise.add(residual.t, residual.v, residual.unit, pace.block, present)
-        observed, _ = noise.observed(scale(after.totals, after.expected), noise=1.0)
-        noise = noise.remember(observed, present)
-        return replace(after, noise=noise), no_harm, further
+        return after, no_harm, further
 
     def log_evidence(self, state: Shares, phi: Array, unspent: float) -> Array:
         """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
         tempering = Tempering(phi)
         evidence = tempering.log_evidence(state.relative, self.log_prior, unspent)
-        if self.floored.any():
+        if self.some_floored:
             floor = tempering.log_evidence(state.floor, grids.FLOOR_LOG_PRIOR, unspent)
-            evidence = np.where(self.floored, np.minimum(evidence, floor), evidence)
+            lowest = np.minimum(evidence, floor)
+            evidence = lowest if self.all_floored else np.where(self.floored, lowest, evidence)
         return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))
 
     def _above_floor(self, capital: Array, counts: Counts, pace: Pace) -> Array:
-        if not self.floored.any():
+        if not self.some_floored:
             return capital
         # Channels without a floor are given any: what comes of it is dropped.
-        floor = np.where(self.floored, self.floor, 0.5)
+        floor = self.floor if self.all_floored else np.where(self.floored, self.floor, 0.5)
         above = one_sample(counts.canary_events, counts.canary, floor, grids.FLOOR_RATIOS)
         folded = mixture.fold(capital, pace.log_weight, above, pace.harm_cap)
-        return folded if self.floored.all() else np.where(self.floored[..., None, None], folded, capital)
+        return folded if self.all_floored else np.where(self.floored[..., None, None], folded, capital)
 
 
 @lru_cache(maxsize=64)
@@ -268,7 +291,9 @@ def ratios_of(margin: float, no_harm: float, further: tuple[float, ...] = ()) ->
     )
 
 
-_SPLIT = np.cumsum([grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size + 1])
+_ENDS = np.cumsum([0, grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size + 1]).tolist()
+_PARTS = tuple(slice(*ends) for ends in pairwise([*_ENDS, None]))
+"""Where ``ratios_of`` has each of them."""
 
 
 def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Array:
@@ -281,6 +306,9 @@ def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Ar
     return Tempering(phi).log_evidence(capital, log_prior, unspent)
 
 
+_FIRST_RUNG = float(1.0 / grids.PHI_LADDER[1])
+
+
 class Tempering:
     """What a dispersion [..., C] makes of capitals; worked out once for all of them."""
 
@@ -290,9 +318,9 @@ class Tempering:
         self._rungs = rung
         self._part: Array | None = None
         if low.any():
-            first = 1.0 / grids.PHI_LADDER[1]
-            self._rungs = np.stack([rung, np.zeros_like(rung)])
-            self._part = np.where(low, (1.0 / np.maximum(phi, 1.0) - first) / (1.0 - first), 0.0)
+            self._rungs = np.zeros((2, *rung.shape), np.int64)
+            self._rungs[0] = rung
+            self._part = np.where(low, (1.0 / np.maximum(phi, 1.0) - _FIRST_RUNG) / (1.0 - _FIRST_RUNG), 0.0)
         self._excess = np.maximum(phi / top, 1.0) if (phi > top).any() else None
 
     def log_evidence(self, capital: Array, log_prior: Array, unspent: float) -> Array:

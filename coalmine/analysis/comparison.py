@@ -239,9 +239,9 @@ class Comparison:
         signals = [weighed[m.name].harm for m in self.judge.metrics if m.role == "signal" and m.kind not in WEIGHTLESS]
         none = np.full(next(iter(weighed.values())).harm.shape, -np.inf)
         return Verdicts(
-            harm=mixture.log_sum(np.stack([*harm, *crash, none], axis=-1)),
-            crash=mixture.log_sum(np.stack([*crash, none], axis=-1)),
-            signals=mixture.log_sum(np.stack([*signals, none], axis=-1)) - log(max(len(signals), 1)),
+            harm=_log_sum([*harm, *crash, none]),
+            crash=_log_sum([*crash, none]),
+            signals=_log_sum([*signals, none]) - log(max(len(signals), 1)) if signals else none,
             metrics=weighed,
             panels=panels,
         )
@@ -253,3 +253,9 @@ class Comparison:
     def _known(self, metric: Metric) -> bool:
         known = self._priors[metric.name].known
         return bool(known.size and known.all())
+
+
+def _log_sum(parts: Sequence[Array]) -> Array:
+    """``ln sum exp`` of arrays [S], elementwise."""
+    rows = np.concatenate(parts).reshape(len(parts), -1)
+    return mixture.log_sum(np.ascontiguousarray(rows.T))

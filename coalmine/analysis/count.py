@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class CountMetric:
         more, other, part = (x_b, x_c, 1.0 - share) if self.down else (x_c, x_b, share)
         events = more + other
         likelihood = log_likelihood(more, other, part, ratios_of(self.margin, self.no_harm))
-        harm, at_margin, whole, proof, at_proof = np.split(likelihood, _SPLIT, axis=-1)
+        harm, at_margin, whole, proof, at_proof = (likelihood[..., part] for part in _PARTS)
         expected = events * part * self.margin / (part * self.margin + 1.0 - part)
         spread = part * self.margin * (1.0 - part) / (part * self.margin + 1.0 - part) ** 2
         noise = state.noise.add(more - expected, events * spread, other / (1.0 - part) * spread, pace.block, present)
@@ -198,11 +199,13 @@ class CountMetric:
         events = canary + baseline
         seen = ((baseline if self.down else canary) + 0.5) / (events + 1.0)
         assumed = expected / np.maximum(events, 1.0)
-        result: Array = np.clip(seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9), 0.05, 20.0)
-        return result
+        ratio = seen * (1.0 - seen) / np.maximum(assumed * (1.0 - assumed), 1e-9)
+        return np.minimum(np.maximum(ratio, 0.05), 20.0)
 
 
-_SPLIT = np.cumsum([grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size])
+_ENDS = np.cumsum([0, grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size, 1]).tolist()
+_PARTS = tuple(slice(*ends) for ends in pairwise(_ENDS))
+"""Where ``ratios_of`` has each of them."""
 
 
 def log_likelihood(more: Array, other: Array, share: Array, ratios: Array) -> Array:

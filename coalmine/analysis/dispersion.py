@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
@@ -55,8 +55,13 @@ class Prior:
 
     def phi(self, information: Array, caution: Caution = FOR_HARM) -> Array:
         """Expected dispersion at this much information per look."""
-        expected: Array = np.where(self.known, 1.0 + caution.safety * self.tau2 * information, caution.cold_phi)
-        return expected
+        expected: Array = 1.0 + caution.safety * self.tau2 * information
+        return expected if self.certain else np.where(self.known, expected, caution.cold_phi)
+
+    @cached_property
+    def certain(self) -> bool:
+        """All channels are known."""
+        return bool(self.known.all())
 
     @property
     def alike(self) -> Hashable:
@@ -73,7 +78,8 @@ class Prior:
 
     def looks(self, caution: Caution = FOR_HARM) -> Array:
         """How many looks the prior weighs."""
-        return np.where(self.known, min(caution.looks, self.seen), caution.cold_looks)
+        known = min(caution.looks, self.seen)
+        return np.array(known) if self.certain else np.where(self.known, known, caution.cold_looks)
 
 
 _SUMS = (
@@ -82,17 +88,14 @@ _SUMS = (
     "unit", "unit2",
 )  # fmt: skip
 _AT = {name: index for index, name in enumerate(_SUMS)}
-_LOOKS_AND_BLOCKS = np.array(
-    [
-        (_AT[of_looks], _AT[of_blocks])
-        for of_looks, of_blocks in zip(
-            ("looks", "t", "v", "tt", "tv", "vv"),
-            ("blocks", "block_t", "block_v", "block_tt", "block_tv", "block_vv"),
-            strict=True,
-        )
-    ]
-)
-"""Where the same sums of both are, [6, 2]."""
+(
+    _LOOKS, _T, _V, _, _, _, _LAST_T, _LAST_V, _TTL, _TVL, _VVL,
+    _FILLED, _OPEN_T, _OPEN_V, _BLOCKS, _BLOCK_T, _BLOCK_V, _, _, _,
+    _UNIT, _UNIT2,
+) = range(len(_SUMS))  # fmt: skip
+_APART = _AT["blocks"] - _AT["looks"]
+"""The same six sums of looks and of blocks lie so far apart: number, T, V, and their products."""
+_OF_BOTH = tuple(slice(at, at + _APART + 1, _APART) for at in range(6))
 
 
 @dataclass(frozen=True)
@@ -126,21 +129,27 @@ class Dispersion:
         last_t, last_v = self._sum("last_t"), self._sum("last_v")
         open_t, open_v, filled = self._sum("open_t") + t, self._sum("open_v") + v, self._sum("filled") + 1.0
         full = (filled >= block).astype(float)
-        done_t, done_v, keep = full * open_t, full * open_v, 1.0 - full
-        fresh: dict[str, Any] = {
-            "looks": 1.0, "t": t, "v": v, "tt": t * t, "tv": t * v, "vv": v * v,
-            "ttl": t * last_t, "tvl": t * last_v + v * last_t, "vvl": v * last_v,
-            "blocks": full, "block_t": done_t, "block_v": done_v,
-            "block_tt": done_t * done_t, "block_tv": done_t * done_v, "block_vv": done_v * done_v,
-            "unit": unit, "unit2": unit * unit,
-        }  # fmt: skip
-        replaced = {"last_t": t, "last_v": v, "filled": filled * keep, "open_t": open_t * keep, "open_v": open_v * keep}
-        sums = self.sums.copy()
-        for name, values in fresh.items():
-            sums[..., _AT[name]] += values
-        for name, values in replaced.items():
-            sums[..., _AT[name]] = values
-        return replace(self, sums=np.where(np.asarray(present)[..., None], sums, self.sums))
+        keep = 1.0 - full
+        # Row by row into one array, which is added at once: half of all calls of a look are made here otherwise.
+        fresh = np.zeros((len(_SUMS), *open_t.shape))
+        fresh[_LOOKS] = 1.0
+        fresh[_T], fresh[_V], fresh[_UNIT] = t, v, unit
+        _products(fresh, _T)
+        np.multiply(t, last_t, out=fresh[_TTL])
+        np.add(t * last_v, v * last_t, out=fresh[_TVL])
+        np.multiply(v, last_v, out=fresh[_VVL])
+        fresh[_BLOCKS] = full
+        np.multiply(full, open_t, out=fresh[_BLOCK_T])
+        np.multiply(full, open_v, out=fresh[_BLOCK_V])
+        _products(fresh, _BLOCK_T)
+        np.multiply(unit, unit, out=fresh[_UNIT2])
+        sums = self.sums + fresh.transpose(*range(1, fresh.ndim), 0)
+        sums[..., _LAST_T], sums[..., _LAST_V], sums[..., _FILLED] = t, v, filled * keep
+        sums[..., _OPEN_T], sums[..., _OPEN_V] = open_t * keep, open_v * keep
+        present = np.asarray(present)
+        if not present.all():
+            sums = np.where(present[..., None], sums, self.sums)
+        return Dispersion(sums, self.recent)
 
     def information(self) -> Array:
         """Unit information of a typical look: the average that excess variance, being quadratic, goes by."""
@@ -172,8 +181,10 @@ class Dispersion:
 
     def remember(self, observed: Array, present: Mask) -> Dispersion:
         """Keep what was seen by this look for use ``LAG`` looks later."""
-        recent = np.concatenate([self.recent[..., 1:], observed[..., None]], axis=-1)
-        return replace(self, recent=np.where(np.asarray(present)[..., None], recent, self.recent))
+        recent = np.empty(self.recent.shape)
+        recent[..., :-1], recent[..., -1] = self.recent[..., 1:], observed
+        present = np.asarray(present)
+        return Dispersion(self.sums, recent if present.all() else np.where(present[..., None], recent, self.recent))
 
     def lagged(self, prior: Prior, level: Array, caution: Caution = FOR_HARM) -> Array:
         """The dispersion to judge by, at least 1: the estimate ``LAG`` looks ago shrunk to the prior.
@@ -193,7 +204,7 @@ class Dispersion:
             return np.maximum((weight * expected + seen * observed) / (weight + seen), 1.0)
 
         phi = shrunk(self.recent[..., 0], np.maximum(looks - 1.0 - LAG, 0.0))
-        if prior.known.all():
+        if prior.certain:
             return phi
         at_once = ~prior.known & (looks <= EARLY)
         now = shrunk(self.recent[..., -1], np.maximum(looks - 1.0, 0.0))
@@ -201,8 +212,7 @@ class Dispersion:
 
     def _spreads(self, scale: Array) -> tuple[Array, Array, Array, Array]:
         """Of looks and blocks, each [..., 2]: dispersion, squares of the residuals about the effect, effect, number."""
-        looks_and_blocks = self.sums[..., _LOOKS_AND_BLOCKS]
-        number, t, v, tt, tv, vv = (looks_and_blocks[..., at, :] for at in range(6))
+        number, t, v, tt, tv, vv = (self.sums[..., both] for both in _OF_BOTH)
         k, effect = np.maximum(number, 1.0), _over(t, v)
         squares = np.maximum(tt - 2.0 * effect * tv + effect**2 * vv, 0.0)
         return _over(squares, v * scale[..., None] * np.maximum(k - 1.0, 1.0) / k), squares, effect, k
@@ -212,5 +222,12 @@ class Dispersion:
         return column
 
 
+def _products(rows: Array, first: int) -> None:
+    """Squares and product of a residual and its variance, rows ``first`` and the next, into the three behind them."""
+    residual, variance = rows[first], rows[first + 1]
+    np.multiply(rows[first : first + 2], residual, out=rows[first + 2 : first + 4])
+    np.multiply(variance, variance, out=rows[first + 4])
+
+
 def _over(top: Array, bottom: Array) -> Array:
-    return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)
+    return np.divide(top, bottom, out=np.zeros(bottom.shape), where=bottom > 0)

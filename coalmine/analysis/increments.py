@@ -61,12 +61,15 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
     alike = len(kinds) == 1
     kind_of = np.zeros(0, int) if alike else np.broadcast_to(np.arange(len(kinds)).reshape(ratios.shape[:-1]), shape)
     result = np.zeros((n_c.size, kinds.shape[-1]))
-    if exact.any():
+    rows = exact.nonzero()[0]
+    if rows.size:
+        terms = _terms(n_c[rows], n_b[rows], e[rows], low[rows], high[rows])
         for kind, members in _distinct(kinds).items():
-            rows = exact if alike else exact & np.isin(kind_of.reshape(-1), members)
-            result[rows] = _exact(n_c[rows], n_b[rows], e[rows], low[rows], high[rows], kind)
-    rest = open_ & ~exact
-    if rest.any():
+            chosen = slice(None) if alike else np.isin(kind_of.reshape(-1)[rows], members)
+            of_kind = rows[chosen]
+            result[of_kind] = _summed(terms[chosen], low[of_kind], kind)
+    rest = (open_ & ~exact).nonzero()[0]
+    if rest.size:
         ratio = kinds[0] if alike else kinds[kind_of.reshape(-1)[rest]]
         result[rest] = _saddlepoint(n_c[rest, None], n_b[rest, None], e[rest, None], ratio)
     return result.reshape(*shape, kinds.shape[-1])
@@ -80,27 +83,37 @@ def _distinct(kinds: Array) -> dict[bytes, list[int]]:
     return found
 
 
-def _exact(n_c: Array, n_b: Array, e: Array, low: Array, high: Array, ratios: bytes) -> Array:
-    if not n_c.size:
+def _terms(n_c: Array, n_b: Array, e: Array, low: Array, high: Array) -> Array:
+    """``C(n_c, x) C(n_b, e - x)`` for x from ``low`` to ``high``, [R, X], up to a factor of each row; then zeros."""
+    points = np.arange(np.maximum.reduce(high - low) + 1)
+    n_c, n_b, e, low, high = (values[:, None] for values in (n_c, n_b, e, low, high))
+    at = low + points
+    x = np.minimum(at, high)[:, :-1]
+    # Neighbouring terms differ by a factor that needs no factorials.
+    rise = (n_c - x) * (e - x) / ((x + 1.0) * (n_b - e + x + 1.0))
+    weight = np.zeros(at.shape)
+    np.log(rise, out=weight[:, 1:], where=rise > 0)
+    np.cumsum(weight, axis=1, out=weight)
+    weight -= np.maximum.reduce(weight, axis=1, keepdims=True)
+    return np.where(at <= high, np.exp(weight, out=weight), 0.0)
+
+
+def _summed(terms: Array, low: Array, ratios: bytes) -> Array:
+    """``ln sum_x`` of the terms times each ratio to the power of x, [R, K]."""
+    if not low.size:
         return np.zeros((0, len(ratios) // 8))
-    points = np.arange(np.max(high - low) + 1)
-    x = np.minimum(low[:, None] + points, high[:, None])[:, :-1]
-    # Neighbouring terms C(n_c, x) C(n_b, e - x) differ by a factor that needs no factorials.
-    rise = (n_c[:, None] - x) * (e[:, None] - x) / ((x + 1.0) * (n_b[:, None] - e[:, None] + x + 1.0))
-    steps = np.log(np.where(rise > 0, rise, 1.0))
-    weight = np.concatenate([np.zeros((low.size, 1)), np.cumsum(steps, axis=1)], axis=1)
-    weight -= weight.max(axis=1, keepdims=True)
-    within = low[:, None] + points <= high[:, None]
-    powers = _powers(ratios)[: points.size]
-    total: Array = np.log(np.where(within, np.exp(weight), 0.0) @ powers) + low[:, None] * np.log(np.frombuffer(ratios))
-    return total
+    powers, logarithms = _powers(ratios)
+    total = terms @ powers[: terms.shape[1]]
+    result: Array = np.log(total, out=total) + low[:, None] * logarithms
+    return result
 
 
 @lru_cache(maxsize=64)
-def _powers(ratios: bytes) -> Array:
-    """Each ratio to the powers 0, 1, ... of a support, [64, K]."""
+def _powers(ratios: bytes) -> tuple[Array, Array]:
+    """Each ratio to the powers 0, 1, ... of a support, [64, K], and their logarithms."""
     # Ratios stay below 1e4 and points below 64, so the powers stay within a double; each sum holds a term >= ratio^63.
-    return np.exp(np.arange(EXACT_SUPPORT)[:, None] * np.log(np.frombuffer(ratios)))
+    logarithms: Array = np.log(np.frombuffer(ratios))
+    return np.exp(np.arange(EXACT_SUPPORT)[:, None] * logarithms), logarithms
 
 
 def _saddlepoint(n_c: Array, n_b: Array, e: Array, ratio: Array) -> Array:

@@ -16,7 +16,8 @@ _LOG_RATIOS: Array = np.log(CURVE_RATIOS)
 _STEP = float(_LOG_RATIOS[1] - _LOG_RATIOS[0])
 _PARTS = 32
 """Points of the refined curve for each of the kept one."""
-_SIDES = np.array([-1, 1])
+_LOWEST = float(_LOG_RATIOS[0])
+_WIDTH = float(_LOG_RATIOS[-1] - _LOG_RATIOS[0])
 _FINEST = _STEP / _PARTS
 """An interval reaches at least this far to each side of its middle, 0.7 %: nothing finer is resolved."""
 _NOTHING = 40.0
@@ -56,13 +57,15 @@ def estimate(curve: Array) -> Array:
     Args:
         curve: [..., 41], log-likelihood up to a constant.
     """
-    at = np.minimum(np.maximum(curve.argmax(axis=-1), 1), curve.shape[-1] - 2)
-    left, middle, right = (_at(curve, at + step) for step in (-1, 0, 1))
+    flat = curve.reshape(-1, curve.shape[-1])
+    at = np.minimum(np.maximum(flat.argmax(axis=-1), 1), flat.shape[-1] - 2)
+    rows = np.arange(len(flat))
+    left, middle, right = flat[rows, at - 1], flat[rows, at], flat[rows, at + 1]
     bend = left - 2.0 * middle + right
-    move = np.divide(0.5 * (left - right), bend, out=np.zeros_like(bend), where=bend < 0)
+    move = np.divide(0.5 * (left - right), bend, out=np.zeros(bend.shape), where=bend < 0)
     ratio = np.exp(_LOG_RATIOS[at] + np.minimum(np.maximum(move, -1.0), 1.0) * _STEP)
-    result: Array = np.where(curve.max(axis=-1) > curve.min(axis=-1), ratio, np.nan)
-    return result
+    informative = np.maximum.reduce(flat, axis=-1) > np.minimum.reduce(flat, axis=-1)
+    return np.where(informative, ratio, np.nan).reshape(curve.shape[:-1])
 
 
 def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
@@ -77,57 +80,50 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
         Lower and upper end, [...]; the ends of the grid (1/30, 400) stand for "no bound".
     """
     needed = np.log(1.0 / alpha)
-    highest = curve.max(axis=-1)
-    informative = highest > curve.min(axis=-1)
-    begin, end = _near(curve - highest[..., None], phi, informative, needed)
-    refined = curve.reshape(-1, curve.shape[-1]) @ _REFINE[:, begin:end]
-    slack = refined.reshape(*curve.shape[:-1], end - begin)
-    slack -= slack.max(axis=-1, keepdims=True)
-    slack /= phi[..., None]
+    shape, curve, phi = curve.shape[:-1], curve.reshape(-1, curve.shape[-1]), phi.reshape(-1, 1)
+    highest = np.maximum.reduce(curve, axis=-1)
+    informative = highest > np.minimum.reduce(curve, axis=-1)
+    begin, end = _near(curve - highest[:, None], phi, informative, needed)
+    slack = curve @ _REFINE[:, begin:end]
+    slack -= np.maximum.reduce(slack, axis=-1, keepdims=True)
+    slack /= phi
     # The maximum is 0, so the sum is at least 1.
-    mean = np.log(np.exp(slack).sum(axis=-1) / _REFINE.shape[-1])
-    slack += (needed - mean)[..., None]
+    mean = np.log(np.add.reduce(np.exp(slack), axis=-1) / _REFINE.shape[-1])
+    slack += (needed - mean)[:, None]
     inside = slack > 0
-    ends = np.stack([inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[..., ::-1].argmax(axis=-1)], axis=-1)
-    reach = _crossings(slack, ends, begin)
-    low, high = reach[..., 0], reach[..., 1]
+    first, last = inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[:, ::-1].argmax(axis=-1)
+    low, high = _crossing(slack, first, -1, begin), _crossing(slack, last, 1, begin)
     middle, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, _FINEST)
-    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, _LOG_RATIOS[-1] - _LOG_RATIOS[0])
-    low, high = (np.where(informative, np.exp(_LOG_RATIOS[0] + end), np.nan) for end in (low, high))
+    ends = np.maximum(middle - half, 0.0), np.minimum(middle + half, _WIDTH)
+    low, high = (np.where(informative, np.exp(_LOWEST + end), np.nan).reshape(shape) for end in ends)
     return low, high
-
-
-def _at(values: Array, index: Integers) -> Array:
-    """One value per row, [...], from values [..., K]."""
-    flat = values.reshape(-1, values.shape[-1])
-    result: Array = flat[np.arange(flat.shape[0]), index.reshape(-1)].reshape(index.shape)
-    return result
 
 
 def _near(below: Array, phi: Array, informative: Mask, needed: float) -> tuple[int, int]:
     """The part of the refined curve outside which no ratio is inside any interval, nor adds to a mixture's mean."""
     depth = needed + np.log(_REFINE.shape[-1]) + _NOTHING
-    near = (below > -depth * phi[..., None]) & informative[..., None]
-    points = np.flatnonzero(near.reshape(-1, below.shape[-1]).any(axis=0))
+    near = (below > -depth * phi) & informative[:, None]
+    points = np.logical_or.reduce(near, axis=0).nonzero()[0]
     if not points.size:
         return 0, 1
     first, last = max(int(points[0]) - _BESIDE, 0), min(int(points[-1]) + _BESIDE, below.shape[-1] - 1)
     return first * _PARTS, last * _PARTS + 1
 
 
-def _crossings(slack: Array, ends: Integers, begin: int) -> Array:
-    """Where ``slack`` falls to zero beyond the lower and the upper end, on the logarithmic axis of the ratios.
+def _crossing(slack: Array, ends: Integers, side: int, begin: int) -> Array:
+    """Where ``slack`` falls to zero beyond an end, on the logarithmic axis of the ratios.
 
     Args:
-        slack: [..., K], of the points of the refined curve from ``begin`` on.
-        ends: the lowest and the highest point inside, [..., 2].
+        slack: [R, K], of the points of the refined curve from ``begin`` on.
+        ends: the lowest (``side`` -1) or the highest (1) point inside, [R].
 
     Returns:
-        How far above the lowest ratio, [..., 2].
+        How far above the lowest ratio, [R].
     """
-    beyond = np.minimum(np.maximum(ends + _SIDES, 0), slack.shape[-1] - 1)
-    here, there = np.take_along_axis(slack, ends, axis=-1), np.take_along_axis(slack, beyond, axis=-1)
-    fall = np.divide(here, here - there, out=np.zeros_like(here), where=here > there)
+    rows = np.arange(len(slack))
+    beyond = np.minimum(np.maximum(ends + side, 0), slack.shape[-1] - 1)
+    here, there = slack[rows, ends], slack[rows, beyond]
+    fall = np.divide(here, here - there, out=np.zeros(here.shape), where=here > there)
     part = np.where(beyond == ends, 0.0, np.minimum(np.maximum(fall, 0.0), 1.0))
-    result: Array = (begin + ends + _SIDES * part) * (_STEP / _PARTS)
+    result: Array = (begin + ends + side * part) * (_STEP / _PARTS)
     return result

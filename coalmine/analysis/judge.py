@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from coalmine.analysis.bake_judge import evaluate_bake
-from coalmine.analysis.comparison import ComparisonState, looks_per_minute
+from coalmine.analysis.comparison import looks_per_minute
 from coalmine.analysis.kinds import AnyCounts
+from coalmine.analysis.packing import pack, unpack
 from coalmine.analysis.prepared import comparison_of
-from coalmine.analysis.recall import keep, recall
+from coalmine.analysis.recall import Whole, keep, recall
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
@@ -21,7 +22,9 @@ from coalmine.records import EvaluateRequest, Evaluation, Evidence
 from coalmine.spec.canary import Metric
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
 
-_VERSION = 2
+_VERSION = 3
+_UNPACKED = 2
+"""Evidence that keeps each kind of array apart, and the sample ratio's too: read, and written no more."""
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
@@ -44,9 +47,10 @@ class _Comparing:
         self._judge = request.judge
         self._core = comparison_of(request.judge)
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
-        written = opened(request.evidence, "compare", _VERSION)
+        written = opened(request.evidence, "compare", _VERSION, _UNPACKED)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
-        self._state, self._ratio = recall(self._core, written) or self._read(written)
+        whole = recall(self._core, written) or self._read(written)
+        self._state, self._ratio = whole.state, whole.ratio
         self._missing: dict[str, str] = {}
         self._fold()
 
@@ -64,13 +68,18 @@ class _Comparing:
 
     # ------------------------------------------------------------------------------------------------ folding
 
-    def _read(self, written: dict[str, Any]) -> tuple[ComparisonState, SampleRatio]:
+    def _read(self, written: dict[str, Any]) -> Whole:
         bounds = {name: tuple(values) for name, values in written.get("bounds", {}).items()}
-        template, ratio = self._core.start(1, bounds), SampleRatio.read(written.get("split"))
+        fresh = Whole(self._core.start(1, bounds), SampleRatio.start())
         if not written:
-            return template, ratio
-        state = decode(template, written)
-        return replace(state, looks=int(written["looks"]), spent=float(written["spent"])), ratio
+            return fresh
+        if written["version"] == _UNPACKED:
+            whole = Whole(decode(fresh.state, written), SampleRatio.read(written.get("split")))
+        else:
+            whole = unpack(written.get("packed"), fresh).read(fresh)
+            whole = replace(whole, ratio=whole.ratio.under(**written.get("split", {})))
+        state = replace(whole.state, looks=int(written["looks"]), spent=float(written["spent"]))
+        return replace(whole, state=state)
 
     def _fold(self) -> None:
         windows: list[AnyCounts] = []
@@ -113,20 +122,21 @@ class _Comparing:
     def _written(self) -> Evidence:
         state = self._state
         bounds = {self._core.names[place]: list(known) for place, known in sorted(state.bounds.items()) if known}
-        rounded = Rounded.of(state, state.looks)
+        whole = Whole(state, self._ratio)
+        rounded = Rounded.of(whole, state.looks)
         evidence = sealed(
             "compare",
             _VERSION,
             state.looks,
-            rounded.written()
-            | {
+            {
+                "packed": pack(rounded),
                 "spent": state.spent,
                 "bounds": bounds,
                 "due": {name: list(due) for name, due in self._due.items()},
-                "split": self._ratio.written(state.looks),
+                "split": self._ratio.terms,
             },
         )
-        keep(self._core, evidence.state, state, rounded, self._ratio)
+        keep(self._core, evidence.state, whole, rounded)
         return evidence
 
 

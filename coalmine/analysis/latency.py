@@ -19,7 +19,7 @@ UNUSED = -1
 
 def above(counts: Numeric) -> Array:
     """Requests above each bound, [..., B - 1], from counts per bucket [..., B] (the last is +Inf)."""
-    result: Array = np.cumsum(np.asarray(counts, float)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+    result: Array = np.asarray(counts, float)[..., ::-1].cumsum(axis=-1)[..., -2::-1]
     return result
 
 
@@ -65,7 +65,8 @@ def at_bounds(over: Array, slots: Integers) -> Array:
     """``over`` [..., B - 1] at the watched bounds [..., C]; 0 where a slot watches none."""
     if over.shape[-1] == 0:
         return np.zeros((*over.shape[:-1], slots.shape[-1]))
-    taken = np.take_along_axis(over, np.maximum(slots, 0), axis=-1)
+    rows, at = over.reshape(-1, over.shape[-1]), np.maximum(slots, 0).reshape(-1, slots.shape[-1])
+    taken = rows[np.arange(len(rows))[:, None], at].reshape(slots.shape)
     return np.where(slots >= 0, taken, 0.0)
 
 
@@ -74,18 +75,26 @@ def quantile(counts: Sequence[int] | Numeric, bounds: Sequence[float], q: float)
 
     None without requests or without bounds.
     """
-    values = np.asarray(counts, float)
-    if not len(bounds) or values.sum() <= 0:
-        return None
-    target = q * values.sum()
-    cumulative = np.cumsum(values)
-    bucket = int(np.searchsorted(cumulative, target, side="left"))
+    return quantiles(np.asarray(counts, float)[None], bounds, q)[0]
+
+
+def quantiles(counts: Array, bounds: Sequence[float], q: float) -> list[float | None]:
+    """``quantile`` of each row of counts [R, B]."""
+    totals = np.add.reduce(counts, axis=-1)
+    targets, cumulative = q * totals, np.cumsum(counts, axis=-1)
+    buckets = np.add.reduce(cumulative < targets[:, None], axis=-1)
+    rows = zip(totals.tolist(), targets.tolist(), cumulative.tolist(), counts.tolist(), buckets.tolist(), strict=True)
+    return [_within(*row, bounds) if len(bounds) and row[0] > 0 else None for row in rows]
+
+
+def _within(
+    total: float, target: float, cumulative: list[float], counts: list[float], bucket: int, bounds: Sequence[float]
+) -> float:
     if bucket >= len(bounds):
         return float(bounds[-1])
     lower = float(bounds[bucket - 1]) if bucket else min(0.0, float(bounds[0]))
-    before = float(cumulative[bucket - 1]) if bucket else 0.0
-    within = (target - before) / float(values[bucket])
-    return lower + (float(bounds[bucket]) - lower) * float(within)
+    before = cumulative[bucket - 1] if bucket else 0.0
+    return lower + (float(bounds[bucket]) - lower) * ((target - before) / counts[bucket])
 
 
 def common_bounds(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:

@@ -21,6 +21,8 @@ from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.analysis.trees import Capital, Count, Index
 from coalmine.analysis.windows import Bounds, MetricWindow
 
+_LOG_HALF, _LOG_QUARTER = float(np.log(0.5)), float(np.log(0.25))
+
 
 @dataclass(frozen=True)
 class RatioCounts:
@@ -238,7 +240,7 @@ class LatencyMetric:
         """Fold one window in."""
         present = counts.present[..., None]
         arms = (np.asarray(values, float) for values in (counts.canary, counts.baseline))
-        look_c, look_b = (np.where(present, values, 0.0) for values in arms)
+        look_c, look_b = arms if counts.present.all() else (np.where(present, values, 0.0) for values in arms)
         canary, baseline = state.canary + look_c, state.baseline + look_b
         slots = self._slots(state, canary + baseline)
         scores, noise = self._update_scores(state, look_c, look_c + look_b, canary + baseline, present, pace)
@@ -247,12 +249,16 @@ class LatencyMetric:
         look, totals = _watch(look_c, look_b, slots), _watch(canary, baseline, slots)
         shares, no_harm, _ = self.rule.update(state.shares, look, present & watched, self.share_prior, pace)
         # Until the bounds settle a slot may move; its totals are then those of the bound it watches now.
-        shares = replace(
-            shares,
-            canary=totals.canary,
-            canary_events=totals.canary_events,
-            baseline=totals.baseline,
-            baseline_events=totals.baseline_events,
+        shares = Shares(
+            totals.canary,
+            totals.canary_events,
+            totals.baseline,
+            totals.baseline_events,
+            expected=shares.expected,
+            curve=shares.curve,
+            relative=shares.relative,
+            floor=shares.floor,
+            noise=shares.noise,
         )
         first = slice(0, self.required)
         proof = Counts(
@@ -284,9 +290,9 @@ class LatencyMetric:
         if bounded.any():
             worse = (np.nan_to_num(estimate, nan=0.0) > self.rule.margin) & watched
             scores = np.where(worse.any(-1, keepdims=True) | ~bounded, scores, np.minimum(scores, 0.0))
-        log_half, log_quarter = np.log(0.5), np.log(0.25)
-        without = np.logaddexp(share_mean + log_half, log_half)
-        harm = np.logaddexp(share_mean + log_half, np.logaddexp(*np.moveaxis(scores, -1, 0)) + log_quarter)
+        without = np.logaddexp(share_mean + _LOG_HALF, _LOG_HALF)
+        both = np.logaddexp(scores[..., 0], scores[..., 1])
+        harm = np.logaddexp(share_mean + _LOG_HALF, both + _LOG_QUARTER)
         first = slice(0, self.required)
         phi = state.shares.phi(self.share_prior, FOR_NO_HARM)[..., first]
         proof = state.no_harm.log_evidence(phi, unspent)
@@ -322,7 +328,7 @@ class LatencyMetric:
         return read_latencies(names, [metric.margin for metric in (self, *self.others)], state, weighed, alpha)
 
     def _slots(self, state: LatencyState, pooled: Array) -> Integers:
-        settled = (state.canary + state.baseline).sum(-1, keepdims=True) >= latency.SETTLED
+        settled = np.add.reduce(state.canary + state.baseline, axis=-1, keepdims=True) >= latency.SETTLED
         if settled.all():
             return state.slots
         objectives = [metric.objective for metric in (self, *self.others) if metric.objective is not None]
@@ -353,7 +359,9 @@ def _columns(metrics: Sequence[RatioMetric | LatencyMetric]) -> tuple[Array, Arr
 
 def _watch(canary: Array, baseline: Array, slots: Integers) -> Counts:
     """Requests above the watched bounds, [..., C], of both arms' buckets [..., B]; 0 where a slot watches none."""
-    arms = np.stack([canary, baseline])
-    over = latency.at_bounds(latency.above(arms), slots[None])
-    requests = np.where(slots >= 0, arms.sum(axis=-1, keepdims=True), 0.0)
-    return Counts(requests[0], over[0], requests[1], over[1])
+    watched = slots >= 0
+    counts: list[Array] = []
+    for arm in (canary, baseline):
+        requests = np.add.reduce(arm, axis=-1, keepdims=True)
+        counts += np.where(watched, requests, 0.0), latency.at_bounds(latency.above(arm), slots)
+    return Counts(*counts)

@@ -17,6 +17,8 @@ STEP_SHARE = 0.5
 """Part of the cash left that the first look of a later step invests."""
 RESERVE = 0.25
 """Looks beyond the plan for which cash is kept, as a part of the planned looks."""
+_LOWEST, _SMALLEST = float(-np.finfo(float).max), float(np.finfo(float).tiny)
+_COLUMN: Array = PHI_LADDER[:, None]
 
 
 def invest(spent: float, look: int, planned: int, *, new_step: bool, extension: bool) -> float:
@@ -47,7 +49,7 @@ def fold(log_capital: Array, log_weight: float, increments: Array, cap: float) -
         increments: [..., K].
         cap: most nats one window may add.
     """
-    tempered = increments[..., None, :] / PHI_LADDER[:, None]
+    tempered = increments[..., None, :] / _COLUMN
     result = log_add(log_capital, log_weight)
     result += np.minimum(tempered, cap, out=tempered)
     return result
@@ -83,11 +85,13 @@ def log_evidence(log_capital: Array, log_prior: Array, rung: Integers, unspent: 
 
 def log_sum(values: Array) -> Array:
     """``ln sum exp`` over the last axis; -inf stays -inf."""
-    top = values.max(axis=-1)
-    safe = np.where(np.isfinite(top), top, 0.0)
-    total = np.exp(values - safe[..., None]).sum(axis=-1)
-    result: Array = safe + np.log(total, out=np.full_like(total, -np.inf), where=total > 0)
-    return result
+    top: Array = np.maximum.reduce(values, axis=-1)
+    # Kept finite, so that a row of nothing but -inf sums to 0; its maximum, added at the end, makes it -inf again.
+    parts = values - np.maximum(top, _LOWEST)[..., None]
+    total: Array = np.add.reduce(np.exp(parts, out=parts), axis=-1)
+    np.log(np.maximum(total, _SMALLEST, out=total), out=total)
+    total += top
+    return total
 
 
 def empty(shape: tuple[int, ...], alternatives: int) -> Array:
@@ -98,4 +102,4 @@ def empty(shape: tuple[int, ...], alternatives: int) -> Array:
 def rung_of(phi: Array) -> Integers:
     """The lowest rung of the ladder that is not below ``phi``; the highest one for more."""
     # A hair of tolerance: a dispersion that is 1 but for rounding belongs to the first rung.
-    return np.minimum(np.searchsorted(PHI_LADDER, phi - 1e-9), PHI_LADDER.size - 1).astype(np.int64)
+    return np.minimum(PHI_LADDER.searchsorted(phi - 1e-9), PHI_LADDER.size - 1).astype(np.int64, copy=False)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
+
 from coalmine.analysis import latency
-from coalmine.analysis.grids import Array
 from coalmine.analysis.sentences import effect, number, percent, seconds
 from coalmine.records import Measure
 
@@ -77,10 +78,12 @@ def read_latencies(
     columns = (state.slots, weighed.shares, weighed.estimate, *shares.bounds(weighed.phi, alpha))
     events = (shares.canary_events, shares.baseline_events)
     bounds = zip(*(values.reshape(rows, -1).tolist() for values in (*columns, *events)), strict=True)
-    buckets = zip(*(values.reshape(rows, -1) for values in (state.canary, state.baseline)), strict=True)
+    arms = [values.reshape(rows, -1) for values in (state.canary, state.baseline)]
+    requests = zip(*(np.add.reduce(counts, axis=-1).tolist() for counts in arms), strict=True)
+    levels = zip(*(latency.quantiles(counts, state.bounds, QUANTILE) for counts in arms), strict=True)
     return [
-        _latency(name, margin, state.bounds, of_one, [_Watched(*slot) for slot in zip(*slots, strict=True)])
-        for name, margin, of_one, slots in zip(names, margins, buckets, bounds, strict=True)
+        _latency(name, margin, state.bounds, number, level, [_Watched(*slot) for slot in zip(*slots, strict=True)])
+        for name, margin, number, level, slots in zip(names, margins, requests, levels, bounds, strict=True)
     ]
 
 
@@ -97,10 +100,15 @@ class _Watched(NamedTuple):
 
 
 def _latency(
-    name: str, margin: float, bounds: Sequence[float], buckets: tuple[Array, Array], slots: Sequence[_Watched]
+    name: str,
+    margin: float,
+    bounds: Sequence[float],
+    requests: tuple[float, float],
+    levels: tuple[float | None, float | None],
+    slots: Sequence[_Watched],
 ) -> Reading:
-    n_c, n_b = (int(counts.sum()) for counts in buckets)
-    canary, baseline = (latency.quantile(counts, bounds, QUANTILE) for counts in buckets)
+    n_c, n_b = int(requests[0]), int(requests[1])
+    canary, baseline = levels
     text = f"{name}: p99 {seconds(canary)} against {seconds(baseline)}"
     watched = [slot for slot in slots if slot.bound >= 0]
     if not watched:

@@ -12,35 +12,40 @@ from typing import Any
 
 from coalmine.analysis.comparison import Comparison, ComparisonState
 from coalmine.analysis.sample_ratio import SampleRatio
-from coalmine.analysis.state import Rounded, settled
+from coalmine.analysis.state import Rounded
 
 _KEPT = 16
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All that a comparison's evidence holds of one run."""
+
+    state: ComparisonState
+    ratio: SampleRatio
 
 
 @dataclass(frozen=True)
 class _Written:
     core: Comparison
     written: dict[str, Any]
-    state: ComparisonState
+    whole: Whole
     rounded: Rounded
-    ratio: SampleRatio
 
 
 _kept: deque[_Written] = deque(maxlen=_KEPT)
 
 
-def keep(
-    core: Comparison, written: dict[str, Any], state: ComparisonState, rounded: Rounded, ratio: SampleRatio
-) -> None:
-    """Keep what ``written`` was written from, at the look of ``state``; ``rounded`` are the arrays of the state."""
-    _kept.appendleft(_Written(core, _copied(written), state, rounded, ratio))
+def keep(core: Comparison, written: dict[str, Any], whole: Whole, rounded: Rounded) -> None:
+    """Keep what ``written`` was written from; ``rounded`` are the arrays of the whole."""
+    _kept.appendleft(_Written(core, _copied(written), whole, rounded))
 
 
-def recall(core: Comparison, written: dict[str, Any]) -> tuple[ComparisonState, SampleRatio] | None:
+def recall(core: Comparison, written: dict[str, Any]) -> Whole | None:
     """What reading ``written`` would give; None when it was not kept, or is another's."""
     for one in tuple(_kept):
         if one.core is core and one.written == written:
-            return one.rounded.read(one.state), settled(one.ratio, one.state.looks)
+            return one.rounded.read(one.whole)
     return None
 
 

@@ -16,13 +16,14 @@ from scipy.special import betaln
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.analysis.sentences import number, percent
-from coalmine.analysis.state import decode, encode
+from coalmine.analysis.state import decode
 from coalmine.analysis.trees import Count, choose, take
 
 ALPHA = 0.001
 TOLERANCE = 0.1
 """A share is off only when it differs from the weight by more than this part of the weight."""
 _CONCENTRATION = 100.0
+_ONE: Array = np.ones(1)
 _COLD = Prior(np.zeros(1), np.zeros(1, bool))
 
 
@@ -53,21 +54,23 @@ class SampleRatio:
             block: looks per minute.
             present: which runs have this window; all when None.
         """
-        present = np.ones(self.share.shape, bool) if present is None else present
-        anew = present & (share != self.share)
+        if present is None:
+            present = np.ones(self.share.shape, bool)
+        elif not present.all():
+            canary, baseline = (np.where(present, arm, 0) for arm in (canary, baseline))
+            share = np.where(present, share, self.share)
+        anew = share != self.share
         state = choose(anew, self._anew(share), self) if anew.any() else self
-        total = np.where(present, canary + baseline, 0.0)
-        t = np.where(present, canary - share * total, 0.0)
-        v = np.where(present, total * share * (1.0 - share), 0.0)
-        noise = state.noise.add(t, v, v, block, present)
-        noise = noise.remember(noise.observed(np.ones(1), noise=1.0)[0], present)
-        return replace(
-            state,
-            share=np.where(present, share, self.share),
-            tests=self.tests + anew,
-            canary=state.canary + np.where(present, canary, 0.0),
-            baseline=state.baseline + np.where(present, baseline, 0.0),
-            noise=noise,
+        total = canary + baseline
+        v = total * share * (1.0 - share)
+        noise = state.noise.add(canary - share * total, v, v, block, present)
+        noise = noise.remember(noise.observed(_ONE, noise=1.0)[0], present)
+        return SampleRatio(
+            np.broadcast_to(share, self.share.shape) + 0.0,
+            self.tests + anew,
+            state.canary + canary,
+            state.baseline + baseline,
+            noise,
         )
 
     def take(self, runs: Mask) -> SampleRatio:
@@ -77,18 +80,22 @@ class SampleRatio:
     def _anew(self, share: Numeric) -> SampleRatio:
         return replace(SampleRatio.start(self.share.size), share=np.broadcast_to(share, self.share.shape))
 
-    def written(self, look: int) -> dict[str, Any]:
-        """The state of one run as JSON."""
-        return encode(self, look) | {"share": float(self.share[0]), "tests": int(self.tests[0])}
+    @property
+    def terms(self) -> dict[str, Any]:
+        """Of one run, as JSON: what is not among the arrays of a state."""
+        return {"share": float(self.share[0]), "tests": int(self.tests[0])}
+
+    def under(self, share: float, tests: int) -> SampleRatio:
+        """The state of one run with its ``terms``."""
+        return replace(self, share=np.array([float(share)]), tests=np.array([int(tests)]))
 
     @staticmethod
     def read(written: dict[str, Any] | None) -> SampleRatio:
-        """What ``written`` wrote; a fresh state for None."""
+        """Of one run, written by itself, as evidence of version 2 has it; a fresh state for None."""
         fresh = SampleRatio.start()
         if not written:
             return fresh
-        read = decode(fresh, written)
-        return replace(read, share=np.array([float(written["share"])]), tests=np.array([int(written["tests"])]))
+        return decode(fresh, written).under(written["share"], written["tests"])
 
     def complaint(self, run: int = 0) -> str:
         """What is wrong with the sample ratio of one run, in a sentence; empty when nothing is."""

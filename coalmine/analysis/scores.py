@@ -21,6 +21,7 @@ _BLOCK = 64
 _WORTH_LEAVING_OUT = 64
 """So many that stopped are left out of further steps; fewer cost less than the copy."""
 _HIGHEST_SAVAGE = 12.0
+_ROOT_OF_TWO_PI = float(np.sqrt(2.0 * np.pi))
 _LARGEST = 700.0
 """Its exponential is a double still."""
 
@@ -38,17 +39,20 @@ def bucket_scores(pooled: Numeric) -> Array:
     counts = np.asarray(pooled, float) + 1e-3
     upper = np.cumsum(counts, axis=-1)
     upper /= upper[..., -1:]
-    share = counts / counts.sum(axis=-1, keepdims=True)
-    inner = np.clip(upper[..., :-1], 1e-12, 1.0 - 1e-12)
-    zero = np.zeros_like(upper[..., :1])
-    density = np.concatenate([zero, np.exp(-0.5 * ndtri(inner) ** 2) / np.sqrt(2.0 * np.pi), zero], axis=-1)
-    normal = (density[..., :-1] - density[..., 1:]) / share
-    tail = np.concatenate([zero + 1.0, 1.0 - inner, zero], axis=-1)
+    share = counts / np.add.reduce(counts, axis=-1, keepdims=True)
+    inner = np.minimum(np.maximum(upper[..., :-1], 1e-12), 1.0 - 1e-12)
+    edges = (*counts.shape[:-1], counts.shape[-1] + 1)
+    density = np.zeros(edges)
+    density[..., 1:-1] = np.exp(-0.5 * ndtri(inner) ** 2) / _ROOT_OF_TWO_PI
     # The antiderivative of -ln(1-u) is (1-u) ln(1-u) + u; its differences over buckets give the Savage scores + 1.
-    safe = np.where(tail > 0, tail, 1.0)
-    antiderivative = tail * np.log(safe) + (1.0 - tail)
-    savage = np.minimum(np.diff(antiderivative, axis=-1) / share - 1.0, _HIGHEST_SAVAGE)
-    return np.stack([normal, savage], axis=-2)
+    antiderivative = np.zeros(edges)
+    tail = 1.0 - inner
+    antiderivative[..., 1:-1], antiderivative[..., -1] = tail * np.log(tail) + (1.0 - tail), 1.0
+    scores = np.empty((*counts.shape[:-1], 2, counts.shape[-1]))
+    np.divide(density[..., :-1] - density[..., 1:], share, out=scores[..., 0, :])
+    savage = (antiderivative[..., 1:] - antiderivative[..., :-1]) / share - 1.0
+    np.minimum(savage, _HIGHEST_SAVAGE, out=scores[..., 1, :])
+    return scores
 
 
 def tilt_increments(canary: Numeric, pooled: Numeric, scores: Array, tilts: Array) -> tuple[Array, Array, Array]:
@@ -65,17 +69,19 @@ def tilt_increments(canary: Numeric, pooled: Numeric, scores: Array, tilts: Arra
         where an arm is empty.
     """
     x, m = np.asarray(canary, float)[..., None, :], np.asarray(pooled, float)[..., None, :]
-    n_c, total = x.sum(axis=-1), m.sum(axis=-1)
+    n_c, total = np.add.reduce(x, axis=-1), np.add.reduce(m, axis=-1)
     informative = (n_c > 0) & (n_c < total)
-    share = np.where(informative, n_c / np.maximum(total, 1.0), 0.5)
-    centred = scores - (m * scores).sum(axis=-1, keepdims=True) / np.maximum(total, 1.0)[..., None]
-    score_sum = np.where(informative, (x * centred).sum(axis=-1), 0.0)
-    variance = np.where(informative, (m * centred**2).sum(axis=-1) * share * (1.0 - share), 0.0)
+    some = np.maximum(total, 1.0)
+    share = np.where(informative, n_c / some, 0.5)
+    centred = scores - np.add.reduce(m * scores, axis=-1, keepdims=True) / some[..., None]
+    score_sum = np.where(informative, np.add.reduce(x * centred, axis=-1), 0.0)
+    variance = np.where(informative, np.add.reduce(m * centred**2, axis=-1) * share * (1.0 - share), 0.0)
 
-    buckets = centred.shape[-1]
-    rows = [np.broadcast_to(values, score_sum.shape).reshape(-1) for values in (share, n_c)]
-    columns = [np.broadcast_to(values, centred.shape).reshape(-1, buckets).T for values in (m, centred)]
-    saddles = _saddles(columns[0], columns[1], rows[0], rows[1], tilts)
+    # Pooled counts, share and requests are the same for all scores of a window.
+    buckets, number = centred.shape[-1], centred.shape[-2]
+    rows = [np.repeat(values.reshape(-1), number) for values in (share, n_c)]
+    weight = np.repeat(m.reshape(-1, buckets), number, axis=0).T
+    saddles = _saddles(weight, centred.reshape(-1, buckets).T, rows[0], rows[1], tilts)
     shift, slope, log_moment = (values.reshape(*score_sum.shape, tilts.size) for values in saddles)
     log_moment += (total * np.log1p(-share))[..., None]
     flat = np.maximum(total * share * (1.0 - share), 1e-9)[..., None]
@@ -96,17 +102,18 @@ def _saddles(weight: Array, centred: Array, share: Array, requests: Array, tilts
         The shift of all log odds that brings that about; the variance there; the log moment; each [R, K].
     """
     found = tuple(np.empty((share.size, tilts.size)) for _ in range(3))
+    log_odds = np.log(share / (1.0 - share))
     # Blocks stay in the processor's cache; sums over the first axis run over whole arrays at a time.
     for start in range(0, share.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         counts = np.repeat(weight[:, block], tilts.size, axis=1)
         tilted = (centred[:, block, None] * tilts).reshape(counts.shape)
-        tilted += np.repeat(np.log(share[block] / (1.0 - share[block])), tilts.size)
+        tilted += np.repeat(log_odds[block], tilts.size)
         shift = _shifts(counts, tilted, np.repeat(requests[block], tilts.size))
         tilted += shift
         slope = _tilted_sums(counts, tilted)[1]
         counts *= log_add(tilted, 0.0)
-        for into, values in zip(found, (shift, slope, counts.sum(axis=0)), strict=True):
+        for into, values in zip(found, (shift, slope, np.add.reduce(counts, axis=0)), strict=True):
             into[block] = values.reshape(-1, tilts.size)
     return found[0], found[1], found[2]
 
@@ -138,7 +145,8 @@ def _tilted_sums(weight: Array, log_odds: Array) -> tuple[Array, Array]:
     p += 1.0
     np.reciprocal(p, out=p)
     expected = weight * p
-    part = expected.sum(axis=0)
+    part: Array = np.add.reduce(expected, axis=0)
     np.subtract(1.0, p, out=p)
     expected *= p
-    return part, expected.sum(axis=0)
+    slope: Array = np.add.reduce(expected, axis=0)
+    return part, slope

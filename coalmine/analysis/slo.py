@@ -99,9 +99,10 @@ class SloMetric:
             np.where(present, np.asarray(values, float)[:, None], 0.0)
             for values in (counts.canary, counts.canary_events, counts.baseline, counts.seconds)
         )
-        fast = np.stack([one_sample(x[:, 0], n[:, 0], limit, grids.HARM_RATIOS) for limit in self._limits], axis=1)
-        slow = one_sample(x, n, min(self._limits), grids.NO_HARM_RATIOS)
-        limit = min(self._limits)
+        limits = self._limits
+        limit = min(limits)
+        fast = one_sample(x, n, np.array(limits), grids.HARM_RATIOS)
+        slow = one_sample(x, n, limit, grids.NO_HARM_RATIOS)
         variance = limit * (1.0 - limit)
         noise = state.noise.add(x - limit * n, n * variance, n * variance, pace.block, present)
         canary, events = state.canary + n, state.canary_events + x
@@ -246,6 +247,8 @@ def _edge(rejected: Callable[[float], bool], inside: float) -> float:
         outside *= 2.0
     for _ in range(80):
         middle = 0.5 * (outside + inside)
+        if middle in (outside, inside):
+            break
         outside, inside = (middle, inside) if rejected(middle) else (outside, middle)
     return inside
 

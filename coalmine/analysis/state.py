@@ -11,18 +11,17 @@ import base64
 import binascii
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
 from coalmine.analysis.grids import Array, Numeric
-from coalmine.analysis.trees import Kind, leaves, rebuild
+from coalmine.analysis.trees import Kind, leaves, rebuild, refill
 from coalmine.errors import InputError
 from coalmine.records import Evidence
 
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
-_KINDS = ("capital", "curve", "sum", "count")
+_KINDS: tuple[Kind, ...] = ("capital", "curve", "sum", "count")
 _NONE: Array = np.zeros(0)
 
 
@@ -45,12 +44,9 @@ class Steps:
 
     def read(self, steps: Numeric) -> Array:
         """The values, exact to a step."""
-        return self._values[steps]
-
-    @cached_property
-    def _values(self) -> Array:
-        values: Array = self.lowest + np.arange(65536) / self.per_nat
-        values[0] = self.below
+        values: Array = steps / self.per_nat
+        values += self.lowest
+        np.copyto(values, self.below, where=steps == 0)
         return values
 
     def settle(self, values: Array, offset: float) -> Array:
@@ -87,17 +83,22 @@ class Rounded:
     """32-bit floats."""
     counts: Numeric
     """Whole numbers."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Of the capitals; empty where they are not known."""
 
     @staticmethod
     def of(state: Any, look: int) -> Rounded:
         """``look`` seeds the rounding, so that a retry rounds the very same."""
-        parts: dict[str, list[Numeric]] = {kind: [] for kind in _KINDS}
+        parts: dict[Kind, list[Numeric]] = {kind: [_NONE] for kind in _KINDS}
+        shapes = []
         for kind, values in leaves(state):
-            parts[kind].append(np.asarray(values, float).reshape(-1))
-        capital, curve, sums, counts = (np.concatenate([*parts[kind], _NONE]) for kind in _KINDS)
+            parts[kind].append(values.reshape(-1))
+            if kind == "capital":
+                shapes.append(values.shape)
+        capital, curve, sums, counts = (np.concatenate(part) for part in parts.values())
         offset = (look * _GOLDEN) % 1.0
         steps = CAPITAL.write(capital, offset), CURVE.write(curve, offset)
-        return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64))
+        return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64), tuple(shapes))
 
     def written(self) -> dict[str, Any]:
         """As JSON."""
@@ -140,21 +141,16 @@ class Rounded:
             "count": self.counts.astype(float),
         }
         wanted = dict.fromkeys(_KINDS, 0)
-        kinds = []
+        arrays = []
         for kind, values in leaves(template):
-            wanted[kind] += values.size
-            kinds.append(kind)
+            start = wanted[kind]
+            wanted[kind] = end = start + values.size
+            part = kept[kind][start:end]
+            if part.size == values.size:
+                arrays.append(part.reshape(values.shape).astype(values.dtype, copy=False))
         if any(kept[kind].size != number for kind, number in wanted.items()):
             raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
-        offsets, order = dict.fromkeys(_KINDS, 0), iter(kinds)
-
-        def part(values: Numeric) -> Numeric:
-            kind = next(order)
-            start = offsets[kind]
-            offsets[kind] = start + values.size
-            return kept[kind][start : start + values.size].reshape(values.shape).astype(values.dtype, copy=False)
-
-        return rebuild(part, template)
+        return refill(template, iter(arrays))
 
 
 def encode(state: Any, look: int) -> dict[str, Any]:
@@ -213,8 +209,8 @@ def sealed(stage: str, version: int, looks: int, written: dict[str, Any]) -> Evi
     return Evidence(looks=looks, state={"stage": stage, "version": version, "looks": looks} | written)
 
 
-def opened(evidence: Evidence | None, stage: str, version: int) -> dict[str, Any]:
-    """What ``sealed`` closed; empty at the first look.
+def opened(evidence: Evidence | None, stage: str, version: int, *earlier: int) -> dict[str, Any]:
+    """What ``sealed`` closed; empty at the first look. ``earlier`` versions can be read as well.
 
     Raises:
         InputError: it is of another stage or of an unknown version.
@@ -226,7 +222,7 @@ def opened(evidence: Evidence | None, stage: str, version: int) -> dict[str, Any
         raise InputError(
             f"evidence: is of the stage {state.get('stage')!r}, not {stage!r}: each stage starts with `evidence` absent"
         )
-    if state.get("version") != version:
+    if state.get("version") not in (version, *earlier):
         raise InputError(
             f"evidence: is of version {state.get('version')!r}, not {version}: use the worker that wrote it"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -39,6 +39,11 @@ def _fields(state_type: Any) -> tuple[tuple[str, Kind | None], ...]:
 def leaves(state: Any) -> list[tuple[Kind, Numeric]]:
     """The arrays of a state with their kinds, in a fixed order."""
     found: list[tuple[Kind, Numeric]] = []
+    _collect(state, found)
+    return found
+
+
+def _collect(state: Any, found: list[tuple[Kind, Numeric]]) -> None:
     state_type: Any = type(state)
     for name, kind in _fields(state_type):
         value = getattr(state, name)
@@ -47,10 +52,25 @@ def leaves(state: Any) -> list[tuple[Kind, Numeric]]:
         elif isinstance(value, tuple):
             for part in value:
                 if hasattr(part, _STATE):
-                    found += leaves(part)
+                    _collect(part, found)
         elif hasattr(value, _STATE):
-            found += leaves(value)
-    return found
+            _collect(value, found)
+
+
+def refill(state: State, arrays: Iterator[Numeric]) -> State:
+    """The same state with other arrays, in the order of ``leaves``."""
+    made: list[Any] = []
+    state_type: Any = type(state)
+    for name, kind in _fields(state_type):
+        value = getattr(state, name)
+        if kind is not None:
+            made.append(next(arrays))
+        elif isinstance(value, tuple):
+            made.append(tuple(refill(part, arrays) if hasattr(part, _STATE) else part for part in value))
+        else:
+            made.append(refill(value, arrays) if hasattr(value, _STATE) else value)
+    result: State = state_type(*made)
+    return result
 
 
 def rebuild(function: Callable[..., Numeric], state: State, *others: State) -> State:

@@ -120,8 +120,8 @@ class ValueMetric:
 
     def weigh(self, state: ValueState, unspent: float) -> Weighed:
         """The evidence so far."""
-        harm = self._evidence(state, _HARM)
-        return Weighed(harm, harm, None, self._evidence(state, _PROOF))
+        harm, proof = self._evidence(state)
+        return Weighed(harm, harm, None, proof)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -192,19 +192,21 @@ class ValueMetric:
         with np.errstate(over="ignore"):
             return np.minimum(np.ldexp(self.tolerance, -state.exponent.astype(np.int64)), _LARGEST)
 
-    def _evidence(self, state: ValueState, series: int) -> Array:
-        """``ln E`` that the mean difference is above what the margin allows, or below what no harm allows, [S]."""
-        blocks, difference, _, size = np.moveaxis(state.means, -1, 0)
-        relative, tolerance = self.parts[series] * size, self._tolerance(state)[:, None]
-        margin, plain = (_variance(state, one, self.parts[one]) for one in (series, _PLAIN))
-        variance, freedom = (np.where(relative >= tolerance, *both) for both in zip(margin, plain, strict=True))
+    def _evidence(self, state: ValueState) -> tuple[Array, Array]:
+        """``ln E`` that the mean difference is above what the margin allows, and below what no harm allows, [S]."""
+        blocks, difference, _, size = (state.means[..., of] for of in range(4))
+        tolerance = self._tolerance(state)[:, None]
+        relative = np.array(self.parts[_HARM:])[:, None, None] * size
+        variances, freedoms = _variance(state, self.parts)
+        variance, freedom = (
+            np.where(relative >= tolerance, every[_HARM:], every[_PLAIN]) for every in (variances, freedoms)
+        )
         variance, freedom = self._shrunk(variance, freedom, size)
         smallest = _RESOLUTION * np.maximum(size, np.abs(difference)) + 1e-30
         error = np.maximum(np.sqrt(variance), smallest) / np.sqrt(np.maximum(blocks, 1.0))
         away = difference - np.maximum(relative, tolerance)
-        if series == _PROOF:
-            # Equal in every block with nothing allowed: what was asked for is there, though no distance shows it.
-            away = np.where((away == 0.0) & (variance == 0.0), _SAME * smallest, -away)
+        # Equal in every block with nothing allowed: what was asked for is there, though no distance shows it.
+        away[1] = np.where((away[1] == 0.0) & (variance[1] == 0.0), _SAME * smallest, -away[1])
         score = asymptotic.normal_score(away / error, freedom)
         evidence = np.where(blocks >= FEWEST_BLOCKS, asymptotic.log_evidence(score, blocks), 0.0)
         number = process_numbers(state.blocks)
@@ -212,20 +214,22 @@ class ValueMetric:
         begun = np.where((blocks > 0) & (number >= 0), np.log(weight) + evidence, -np.inf)
         newest = np.floor(np.maximum(state.blocks - 1.0, 0.0) / EVERY)
         left = np.where(state.blocks > 0, 0.5 / (newest + 1.0), 1.0)
-        return mixture.log_sum(np.concatenate([begun, np.log(left)[:, None]], axis=-1))
+        unspent = np.broadcast_to(np.log(left)[:, None], (*begun.shape[:-1], 1))
+        harm, proof = mixture.log_sum(np.concatenate([begun, unspent], axis=-1))
+        return harm, proof
 
     def _half_width(self, state: ValueState, alpha: float) -> Array:
         """Half the width of the anytime-valid interval of the mean difference since the release began, [S]."""
         blocks = np.maximum(state.means[:, 0, _N], 1.0)
         size = state.means[:, 0, _LEVEL]
-        seen, independent = _variance(state, _PLAIN, 0.0)
+        seen, independent = (every[_PLAIN] for every in _variance(state, self.parts[:1]))
         variance, freedom = self._shrunk(seen[:, 0], independent[:, 0], size)
         t = asymptotic.student(asymptotic.widest_score(blocks, alpha), freedom)
         return t * np.sqrt(variance / blocks)
 
     def relative_variance(self, state: ValueState) -> Array:
         """Long-run variance of a block's difference over the squared level, [S]: what a history keeps."""
-        variance = _variance(state, _PLAIN, 0.0)[0][:, 0]
+        variance = _variance(state, self.parts[:1])[0][_PLAIN, :, 0]
         square = state.means[:, 0, _LEVEL] ** 2
         enough = (state.blocks >= FEWEST_BLOCKS) & (square > 0)
         return np.where(enough, variance / np.where(enough, square, 1.0), 0.0)
@@ -283,17 +287,23 @@ def process_numbers(blocks: Array) -> Array:
     return np.concatenate([np.zeros((blocks.size, 1)), np.where(later >= 1, later, -1.0)], axis=-1)
 
 
-def _variance(state: ValueState, series: int, part: float) -> tuple[Array, Array]:
-    """Long-run variance of a block in one series for each process, and its degrees of freedom, [S, K]."""
+def _variance(state: ValueState, parts: Sequence[float]) -> tuple[Array, Array]:
+    """Long-run variance of a block in the first series for each process, and its degrees of freedom, [P, S, K].
+
+    Args:
+        state: of the metric.
+        parts: of the baseline's size, taken off in each of the series, [P].
+    """
     n = np.maximum(state.blocks, 1.0)[:, None]
-    reference, last, total, squares, products = (column[:, None] for column in state.noise[:, series].T)
+    series = state.noise[:, : len(parts)].transpose(2, 1, 0)[..., None]
+    reference, last, total, squares, products = series
     mean = total / n
     spread = np.maximum(squares - n * mean**2, 0.0)
     lagged = products - mean * (2.0 * total - last) + (n - 1.0) * mean**2
     inside = state.means[..., _N]
     outside = n - inside
     split = (inside > 0) & (outside > 0)
-    level = state.means[..., _DIFFERENCE] - part * state.means[..., _LEVEL]
+    level = state.means[..., _DIFFERENCE] - np.array(parts)[:, None, None] * state.means[..., _LEVEL]
     away = np.where(split, level - reference - mean, 0.0)
     between = np.minimum(np.where(split, inside * n / np.where(split, outside, 1.0) * away**2, 0.0), spread)
     return asymptotic.long_run(spread - between, lagged - between, n, np.where(split, 2.0, 1.0))

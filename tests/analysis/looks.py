@@ -10,6 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from coalmine.analysis import evaluate, summarise_history
+from coalmine.analysis.comparison import Comparison
+from coalmine.analysis.packing import unpack
+from coalmine.analysis.recall import Whole
+from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.records import ArmCounts, EvaluateRequest, Evaluation, Evidence, Judge, MetricCounts, ServiceHistory
 from coalmine.spec.canary import Metric, Objective, Policy
 
@@ -111,3 +115,11 @@ def history(*metrics: Metric, looks: int = 120, seed: int = 99, rate: float = 0.
             row.append(draw_latency(rng))
         rows.append(row)
     return summarise_history(rows, 10.0, list(metrics) or [errors()])
+
+
+def counted(judge: Judge, evidence: Evidence) -> list[int]:
+    """The whole numbers of evidence."""
+    bounds = {name: tuple(values) for name, values in evidence.state["bounds"].items()}
+    fresh = Whole(Comparison(judge).start(1, bounds), SampleRatio.start())
+    counts: list[int] = unpack(evidence.state["packed"], fresh).counts.tolist()
+    return counts

@@ -15,7 +15,19 @@ from coalmine.records import Evidence, Finding, ServiceHistory
 from coalmine.spec.canary import Metric
 from tests.analysis import oracles
 from tests.analysis.looks import BOUNDS as LOOK_BOUNDS
-from tests.analysis.looks import draw_latency, errors, fold, histogram, judge, latency, look, objective, ratio, silent
+from tests.analysis.looks import (
+    counted,
+    draw_latency,
+    errors,
+    fold,
+    histogram,
+    judge,
+    latency,
+    look,
+    objective,
+    ratio,
+    silent,
+)
 
 BAD, FINE = (20, 200, 9, 900), (2, 200, 9, 900)
 BOUNDS = [0.1, 0.2, 0.4]
@@ -84,28 +96,23 @@ def test_what_the_evidence_says_of_itself() -> None:
     found = look(both, [ratio(*BAD), SLOW], share=0.2)
     state = found.evidence.state
     assert found.evidence.looks == 1
-    assert set(state) == {
-        *("stage", "version", "looks", "capital", "curve", "sums", "counts", "spent", "bounds", "due", "split")
-    }
+    assert set(state) == {*("stage", "version", "looks", "packed", "spent", "bounds", "due", "split")}
     assert {name: state[name] for name in ("stage", "version", "looks", "spent", "bounds", "due")} == {
         "stage": "compare",
-        "version": 2,
+        "version": 3,
         "looks": 1,
         "spent": 0.75,
         "bounds": {"latency": BOUNDS},
         "due": {},
     }
-    assert state["counts"][:4] == [200, 20, 900, 9]
-    # The ratio's window is the split: it counts every request.
-    assert {name: state["split"][name] for name in ("counts", "share", "tests")} == {
-        "counts": [200, 900],
-        "share": 0.2,
-        "tests": 1,
-    }
+    # Behind those of both metrics come the split's: the ratio's window, which counts every request.
+    counts = counted(both, found.evidence)
+    assert (counts[:4], counts[-2:]) == ([200, 20, 900, 9], [200, 900])
+    assert state["split"] == {"share": 0.2, "tests": 1}
     again = look(both, [ratio(*BAD), SLOW], found.evidence, share=0.2)
     assert again.evidence.looks == again.evidence.state["looks"] == 2
     assert again.evidence.state["spent"] == pytest.approx(oracles.investments(60, 2).sum())
-    assert again.evidence.state["counts"][:4] == [400, 40, 1800, 18]
+    assert counted(both, again.evidence)[:4] == [400, 40, 1800, 18]
     stepped = look(both, [ratio(*BAD), SLOW], found.evidence, share=0.2, new_step=True)
     assert stepped.evidence.state["spent"] == 0.875
     beyond = look(both, [ratio(*BAD), SLOW], found.evidence, share=0.2, extension=True)
@@ -300,10 +307,9 @@ def test_requests_are_those_of_the_ratio_that_guards() -> None:
     assert look(judge(*metrics), [*counts[:2], silent()]).canary_requests == 70
     assert look(judge(*metrics), [counts[0], silent("retries"), silent()]).canary_requests == 1080
     assert look(judge(*metrics), []).canary_requests == 0
-    split = look(judge(*metrics), counts, share=0.1).evidence.state["split"]["counts"]
-    assert split == [80, 900]
+    assert counted(judge(*metrics), look(judge(*metrics), counts, share=0.1).evidence)[-2:] == [80, 900]
     empty = [SLOW, ratio(1, 70, 1, 900, "retries"), ratio(0, 0, 0, 0)]
-    assert look(judge(*metrics), empty, share=0.1).evidence.state["split"]["counts"] == [70, 900]
+    assert counted(judge(*metrics), look(judge(*metrics), empty, share=0.1).evidence)[-2:] == [70, 900]
 
 
 def test_what_is_overdue_is_kept_between_looks() -> None:
@@ -355,14 +361,14 @@ def test_evidence_is_refused_by_stage_and_version() -> None:
     assert str(refused.value) == (
         "evidence: is of the stage 'compare', not 'bake': each stage starts with `evidence` absent"
     )
-    later = Evidence(looks=1, state=evidence.state | {"version": 3})
+    later = Evidence(looks=1, state=evidence.state | {"version": 4})
     with pytest.raises(InputError) as refused:
         look(judge(), [ratio(*FINE)], later)
-    assert str(refused.value) == "evidence: is of version 3, not 2: use the worker that wrote it"
+    assert str(refused.value) == "evidence: is of version 4, not 3: use the worker that wrote it"
     with pytest.raises(InputError) as refused:
         look(judge(errors(), named("more", errors())), [], evidence)
     assert str(refused.value) == "evidence.state: was written for other metrics: start anew with `evidence` absent"
-    broken = Evidence(looks=1, state=evidence.state | {"curve": "?"})
+    broken = Evidence(looks=1, state=evidence.state | {"packed": "?"})
     with pytest.raises(InputError) as refused:
         look(judge(), [ratio(*FINE)], broken)
     assert str(refused.value).startswith("evidence.state: cannot be read (")

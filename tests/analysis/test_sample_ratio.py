@@ -11,9 +11,10 @@ from scipy.stats import betabinom, binom
 
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.sample_ratio import SampleRatio
+from coalmine.analysis.state import encode
 from coalmine.records import Evidence
 from tests.analysis import oracles
-from tests.analysis.looks import judge, look, ratio
+from tests.analysis.looks import counted, judge, look, ratio
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
 
@@ -121,7 +122,7 @@ def test_each_weight_is_a_test_of_its_own() -> None:
 
 def test_it_is_written_down_and_read() -> None:
     state = folded([(13, 87), (20, 80), (9, 91), (11, 89), (30, 70)], 0.1)
-    read = SampleRatio.read(state.written(5))
+    read = SampleRatio.read(encode(state, 5) | state.terms)
     assert at(read) == (0.1, 1)
     assert (read.canary.tolist(), read.baseline.tolist()) == (state.canary.tolist(), state.baseline.tolist())
     assert read.noise.sums == pytest.approx(state.noise.sums, rel=1e-6)
@@ -137,9 +138,9 @@ def test_a_rollout_keeps_it_with_its_evidence() -> None:
     for _ in range(3):
         evidence = look(judge(), [ratio(1, 300, 3, 700)], evidence, share=0.3).evidence
     assert evidence is not None
-    split = evidence.state["split"]
-    assert (split["share"], split["tests"], split["counts"]) == (0.3, 1, [900, 2100])
+    assert evidence.state["split"] == {"share": 0.3, "tests": 1}
+    assert counted(judge(), evidence)[-2:] == [900, 2100]
     without = look(judge(), [ratio(1, 300, 3, 700)], evidence, share=None).evidence
-    assert without.state["split"]["counts"] == [900, 2100]
+    assert counted(judge(), without)[-2:] == [900, 2100]
     for share in (0.0, 1.0):
         assert look(judge(), [ratio(1, 300, 3, 700)], evidence, share=share).evidence.state["split"]["share"] == 0.3

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coalmine.analysis import summarise_history
 from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.metrics import RatioCounts
 from coalmine.analysis.state import CAPITAL, CURVE, decode, encode
 from coalmine.errors import InputError
-from coalmine.records import Evidence
+from coalmine.records import Evidence, MetricCounts
 from tests.analysis.looks import (
     bare_size,
     draw_latency,
@@ -44,6 +45,26 @@ def test_it_stays_below_four_kilobytes() -> None:
         buckets = [[int(10 ** rng.uniform(0, 8)) for _ in range(12)] for _ in range(2)]
         wild.append([ratio(int(n_c * rng.random()), n_c, int(n_b * rng.random()), n_b), histogram(*buckets)])
     sizes = [bare_size(one.evidence) for one in fold(judge(*BOTH), wild, share=0.3)]
+    assert max(sizes) <= 4096
+
+
+@pytest.mark.parametrize("number", [20, 30, 40])
+@pytest.mark.parametrize("known", [True, False], ids=["history", "new"])
+def test_it_stays_below_four_kilobytes_with_many_bounds_and_an_objective(number: int, known: bool) -> None:
+    rng = np.random.default_rng(number)
+    bounds = [round(float(bound), 5) for bound in np.geomspace(0.001, 10.0, number)]
+
+    def row() -> list[MetricCounts]:
+        noise = rng.gamma(4.0, 0.25, 2)
+        n_c = int(rng.binomial(2000, 0.1))
+        slow = [0.08 * np.exp(0.03 * rng.standard_normal() + 0.6 * rng.standard_normal(n)) for n in (n_c, 2000 - n_c)]
+        buckets = [np.bincount(np.searchsorted(bounds, one), minlength=number + 1).tolist() for one in slow]
+        return [draw_ratio(rng, 0.005 * noise[0], 0.005 * noise[1]), histogram(buckets[0], buckets[1], bounds)]
+
+    metrics = errors(), latency(objective=objective(0.12, 0.75))
+    past = summarise_history([row() for _ in range(70)], 10.0, list(metrics)) if known else None
+    found = fold(judge(*metrics, history=past, planned=200), [row() for _ in range(80)], share=0.1)
+    sizes = [bare_size(one.evidence) for one in found]
     assert max(sizes) <= 4096
 
 
@@ -98,10 +119,10 @@ def test_steps_round_trip(steps: object) -> None:
 def test_damaged_evidence_is_refused() -> None:
     evidence = look(judge(), [ratio(1, 10, 1, 90)]).evidence
     for field, value in (
-        ("capital", "not base64!"),
-        ("sums", "AAAA"),
-        ("counts", [1]),
-        ("counts", None),
+        ("packed", "not base64!"),
+        ("packed", "AAAA"),
+        ("packed", None),
+        ("packed", evidence.state["packed"][:-8]),
         ("version", 99),
     ):
         broken = evidence.model_copy(update={"state": evidence.state | {field: value}})
