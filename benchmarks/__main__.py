@@ -23,7 +23,7 @@ ALL = (
     "backtest",
     "plan",
 )
-LONG = ("mutants",)
+LONG = ("mutants", "sketch")
 """Run only when named."""
 
 

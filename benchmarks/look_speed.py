@@ -1,73 +1,99 @@
 """How long the judge takes for one look, and how large the evidence grows: ten metrics, a thousand looks, one core.
 
-Five error ratios and five latency histograms of twelve buckets, with a service's history; every look goes through JSON,
-as Temporal carries it. Timed is ``coalmine.analysis.evaluate`` alone, after a hundred looks of warm-up. The limits are
-5 ms at the 95th percentile, 4 KB of state for errors + latency, and 2.5 KB for each further metric.
+Three sets of ten metrics, with a service's history: five error ratios and five latency histograms of twelve buckets;
+the same with a margin of their own each; and all six kinds mixed. Every look goes through JSON, as Temporal carries it.
+Timed is ``coalmine.analysis.evaluate`` alone, after a hundred looks of warm-up, with Python's garbage collector on as
+in a worker. Each set is measured several times, in turns, and the median of the repetitions counts: a machine is never
+quiet all the time. The limit holds for the processor time of the thread, which waits for nothing: it is what a look
+takes on a core of its own. The clock's time, which tells what else ran, is recorded beside it with the load.
 
-Metrics of a kind that share margin, floor and bounds are judged together. The same ten with a margin of their own each
-share nothing: what that costs is measured too.
+The limits are 5 ms at the 95th percentile for each set, 4 KB of state for errors + latency, also with an objective and
+up to forty bounds, and 2.5 KB for each further metric.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
 from benchmarks.report import quantile, write
 from coalmine.analysis import evaluate, summarise_history
-from coalmine.records import ArmCounts, EvaluateRequest, Evidence, Judge, MetricCounts
-from coalmine.spec.canary import Metric, Policy
+from coalmine.records import ArmCounts, BurnCounts, EvaluateRequest, Evidence, Judge, MetricCounts
+from coalmine.spec.canary import Limits, Metric, Objective, Policy, Slo
 
 BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 REQUESTS, WEIGHT = 2_000, 0.1
-WARM_UP, LOOKS = 100, 1_000
+WARM_UP, LOOKS, REPETITIONS = 100, 1_000, 3
+STATE_LOOKS = 360
+MANY_BOUNDS = (20, 30, 40)
+OBJECTIVE = Objective(under=timedelta(milliseconds=120), share=0.75)
 LIMIT_MS, LIMIT_PAIR, LIMIT_FURTHER = 5.0, 4_096, 2_560
 
 
-def counts(metric: Metric, rng: np.random.Generator) -> MetricCounts:
+def counts(metric: Metric, rng: np.random.Generator, bounds: Sequence[float] = BOUNDS) -> MetricCounts:
     """One window of both arms, alike but for chance."""
+    if metric.kind == "threshold":
+        return MetricCounts(metric=metric.name, value=float(rng.normal(400.0, 20.0)))
     canary = int(rng.binomial(REQUESTS, WEIGHT))
-    arms = {}
-    for arm, total in (("canary", canary), ("baseline", REQUESTS - canary)):
-        if metric.kind == "ratio":
-            arms[arm] = ArmCounts(total=total, events=int(rng.binomial(total, 0.005)))
-        else:
-            seconds = 0.08 * np.exp(0.6 * rng.standard_normal(total))
-            filled = np.bincount(np.searchsorted(BOUNDS, seconds), minlength=len(BOUNDS) + 1)
-            arms[arm] = ArmCounts(total=total, buckets=[int(count) for count in filled])
-    return MetricCounts(metric=metric.name, bounds=BOUNDS if metric.kind == "latency" else None, **arms)
+    totals = {"canary": canary, "baseline": REQUESTS - canary}
+    arms = {arm: _arm(metric, rng, total, bounds) for arm, total in totals.items()}
+    return MetricCounts(metric=metric.name, bounds=[*bounds] if metric.kind == "latency" else None, **arms)
 
 
-def judged(metrics: list[Metric], looks: int) -> tuple[list[float], Evidence]:
-    """Seconds of each look, and the evidence at the end."""
+def _arm(metric: Metric, rng: np.random.Generator, total: int, bounds: Sequence[float]) -> ArmCounts:
+    if metric.kind == "latency":
+        seconds = 0.08 * np.exp(0.6 * rng.standard_normal(total))
+        filled = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds) + 1)
+        return ArmCounts(total=total, buckets=filled.tolist())
+    if metric.kind == "value":
+        return ArmCounts(values=(500.0 * np.exp(0.1 * rng.standard_normal(3))).tolist())
+    if metric.kind == "count":
+        return ArmCounts(events=int(rng.poisson(8.0 * total / REQUESTS)))
+    burn = None
+    if metric.kind == "slo":
+        windows = ((300.0, 30), (1_800.0, 180), (3_600.0, 360), (21_600.0, 2_160))
+        burn = [
+            BurnCounts(seconds=seconds, total=looks * total, events=int(rng.binomial(looks * total, 0.005)))
+            for seconds, looks in windows
+        ]
+    return ArmCounts(total=total, events=int(rng.binomial(total, 0.005)), burn=burn)
+
+
+def judged(
+    metrics: list[Metric], looks: int, bounds: Sequence[float] = BOUNDS
+) -> tuple[list[tuple[float, float]], list[Evidence]]:
+    """Seconds of the processor and of the clock of each look, and the evidence after it."""
     rng = np.random.default_rng(7)
-    rows = [[counts(metric, rng) for metric in metrics] for _ in range(120)]
+    rows = [[counts(metric, rng, bounds) for metric in metrics] for _ in range(120)]
     judge = Judge(
         metrics=metrics,
         policy=Policy(look=timedelta(seconds=10)),
         planned_looks=looks,
         history=summarise_history(rows, 10.0, metrics),
     )
-    evidence, took = None, []
+    took: list[tuple[float, float]] = []
+    every: list[Evidence] = []
     for number in range(looks):
         request = EvaluateRequest(
             judge=judge,
-            counts=[counts(metric, rng) for metric in metrics],
+            counts=[counts(metric, rng, bounds) for metric in metrics],
             share=WEIGHT,
-            evidence=evidence,
+            evidence=every[-1] if every else None,
             new_step=number == 0,
         )
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.thread_time()
         evaluation = evaluate(request)
-        took.append(time.perf_counter() - began)
-        evidence = Evidence.model_validate_json(evaluation.evidence.model_dump_json())
-    assert evidence is not None
-    return took, evidence
+        took.append((time.thread_time() - spent, time.perf_counter() - began))
+        every.append(Evidence.model_validate_json(evaluation.evidence.model_dump_json()))
+    return took, every
 
 
 def size(evidence: Evidence) -> int:
@@ -75,36 +101,92 @@ def size(evidence: Evidence) -> int:
     return len(json.dumps(evidence.model_dump(mode="json"), separators=(",", ":")))
 
 
-def main() -> int:
-    """Measure, print, write; 1 when a limit is missed."""
-    pair = [Metric(name="errors", kind="ratio"), Metric(name="latency", kind="latency")]
+def sets() -> dict[str, list[Metric]]:
+    """The sets of ten metrics, by the name of their figures."""
     ten = [
         *(Metric(name=f"errors-{number}", kind="ratio") for number in range(5)),
         *(Metric(name=f"latency-{number}", kind="latency") for number in range(5)),
     ]
     apart = [metric.model_copy(update={"margin": 1.1 + 0.01 * place}) for place, metric in enumerate(ten)]
-    _, small = judged(pair, WARM_UP + LOOKS)
-    took, large = judged(ten, WARM_UP + LOOKS)
-    unlike, _ = judged(apart, WARM_UP + LOOKS)
-    timed, timed_apart = ([1_000 * seconds for seconds in one[WARM_UP:]] for one in (took, unlike))
+    mixed = [
+        Metric(name="errors", kind="ratio"),
+        Metric(name="retries", kind="ratio", margin=1.3),
+        Metric(name="latency", kind="latency"),
+        Metric(name="writes", kind="latency", objective=OBJECTIVE),
+        Metric(name="cpu", kind="value"),
+        Metric(name="memory", kind="value", tolerance=5.0),
+        Metric(name="restarts", kind="count"),
+        Metric(name="orders", kind="count", tolerance=10.0, direction="down"),
+        Metric(name="availability", kind="slo", slo=Slo(objective=0.99)),
+        Metric(name="queue", kind="threshold", limits=Limits(max=1_000.0)),
+    ]
+    return {"alike": ten, "own_margins": apart, "six_kinds": mixed}
+
+
+def timed(looks: list[tuple[float, float]]) -> dict[str, float]:
+    """Milliseconds of the processor, and of the clock."""
+    processor, clock = ([1_000.0 * seconds for seconds in part] for part in zip(*looks[WARM_UP:], strict=True))
+    return {
+        "p50_ms": quantile(processor, 0.5),
+        "p95_ms": quantile(processor, 0.95),
+        "max_ms": max(processor),
+        "clock_p50_ms": quantile(clock, 0.5),
+        "clock_p95_ms": quantile(clock, 0.95),
+    }
+
+
+def speed(repetitions: int = REPETITIONS, looks: int = WARM_UP + LOOKS) -> dict[str, dict[str, float]]:
+    """The median of the repetitions of each set, which take turns."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(repetitions):
+        for name, metrics in sets().items():
+            found.setdefault(name, []).append(timed(judged(metrics, looks)[0]))
+    return {
+        name: {figure: round(statistics.median(one[figure] for one in every), 2) for figure in every[0]}
+        for name, every in found.items()
+    }
+
+
+def state() -> dict[str, Any]:
+    """The largest the evidence is in the course of a rollout, in bytes."""
+    pair = [Metric(name="errors", kind="ratio"), Metric(name="latency", kind="latency")]
+    small, large = (
+        max(size(evidence) for evidence in judged(metrics, STATE_LOOKS)[1]) for metrics in (pair, sets()["alike"])
+    )
+    strict = [pair[0], pair[1].model_copy(update={"objective": OBJECTIVE})]
+    many = {
+        str(number): max(size(evidence) for evidence in judged(strict, STATE_LOOKS, bounds)[1])
+        for number, bounds in ((number, finer(number)) for number in MANY_BOUNDS)
+    }
+    return {
+        "state_bytes_errors_latency": small,
+        "state_bytes_each_further": round((large - small) / (len(sets()["alike"]) - len(pair))),
+        "state_bytes_objective_by_bounds": many,
+    }
+
+
+def finer(number: int) -> list[float]:
+    """So many bounds from 1 ms to 10 s, evenly apart."""
+    return [round(float(bound), 5) for bound in np.geomspace(0.001, 10.0, number)]
+
+
+def main() -> int:
+    """Measure, print, write; 1 when a limit is missed."""
+    by_set, sizes = speed(), state()
     figures = {
-        "metrics": len(ten),
+        "metrics": 10,
         "looks": LOOKS,
+        "repetitions": REPETITIONS,
         "load_average": round(os.getloadavg()[0], 2),
-        "p50_ms": round(quantile(timed, 0.5), 3),
-        "p95_ms": round(quantile(timed, 0.95), 3),
-        "max_ms": round(max(timed), 3),
-        "own_margins_p50_ms": round(quantile(timed_apart, 0.5), 3),
-        "own_margins_p95_ms": round(quantile(timed_apart, 0.95), 3),
-        "state_bytes_errors_latency": size(small),
-        "state_bytes_each_further": round((size(large) - size(small)) / (len(ten) - len(pair))),
+        "sets": by_set,
+        **sizes,
     }
     print(json.dumps(figures, indent=2))
     print(write("look_speed", figures))
     met = (
-        figures["p95_ms"] <= LIMIT_MS
-        and figures["state_bytes_errors_latency"] <= LIMIT_PAIR
-        and figures["state_bytes_each_further"] <= LIMIT_FURTHER
+        all(one["p95_ms"] <= LIMIT_MS for one in by_set.values())
+        and max(sizes["state_bytes_errors_latency"], *sizes["state_bytes_objective_by_bounds"].values()) <= LIMIT_PAIR
+        and sizes["state_bytes_each_further"] <= LIMIT_FURTHER
     )
     return 0 if met else 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.judge import plots, tables
+from benchmarks.judge.beside_sketch import beside_sketch
 from benchmarks.judge.results import Results, read
 from benchmarks.report import RESULTS
 
@@ -65,6 +66,7 @@ def text(found: Results) -> str:
         "![Requests until the rollback against false rollbacks](images/benchmark-requests.svg)\n",
         tables.weak(found),
         tables.targets(found),
+        beside_sketch(found),
         tables.false_rollbacks(found),
         tables.detection(found),
         tables.each_fault(found),

@@ -16,6 +16,8 @@ AUTOCORRELATED = "autocorrelated arms"
 MISSING = "·"
 POOLED = tuple(name for name in DEVELOPED_ON if name != AUTOCORRELATED)
 DETECTED_AT = (0.05, 0.1, 0.5)
+LEAST_PROMOTED, LEAST_COVERED = 0.9, 0.98
+"""Shares of the runs of a cell without fault: promoted within the hour, and with the interval right at every look."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,21 @@ def _false_promotion(results: Results, name: str) -> Target:
 
 def _promotion(results: Results, judge: str) -> Target:
     return _everywhere(
-        results, f"promoted within the hour, without fault, {judge}", 0.9, tuple(QUIET_RELEASES), judge, _share
+        results,
+        f"promoted within the hour, without fault, {judge}",
+        LEAST_PROMOTED,
+        tuple(QUIET_RELEASES),
+        judge,
+        _share,
     )
 
 
 def _coverage(results: Results, of: str, judge: str) -> Target:
     names = tuple(name for name in QUIET_RELEASES if name != AUTOCORRELATED)
     what = f"interval of {of} right at every look, all noise but autocorrelated arms, {judge}"
-    return _everywhere(results, what, 0.98, names, judge, lambda one: float(one.figures["covered"][of]) / one.runs)
+    return _everywhere(
+        results, what, LEAST_COVERED, names, judge, lambda one: float(one.figures["covered"][of]) / one.runs
+    )
 
 
 def _everywhere(
