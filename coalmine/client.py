@@ -257,10 +257,12 @@ class Coalmine(FleetCalls):
         longer: timedelta | None = None,
         token: str | None = None,
         break_glass: bool = False,
+        once: str | None = None,
     ) -> CommandReceipt:
         """Say something to a rollout and hear whether it was taken. A rollback is never lost: see below.
 
-        When no worker answers, ``rollback`` is left as a signal, which the next worker finds.
+        When no worker answers, ``rollback`` is left as a signal, which the next worker finds. What is said again with
+        the same ``once`` (of the same run) is not said twice: it gets the first answer.
 
         Raises:
             RefusedError: it means nothing now; says why.
@@ -274,7 +276,9 @@ class Coalmine(FleetCalls):
         handle = self._handle(ref)
         try:
             return CommandReceipt.model_validate(
-                await handle.execute_update(str(verb), command, result_type=CommandReceipt, rpc_timeout=CALL_WITHIN)
+                await handle.execute_update(
+                    str(verb), command, id=once, result_type=CommandReceipt, rpc_timeout=CALL_WITHIN
+                )
             )
         except WorkflowUpdateFailedError as error:
             raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None

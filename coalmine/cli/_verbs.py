@@ -60,6 +60,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("guard", "guard", "watch for traffic that no live rollout owns; restore it, or tell people"),
         ("codec", "codec", "make a key for payloads; serve the Temporal UI what they hold"),
         ("keys", "keys", "make a key to sign decisions with; list the public ones for workers"),
+        ("chat", "chat", "show rollouts in Slack, and take what people say to them there"),
         ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),
         ("down", "stack", "stop the local stack and leave nothing behind"),
         ("demo", "demo", "run a good and two bad releases on the local stack"),

@@ -19,6 +19,11 @@ def options(parser: Parser, verb: str) -> None:
         "files", metavar="FILE", nargs="+", help="create: the key file to write; jwks: key files to read"
     )
     parser.add_argument("--person", metavar="WHO", help="create: whose key it is, as the specs' people name them")
+    parser.add_argument(
+        "--service",
+        metavar="NAME",
+        help="create: the key of a service that signs for the people it knows, such as chat",
+    )
     parser.add_argument("--group", metavar="NAME", action="append", default=[], help="create: a group; repeatable")
     parser.add_output()
     parser.epilog = (
@@ -32,41 +37,69 @@ def run(args: Args, out: Output) -> int:
     from coalmine.errors import InputError
     from coalmine.identity.signing import public_half
 
+    if args.action == "create" and args.service is not None:
+        if not args.service.strip() or args.person or args.group or len(args.files) != 1:
+            raise InputError("keys create --service NAME needs one FILE, and has neither --person nor --group")
+        return _create(Path(args.files[0]), args.service.strip(), None, out)
     if args.action == "create":
         if not (args.person or "").strip() or len(args.files) != 1:
             raise InputError("keys create needs one FILE and --person, such as: keys create ana.key --person ana")
         return _create(Path(args.files[0]), args.person.strip(), args.group, out)
-    if args.person or args.group:
-        raise InputError("--person and --group belong to coalmine keys create")
-    document = {"keys": [public_half(key_file(file)) for file in args.files]}
+    if args.person or args.group or args.service:
+        raise InputError("--person, --group and --service belong to coalmine keys create")
+    document = {"keys": [public_half(_any_key(file)) for file in args.files]}
     out.data(document, json.dumps(document, indent=2))
     return 0
 
 
 def key_file(path: str) -> dict[str, object]:
-    """The private key of a file.
+    """The private key of a person's file.
 
     Raises:
         InputError: it cannot be read, or is none.
     """
-    from coalmine.errors import InputError
     from coalmine.identity.signing import read_key
 
+    return read_key(_text(path), f"signing key {path}")
+
+
+def service_key_file(path: str) -> dict[str, object]:
+    """The private key of a service's file.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    from coalmine.identity.service import read_service_key
+
+    return read_service_key(_text(path), f"signing key {path}")
+
+
+def _any_key(path: str) -> dict[str, object]:
+    from coalmine.identity.keys import ANYONE
+
+    return service_key_file(path) if f'"{ANYONE}"' in _text(path) else key_file(path)
+
+
+def _text(path: str) -> str:
+    from coalmine.errors import InputError
+
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text file"
         raise InputError(f"signing key {path} cannot be read: {why}") from None
-    return read_key(text, f"signing key {path}")
 
 
-def _create(path: Path, person: str, groups: list[str], out: Output) -> int:
+def _create(path: Path, owner: str, groups: list[str] | None, out: Output) -> int:
+    """Write a new key; without ``groups``, that of a service."""
     import secrets
 
     from coalmine.errors import InputError
+    from coalmine.identity.service import new_service_key
     from coalmine.identity.signing import new_key, public_half
 
-    key = new_key(f"{person}-{secrets.token_hex(4)}", person, groups)
+    kid = f"{owner}-{secrets.token_hex(4)}"
+    key = new_service_key(kid) if groups is None else new_key(kid, owner, groups)
     try:
         # Never over another key, and never readable by others, not even for a moment.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -74,5 +107,5 @@ def _create(path: Path, person: str, groups: list[str], out: Output) -> int:
         raise InputError(f"{path} cannot be made: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(json.dumps(key, indent=2) + "\n")
-    out.data({"file": str(path), "key": public_half(key)}, f"{path}: private key {key['kid']} of {person}")
+    out.data({"file": str(path), "key": public_half(key)}, f"{path}: private key {key['kid']} of {owner}")
     return 0

@@ -1,0 +1,77 @@
+"""The digest of the day: what closed, what waits for whom, and how often people went past the rules. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from coalmine.chat import mrkdwn
+from coalmine.chat.mrkdwn import cut, escaped
+from coalmine.chat.settings import Digest
+from coalmine.cli import _words
+from coalmine.records import LedgerEntry, Phase, RolloutStatus
+
+LONGEST = 3_000
+DAY = timedelta(days=1)
+MOST_LINES = 20
+OVERRIDES = {
+    "override": "promoted past the rules",
+    "break_glass": "glass broken",
+    "freeze_overridden": "freezes overridden",
+}
+
+
+def due(settings: Digest, now: datetime, last: str) -> date | None:
+    """The day whose digest is to be sent now; None when none is.
+
+    Args:
+        settings: when, and in which time zone.
+        now: with a time zone.
+        last: the day of the last one as ISO has it; empty when there was none.
+    """
+    local = now.astimezone(ZoneInfo(settings.zone))
+    if local.time() < settings.at or (last != "none" and last >= local.date().isoformat()):
+        return None
+    return local.date()
+
+
+def overrides(entries: Sequence[LedgerEntry], since: datetime) -> Counter[str]:
+    """How often people went past the rules since then, by kind of entry."""
+    return Counter(entry.kind for entry in entries if entry.kind in OVERRIDES and entry.at >= since)
+
+
+def text(day: date, closed: Sequence[RolloutStatus], open_: Sequence[RolloutStatus], went: Counter[str]) -> str:
+    """The digest as one text.
+
+    Args:
+        day: it is sent on.
+        closed: in the 24 hours before.
+        open_: now.
+        went: ``overrides`` of all of them.
+    """
+    outcomes = Counter(str(one.outcome or "ended").replace("_", " ") for one in closed)
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "nothing closed"
+    lines = [f"*Rollouts until {day.isoformat()}*: {counted}, {len(open_)} open"]
+    lines += _some([f"• {escaped(_words.headline(one))}: {cut(mrkdwn.plain_marks(one.reason), 160)}" for one in closed])
+    waiting = [one for one in open_ if one.phase in (Phase.GATED, Phase.HELD) or one.paused]
+    if waiting:
+        lines.append("*Waiting for people*")
+        lines += _some(
+            [f"• {escaped(_words.headline(one))}: {cut(mrkdwn.plain_marks(_why(one)), 160)}" for one in waiting]
+        )
+    if went:
+        lines.append("*Past the rules*: " + ", ".join(f"{count} {OVERRIDES[kind]}" for kind, count in went.items()))
+    return cut("\n".join(lines), LONGEST)
+
+
+def _why(status: RolloutStatus) -> str:
+    if status.phase is Phase.HELD:
+        return status.held_reason
+    return f"gate {_words.gate(status)}" if status.gate is not None else "paused"
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], *([f"… and {more} more"] if more > 0 else [])]

@@ -1,0 +1,260 @@
+"""Following rollouts: one list each few seconds, and questions only about those that changed or wait for people."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from coalmine.chat.board import Board, Wall
+from coalmine.chat.memory import Kept
+from coalmine.chat.reach import Reach, Rollouts
+from coalmine.chat.settings import ChatSettings
+from coalmine.client import RolloutRef, RolloutRow
+from coalmine.errors import CoalmineError, RolloutNotFound
+from coalmine.records import LedgerEntry, Phase, RolloutStatus
+
+LISTED = 1_000
+"""Rollouts in one list: open ones, then the latest closed."""
+AT_ONCE = 8
+"""Questions that are under way at once."""
+MOST_QUESTIONS = 40
+"""In one round, besides those of rollouts that changed: with more open ones, each is asked about less often."""
+_SINCE = "since"
+_log = logging.getLogger("coalmine.chat")
+Run = tuple[str, str]
+
+
+@dataclass
+class _Seen:
+    """One run, as the list showed it last."""
+
+    row: tuple[object, ...]
+    asked: float = 0.0
+    status: RolloutStatus | None = None
+    record: tuple[object, ...] = ()
+    done: bool = False
+    """It is closed, and what it came to was seen."""
+
+
+@dataclass
+class Follower:
+    """Keeps the boards of all rollouts that have a channel."""
+
+    settings: ChatSettings
+    reach: Reach
+    wall: Wall
+    every: float = 5.0
+    """Seconds between two lists."""
+    refresh: float = 15.0
+    """Seconds until an open rollout is asked about again that did not change in the list: looks do not show there."""
+    clock: Callable[[], float] = time.monotonic
+    boards: dict[str, Board] = field(default_factory=dict)
+    _runs: dict[Run, _Seen] = field(default_factory=dict)
+    _poke: asyncio.Event = field(default_factory=asyncio.Event)
+    _poked: set[str] = field(default_factory=set)
+    _silent: bool = False
+    _since: datetime | None = None
+
+    def load(self) -> None:
+        """Take up the messages of earlier processes."""
+        for kept in self.wall.memory.boards():
+            self.boards[kept.rollout_id] = Board(self.wall, kept)
+        since = self.wall.memory.note(_SINCE)
+        if not since:
+            since = datetime.now(UTC).isoformat()
+            self.wall.memory.set_note(_SINCE, since)
+        self._since = datetime.fromisoformat(since)
+
+    def look_at(self, workflow_id: str) -> None:
+        """Ask about this one at once: somebody said something to it."""
+        self._poked.add(workflow_id)
+        self._poke.set()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self.once()
+                if self._silent:
+                    _log.info("rollouts answer again")
+                self._silent = False
+            except CoalmineError as error:
+                if not self._silent:
+                    _log.warning("rollouts cannot be followed now: %s", error)
+                self._silent = True
+            except Exception:
+                _log.exception("one round of following failed")
+            try:
+                async with asyncio.timeout(self.every):
+                    await self._poke.wait()
+            except TimeoutError:
+                pass
+            self._poke.clear()
+
+    async def once(self) -> None:
+        """One round.
+
+        Raises:
+            TemporalUnavailable: there is no list.
+        """
+        rollouts = await self.reach()
+        rows = await rollouts.rollouts(limit=LISTED)
+        poked, self._poked = self._poked, set()
+        present = {(row.workflow_id, row.run_id) for row in rows}
+        for run in [run for run, seen in self._runs.items() if run not in present and seen.done]:
+            del self._runs[run]
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        taken = {row.workflow_id for row in rows if row.open}
+
+        async def ask(row: RolloutRow) -> None:
+            async with limit:
+                await self._ask(rollouts, row, overtaken=not row.open and row.workflow_id in taken)
+
+        await asyncio.gather(*(ask(row) for row in self._worth_asking(rows, poked)))
+        await self._find_lost(rollouts, rows)
+
+    def _worth_asking(self, rows: Iterable[RolloutRow], poked: set[str]) -> list[RolloutRow]:
+        now = self.clock()
+        changed: list[RolloutRow] = []
+        due: list[tuple[float, RolloutRow]] = []
+        for row in rows:
+            if self.settings.channel_of(row.environment, row.service, row.region) is None:
+                continue
+            seen, shown = self._runs.get((row.workflow_id, row.run_id)), _shown(row)
+            if seen is None and not row.open and self._is_old(row):
+                self._runs[row.workflow_id, row.run_id] = _Seen(shown, done=True)
+            elif seen is None or seen.row != shown or (row.open and row.workflow_id in poked):
+                self._runs[row.workflow_id, row.run_id] = seen or _Seen(())
+                changed.append(row)
+            elif not seen.done:
+                waits = seen.status is not None and seen.status.phase in (Phase.GATED, Phase.HELD, Phase.ROLLING_BACK)
+                if now - seen.asked >= (self.every if waits else self.refresh) * 0.9 or not row.open:
+                    due.append((seen.asked, row))
+        due.sort(key=lambda pair: pair[0])
+        return changed + [row for _, row in due[:MOST_QUESTIONS]]
+
+    def _is_old(self, row: RolloutRow) -> bool:
+        """It closed before anybody asked for messages, and has none to finish."""
+        known = any(board.kept.run_id == row.run_id and not board.kept.closed for board in self.boards.values())
+        return not known and (row.closed_at is None or self._since is None or row.closed_at < self._since)
+
+    async def _ask(self, rollouts: Rollouts, row: RolloutRow, overtaken: bool) -> None:
+        """Ask about one. ``overtaken``: the next rollout of its service runs under its workflow's id."""
+        seen = self._runs[row.workflow_id, row.run_id]
+        ref = RolloutRef(row.workflow_id, row.run_id)
+        seen.asked = self.clock()
+        try:
+            status = await rollouts.status(ref)
+            entries = await self._record(rollouts, ref, seen, status)
+        except CoalmineError as error:
+            # It is asked again in the next round; the others go on.
+            _log.info("%s: %s", row.workflow_id, error)
+            return
+        if overtaken and status.phase is not Phase.CLOSED:
+            over = {"phase": Phase.CLOSED, "can_send": [], "gate": None, "unmet": [], "deadline_at": None}
+            status = status.model_copy(update=over)
+        seen.row, seen.status = _shown(row), status
+        seen.done = status.phase is Phase.CLOSED
+        self.show(rollouts, status, entries)
+
+    async def _record(
+        self, rollouts: Rollouts, ref: RolloutRef, seen: _Seen, status: RolloutStatus
+    ) -> list[LedgerEntry] | None:
+        """The record, when it may have grown; None when it has not."""
+        record = _mark(status)
+        if record == seen.record and status.phase is not Phase.GATED and seen.status is not None:
+            return None
+        log = await rollouts.decisions(ref)
+        seen.record = record
+        return log.entries
+
+    def show(self, rollouts: Rollouts, status: RolloutStatus, entries: list[LedgerEntry] | None) -> None:
+        """Put a status on its board; makes the board when the rollout has a name."""
+        rollout_id = status.rollout_id
+        if not rollout_id:
+            if status.phase is not Phase.CLOSED:
+                return  # Its name is what admission gives it.
+            rollout_id = f"{status.workflow_id}@{status.run_id}"
+        board = self.boards.get(rollout_id)
+        if board is None:
+            channel = self.settings.channel_of(status.environment, status.service, status.region)
+            if channel is None:
+                return
+            board = Board(self.wall, Kept(rollout_id, status.workflow_id, status.run_id, channel))
+            self.boards[rollout_id] = board
+            self.wall.memory.keep(board.kept)
+        if board.kept.closed:
+            return
+        board.link = rollouts.ui_link(status.workflow_id, status.run_id or None)
+        board.see(status, entries)
+
+    async def _find_lost(self, rollouts: Rollouts, rows: Iterable[RolloutRow]) -> None:
+        """Boards whose rollout is in no list any more: closed and forgotten while nobody followed, or terminated."""
+        listed = {row.run_id for row in rows} | {run for _, run in self._runs}
+        now = self.clock()
+        for board in list(self.boards.values()):
+            kept = board.kept
+            run = (kept.workflow_id, f"lost {kept.rollout_id}")
+            seen = self._runs.setdefault(run, _Seen(())) if not kept.closed and kept.run_id not in listed else None
+            if seen is None or (seen.asked and now - seen.asked < 60):
+                continue
+            seen.asked = now
+            try:
+                ref = await rollouts.find(kept.rollout_id)
+                self.show(rollouts, await rollouts.status(ref), (await rollouts.decisions(ref)).entries)
+            except RolloutNotFound:
+                _log.info("%s is known no more: its message stays as it is", kept.rollout_id)
+                kept.closed = True
+                self.wall.memory.keep(kept)
+            except CoalmineError as error:
+                _log.info("%s: %s", kept.rollout_id, error)
+
+    def open_statuses(self) -> list[RolloutStatus]:
+        """What is known of those that are open."""
+        known = (seen.status for seen in self._runs.values())
+        return [status for status in known if status is not None and status.phase is not Phase.CLOSED]
+
+    def open_boards(self) -> list[Board]:
+        """Boards of rollouts that are open, as far as is known."""
+        return [board for board in self.boards.values() if board.status and board.status.phase is not Phase.CLOSED]
+
+    def status_of(self, workflow_id: str) -> RolloutStatus | None:
+        """The newest status of a workflow, without asking; None: not known."""
+        known = [seen for (workflow, _), seen in self._runs.items() if workflow == workflow_id and seen.status]
+        return max(known, key=lambda seen: (not seen.done, seen.asked)).status if known else None
+
+    async def closed_since(self, rollouts: Rollouts, day: timedelta) -> list[tuple[RolloutStatus, list[LedgerEntry]]]:
+        """Rollouts that closed lately, with their records; of those that have a channel."""
+        after = datetime.now(UTC) - day
+        found = []
+        for row in await rollouts.rollouts(running=False, limit=LISTED):
+            if row.closed_at is None or row.closed_at < after:
+                continue
+            if self.settings.channel_of(row.environment, row.service, row.region) is None:
+                continue
+            ref = RolloutRef(row.workflow_id, row.run_id)
+            try:
+                found.append((await rollouts.status(ref), (await rollouts.decisions(ref)).entries))
+            except CoalmineError as error:
+                _log.info("%s: %s", row.workflow_id, error)
+        return found
+
+
+def _shown(row: RolloutRow) -> tuple[object, ...]:
+    return row.phase, row.outcome, row.canary_weight, row.open, row.version
+
+
+def _mark(status: RolloutStatus) -> tuple[object, ...]:
+    """Changes whenever the record grew by something that people are told."""
+    gate = (status.gate.name, status.gate.attempt, len(status.gate.approvals)) if status.gate else None
+    return (
+        status.phase, status.outcome, status.canary_weight, status.paused, status.held_reason, gate, status.step,
+        status.generation, len(status.refused), status.refused[-1].at if status.refused else None,
+        status.diagnosis is not None, status.restored, status.restore_tries, len(status.waiting), len(status.ended),
+        status.deadline_at, status.step_ends_at,
+    )  # fmt: skip

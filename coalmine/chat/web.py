@@ -1,0 +1,121 @@
+"""Calls of Slack's Web API, with what came of them as errors that say whether to try again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from coalmine.errors import CoalmineError
+
+WITHIN = 10.0
+"""Seconds one call may take."""
+API = "https://slack.com/api/"
+OURS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission"})
+"""Errors that say nothing of the message: somebody has to mend the app, and nothing is lost until then."""
+PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+MOST_PAUSE = 3_600.0
+
+
+class SlackBusy(CoalmineError):
+    """Raised when Slack asks for a pause; ``seconds`` of it."""
+
+    retryable = True
+
+    def __init__(self, method: str, seconds: float) -> None:
+        super().__init__(f"Slack limits {method}: again in {seconds:g} s")
+        self.seconds = seconds
+
+
+class SlackAway(CoalmineError):
+    """Raised when Slack did not answer, or failed, or does not let us in: it may have taken what was sent."""
+
+    retryable = True
+
+
+class SlackRefused(CoalmineError):
+    """Raised when Slack will never take this; ``code`` is its own word for why."""
+
+    def __init__(self, method: str, code: str, details: str = "") -> None:
+        super().__init__(f"Slack refused {method}: {code}{f' ({details})' if details else ''}")
+        self.code = code
+
+
+class Slack:
+    """One workspace."""
+
+    def __init__(self, token: str, base_url: str = API) -> None:
+        # No retry handlers of the SDK: they would sleep with the call in hand, where the outbox sends the newest state.
+        self.client = AsyncWebClient(token=token, base_url=base_url, timeout=int(WITHIN), retry_handlers=[])
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, method: str, **args: Any) -> dict[str, Any]:
+        """Call a method with JSON.
+
+        Raises:
+            SlackBusy: 429.
+            SlackAway: no answer, 5xx, or our token is not taken.
+            SlackRefused: anything else.
+        """
+        given = {key: value for key, value in args.items() if value is not None}
+        # What reads takes its arguments as a form only.
+        how = {"params": given} if method.split(".")[-1] in ("info", "history", "list") else {"json": given}
+        try:
+            async with asyncio.timeout(WITHIN + 1):
+                answer = await self.client.api_call(method, **how)  # type: ignore[arg-type]
+        except SlackApiError as error:
+            raise _meaning(method, error.response) from None
+        except (TimeoutError, aiohttp.ClientError, SlackClientError, OSError, ValueError) as error:
+            raise SlackAway(f"Slack did not answer {method}: {type(error).__name__} {error}".strip()) from None
+        return dict(answer.data) if isinstance(answer.data, dict) else {}
+
+    async def respond(self, url: str, text: str, blocks: list[dict[str, Any]] | None = None) -> None:
+        """Answer at a ``response_url``, to one person.
+
+        Raises:
+            SlackAway, SlackBusy, SlackRefused: as ``call``.
+        """
+        body = {"response_type": "ephemeral", "replace_original": False, "text": text}
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN))
+        try:
+            async with self._session.post(url, json=body | ({"blocks": blocks} if blocks else {})) as answer:
+                if answer.status == 429:
+                    raise SlackBusy("response_url", _pause(answer.headers.get("Retry-After")))
+                if answer.status >= 500:
+                    raise SlackAway(f"Slack answered a response_url with {answer.status}")
+                if answer.status >= 400:
+                    raise SlackRefused("response_url", (await answer.text())[:80] or str(answer.status))
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise SlackAway(f"Slack did not take an answer: {type(error).__name__}") from None
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _meaning(method: str, answer: Any) -> CoalmineError:
+    status = int(getattr(answer, "status_code", 0) or getattr(answer, "status", 0) or 0)
+    headers = getattr(answer, "headers", {}) or {}
+    data = getattr(answer, "data", None)
+    code = str(data.get("error") or "") if isinstance(data, dict) else ""
+    if status == 429 or code in ("ratelimited", "rate_limited"):
+        after = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+        return SlackBusy(method, _pause(after))
+    if status >= 500 or not code or code in PASSING or code in OURS:
+        return SlackAway(f"Slack failed {method}: {code or status}")
+    details = data.get("response_metadata") if isinstance(data, dict) else None
+    told = "; ".join(str(one) for one in details.get("messages", [])[:3]) if isinstance(details, dict) else ""
+    needed = str(data.get("needed") or "") if isinstance(data, dict) else ""
+    return SlackRefused(method, code, told or (f"needs the scope {needed}" if needed else ""))
+
+
+def _pause(after: Any) -> float:
+    try:
+        return min(max(float(after), 0.0), MOST_PAUSE)
+    except (TypeError, ValueError):
+        return 1.0
