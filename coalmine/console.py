@@ -64,6 +64,7 @@ def status(state: RolloutState) -> RolloutStatus:
         refused=state.refused,
         can_send=can_send(state),
         ledger_backlog=len(state.backlog),
+        sequence=state.sequence,
         waiting=places(state.line),
         ended=state.line.ended,
         started_at=state.started_at,

@@ -12,7 +12,7 @@ from coalmine.chat.buttons import Pressed, stale
 from coalmine.chat.people import Person
 from coalmine.chat.reach import Rollouts
 from coalmine.client import RolloutRef
-from coalmine.errors import RefusedError
+from coalmine.errors import RefusedError, TemporalUnavailable
 from coalmine.identity.claims import Decided
 from coalmine.records import CommandReceipt, RolloutStatus, Verb
 
@@ -36,9 +36,14 @@ class Act:
 
 
 async def carry_out(
-    rollouts: Rollouts, ref: RolloutRef, act: Act, person: Person, key: Mapping[str, Any] | None
-) -> tuple[CommandReceipt, RolloutStatus]:
-    """Say it.
+    rollouts: Rollouts,
+    ref: RolloutRef,
+    act: Act,
+    person: Person,
+    key: Mapping[str, Any] | None,
+    unasked: RolloutRef | None = None,
+) -> CommandReceipt:
+    """Say it. A rollback is not lost while no worker answers: it is left for the next one.
 
     Args:
         rollouts: the connection.
@@ -46,16 +51,20 @@ async def carry_out(
         act: what is said.
         person: who says it.
         key: that signs for people; None: nothing is signed.
-
-    Returns:
-        The answer, and the rollout as it was just before.
+        unasked: the run a rollback is left with when nobody tells how it stands; None: then it is not said.
 
     Raises:
         RefusedError: it means nothing now, or the button is stale; says why.
         RolloutNotFound, TemporalUnavailable: as ``coalmine.client``.
     """
     for left in reversed(range(TRIES)):
-        status = await rollouts.status(ref)
+        try:
+            status = await rollouts.status(ref)
+        except TemporalUnavailable:
+            if act.verb is not Verb.ROLLBACK or unasked is None:
+                raise
+            once = act.once or None
+            return await rollouts.send(unasked, act.verb, by=person.name, reason=act.reason, once=once)
         if act.asked is not None and (why := stale(act.asked, act.verb, status)):
             raise RefusedError(why)
         gate, attempt = _gate(act, status)
@@ -63,7 +72,7 @@ async def carry_out(
         # The run is named, so that it can be no other rollout's that took the id over a moment ago.
         pinned = RolloutRef(status.workflow_id or ref.workflow_id, status.run_id or ref.run_id)
         try:
-            receipt = await rollouts.send(
+            return await rollouts.send(
                 pinned,
                 act.verb,
                 by=person.name,
@@ -80,7 +89,6 @@ async def carry_out(
             if left and now.rollout_id == status.rollout_id and now.run_id != status.run_id:
                 continue
             raise
-        return receipt, status
     raise RefusedError(f"{ref.workflow_id} changed hands while it was told: say it again")
 
 

@@ -101,7 +101,7 @@ class Desk:
             break_glass=wanted.break_glass,
             once=_short(once),
         )
-        receipt, _ = await carry_out(rollouts, ref, act, person, self.key)
+        receipt = await carry_out(rollouts, ref, act, person, self.key, unasked=ref)
         self.follower.look_at(ref.workflow_id)
         return f"{escaped(ref.workflow_id)}: {plain_marks(receipt.message)}"
 
@@ -171,7 +171,11 @@ class Desk:
                 raise RefusedError(f"you said {verb} a moment ago: it is said once, and nothing is said twice")
             act_key = key
             act = Act(verb, dialog.asked, reason, once=_short(f"view {view.get('id')}"))
-            receipt, _ = await carry_out(await self.reach(), RolloutRef(dialog.workflow_id), act, person, self.key)
+            board = self.follower.boards.get(dialog.rollout_id)
+            # The run that this rollout was seen in last: never that of another one.
+            left = RolloutRef(dialog.workflow_id, board.kept.run_id) if board and board.kept.run_id else None
+            rollouts = await self.reach()
+            receipt = await carry_out(rollouts, RolloutRef(dialog.workflow_id), act, person, self.key, unasked=left)
             answer = f"{escaped(dialog.rollout_id)}: {plain_marks(receipt.message)}"
             self.follower.look_at(dialog.workflow_id)
         except Exception as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from coalmine.chat.board import Board, Wall
 from coalmine.chat.memory import Kept
@@ -35,7 +36,8 @@ class _Seen:
     row: tuple[object, ...]
     asked: float = 0.0
     status: RolloutStatus | None = None
-    record: tuple[object, ...] = ()
+    sequence: int = 0
+    """Of the record as it was read last."""
     done: bool = False
     """It is closed, and what it came to was seen."""
 
@@ -156,7 +158,13 @@ class Follower:
             _log.info("%s: %s", row.workflow_id, error)
             return
         if overtaken and status.phase is not Phase.CLOSED:
-            over = {"phase": Phase.CLOSED, "can_send": [], "gate": None, "unmet": [], "deadline_at": None}
+            over: dict[str, Any] = {
+                "phase": Phase.CLOSED,
+                "can_send": [],
+                "gate": None,
+                "unmet": [],
+                "deadline_at": None,
+            }
             status = status.model_copy(update=over)
         seen.row, seen.status = _shown(row), status
         seen.done = status.phase is Phase.CLOSED
@@ -166,11 +174,10 @@ class Follower:
         self, rollouts: Rollouts, ref: RolloutRef, seen: _Seen, status: RolloutStatus
     ) -> list[LedgerEntry] | None:
         """The record, when it may have grown; None when it has not."""
-        record = _mark(status)
-        if record == seen.record and status.phase is not Phase.GATED and seen.status is not None:
+        if status.sequence and status.sequence == seen.sequence:
             return None
         log = await rollouts.decisions(ref)
-        seen.record = record
+        seen.sequence = status.sequence
         return log.entries
 
     def show(self, rollouts: Rollouts, status: RolloutStatus, entries: list[LedgerEntry] | None) -> None:
@@ -247,14 +254,3 @@ class Follower:
 
 def _shown(row: RolloutRow) -> tuple[object, ...]:
     return row.phase, row.outcome, row.canary_weight, row.open, row.version
-
-
-def _mark(status: RolloutStatus) -> tuple[object, ...]:
-    """Changes whenever the record grew by something that people are told."""
-    gate = (status.gate.name, status.gate.attempt, len(status.gate.approvals)) if status.gate else None
-    return (
-        status.phase, status.outcome, status.canary_weight, status.paused, status.held_reason, gate, status.step,
-        status.generation, len(status.refused), status.refused[-1].at if status.refused else None,
-        status.diagnosis is not None, status.restored, status.restore_tries, len(status.waiting), len(status.ended),
-        status.deadline_at, status.step_ends_at,
-    )  # fmt: skip

@@ -56,6 +56,8 @@ class _Lane:
     waiting: dict[str, Sender] = field(default_factory=dict)
     urgent: dict[str, Sender] = field(default_factory=dict)
     some: asyncio.Event = field(default_factory=asyncio.Event)
+    sending: bool = False
+    """A call is under way."""
     task: asyncio.Task[None] | None = None
 
     def take(self) -> Sender | None:
@@ -75,6 +77,7 @@ class Outbox:
         self.pace = pace or Pace()
         self._pause = pause
         self._lanes: dict[str, _Lane] = {}
+        self._closing = False
         self._updating = asyncio.Lock()
         self._next_update = 0.0
         self._next_post: dict[str, float] = {}
@@ -105,8 +108,13 @@ class Outbox:
             await self._until(self._next_update)
             self._next_update = self._now() + self.pace.update * self.pace.second
 
-    async def close(self) -> None:
-        """End; what was not sent is sent by the next process."""
+    async def close(self, within: float = 5.0) -> None:
+        """End after the calls that are under way; what was not sent is sent by the next process."""
+        self._closing = True
+        busy = [lane.task for lane in self._lanes.values() if lane.task is not None and lane.sending]
+        if busy:
+            # Cut off now, it could be there without our knowing, and be sent again.
+            await asyncio.wait(busy, timeout=within)
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         for task in tasks:
             task.cancel()
@@ -114,12 +122,14 @@ class Outbox:
 
     async def _serve(self, channel: str, lane: _Lane) -> None:
         failures = 0
-        while True:
+        while not self._closing:
             sender = lane.take()
             if sender is None:
                 lane.some.clear()
                 await lane.some.wait()
                 continue
+            lane.sending = True
+            pause, more = 0.0, False
             try:
                 more = await sender.send_next()
                 failures = self.failures = 0
@@ -128,21 +138,21 @@ class Outbox:
                 more = sender.give_up(error)
             except SlackBusy as error:
                 self._put_back(lane, sender)
+                pause = error.seconds + random.random() * 0.1
                 _log.warning("%s (%s)", error, channel)
-                await self._pause(error.seconds * self.pace.second + random.random() * 0.1 * self.pace.second)
-                continue
             except SlackAway as error:
                 self._put_back(lane, sender)
                 failures, self.failures = failures + 1, self.failures + 1
-                pause = min(2.0**failures, LONGEST_PAUSE) * (0.5 + random.random() / 2) * self.pace.second
+                pause = min(2.0**failures, LONGEST_PAUSE) * (0.5 + random.random() / 2)
                 _log.warning("%s; again in %.1f s, %d wait", error, pause, self.waiting)
-                await self._pause(pause)
-                continue
             except Exception:
                 # A mistake of ours with one rollout must not silence the others.
                 _log.exception("could not send of %s", sender.key)
-                more = False
-            if more:
+            finally:
+                lane.sending = False
+            if pause and not self._closing:
+                await self._pause(pause * self.pace.second)
+            elif more:
                 lane.waiting.setdefault(sender.key, sender)
 
     @staticmethod

@@ -114,7 +114,7 @@ class ChatSettings(Settings):
     @field_validator("may")
     @classmethod
     def _verbs(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
-        known = [READ, *Verb]
+        known = [READ, *(str(verb) for verb in Verb)]
         for verb in value:
             if verb not in known:
                 raise ValueError(f"{shown(verb)} is no verb{did_you_mean(verb, known)}")

@@ -52,16 +52,16 @@ def next_message(
     lines: list[str] = []
     gap = fresh[0].sequence - after - 1
     if after and gap > 0:
-        lines.append(f"… {gap} entries are told by `coalmine decisions --ledger` alone")
-    told, broadcast, size = after, False, 0
+        lines.append(f"… {gap} entries, looks among them, are in the ledger alone (`coalmine decisions --ledger`)")
+    told, broadcast, size, begun = after, False, 0, False
     for entry in fresh:
         line = "" if entry.kind in UNTOLD else _line(entry, status, groups, people)
         loud = entry.kind in LOUD
-        if lines and line and (size + len(line) > SECTION - 200 or len(lines) >= MOST_LINES or loud != broadcast):
+        if begun and line and (size + len(line) > SECTION - 200 or len(lines) >= MOST_LINES or loud != broadcast):
             break
         told = entry.sequence
         if line:
-            broadcast = loud
+            broadcast, begun = loud, True
             lines.append(line)
             size += len(line) + 1
     if not lines:

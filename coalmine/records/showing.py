@@ -105,6 +105,8 @@ class RolloutStatus(Record):
     diagnosis: Diagnosis | None = None
     """What points to the cause of the last rollback or hold."""
     ledger_backlog: int = 0
+    sequence: int = 0
+    """Of the record's last entry: it grew when this did. 0 = an older worker answers, which does not tell."""
     waiting: list[Place] = []
     """Other versions that start after this one, in order."""
     ended: list[Ended] = []

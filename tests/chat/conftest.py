@@ -99,6 +99,22 @@ class Office:
         await self.until(lambda: len(self.slack.workspace.roots()) > number)
         return self.slack.workspace.roots()[number]
 
+    async def has_button(self, root: Message, verb: str) -> None:
+        """Wait until a message has a button."""
+        await self.until(lambda: f"rollout:{verb}" in root.buttons)
+
+    async def shows(self, root: Message, text: str) -> None:
+        """Wait until a message shows this."""
+        await self.until(lambda: text in root.shown)
+
+    async def tells(self, root: Message, text: str) -> None:
+        """Wait until a thread tells this."""
+        await self.until(lambda: text in self.thread(root))
+
+    def thread(self, root: Message) -> str:
+        """All a thread tells."""
+        return "\n".join(message.text for message in self.slack.workspace.thread(root))
+
     async def button(self, verb: str, number: int = 0) -> Message:
         """The message, once it has this button."""
         root = await self.root(number)
@@ -109,7 +125,7 @@ class Office:
         """Click a button, answer its dialog, and hear what came of it."""
         root, views, before = await self.button(verb), len(self.slack.workspace.views), self.heard(user)
         assert (await self.hands.click(root, f"rollout:{verb}", user)).in_time
-        view = await self.hands.opened(views)
+        view = await self.hands.opened(views, f"rollout:{verb}")
         assert (await self.hands.submit(view, user, reason)).in_time
         return await self.hands.told(user, before)
 

@@ -29,9 +29,11 @@ from tests.workflows.world import make_spec, make_submission
 DOWN = "Temporal at 127.0.0.1:7233 did not answer within 10 s"
 
 
-def gated_spec(**approval: Any) -> CanarySpec:
+def gated_spec(service: str = "checkout", environment: str = "test", **approval: Any) -> CanarySpec:
     """Two steps, with a gate before the second."""
     return make_spec(
+        service=service,
+        environment=environment,
         steps=[
             {"weight": 10, "for": "1m"},
             {"weight": 50, "for": "1m", "gate": {"name": "go", "approval": {"by": ["sre"], **approval}}},
@@ -168,7 +170,9 @@ class MemoryRollouts:
     async def status(self, ref: RolloutRef) -> RolloutStatus:
         await self._ready()
         self.questions += 1
-        return console.status(self._state(ref))
+        state = self._state(ref)
+        state.sequence = state.log[-1].sequence if state.log else 0
+        return console.status(state)
 
     async def decisions(self, ref: RolloutRef) -> DecisionLog:
         await self._ready()

@@ -69,7 +69,7 @@ async def test_every_button_that_is_shown_can_act_and_no_other_is_shown(phase: P
         again = office.rollouts.add(make_state(phase, number=len(office.rollouts.said) + 2))
         number = len(office.slack.workspace.roots())
         root = await office.root(number)
-        await office.until(lambda verb=verb, root=root: f"rollout:{verb}" in root.buttons)
+        await office.has_button(root, verb)
         views, heard = len(office.slack.workspace.views), office.heard(BO)
         await office.hands.click(root, f"rollout:{verb}", BO)
         view = await office.hands.opened(views)

@@ -132,12 +132,14 @@ class Hands:
         """Send an interaction; ``how`` as ``send``."""
         return await self.send(urlencode({"payload": json.dumps(payload)}), **how)
 
-    async def opened(self, before: int) -> dict[str, Any]:
-        """The dialog that is opened once there were ``before``."""
+    async def opened(self, before: int, action_id: str = "") -> dict[str, Any]:
+        """The first dialog (of an action) that is opened once there were ``before``."""
         async with asyncio.timeout(30):
-            while len(self.slack.workspace.views) <= before:
+            while True:
+                for view in self.slack.workspace.views[before:]:
+                    if action_id in ("", view.get("callback_id")):
+                        return view
                 await asyncio.sleep(0.01)
-        return self.slack.workspace.views[-1]
 
     async def told(self, user: str, before: int = 0) -> str:
         """What somebody alone is told, once there were ``before`` such messages to them."""

@@ -1,0 +1,199 @@
+"""The fake Slack keeps the limits it says it keeps: what Slack refuses, it refuses, and what Slack takes, it takes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from coalmine.testing.slack import FakeSlack, member, message_faults, view_faults
+from coalmine.testing.slack.hands import signature
+
+CHANNEL = "C0ROLLOUTS"
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    async with FakeSlack(second=0.2) as slack:
+        slack.workspace.channels = {CHANNEL, "C0OTHER"}
+        slack.workspace.users = {"U0ANA": member("U0ANA", "ana@example.org")}
+        slack.workspace.groups = {"S0SRE": ["U0ANA"]}
+        yield slack
+
+
+async def call(slack: FakeSlack, method: str, token: str = "", **args: Any) -> tuple[int, dict[str, Any], Any]:
+    headers = {"Authorization": f"Bearer {token or slack.token}"}
+    reads = method in ("users.info", "usergroups.users.list", "conversations.history")
+    how: dict[str, Any] = {"params": args} if reads else {"json": args}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{slack.api}{method}", headers=headers, **how) as answer,
+    ):
+        return answer.status, await answer.json(), answer.headers
+
+
+async def error(slack: FakeSlack, method: str, token: str = "", **args: Any) -> str:
+    _, answer, _ = await call(slack, method, token, **args)
+    assert answer["ok"] is False, answer
+    return str(answer["error"])
+
+
+def text(content: str, kind: str = "mrkdwn") -> dict[str, Any]:
+    return {"type": kind, "text": content}
+
+
+def section(content: str) -> dict[str, Any]:
+    return {"type": "section", "text": text(content)}
+
+
+def button(label: str = "Go", **more: Any) -> dict[str, Any]:
+    return {"type": "button", "action_id": "go", "text": text(label, "plain_text"), **more}
+
+
+def actions(*elements: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "actions", "elements": list(elements)}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        section("x" * 3_000),
+        {"type": "header", "text": text("x" * 150, "plain_text")},
+        {"type": "section", "fields": [text("x" * 2_000)] * 10},
+        {"type": "context", "elements": [text("x")] * 10},
+        {"type": "divider"},
+        actions(button("x" * 75, value="x" * 2_000, style="danger")),
+        actions(*(button() | {"action_id": str(number)} for number in range(25))),
+    ],
+)
+def test_what_slack_takes_is_taken(block: dict[str, Any]) -> None:
+    assert message_faults("text", [block] * 1) == []
+
+
+@pytest.mark.parametrize(
+    ("blocks", "why"),
+    [
+        ([section("x")] * 51, "51 blocks, more than 50"),
+        ([], "no list"),
+        ([section("x" * 3_001)], "text has 3001 characters, more than 3000"),
+        ([section("")], "text is empty"),
+        ([{"type": "header", "text": text("x" * 151, "plain_text")}], "151 characters, more than 150"),
+        ([{"type": "header", "text": text("x")}], "no plain_text object"),
+        ([{"type": "section", "fields": [text("x")] * 11}], "11 elements, not 1 to 10"),
+        ([{"type": "section", "fields": [text("x" * 2_001)]}], "2001 characters, more than 2000"),
+        ([{"type": "section"}], "neither text nor fields"),
+        ([{"type": "context", "elements": [text("x")] * 11}], "11 elements, not 1 to 10"),
+        ([actions()], "0 elements, not 1 to 25"),
+        ([actions(*(button() | {"action_id": str(number)} for number in range(26)))], "26 elements"),
+        ([actions(button(), button())], "action_id is there twice"),
+        ([actions(button("x" * 76))], "76 characters, more than 75"),
+        ([actions(button(value="x" * 2_001))], "2001 characters, more than 2000"),
+        ([actions(button(style="green"))], "style 'green'"),
+        ([actions(button(confirm={"title": text("x" * 101, "plain_text")}))], "101 characters, more than 100"),
+        ([{**section("x"), "block_id": "a"}, {**section("x"), "block_id": "a"}], "block_id is there twice"),
+        ([{**section("x"), "block_id": "a" * 256}], "256 characters, more than 255"),
+        ([{"type": "input"}], "does not belong here"),
+        ([{"type": "video"}], "not known to this fake"),
+    ],
+)
+def test_what_slack_refuses_in_a_message_is_refused(blocks: list[dict[str, Any]], why: str) -> None:
+    assert any(why in fault for fault in message_faults("text", blocks)), message_faults("text", blocks)
+
+
+def modal(**changes: Any) -> dict[str, Any]:
+    asked = {"type": "input", "label": text("Why", "plain_text"), "element": {"type": "plain_text_input"}}
+    title = text("Roll back", "plain_text")
+    return {"type": "modal", "title": title, "submit": title, "blocks": [asked], **changes}
+
+
+@pytest.mark.parametrize(
+    ("view", "why"),
+    [
+        (modal(title=text("x" * 25, "plain_text")), "title has 25 characters, more than 24"),
+        (modal(submit=None), "submit is missing"),
+        (modal(private_metadata="x" * 3_001), "3001 characters, more than 3000"),
+        (modal(callback_id="x" * 256), "256 characters"),
+        (modal(blocks=[section("x")] * 101), "101 blocks, more than 100"),
+        (modal(type="home"), "no modal"),
+        (None, "no modal"),
+    ],
+)
+def test_what_slack_refuses_in_a_dialog_is_refused(view: Any, why: str) -> None:
+    assert view_faults(modal()) == []
+    assert any(why in fault for fault in view_faults(view))
+
+
+async def test_tokens_scopes_and_channels_are_checked(slack: FakeSlack) -> None:
+    assert await error(slack, "auth.test", "xoxb-other") == "invalid_auth"
+    assert await error(slack, "apps.connections.open") == "invalid_auth"
+    assert (await call(slack, "auth.test"))[1]["team_id"]
+    assert await error(slack, "chat.postMessage", channel="C0NONE", text="x") == "channel_not_found"
+    slack.workspace.uninvited = {"C0OTHER"}
+    assert await error(slack, "chat.postMessage", channel="C0OTHER", text="x") == "not_in_channel"
+    assert await error(slack, "chat.postMessage", channel=CHANNEL) in ("no_text", "ratelimited")
+    assert await error(slack, "chat.update", channel=CHANNEL, ts="1.1", text="x") == "message_not_found"
+    assert await error(slack, "users.info", user="U0NONE") == "user_not_found"
+    assert await error(slack, "usergroups.users.list", usergroup="S0NONE") == "no_such_subteam"
+    assert await error(slack, "chat.delete", channel=CHANNEL) == "unknown_method"
+    slack.workspace.scopes -= {"users:read"}
+    assert await error(slack, "users.info", user="U0ANA") == "missing_scope"
+
+
+async def test_one_message_a_second_and_channel_and_fifty_updates_a_minute(slack: FakeSlack) -> None:
+    status, answer, _ = await call(slack, "chat.postMessage", channel=CHANNEL, text="one")
+    assert (status, answer["ok"]) == (200, True)
+    status, refused, headers = await call(slack, "chat.postMessage", channel=CHANNEL, text="two")
+    assert (status, refused["error"], headers["Retry-After"]) == (429, "ratelimited", "1")
+    assert (await call(slack, "chat.postMessage", channel="C0OTHER", text="elsewhere"))[0] == 200
+    # A minute lasts twelve seconds here: all of these come within it.
+    slack.second = 10.0
+    seen = [(await call(slack, "chat.update", channel=CHANNEL, ts=answer["ts"], text=str(n)))[0] for n in range(52)]
+    assert seen == [200] * 50 + [429] * 2
+    assert slack.workspace.roots(CHANNEL)[0].text == "49"
+    assert slack.limited.count("chat.update") == 2
+
+
+async def test_a_trigger_opens_one_dialog_within_three_seconds(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = slack.trigger()
+    assert (await call(slack, "views.open", trigger_id=trigger, view=modal()))[1]["view"]["id"]
+    assert await error(slack, "views.open", trigger_id=trigger, view=modal()) == "exchanged_trigger_id"
+    assert await error(slack, "views.open", trigger_id="1.2.3", view=modal()) == "invalid_trigger_id"
+    assert await error(slack, "views.open", trigger_id=slack.trigger(), view={}) == "invalid_arguments"
+    monkeypatch.setattr("coalmine.testing.slack.server.TRIGGER_LIFE", -1.0)
+    assert await error(slack, "views.open", trigger_id=slack.trigger(), view=modal()) == "expired_trigger_id"
+
+
+async def test_a_response_url_is_good_for_five_answers(slack: FakeSlack) -> None:
+    url = slack.response_url("U0ANA", CHANNEL)
+    async with aiohttp.ClientSession() as session:
+        seen = []
+        for number in range(6):
+            async with session.post(url, json={"text": str(number)}) as answer:
+                seen.append(answer.status)
+    assert seen == [200] * 5 + [404]
+    assert [one.text for one in slack.workspace.told] == ["0", "1", "2", "3", "4"]
+
+
+async def test_metadata_is_told_to_who_asks_for_it(slack: FakeSlack) -> None:
+    metadata = {"event_type": "coalmine_rollout", "event_payload": {"rollout": "a"}}
+    await call(slack, "chat.postMessage", channel=CHANNEL, text="one", metadata=metadata)
+    _, plain, _ = await call(slack, "conversations.history", channel=CHANNEL)
+    _, full, _ = await call(slack, "conversations.history", channel=CHANNEL, include_all_metadata="1")
+    assert "metadata" not in plain["messages"][0]
+    assert full["messages"][0]["metadata"] == metadata
+
+
+def test_the_signature_is_slacks() -> None:
+    # The example of docs.slack.dev/authentication/verifying-requests-from-slack.
+    body = (
+        "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name="
+        "foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhoo"
+        "ks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629"
+        "121.803a0bc887a14d10d2c447fce8b6703c"
+    )
+    signed = signature("8f742231b10e8888abcd99yyyzzz85a5", "1531420618", body)
+    assert signed == "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
