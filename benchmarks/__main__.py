@@ -18,6 +18,7 @@ ALL = (
     "envoy_shift",
     "rollback_latency",
     "kills",
+    "chat_ack",
     "judge",
     "judge_kinds",
     "backtest",

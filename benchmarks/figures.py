@@ -29,6 +29,7 @@ def write() -> Path:
         *_history(),
         *_backtest(),
         *_help(),
+        *_chat(),
         *_plan(),
         *_mutants(),
     ]
@@ -161,6 +162,15 @@ def _help() -> list[tuple[str, str, str, str]]:
     wall = found["wall"]
     figure = f"median {wall['median']:.2f} s, p95 {wall['p95']:.2f} s (load {found['load_average']:g})"
     return [("`coalmine --help` and every verb's", figure, f"{found['limit_seconds']} s", _machine(found))]
+
+
+def _chat() -> list[tuple[str, str, str, str]]:
+    found = _read("chat_ack")
+    if found is None:
+        return []
+    figure = f"p50 {found['p50_ms']:g} ms, p99 {found['p99_ms']:g} ms (load {found['load_average']:g})"
+    what = f"chat: acknowledgement to (a fake) Slack while Temporal is down, {found['requests']} requests"
+    return [(what, figure, f"p99 {found['limit_ms']:g} ms", _machine(found))]
 
 
 def _plan() -> list[tuple[str, str, str, str]]:

@@ -42,7 +42,7 @@ PATH = "/slack/events"
 LARGEST_REQUEST = 1_000_000
 KEPT = 900.0
 """Seconds a request is remembered: three times as long as its signature counts."""
-AT_WORK = 200
+AT_WORK = 500
 """Requests that are worked on at once; more are turned away, and told so."""
 _BUSY = "the chat app is busy with too many requests: nothing was done; try again in a minute"
 DIGEST_EVERY = 20.0

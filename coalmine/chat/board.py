@@ -189,4 +189,5 @@ class Board:
     def _close(self) -> None:
         if not self.kept.closed:
             self.kept.closed = True
+            self.entries = []
             self.wall.memory.keep(self.kept)

@@ -25,6 +25,8 @@ AT_ONCE = 8
 MOST_QUESTIONS = 40
 """In one round, besides those of rollouts that changed: with more open ones, each is asked about less often."""
 _SINCE = "since"
+_LOST = "lost "
+"""Begins what stands for a run that no list shows."""
 _log = logging.getLogger("coalmine.chat")
 Run = tuple[str, str]
 
@@ -107,7 +109,8 @@ class Follower:
         rows = await rollouts.rollouts(limit=LISTED)
         poked, self._poked = self._poked, set()
         present = {(row.workflow_id, row.run_id) for row in rows}
-        for run in [run for run, seen in self._runs.items() if run not in present and seen.done]:
+        gone = [run for run, seen in self._runs.items() if run not in present and (seen.done or not _is_lost(run))]
+        for run in gone:
             del self._runs[run]
         limit = asyncio.Semaphore(AT_ONCE)
 
@@ -206,7 +209,7 @@ class Follower:
         now = self.clock()
         for board in list(self.boards.values()):
             kept = board.kept
-            run = (kept.workflow_id, f"lost {kept.rollout_id}")
+            run = (kept.workflow_id, f"{_LOST}{kept.rollout_id}")
             seen = self._runs.setdefault(run, _Seen(())) if not kept.closed and kept.run_id not in listed else None
             if seen is None or (seen.asked and now - seen.asked < 60):
                 continue
@@ -216,7 +219,7 @@ class Follower:
                 self.show(rollouts, await rollouts.status(ref), (await rollouts.decisions(ref)).entries)
             except RolloutNotFound:
                 _log.info("%s is known no more: its message stays as it is", kept.rollout_id)
-                kept.closed = True
+                kept.closed = seen.done = True
                 self.wall.memory.keep(kept)
             except CoalmineError as error:
                 _log.info("%s: %s", kept.rollout_id, error)
@@ -250,6 +253,10 @@ class Follower:
             except CoalmineError as error:
                 _log.info("%s: %s", row.workflow_id, error)
         return found
+
+
+def _is_lost(run: Run) -> bool:
+    return run[1].startswith(_LOST)
 
 
 def _shown(row: RolloutRow) -> tuple[object, ...]:

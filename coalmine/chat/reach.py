@@ -65,16 +65,24 @@ class Reach:
 
     def __init__(self, connect: Callable[[], Awaitable[Rollouts]]) -> None:
         self._connect = connect
-        self._connecting = asyncio.Lock()
+        self._trying: asyncio.Task[Rollouts] | None = None
         self._found: Rollouts | None = None
 
     async def __call__(self) -> Rollouts:
-        """The connection.
+        """The connection. Whoever asks while it is being tried hears what comes of that one try.
 
         Raises:
             TemporalUnavailable: there is none now.
         """
-        async with self._connecting:
-            if self._found is None:
-                self._found = await self._connect()
+        if self._found is not None:
             return self._found
+        if self._trying is None:
+            self._trying = asyncio.create_task(self._try())
+        return await asyncio.shield(self._trying)
+
+    async def _try(self) -> Rollouts:
+        try:
+            self._found = await self._connect()
+            return self._found
+        finally:
+            self._trying = None

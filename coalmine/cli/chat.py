@@ -73,7 +73,7 @@ def run(args: Args, out: Output) -> int:
         out.data({"channels": len(found.channels), "people": len(found.people)}, f"{args.config}: fine")
         return 0
     connection_settings(args.profile)  # Wrong settings are told now; a server that is away is waited for.
-    logging.basicConfig(level=os.environ.get("COALMINE_LOG_LEVEL", "info").upper(), format="%(asctime)s %(message)s")
+    logging.basicConfig(level=_level(), format="%(asctime)s %(levelname)s %(message)s")
     app = _app(found, secrets, args, Path(args.state), key)
     if key is None:
         out.say("decisions are not signed: gates with 'verified' will not count them (--sign-with)")
@@ -141,6 +141,15 @@ def _secrets(socket: bool) -> Secrets:
             raise InputError(f"{name}: it begins with {value[:4]!r}, and should with {begin!r}: it is {what}")
         given[name] = value
     return Secrets(given["SLACK_BOT_TOKEN"], given.get("SLACK_SIGNING_SECRET", ""), given.get("SLACK_APP_TOKEN", ""))
+
+
+def _level() -> str:
+    from coalmine.errors import InputError
+
+    level = os.environ.get("COALMINE_LOG_LEVEL", "").strip().lower() or "info"
+    if level not in ("debug", "info", "warning", "error"):
+        raise InputError(f"COALMINE_LOG_LEVEL: {level!r} is none of debug, info, warning, error")
+    return level.upper()
 
 
 def _address(text: str) -> tuple[str, int]:

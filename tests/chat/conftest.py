@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from coalmine.chat.app import ChatApp, Secrets
 from coalmine.chat.outbox import Pace
@@ -21,6 +22,7 @@ from tests.cli.conftest import desk, empty_desk
 
 __all__ = ["desk", "empty_desk"]
 
+MANIFEST = Path(__file__).parents[2] / "infra" / "slack" / "manifest.yaml"
 SECOND = 0.02
 CHANNEL = "C0ROLLOUTS"
 ANA, BO, CY, EVE, GUEST, BOT, STRANGER, GONE = (
@@ -44,6 +46,9 @@ def fill(slack: FakeSlack) -> None:
     slack.workspace.users = {person["id"]: person for person in people}
     slack.workspace.groups = {"S0SRE": [ANA, BO]}
     slack.workspace.channels = {CHANNEL, "C0OTHER", "C0DIGEST"}
+    # No right that the manifest does not ask for.
+    manifest = YAML(typ="safe").load(MANIFEST.read_text(encoding="utf-8"))
+    slack.workspace.scopes = set(manifest["oauth_config"]["scopes"]["bot"])
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -116,8 +117,6 @@ async def test_typed_words_reach_the_workflow_once_and_refusals_come_back(desk: 
 async def test_a_worker_that_is_away_is_told_and_a_rollback_is_not_lost(
     desk: Desk, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
     await start(desk)
     await gated(desk)
     await desk.retire()
@@ -128,5 +127,6 @@ async def test_a_worker_that_is_away_is_told_and_a_rollback_is_not_lost(
     heard = office.heard(ANA)
     assert (await office.hands.command("/rollout", "rollback checkout it is bad", ANA)).in_time
     assert "rollback is recorded and will be carried out by the next worker" in await office.hands.told(ANA, heard)
+    monkeypatch.setattr("coalmine.client.CALL_WITHIN", timedelta(seconds=10))
     await desk.serve()
     await desk.until(lambda status: status.outcome is Outcome.ROLLED_BACK)

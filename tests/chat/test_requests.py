@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from coalmine.chat.reach import Reach
+from coalmine.errors import TemporalUnavailable
 from coalmine.records import Phase, Verb
 from coalmine.testing.slack.hands import signature
 from tests.chat.conftest import ANA, BO, CHANNEL, Office
-from tests.chat.rollouts import DOWN, make_state
+from tests.chat.rollouts import DOWN, MemoryRollouts, make_state
 
 
 async def test_a_forged_request_does_nothing(office: Office) -> None:
@@ -216,6 +218,36 @@ async def test_a_temporal_that_never_answers_delays_no_acknowledgement(office: O
     office.rollouts.down = True
     office.rollouts.hang.set()
     await office.until(lambda: len(office.slack.workspace.told) == 40)
+
+
+async def test_whoever_waits_for_a_connection_hears_what_came_of_the_one_try() -> None:
+    tries: list[asyncio.Event] = []
+
+    async def connect() -> MemoryRollouts:
+        tries.append(asyncio.Event())
+        await tries[-1].wait()
+        if len(tries) == 1:
+            raise TemporalUnavailable(DOWN)
+        return MemoryRollouts()
+
+    reach = Reach(connect)
+
+    async def tried(number: int) -> None:
+        while len(tries) < number:
+            await asyncio.sleep(0)
+
+    waiting = [asyncio.create_task(reach()) for _ in range(5)]
+    await tried(1)
+    waiting[0].cancel()
+    tries[0].set()
+    heard = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in heard[1:]] == [TemporalUnavailable] * 4
+    assert len(tries) == 1
+    again = asyncio.create_task(reach())
+    await tried(2)
+    tries[1].set()
+    assert await again is await reach()
+    assert len(tries) == 2
 
 
 async def test_a_flood_is_turned_away_and_told_so(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,7 @@ async def test_a_restart_finds_its_messages_again(office: Office) -> None:
 
 
 async def test_a_post_whose_answer_was_lost_is_not_posted_twice(office: Office) -> None:
+    office.slack.workspace.scopes |= {"channels:history"}
     office.slack.outage = "take"
     await office.open()
     office.rollouts.add(make_state(Phase.GATED))
@@ -130,7 +131,6 @@ async def test_a_post_whose_answer_was_lost_is_not_posted_twice(office: Office) 
 
 
 async def test_without_the_right_to_read_such_a_post_comes_twice_and_all_goes_on(office: Office) -> None:
-    office.slack.workspace.scopes -= {"channels:history"}
     office.slack.outage = "take"
     await office.open()
     state = office.rollouts.add(make_state(Phase.GATED))
@@ -142,6 +142,7 @@ async def test_without_the_right_to_read_such_a_post_comes_twice_and_all_goes_on
 
 
 async def test_a_crash_between_post_and_answer_is_mended_by_the_next_process(office: Office) -> None:
+    office.slack.workspace.scopes |= {"channels:history"}
     app = await office.open()
     state = office.rollouts.add(make_state(Phase.GATED))
     root = await office.button("approve")

@@ -11,7 +11,7 @@ from coalmine.chat.settings import ChatSettings, read_settings
 from coalmine.errors import InputError, RefusedError
 from coalmine.testing.slack import member
 from coalmine.testing.slack.workspace import TEAM
-from tests.chat.conftest import SETTINGS
+from tests.chat.conftest import MANIFEST, SETTINGS
 
 GOOD = """
 people: {U024BE7LH: ana@example.org, bo@corp.example: bo@example.org}
@@ -23,6 +23,11 @@ channels:
 may: {promote: [sre], read: [anyone]}
 digest: {at: "09:00", zone: Europe/Vienna, channel: C0456}
 """
+
+
+def test_the_example_can_be_used() -> None:
+    path = MANIFEST.with_name("chat.yaml")
+    assert read_settings(path.read_text(encoding="utf-8"), str(path)).digest is not None
 
 
 def test_the_first_channel_that_fits_is_taken() -> None:

@@ -35,6 +35,9 @@ def test_a_key_is_private_and_its_public_half_is_listed(tmp_path: Path, capsys: 
         (["keys", "create", "x"], "needs one FILE and --person"),
         (["keys", "jwks", "/nowhere/x"], "signing key /nowhere/x cannot be read"),
         (["keys", "jwks", "/nowhere/x", "--person", "ana"], "belong to coalmine keys create"),
+        (["keys", "jwks", "/nowhere/x", "--service", "chat"], "belong to coalmine keys create"),
+        (["keys", "create", "x", "--service", "chat", "--person", "ana"], "has neither --person nor --group"),
+        (["keys", "create", "x", "--service", " "], "--service NAME needs one FILE"),
         (["approve", "checkout", "--sign-with", "/nowhere/x"], "signing key /nowhere/x cannot be read"),
     ],
 )
