@@ -290,6 +290,7 @@ class ChatApp:
         text = digest.text(day, [status for status, _ in closed], self.follower.open_statuses(), went)
         await self.outbox.before_post(wanted.channel)
         await self.slack.call("chat.postMessage", channel=wanted.channel, text=text, unfurl_links=False)
+        self.outbox.posted(wanted.channel)
         self.memory.set_note(_DIGESTED, day.isoformat())
         return True
 

@@ -127,6 +127,8 @@ class Board:
         except SlackRefused:
             self.kept.posting = 0.0
             raise
+        finally:
+            self.wall.outbox.posted(self.kept.channel)
         self.kept.ts, self.kept.shown = str(answer.get("ts") or ""), shown
         self.wall.memory.keep(self.kept)
 
@@ -163,10 +165,13 @@ class Board:
             return
         if told.text:
             await self.wall.outbox.before_post(self.kept.channel)
-            await self.wall.slack.call(
-                "chat.postMessage", channel=self.kept.channel, thread_ts=self.kept.ts, text=told.text,
-                reply_broadcast=told.broadcast or None, unfurl_links=False, unfurl_media=False,
-            )  # fmt: skip
+            try:
+                await self.wall.slack.call(
+                    "chat.postMessage", channel=self.kept.channel, thread_ts=self.kept.ts, text=told.text,
+                    reply_broadcast=told.broadcast or None, unfurl_links=False, unfurl_media=False,
+                )  # fmt: skip
+            finally:
+                self.wall.outbox.posted(self.kept.channel)
         self.kept.told = told.sequence
         self.wall.memory.keep(self.kept)
 

@@ -65,7 +65,7 @@ def pressed(status: RolloutStatus, verb: Verb) -> Pressed:
 
 def offered(status: RolloutStatus) -> list[Verb]:
     """The buttons that can act now; reject only where a gate waits, since rollback does the same elsewhere."""
-    if status.phase is Phase.CLOSED:
+    if status.phase is Phase.CLOSED or not status.rollout_id:
         return []
     waits = status.gate is not None and status.gate.state == "waiting"
     return [verb for verb in BUTTONS if verb in status.can_send and (verb is not Verb.REJECT or waits)]

@@ -18,8 +18,10 @@ from coalmine.client import RolloutRef, RolloutRow
 from coalmine.errors import CoalmineError, RolloutNotFound
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 
-LISTED = 1_000
+MOST_LISTED = 2_500
 """Rollouts in one list: open ones, then the latest closed."""
+CLOSED_LISTED = 200
+"""Closed ones that are looked through in each round, after the first."""
 AT_ONCE = 8
 """Questions that are under way at once."""
 MOST_QUESTIONS = 40
@@ -61,6 +63,7 @@ class Follower:
     _poke: asyncio.Event = field(default_factory=asyncio.Event)
     _poked: set[str] = field(default_factory=set)
     _silent: bool = False
+    _limit: int = MOST_LISTED
     _since: datetime | None = None
 
     def load(self) -> None:
@@ -106,7 +109,9 @@ class Follower:
             TemporalUnavailable: there is no list.
         """
         rollouts = await self.reach()
-        rows = await rollouts.rollouts(limit=LISTED)
+        # One list, not one of the open and one of the closed: only beside its next run can be told that a run went on.
+        rows = await rollouts.rollouts(limit=self._limit)
+        self._limit = min(sum(row.open for row in rows) + CLOSED_LISTED, MOST_LISTED)
         poked, self._poked = self._poked, set()
         present = {(row.workflow_id, row.run_id) for row in rows}
         gone = [run for run, seen in self._runs.items() if run not in present and (seen.done or not _is_lost(run))]
@@ -242,8 +247,8 @@ class Follower:
         """Rollouts that closed lately, with their records; of those that have a channel."""
         after = datetime.now(UTC) - day
         found = []
-        for row in await rollouts.rollouts(running=False, limit=LISTED):
-            if row.closed_at is None or row.closed_at < after:
+        for row in await rollouts.rollouts(limit=MOST_LISTED):
+            if row.open or row.closed_at is None or row.closed_at < after:
                 continue
             if self.settings.channel_of(row.environment, row.service, row.region) is None:
                 continue

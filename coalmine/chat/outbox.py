@@ -98,8 +98,12 @@ class Outbox:
         return sum(len(lane.waiting.keys() | lane.urgent.keys()) for lane in self._lanes.values())
 
     async def before_post(self, channel: str) -> None:
-        """Wait until a message may be posted there. Call it before each post."""
+        """Wait until a message may be posted there. Call it before each post, and ``posted`` after."""
         await self._until(self._next_post.get(channel, 0.0))
+        self.posted(channel)
+
+    def posted(self, channel: str) -> None:
+        """Count from now: a message that took long to arrive must not be close to the next one there."""
         self._next_post[channel] = self._now() + self.pace.post * self.pace.second
 
     async def before_update(self) -> None:

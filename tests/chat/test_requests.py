@@ -10,11 +10,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from coalmine.chat.app import ChatApp, Secrets
 from coalmine.chat.reach import Reach
-from coalmine.errors import TemporalUnavailable
+from coalmine.chat.settings import ChatSettings
+from coalmine.errors import InputError, TemporalUnavailable
 from coalmine.records import Phase, Verb
 from coalmine.testing.slack.hands import signature
-from tests.chat.conftest import ANA, BO, CHANNEL, Office
+from tests.chat.conftest import ANA, BO, CHANNEL, SETTINGS, Office
 from tests.chat.rollouts import DOWN, MemoryRollouts, make_state
 
 
@@ -275,6 +277,34 @@ async def test_a_click_before_anything_is_known_asks_temporal_a_moment(office: O
     await office.hands.click(root, "rollout:rollback", ANA)
     await office.hands.opened(0)
     office.rollouts.hang.set()
+
+
+async def test_a_slack_that_hangs_delays_neither_acknowledgement_nor_dialog(office: Office) -> None:
+    await office.open()
+    office.rollouts.add(make_state(Phase.GATED))
+    root = await office.button("approve")
+    office.slack.hang = {"users.info"}
+    # Slack does not tell who it is: the dialog opens all the same while its trigger counts, and is checked later.
+    assert (await office.hands.click(root, "rollout:approve", ANA)).in_time
+    view = await office.hands.opened(0)
+    assert (await office.hands.submit(view, ANA)).in_time
+    assert office.rollouts.said == []
+    office.slack.hang.clear()
+    assert "gate 'go' is open" in await office.hands.told(ANA)
+
+
+async def test_a_token_that_slack_does_not_take_is_told_by_its_name(office: Office) -> None:
+    office.slack.token = "xoxb-another"
+    app = ChatApp(
+        ChatSettings.model_validate(SETTINGS),
+        Secrets("xoxb-old", office.slack.signing_secret),
+        Reach(office.rollouts._ready),  # type: ignore[arg-type]
+        office.folder / "chat.sqlite",
+        api=office.slack.api,
+    )
+    with pytest.raises(InputError, match=r"SLACK_BOT_TOKEN: Slack does not take it .*invalid_auth"):
+        await app.begin()
+    await app.end()
 
 
 async def test_another_workspace_is_not_heard(office: Office) -> None:
