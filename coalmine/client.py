@@ -34,6 +34,7 @@ from coalmine.fleet_calls import FleetCalls
 from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
 from coalmine.questions import ask
+from coalmine.recorded import Recorded, recorded
 from coalmine.records import (
     HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
@@ -242,6 +243,16 @@ class Coalmine(FleetCalls):
         described = await self._describe(ref)
         async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
             return await timeline(self.temporal, described.id, described.run_id, everything)
+
+    async def recorded(self, ref: RolloutRef) -> Recorded:
+        """What every look found and what was shifted when, from the workflow's history; needs no worker.
+
+        Raises:
+            RolloutNotFound: there is none.
+        """
+        described = await self._describe(ref)
+        async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
+            return await recorded(self.temporal, described.id, described.run_id)
 
     # ------------------------------------------------------------------------------------------ saying
 

@@ -22,6 +22,8 @@ _KEYWORDS = {
 }
 _WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 _NAMES_LOOKED_AT = 300
+_PAGE = 1_000
+"""Rows the server is asked for at once: what it gives at most."""
 
 
 class RolloutRow(Record):
@@ -74,7 +76,7 @@ async def list_rollouts(
     rows: list[RolloutRow] = []
     followers: dict[str, RolloutRow] = {}
     async with asking("list of rollouts", client.namespace, _CALL):
-        async for execution in client.list_workflows(" AND ".join(clauses), page_size=200, rpc_timeout=_CALL):
+        async for execution in client.list_workflows(" AND ".join(clauses), page_size=_PAGE, rpc_timeout=_CALL):
             row = _row(execution)
             if region is not None and row.region != region:
                 continue

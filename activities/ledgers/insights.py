@@ -114,6 +114,22 @@ WHERE ended >= $since AND insights = 0 AND NOT advise AND ended_as IN ('rolled_b
 ORDER BY ended DESC, rollout_id
 """
 
+_WEEKS = """
+SELECT date_trunc('week', ended) AS week,
+  count(*) FILTER (ended_as = 'promoted') AS promoted,
+  count(*) FILTER (ended_as IN ('rolled_back', 'rejected', 'failed') AND (looks > 0 OR promoted_at IS NOT NULL))
+    AS failed,
+  count(*) FILTER (ended_as = 'blocked') AS blocked,
+  quantile_cont(epoch(promoted_at - began), 0.5) FILTER (ended_as = 'promoted') AS lead_median
+FROM rollouts WHERE ended >= $since AND NOT advise GROUP BY ALL ORDER BY week
+"""
+
+_PAST = """
+SELECT rollout_id, environment, service, region, version, began, ended, ended_as AS outcome, cause, reason,
+  epoch(ended - began) AS seconds
+FROM rollouts WHERE ended >= $since AND NOT advise ORDER BY ended DESC, rollout_id LIMIT $most
+"""
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -208,6 +224,21 @@ def insights(database: duckdb.DuckDBPyConnection, since: datetime, until: dateti
         lessons=tuple(_asked(database, _LESSONS, at)),
         untold=tuple(_asked(database, _UNTOLD, at)),
     )
+
+
+def weeks(database: duckdb.DuckDBPyConnection, since: datetime) -> list[dict[str, Any]]:
+    """How rollouts ended, by the week (from Monday, UTC) they ended in; weeks without one are left out.
+
+    Args:
+        database: of which ``insights`` was asked already.
+        since: rollouts that ended before are left out.
+    """
+    return _asked(database, _WEEKS, {"since": since.astimezone(UTC).replace(tzinfo=None)})
+
+
+def past(database: duckdb.DuckDBPyConnection, since: datetime, most: int) -> list[dict[str, Any]]:
+    """The latest rollouts that ended, the newest first, as ``weeks`` takes them."""
+    return _asked(database, _PAST, {"since": since.astimezone(UTC).replace(tzinfo=None), "most": most})
 
 
 def next_insight(sequences: Sequence[int]) -> int:

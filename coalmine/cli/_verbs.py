@@ -56,6 +56,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "Run it": [
         ("worker", "worker", "run a worker in the foreground"),
+        ("dashboard", "dashboard", "serve the live page and the HTTP API: fleet, rollouts, trends, and acting on them"),
         ("doctor", "doctor", "check Temporal, workers, clock, local programs, and a spec's sources"),
         ("guard", "guard", "watch for traffic that no live rollout owns; restore it, or tell people"),
         ("codec", "codec", "make a key for payloads; serve the Temporal UI what they hold"),

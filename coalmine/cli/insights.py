@@ -143,9 +143,9 @@ LONGEST = 4_000
 """Characters of a written insight."""
 
 
-def _page(found: Insights) -> str:
-    total = found.total
-    facts = {
+def total_facts(total: Figures) -> dict[str, str]:
+    """The figures of all that is meant, by name; empty ones say nothing."""
+    return {
         "released": f"{total.promoted} ({total.deployments_a_week:.1f} a week)",
         "failed": f"{total.failed}; {total.blocked} more were blocked before they began",
         "lead time": _times(total.lead_median, total.lead_p90),
@@ -157,7 +157,10 @@ def _page(found: Insights) -> str:
         "overrides": _rate(total.overrides),
         "held": f"{total.held}, of which {total.resumed_and_promoted} were resumed and promoted" if total.held else "",
     }
-    parts = [pairs(facts)]
+
+
+def _page(found: Insights) -> str:
+    parts = [pairs(total_facts(found.total))]
     if len(found.services) > 1:
         head = [
             "service",
@@ -169,10 +172,10 @@ def _page(found: Insights) -> str:
             "false rollbacks",
             "overrides",
         ]
-        parts.append(columns(head, [_row(one) for one in found.services], right=[1, 2, 3]))
+        parts.append(columns(head, [service_row(one) for one in found.services], right=[1, 2, 3]))
     if found.gates:
         rows = [
-            [_place(gate), gate["gate"], gate["times"], _span(gate["median"]), _span(gate["longest"])]
+            [_place(gate), gate["gate"], gate["times"], span_text(gate["median"]), span_text(gate["longest"])]
             for gate in found.gates
         ]
         parts.append(columns(["slowest gates", "gate", "times", "median", "longest"], rows, right=[2]))
@@ -185,13 +188,14 @@ def _page(found: Insights) -> str:
     return "\n\n".join(parts)
 
 
-def _row(one: Figures) -> list[str]:
+def service_row(one: Figures) -> list[str]:
+    """One service as a row of the table."""
     return [
         "/".join(part for part in (one.environment, one.service, one.region) if part),
         str(one.promoted),
         str(one.failed),
         f"{one.deployments_a_week:.1f}",
-        _span(one.lead_median),
+        span_text(one.lead_median),
         _rate(one.change_failure),
         _rate(one.false_rollbacks),
         _rate(one.overrides),
@@ -209,11 +213,12 @@ def _rate(rate: Rate) -> str:
 def _times(median: float | None, most: float | None, longest: float | None = None) -> str:
     if median is None:
         return "-"
-    last = f", longest {_span(longest)}" if longest is not None else ""
-    return f"median {_span(median)}, 9 of 10 within {_span(most)}{last}"
+    last = f", longest {span_text(longest)}" if longest is not None else ""
+    return f"median {span_text(median)}, 9 of 10 within {span_text(most)}{last}"
 
 
-def _span(seconds: float | None) -> str:
+def span_text(seconds: float | None) -> str:
+    """``4m10s``; ``-`` when it is not known."""
     if seconds is None:
         return "-"
     from coalmine.spec.durations import format_duration

@@ -1,0 +1,1 @@
+"""The live page and the HTTP API: what ``coalmine dashboard`` serves. Needs the extra ``dashboard``."""

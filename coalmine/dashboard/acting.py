@@ -1,0 +1,131 @@
+"""Saying something to a rollout for a person: signed with the dashboard's key, so that workers need not trust its word.
+
+The worker verifies the signature (docs/identity.md): the key is one that signs for anyone, and the token names the
+person whom this server has authenticated, the rollout, the gate, the attempt and the reason that the person saw.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coalmine.cli._signing import SIGNED
+from coalmine.dashboard.people import Person
+from coalmine.dashboard.rollouts import Rollouts
+from coalmine.errors import InputError, RefusedError
+from coalmine.identity.claims import Decided, start_subject
+from coalmine.identity.signing import sign, speaking_for
+from coalmine.records import CommandReceipt, Receipt, RolloutStatus, Verb, canary_id
+from coalmine.searching import RolloutRef
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.digest import spec_digest
+
+
+@dataclass(frozen=True)
+class Said:
+    """One thing a person says, with what they saw when they said it."""
+
+    verb: Verb
+    reason: str = ""
+    gate: str | None = None
+    attempt: int | None = None
+    longer: timedelta | None = None
+    rollout_id: str = ""
+    """The rollout that was shown; empty: whichever is the service's latest."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Carries out what people say."""
+
+    rollouts: Rollouts
+    key: dict[str, Any] | None = field(default=None, repr=False)
+    """The signing key; None: only people whom nobody has to prove act."""
+
+    def why_not(self, person: Person | None) -> str:
+        """Why somebody may not act; empty when they may."""
+        if person is None:
+            return "Nobody knows who you are, so this page only shows: see docs/dashboard.md, --auth."
+        if person.proved_by and self.key is None:
+            return "This server has no key to sign decisions with, so it only shows: docs/dashboard.md, --sign-with."
+        return ""
+
+    async def say(self, ref: RolloutRef, said: Said, person: Person) -> CommandReceipt:
+        """Sign it and send it.
+
+        Raises:
+            InputError: something is missing.
+            RefusedError: it means nothing now, or was meant for another rollout; says why.
+            TemporalUnavailable: no worker answers.
+        """
+        if reason := self.why_not(person):
+            raise RefusedError(reason)
+        if said.verb is Verb.PROMOTE and not said.reason.strip():
+            raise InputError("reason: it is empty: promote overrides steps, gates and the proof of no harm: say why")
+        status = await self.rollouts.status(ref)
+        if said.rollout_id and status.rollout_id != said.rollout_id:
+            raise RefusedError(
+                f"{said.rollout_id} is not running any more: {status.rollout_id} is. Open its page and decide anew"
+            )
+        return await self.rollouts.send(
+            RolloutRef(status.workflow_id or ref.workflow_id),
+            said.verb,
+            by=person.name,
+            reason=said.reason,
+            gate=said.gate,
+            attempt=said.attempt,
+            longer=said.longer,
+            token=self._token(said, status, person),
+        )
+
+    async def start(
+        self,
+        spec: CanarySpec,
+        person: Person,
+        *,
+        reason: str = "",
+        advise: bool = False,
+        during_freeze: bool = False,
+        authors: Sequence[str] = (),
+        automated: bool = False,
+    ) -> Receipt:
+        """Start a release, signed for a person; the same again attaches.
+
+        Raises:
+            RefusedError: the workflow refused it.
+            TemporalUnavailable: no worker took it.
+        """
+        if why := self.why_not(person):
+            raise RefusedError(why)
+        subject = start_subject(
+            canary_id(spec.environment, spec.service, spec.region), spec.arms.canary.version, spec_digest(spec)
+        )
+        return await self.rollouts.start(
+            spec,
+            by=person.name,
+            automated=automated,
+            reason=reason,
+            advise=advise,
+            during_freeze=during_freeze,
+            authors=authors,
+            token=self._signed(Decided("start", subject, reason), person),
+        )
+
+    def _token(self, said: Said, status: RolloutStatus, person: Person) -> str | None:
+        if said.verb not in SIGNED:
+            return None
+        gate, attempt = None, None
+        if said.verb is Verb.APPROVE:
+            shown = status.gate
+            gate = said.gate or (shown.name if shown else "")
+            attempt = said.attempt or (shown.attempt if shown and shown.name == gate else 1)
+        return self._signed(Decided(str(said.verb), status.rollout_id, said.reason, gate, attempt), person) or None
+
+    def _signed(self, decided: Decided, person: Person) -> str:
+        if self.key is None or not person.proved_by:
+            return ""
+        key = speaking_for(self.key, person.name, person.groups)
+        return sign(key, decided, datetime.now(UTC), secrets.token_hex(16))

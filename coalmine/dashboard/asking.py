@@ -1,0 +1,65 @@
+"""Asking again and again, slower while nobody answers, and remembering since when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from coalmine.errors import CoalmineError
+
+EVERY = 1.0
+"""Seconds between two questions while there are answers."""
+SLOWEST = 15.0
+"""Seconds between two tries, at most, while there are none."""
+PATIENCE = 5.0
+"""Seconds one question may take."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Nobody answers, since when and why."""
+
+    since: datetime
+    reason: str
+
+
+class Asker:
+    """One question that is asked again and again."""
+
+    def __init__(self, every: float = EVERY) -> None:
+        self.trouble: Trouble | None = None
+        self._every = every
+        self._pause = every
+
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer; None when there is none, and then ``trouble`` says why."""
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = await question()
+        except TimeoutError:
+            self._silent(f"no answer within {PATIENCE:g} s")
+            return None
+        except CoalmineError as error:
+            if not error.retryable:
+                raise
+            self._silent(str(error))
+            return None
+        took = asyncio.get_running_loop().time() - began
+        self.trouble = None
+        # A namespace that takes long to list is left some room to do other things.
+        self._pause = max(self._every - took, took / 2)
+        return answer
+
+    async def pause(self) -> None:
+        """Wait until the next question is due."""
+        await asyncio.sleep(self._pause)
+
+    def _silent(self, reason: str) -> None:
+        since = self.trouble.since if self.trouble is not None else datetime.now(UTC)
+        self.trouble = Trouble(since, reason)
+        self._pause = min(max(self._pause, self._every) * 2, SLOWEST)

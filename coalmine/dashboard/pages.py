@@ -1,0 +1,227 @@
+"""The pages: fleet, one rollout, the confirmation before something is said, and their live updates."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from coalmine.cli import _words
+from coalmine.dashboard import csrf, fleet_page, rollout_page
+from coalmine.dashboard.acting import Said
+from coalmine.dashboard.context import Settings, page
+from coalmine.dashboard.fleet_view import act_path, path_of, read_query
+from coalmine.dashboard.limits import WRITES
+from coalmine.dashboard.people import Denied, Person
+from coalmine.dashboard.problems import status_of
+from coalmine.dashboard.watch import see
+from coalmine.errors import CoalmineError, InputError, RolloutNotFound
+from coalmine.records import Phase, RolloutStatus, Verb
+from coalmine.searching import RolloutRef
+from coalmine.spec.durations import parse_duration
+
+router = APIRouter(include_in_schema=False)
+MEANING = {
+    Verb.APPROVE: "Opens the gate that waits.",
+    Verb.REJECT: "Sends the release back before it has all traffic.",
+    Verb.PAUSE: "Stops advancing. Looks go on, and a failing guardrail still rolls back.",
+    Verb.RESUME: "Goes on after a pause or a hold; what held it is taken note of.",
+    Verb.EXTEND: "Lengthens the step, the gate, the hold, the bake or the rollback window.",
+    Verb.PROMOTE: "Goes to 100 % now, past steps, gates and the proof of no harm. It is recorded as an override.",
+    Verb.ROLLBACK: "Restores the route as it was, whatever is going on.",
+}
+
+
+async def reader(request: Request) -> Person | None:
+    """Who reads a page.
+
+    Raises:
+        LoginNeeded: they have to prove who they are first, and can do it here.
+        Denied: they may not read.
+    """
+    settings: Settings = request.app.state.settings
+    person = await settings.access.who(request)
+    if person is None and not settings.access.anyone_reads:
+        query = f"?{request.url.query}" if request.url.query else ""
+        where = settings.access.login(f"{request.url.path}{query}")
+        if where is not None and request.method == "GET":
+            raise LoginNeeded(where)
+        raise Denied(401, "nobody knows who you are: come by the proxy that logs people in")
+    return person
+
+
+class LoginNeeded(Exception):
+    """Somebody has to log in first."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
+
+
+@router.get("/")
+async def fleet(request: Request) -> Response:
+    """Every rollout."""
+    settings: Settings = request.app.state.settings
+    person = await reader(request)
+    query = read_query(request.query_params)
+    known = await request.app.state.feed.current()
+    given = await fleet_page.whole(request.app.state.feed, known, query)
+    stream = f"/events/fleet{query.address().removeprefix('/')}"
+    return page(request, settings, "fleet.html", person, stream=stream, **given)
+
+
+@router.get("/events/fleet")
+async def fleet_events(request: Request) -> Response:
+    """What changes in the list."""
+    await stream_reader(request)
+    return fleet_page.stream(request.app.state.feed, read_query(request.query_params), request.app.state.streams)
+
+
+@router.get("/rollouts/{environment}/{service}")
+async def rollout(request: Request, environment: str, service: str) -> Response:
+    """One rollout."""
+    settings: Settings = request.app.state.settings
+    person = await reader(request)
+    ref, here = await _meant(request, environment, service)
+    seen = await see(settings.rollouts, ref)
+    status = seen.status
+    assert status is not None
+    said = settings.sessions.unseal("said", request.query_params.get("said", ""), 60)
+    return page(
+        request,
+        settings,
+        "rollout.html",
+        person,
+        stream=f"/events{here}",
+        **rollout_page.whole(seen, settings, person),
+        said=said if isinstance(said, str) else "",
+    )
+
+
+@router.get("/events/rollouts/{environment}/{service}")
+async def rollout_events(request: Request, environment: str, service: str) -> Response:
+    """What changes in one rollout."""
+    settings: Settings = request.app.state.settings
+    person = await stream_reader(request)
+    ref, _ = await _meant(request, environment, service)
+    return rollout_page.stream(request.app.state.feed, ref, settings, person, request.app.state.streams)
+
+
+@router.get("/act/{environment}/{service}/{verb}")
+async def confirm(request: Request, environment: str, service: str, verb: str) -> Response:
+    """The step before something is said: what it means, and why."""
+    person = await reader(request)
+    meant = _verb(verb)
+    ref, here = await _meant(request, environment, service)
+    status = await request.app.state.settings.rollouts.status(ref)
+    return _confirmation(request, person, status, meant, here)
+
+
+@router.post("/act/{environment}/{service}/{verb}")
+async def act(request: Request, environment: str, service: str, verb: str) -> Response:
+    """Say it."""
+    settings: Settings = request.app.state.settings
+    person = await reader(request)
+    form = await csrf.read_form(request)
+    if person is None or settings.actor.why_not(person):
+        raise Denied(403, settings.actor.why_not(person))
+    csrf.check_token(request, form, settings.sessions, person)
+    settings.limits.take(WRITES, person.name)
+    meant = _verb(verb)
+    ref, here = await _meant(request, environment, service)
+    try:
+        receipt = await settings.actor.say(ref, _said(meant, form), person)
+    except CoalmineError as error:
+        if isinstance(error, RolloutNotFound):
+            raise
+        status = await settings.rollouts.status(ref)
+        return _confirmation(request, person, status, meant, here, error, form)
+    request.app.state.feed.hurry(ref)
+    told = settings.sessions.seal("said", f"{str(meant).capitalize()}: {receipt.message}")
+    return RedirectResponse(f"{here}{'&' if '?' in here else '?'}{urlencode({'said': told})}", status_code=303)
+
+
+async def stream_reader(request: Request) -> Person | None:
+    """Who follows a page: a stream leads nowhere else."""
+    try:
+        return await reader(request)
+    except LoginNeeded:
+        raise Denied(401, "the session is over: load the page again") from None
+
+
+def _confirmation(
+    request: Request,
+    person: Person | None,
+    status: RolloutStatus,
+    verb: Verb,
+    here: str,
+    error: CoalmineError | None = None,
+    form: dict[str, str] | None = None,
+) -> Response:
+    settings: Settings = request.app.state.settings
+    gate = status.gate if verb in (Verb.APPROVE, Verb.REJECT) and status.phase is Phase.GATED else None
+    refused = settings.actor.why_not(person)
+    if not refused and error is None and verb not in status.can_send and verb is not Verb.ROLLBACK:
+        refused = f"{verb} means nothing while the rollout is {_words.standing(status)}."
+    form = form or {}
+    return page(
+        request,
+        settings,
+        "act.html",
+        person,
+        status=200 if error is None else status_of(error),
+        verb=str(verb),
+        headline=f"{_words.versions(status)} in {_words.place(status)}",
+        standing=_words.standing(status),
+        meaning=MEANING[verb],
+        refused=refused,
+        error=str(error) if error is not None else "",
+        back=here,
+        action=act_path(status, verb),
+        rollout_id=status.rollout_id,
+        gate=gate.name if gate else "",
+        attempt=gate.attempt if gate else 1,
+        waits=_words.gate(status) if gate else "",
+        needs_reason=verb is Verb.PROMOTE,
+        reason=form.get("reason", ""),
+        longer=form.get("for", ""),
+        signed=bool(person and person.proved_by and settings.actor.key),
+    )
+
+
+def _said(verb: Verb, form: dict[str, str]) -> Said:
+    attempt = form.get("attempt", "")
+    if attempt and not (attempt.isascii() and attempt.isdigit() and len(attempt) < 7):
+        raise InputError(f"attempt: {attempt!r:.40} is not a number from 1 on")
+    longer: timedelta | None = None
+    if verb is Verb.EXTEND:
+        try:
+            longer = parse_duration(form.get("for") or "30m")
+        except ValueError as error:
+            raise InputError(f"for: {error}") from None
+    gated = verb in (Verb.APPROVE, Verb.REJECT)
+    return Said(
+        verb,
+        form.get("reason", ""),
+        (form.get("gate") or None) if gated else None,
+        (int(attempt) or None) if attempt and gated else None,
+        longer,
+        form.get("rollout_id", ""),
+    )
+
+
+def _verb(text: str) -> Verb:
+    if text not in set(Verb):
+        raise Denied(404, f"{text!r:.40} is nothing that can be said: {', '.join(Verb)}")
+    return Verb(text)
+
+
+async def _meant(request: Request, environment: str, service: str) -> tuple[RolloutRef, str]:
+    """The rollout an address means, and its page's own address."""
+    settings: Settings = request.app.state.settings
+    region, run = request.query_params.get("region") or None, request.query_params.get("run") or None
+    ref = await settings.rollouts.find(f"{environment}/{service}", region=region)
+    here = path_of(environment, service, region, run)
+    return (RolloutRef(ref.workflow_id, run) if run else ref), here

@@ -1,0 +1,85 @@
+"""What the dashboard needs of ``coalmine.client.Coalmine``; ``coalmine.testing.fake_rollouts`` is another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from coalmine.recorded import Recorded
+from coalmine.records import CommandReceipt, DecisionLog, Receipt, RolloutStatus, Verb
+from coalmine.searching import RolloutRef, RolloutRow
+from coalmine.spec.canary import CanarySpec
+from coalmine.timeline import TimelineEntry
+
+
+class Rollouts(Protocol):
+    """The rollouts of one namespace; the errors are those of ``Coalmine``."""
+
+    async def find(self, name: str, environment: str | None = None, region: str | None = None) -> RolloutRef:
+        """The rollout a name means."""
+        ...
+
+    async def rollouts(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        region: str | None = None,
+        running: bool | None = None,
+        limit: int = 50,
+    ) -> list[RolloutRow]:
+        """Rollouts as their search attributes show them."""
+        ...
+
+    async def status(self, ref: RolloutRef) -> RolloutStatus:
+        """Everything about a rollout now."""
+        ...
+
+    async def decisions(self, ref: RolloutRef) -> DecisionLog:
+        """Every decision, and every refused input."""
+        ...
+
+    async def history(self, ref: RolloutRef, everything: bool = False) -> list[TimelineEntry]:
+        """What happened, in words."""
+        ...
+
+    async def recorded(self, ref: RolloutRef) -> Recorded:
+        """What every look found, and what was shifted when."""
+        ...
+
+    async def start(
+        self,
+        spec: CanarySpec,
+        *,
+        by: str,
+        automated: bool = False,
+        reason: str = "",
+        advise: bool = False,
+        during_freeze: bool = False,
+        authors: Sequence[str] = (),
+        token: str = "",
+        within: timedelta = timedelta(seconds=30),
+    ) -> Receipt:
+        """Start a release, or attach to it."""
+        ...
+
+    async def send(
+        self,
+        ref: RolloutRef,
+        verb: Verb,
+        *,
+        by: str,
+        reason: str = "",
+        gate: str | None = None,
+        attempt: int | None = None,
+        longer: timedelta | None = None,
+        token: str | None = None,
+        break_glass: bool = False,
+    ) -> CommandReceipt:
+        """Say something to a rollout."""
+        ...
+
+    def ui_link(self, workflow_id: str, run_id: str | None = None) -> str | None:
+        """Where the Temporal UI shows it."""
+        ...

@@ -1,0 +1,108 @@
+"""Sessions in a signed cookie: nothing is kept on the server, so that any of several may answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+from starlette.requests import Request
+from starlette.responses import Response
+
+LIFETIME = 8 * 3600
+"""Seconds a login counts: a working day."""
+LOGIN_WITHIN = 600
+"""Seconds a person may take at the identity provider."""
+SECRET_VARIABLE = "COALMINE_DASHBOARD_SECRET"
+SHORTEST_SECRET = 32
+
+
+@dataclass(frozen=True)
+class Session:
+    """One browser's: ``sid`` is drawn anew at every login, and the CSRF token belongs to it."""
+
+    sid: str
+    person: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class Sessions:
+    """Reads and writes the cookies of this server."""
+
+    def __init__(self, secret: str, secure: bool) -> None:
+        """``secure``: the cookies are for https alone."""
+        self.secure = secure
+        self.name = "__Host-coalmine" if secure else "coalmine-session"
+        self._secret = secret.encode()
+        self._sealed = {
+            purpose: URLSafeTimedSerializer(
+                secret, salt=f"coalmine-dashboard-{purpose}", signer_kwargs={"digest_method": hashlib.sha256}
+            )
+            for purpose in ("session", "login", "said")
+        }
+
+    def of(self, request: Request) -> Session | None:
+        """The session of a request; None when there is none that counts."""
+        found = self.unseal("session", request.cookies.get(self.name, ""), LIFETIME)
+        if not isinstance(found, dict) or not isinstance(found.get("sid"), str):
+            return None
+        return Session(found["sid"], str(found.get("person", "")), tuple(map(str, found.get("groups", ()))))
+
+    def begin(self, person: str = "", groups: tuple[str, ...] = ()) -> Session:
+        """A new one."""
+        return Session(secrets.token_urlsafe(18), person, groups)
+
+    def put(self, response: Response, session: Session) -> None:
+        """Set the cookie."""
+        self._cookie(response, self.name, self.seal("session", asdict(session)), LIFETIME)
+
+    def end(self, response: Response) -> None:
+        """Take the cookie away."""
+        response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def put_login(self, response: Response, flow: dict[str, str]) -> None:
+        """What a login that is under way has to find again."""
+        self._cookie(response, f"{self.name}-login", self.seal("login", flow), LOGIN_WITHIN)
+
+    def take_login(self, request: Request) -> dict[str, str]:
+        """What a login put down; empty when it is too old, or was begun elsewhere."""
+        found = self.unseal("login", request.cookies.get(f"{self.name}-login", ""), LOGIN_WITHIN)
+        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+    def end_login(self, response: Response) -> None:
+        """Take it away: it counts once."""
+        response.delete_cookie(f"{self.name}-login", path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def seal(self, purpose: str, value: Any) -> str:
+        """Text that only this server can have written."""
+        return str(self._sealed[purpose].dumps(value))
+
+    def unseal(self, purpose: str, text: str, within: int) -> Any:
+        """What was sealed for this purpose, at most so many seconds ago; None for anything else."""
+        try:
+            return self._sealed[purpose].loads(text, max_age=within) if text else None
+        except BadData:
+            return None
+
+    def token(self, session: Session, person: str) -> str:
+        """The CSRF token of a session and of who acts in it."""
+        said = f"{session.sid}\0{person}\0{int(time.time() // LIFETIME)}"
+        return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()
+
+    def token_holds(self, given: str, session: Session, person: str) -> bool:
+        """Whether a form's token is that of this session, of this stretch of time or the one before."""
+        now = int(time.time() // LIFETIME)
+        return any(
+            hmac.compare_digest(
+                given.encode("utf-8", "replace"),
+                hmac.new(self._secret, f"{session.sid}\0{person}\0{at}".encode(), hashlib.sha256).hexdigest().encode(),
+            )
+            for at in (now, now - 1)
+        )
+
+    def _cookie(self, response: Response, name: str, value: str, lifetime: int) -> None:
+        response.set_cookie(name, value, max_age=lifetime, path="/", secure=self.secure, httponly=True, samesite="lax")

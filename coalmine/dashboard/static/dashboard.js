@@ -1,0 +1,132 @@
+// Live updates for pages that work without it: what the server sends replaces what it rendered before.
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const address = document.body.dataset.stream;
+  let source = null, paused = false, lostSince = null, said = "";
+
+  // ------------------------------------------------------------------ times
+
+  const span = (seconds) => {
+    const parts = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
+    let left = Math.round(seconds), text = [];
+    for (const [size, unit] of parts) {
+      const count = Math.floor(left / size);
+      left -= count * size;
+      if (count) text.push(count + unit);
+      if (text.length === 2) break;
+    }
+    return text.join(" ") || "0s";
+  };
+  const tick = () => {
+    for (const time of document.querySelectorAll("time[data-until]")) {
+      const left = (Date.parse(time.dateTime) - Date.now()) / 1000;
+      const text = left > 0 ? "in " + span(left) : "now";
+      if (time.dataset.rel !== text) time.dataset.rel = text;
+    }
+  };
+
+  // ------------------------------------------------------------------ what the server sends
+
+  const announce = (text) => {
+    if (text && text !== said) byId("announcer").textContent = said = text;
+  };
+  const fragment = (html) => {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content;
+  };
+  // The place of the keyboard's focus within a part, to put it back after the part was replaced.
+  const keepingFocus = (part, change) => {
+    const held = document.activeElement;
+    const inside = part.contains(held) && held !== part;
+    const mark = inside ? [held.tagName, held.getAttribute("href"), held.textContent] : null;
+    change();
+    if (!mark) return;
+    for (const one of part.querySelectorAll(mark[0])) {
+      if (one.getAttribute("href") === mark[1] && one.textContent === mark[2]) return one.focus({preventScroll: true});
+    }
+    byId("main").focus({preventScroll: true});
+  };
+  const putParts = (parts) => {
+    for (const [name, html] of Object.entries(parts || {})) {
+      const part = byId("part-" + name);
+      if (part) keepingFocus(part, () => part.replaceChildren(fragment(html)));
+    }
+  };
+  const putRows = (update) => {
+    const body = byId("rows");
+    if (!body || !update.order) return;
+    keepingFocus(body, () => {
+      for (const [id, html] of Object.entries(update.rows)) {
+        const row = fragment("<table><tbody>" + html + "</tbody></table>").querySelector("tr");
+        const old = byId(id);
+        if (!old) body.append(row);
+        else if (old.outerHTML !== row.outerHTML) {
+          if (!update.first) row.classList.add("changed");
+          old.replaceWith(row);
+        }
+      }
+      const wanted = new Set(update.order);
+      for (const row of [...body.children]) if (!wanted.has(row.id)) row.remove();
+      update.order.forEach((id, at) => {
+        const row = byId(id);
+        if (row && body.children[at] !== row) body.insertBefore(row, body.children[at] || null);
+      });
+    });
+    byId("none").hidden = update.order.length > 0;
+  };
+
+  // ------------------------------------------------------------------ the connection
+
+  const lost = (text) => {
+    const box = byId("connection");
+    box.textContent = text;
+    box.hidden = !text;
+  };
+  const open = () => {
+    source = new EventSource(address);
+    source.addEventListener("open", () => { lostSince = null; lost(""); });
+    source.addEventListener("update", (event) => {
+      const update = JSON.parse(event.data);
+      putRows(update);
+      putParts(update.parts);
+      if (update.title) document.title = update.title;
+      announce(update.announce);
+      tick();
+      document.body.dataset.seen = String(Number(document.body.dataset.seen || 0) + 1);
+    });
+    source.addEventListener("gone", () => { source.close(); location.reload(); });
+    source.addEventListener("error", () => {
+      lostSince = lostSince || new Date().toISOString().slice(11, 19) + " UTC";
+      const over = source.readyState === EventSource.CLOSED;
+      lost("No live updates from this server since " + lostSince + (over ? ": load the page again." : "; trying again."));
+      if (over) setTimeout(() => { if (!paused) open(); }, 5000);
+    });
+  };
+  const control = () => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    const show = () => {
+      button.textContent = paused ? "Resume live updates" : "Pause live updates";
+    };
+    button.addEventListener("click", () => {
+      paused = !paused;
+      if (paused) { source.close(); lost(""); } else open();
+      show();
+    });
+    show();
+    byId("live").append("This page follows what happens.", button);
+  };
+
+  if (address && window.EventSource) {
+    open();
+    control();
+    // A page that is put aside must not hold its connection: browsers allow six to one server.
+    addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => { if (event.persisted && !paused) open(); });
+  }
+  tick();
+  setInterval(tick, 1000);
+})();

@@ -1,0 +1,139 @@
+"""One rollout that somebody looks at: its status every second, its decisions and looks when they changed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from coalmine.dashboard.asking import EVERY, Asker, Trouble
+from coalmine.dashboard.broadcast import Broadcast
+from coalmine.dashboard.rollouts import Rollouts
+from coalmine.errors import CoalmineError
+from coalmine.recorded import Judgement, Recorded
+from coalmine.records import DecisionLog, Phase, RolloutStatus
+from coalmine.searching import RolloutRef
+
+CLOSED_EVERY = 15.0
+"""Seconds between two looks at one that is closed: only the next rollout of its service changes what is shown."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a rollout; ``status`` is None before the first answer."""
+
+    status: RolloutStatus | None = None
+    log: DecisionLog = field(default_factory=DecisionLog)
+    past: Recorded = field(default_factory=Recorded)
+    trouble: Trouble | None = None
+    """Nobody answers for it now: what is shown is older."""
+    refused: CoalmineError | None = None
+    """There is no such rollout, or what it says cannot be read."""
+    past_trouble: str = ""
+    """Why its looks and shifts could not be read."""
+
+
+async def see(rollouts: Rollouts, ref: RolloutRef) -> Seen:
+    """Everything at once, for a page that is opened.
+
+    Raises:
+        CoalmineError: there is no such rollout, or nobody answers for it.
+    """
+    status, log = await asyncio.gather(rollouts.status(ref), rollouts.decisions(ref))
+    try:
+        past, trouble = await rollouts.recorded(ref), ""
+    except CoalmineError as error:
+        past, trouble = Recorded(), str(error)
+    return Seen(status, log, past, past_trouble=trouble)
+
+
+class Watch:
+    """Asks until ``stop``; what it finds is in ``seen``."""
+
+    def __init__(self, rollouts: Rollouts, ref: RolloutRef, every: float = EVERY) -> None:
+        self.viewers = 0
+        self._rollouts = rollouts
+        self._ref = ref
+        self._asker = Asker(every)
+        self._hurry = asyncio.Event()
+        self.seen: Broadcast[Seen] = Broadcast(Seen())
+        self._task = asyncio.create_task(self._keep())
+
+    def stop(self) -> asyncio.Task[None]:
+        """End it."""
+        self._task.cancel()
+        return self._task
+
+    def hurry(self) -> None:
+        """Ask at once."""
+        self._hurry.set()
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except CoalmineError as error:
+                self.seen.say(replace(self.seen.value, refused=error))
+                return
+            status = self.seen.value.status
+            closed = status is not None and status.phase is Phase.CLOSED
+            self._hurry.clear()
+            try:
+                async with asyncio.timeout(CLOSED_EVERY if closed else None):
+                    await self._pause()
+            except TimeoutError:
+                continue
+
+    async def _pause(self) -> None:
+        status = self.seen.value.status
+        if status is not None and status.phase is Phase.CLOSED:
+            await self._hurry.wait()
+            return
+        pause, hurried = asyncio.ensure_future(self._asker.pause()), asyncio.ensure_future(self._hurry.wait())
+        try:
+            await asyncio.wait({pause, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            hurried.cancel()
+
+    async def _look(self) -> None:
+        before = self.seen.value
+        status = await self._asker.ask(lambda: self._rollouts.status(self._ref))
+        if status is None:
+            if before.trouble != self._asker.trouble:
+                self.seen.say(replace(before, trouble=self._asker.trouble))
+            return
+        if before.status == status and before.trouble is None:
+            return
+        log, past, trouble = before.log, before.past, before.past_trouble
+        if before.status is None or _key(before.status) != _key(status):
+            log = await self._asker.ask(lambda: self._rollouts.decisions(self._ref)) or log
+        if before.status is None or _moved(before.status, status) or _skipped(past, status):
+            try:
+                past, trouble = await self._rollouts.recorded(self._ref), ""
+            except CoalmineError as error:
+                trouble = str(error)
+        elif status.verdicts and past.looks and past.looks[-1].look < status.looks:
+            look = Judgement(look=status.looks, at=datetime.now(UTC), verdicts=status.verdicts)
+            past = past.model_copy(update={"looks": [*past.looks, look]})
+        self.seen.say(Seen(status, log, past, self._asker.trouble, past_trouble=trouble))
+
+
+def _moved(before: RolloutStatus, now: RolloutStatus) -> bool:
+    """Whether traffic was shifted, or another run goes on."""
+    return (before.run_id, before.generation, before.phase) != (now.run_id, now.generation, now.phase)
+
+
+def _skipped(past: Recorded, status: RolloutStatus) -> bool:
+    """Whether looks were missed between two questions."""
+    return status.looks > (past.looks[-1].look if past.looks else 0) + 1
+
+
+def _key(status: RolloutStatus) -> tuple[object, ...]:
+    """What comes with a decision."""
+    gate = status.gate
+    return (
+        status.rollout_id, status.phase, status.outcome, status.step, status.looks, status.generation, status.paused,
+        status.held_reason, status.refused, gate and (gate.name, gate.attempt, gate.approvals), status.deadline_at,
+        status.step_ends_at, status.restore_tries, status.diagnosis,
+    )  # fmt: skip

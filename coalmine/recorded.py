@@ -1,0 +1,104 @@
+"""What every look of a rollout found, and what was shifted when, read from Temporal's own history.
+
+It is the record itself (I4): it needs neither a worker nor a ledger, and no look is missing from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+
+from coalmine.records import EVALUATE, READ_ROUTE, SHIFT, Evaluation, MetricVerdict, Record, RouteState, Weights
+
+
+class Judgement(Record):
+    """One look's verdicts, without the evidence behind them."""
+
+    look: int
+    at: datetime
+    verdicts: list[MetricVerdict] = []
+
+
+class Shift(Record):
+    """Weights by backend from a moment on, as every proxy showed them."""
+
+    at: datetime
+    weights: Weights
+
+
+class Recorded(Record):
+    """A rollout over time."""
+
+    looks: list[Judgement] = []
+    shifts: list[Shift] = []
+    snapshot: Weights = {}
+    """The route as it was before the first shift; empty when that is not known."""
+
+    def shares(self) -> list[tuple[datetime, float]]:
+        """The canary's share in percent from each shift on: all that is not on the snapshot's main backend."""
+        main = max(self.snapshot, key=lambda name: self.snapshot[name], default=None)
+        return [
+            (shift.at, sum(weight for name, weight in shift.weights.items() if name != main)) for shift in self.shifts
+        ]
+
+
+_ANSWERS: dict[str, type[Record]] = {EVALUATE.name: Evaluation, SHIFT.name: RouteState, READ_ROUTE.name: RouteState}
+
+
+async def recorded(client: Client, workflow_id: str, run_id: str) -> Recorded:
+    """One rollout up to the given run, over all its runs; what cannot be read is left out."""
+    found = Recorded()
+    wanted: str | None = run_id
+    while wanted:
+        scheduled: dict[int, str] = {}
+        run = Recorded()
+        earlier: str | None = None
+        handle = client.get_workflow_handle(workflow_id, run_id=wanted)
+        async for event in handle.fetch_history_events():
+            match event.event_type:
+                case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                    earlier = await _earlier_run(client, event)
+                case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                    name = event.activity_task_scheduled_event_attributes.activity_type.name
+                    if name in _ANSWERS:
+                        scheduled[event.event_id] = name
+                case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                    await _take(client, event, scheduled, run)
+                case _:
+                    pass
+        found = Recorded(
+            looks=run.looks + found.looks,
+            shifts=run.shifts + found.shifts,
+            # What a later run reads back is not what was there before the first shift.
+            snapshot=run.snapshot or found.snapshot,
+        )
+        wanted = earlier
+    return found
+
+
+async def _earlier_run(client: Client, event: HistoryEvent) -> str | None:
+    """The run this one carries on, None where it began: a run without a state is another rollout."""
+    started = event.workflow_execution_started_event_attributes
+    given: Sequence[Any] = await client.data_converter.decode(started.input.payloads) if started.input.payloads else []
+    carried = isinstance(given[0], dict) and given[0].get("carried") is not None if given else False
+    return started.continued_execution_run_id or None if carried else None
+
+
+async def _take(client: Client, event: HistoryEvent, scheduled: dict[int, str], run: Recorded) -> None:
+    done = event.activity_task_completed_event_attributes
+    name = scheduled.get(done.scheduled_event_id)
+    if name is None or not done.result.payloads:
+        return
+    [said] = await client.data_converter.decode(done.result.payloads[:1], [_ANSWERS[name]])
+    at = event.event_time.ToDatetime(tzinfo=UTC)
+    if isinstance(said, Evaluation):
+        run.looks.append(Judgement(look=said.evidence.looks, at=at, verdicts=said.verdicts))
+    elif isinstance(said, RouteState) and name == SHIFT.name:
+        run.shifts.append(Shift(at=at, weights=said.weights))
+    elif isinstance(said, RouteState) and not run.snapshot and not run.shifts:
+        run.snapshot = said.weights

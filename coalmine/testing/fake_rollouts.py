@@ -1,0 +1,343 @@
+"""Rollouts without Temporal, for tests of interfaces: as many as are wanted, moved by hand, silent when told.
+
+It answers as ``coalmine.client.Coalmine`` does, refuses as the workflow does (``can_send``), and keeps what was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.recorded import Judgement, Recorded, Shift
+from coalmine.records import (
+    CommandReceipt,
+    DecisionLog,
+    GateStatus,
+    LedgerEntry,
+    MetricVerdict,
+    Outcome,
+    Phase,
+    Receipt,
+    Refusal,
+    RolloutStatus,
+    StepStatus,
+    Verb,
+    canary_id,
+)
+from coalmine.rollout_names import parse_name
+from coalmine.searching import RolloutRef, RolloutRow
+from coalmine.spec.canary import CanarySpec
+from coalmine.timeline import TimelineEntry
+
+BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+_CAN: dict[Phase, tuple[Verb, ...]] = {
+    Phase.ADMITTING: (Verb.REJECT, Verb.ROLLBACK),
+    Phase.GATED: (Verb.APPROVE, Verb.REJECT, Verb.PAUSE, Verb.EXTEND, Verb.PROMOTE, Verb.ROLLBACK),
+    Phase.STEPPING: (Verb.REJECT, Verb.PAUSE, Verb.EXTEND, Verb.PROMOTE, Verb.ROLLBACK),
+    Phase.HELD: (Verb.REJECT, Verb.RESUME, Verb.EXTEND, Verb.PROMOTE, Verb.ROLLBACK),
+    Phase.PROMOTING: (Verb.ROLLBACK,),
+    Phase.BAKING: (Verb.PAUSE, Verb.EXTEND, Verb.ROLLBACK),
+    Phase.WINDOW: (Verb.EXTEND, Verb.ROLLBACK),
+}
+"""docs/commands.md."""
+_PHASES = (Phase.STEPPING, Phase.GATED, Phase.BAKING, Phase.STEPPING, Phase.HELD, Phase.STEPPING, Phase.WINDOW)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One thing somebody said."""
+
+    workflow_id: str
+    verb: Verb
+    by: str
+    reason: str
+    gate: str | None
+    attempt: int | None
+    longer: timedelta | None
+    token: str | None
+
+
+@dataclass
+class FakeRollouts:
+    """``FakeRollouts.many(2000)``, or ``FakeRollouts()`` and ``put``."""
+
+    statuses: dict[str, RolloutStatus] = field(default_factory=dict)
+    """By workflow id."""
+    past: dict[str, Recorded] = field(default_factory=dict)
+    sent: list[Sent] = field(default_factory=list)
+    started: list[tuple[CanarySpec, str, str]] = field(default_factory=list)
+    """Spec, who, token."""
+    silent: str = ""
+    """While this says why, Temporal does not answer."""
+    asked: dict[str, int] = field(default_factory=dict)
+    """How often each question was asked."""
+
+    @classmethod
+    def many(cls, count: int) -> FakeRollouts:
+        """So many open rollouts, in several phases, environments and regions."""
+        fake = cls()
+        for number in range(count):
+            phase = _PHASES[number % len(_PHASES)]
+            environment = ("production", "staging", "test")[number % 3]
+            region = ("eu", "us", None)[number % 5 % 3]
+            fake.put(a_status(f"service-{number:04}", environment, region, phase, number=number))
+        return fake
+
+    def put(self, status: RolloutStatus, past: Recorded | None = None) -> RolloutStatus:
+        """Let a rollout be there, or be as this from now on."""
+        self.statuses[status.workflow_id] = status
+        if past is not None or status.workflow_id not in self.past:
+            self.past[status.workflow_id] = past or a_past(status)
+        return status
+
+    def change(self, workflow_id: str, **changes: object) -> RolloutStatus:
+        """Let something happen to a rollout; what can be said follows from its phase."""
+        status = self.statuses[workflow_id].model_copy(update=changes)
+        return self.put(status.model_copy(update={"can_send": list(_CAN.get(status.phase, ()))}))
+
+    async def find(self, name: str, environment: str | None = None, region: str | None = None) -> RolloutRef:
+        """By name; the environment must be in it."""
+        self._hear("find")
+        wanted = parse_name(name, environment, region)
+        workflow_id = wanted.workflow_id or ""
+        if workflow_id not in self.statuses:
+            raise RolloutNotFound(f"there is no rollout '{workflow_id or wanted.service}'")
+        return RolloutRef(workflow_id)
+
+    async def rollouts(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        region: str | None = None,
+        running: bool | None = None,
+        limit: int = 50,
+    ) -> list[RolloutRow]:
+        """As search attributes show them."""
+        self._hear("rollouts")
+        wanted = {"service": service, "environment": environment, "region": region}
+        rows = [
+            _row(status)
+            for status in self.statuses.values()
+            if all(value is None or getattr(status, name) == value for name, value in wanted.items())
+            and (running is None or running == (status.phase is not Phase.CLOSED))
+        ]
+        return rows[:limit]
+
+    async def status(self, ref: RolloutRef) -> RolloutStatus:
+        """Now."""
+        self._hear("status")
+        return self._of(ref)
+
+    async def decisions(self, ref: RolloutRef) -> DecisionLog:
+        """What was said, and a shift."""
+        self._hear("decisions")
+        status = self._of(ref)
+        entries = [
+            LedgerEntry(
+                kind="admitted", rollout_id=status.rollout_id, sequence=1, at=BEGAN, by=status.by, reason="no history"
+            )
+        ]
+        entries += [
+            LedgerEntry(
+                kind="command",
+                rollout_id=status.rollout_id,
+                sequence=number,
+                at=BEGAN + timedelta(minutes=number),
+                by=said.by,
+                reason=f"{said.verb} is taken",
+                data={"verb": str(said.verb), "said": said.reason},
+            )
+            for number, said in enumerate((one for one in self.sent if one.workflow_id == ref.workflow_id), start=2)
+        ]
+        return DecisionLog(entries=entries, refused=status.refused)
+
+    async def history(self, ref: RolloutRef, everything: bool = False) -> list[TimelineEntry]:
+        """That it was started."""
+        self._hear("history")
+        status = self._of(ref)
+        return [TimelineEntry(at=BEGAN, kind="started", text=f"{status.service} {status.version}", by=status.by)]
+
+    async def recorded(self, ref: RolloutRef) -> Recorded:
+        """Its looks and shifts."""
+        self._hear("recorded")
+        self._of(ref)
+        return self.past[ref.workflow_id]
+
+    async def start(
+        self,
+        spec: CanarySpec,
+        *,
+        by: str,
+        automated: bool = False,
+        reason: str = "",
+        advise: bool = False,
+        during_freeze: bool = False,
+        authors: Sequence[str] = (),
+        token: str = "",
+        within: timedelta = timedelta(seconds=30),
+    ) -> Receipt:
+        """Start it, or attach."""
+        self._hear("start")
+        workflow_id = canary_id(spec.environment, spec.service, spec.region)
+        running = self.statuses.get(workflow_id)
+        attached = running is not None and running.phase is not Phase.CLOSED
+        if not attached:
+            self.started.append((spec, by, token))
+            running = self.put(a_status(spec.service, spec.environment, spec.region, Phase.STEPPING, by=by))
+        assert running is not None
+        return Receipt(
+            disposition="attached" if attached else "started",
+            workflow_id=workflow_id,
+            run_id=running.run_id,
+            rollout_id=running.rollout_id,
+            version=running.version,
+            phase=running.phase,
+        )
+
+    async def send(
+        self,
+        ref: RolloutRef,
+        verb: Verb,
+        *,
+        by: str,
+        reason: str = "",
+        gate: str | None = None,
+        attempt: int | None = None,
+        longer: timedelta | None = None,
+        token: str | None = None,
+        break_glass: bool = False,
+    ) -> CommandReceipt:
+        """Take what means something in the phase, and let it have its effect."""
+        self._hear("send")
+        status = self._of(ref)
+        if verb not in status.can_send:
+            refused = Refusal(at=datetime.now(UTC), verb=str(verb), by=by, reason=f"{verb} means nothing now")
+            self.put(status.model_copy(update={"refused": [*status.refused, refused]}))
+            raise RefusedError(f"{verb} means nothing while it is {status.phase}")
+        self.sent.append(Sent(ref.workflow_id, verb, by, reason, gate, attempt, longer, token))
+        after = self._after(status, verb)
+        return CommandReceipt(message=f"{verb} is taken", phase=after.phase)
+
+    def ui_link(self, workflow_id: str, run_id: str | None = None) -> str | None:
+        """Nowhere."""
+        return None
+
+    def _after(self, status: RolloutStatus, verb: Verb) -> RolloutStatus:
+        match verb:
+            case Verb.APPROVE | Verb.RESUME:
+                return self.change(status.workflow_id, phase=Phase.STEPPING, gate=None, held_reason="", paused=False)
+            case Verb.PAUSE:
+                return self.change(status.workflow_id, paused=True)
+            case Verb.PROMOTE:
+                return self.change(status.workflow_id, phase=Phase.BAKING, canary_weight=100.0, gate=None)
+            case Verb.REJECT | Verb.ROLLBACK:
+                outcome = Outcome.REJECTED if verb is Verb.REJECT else Outcome.ROLLED_BACK
+                return self.change(
+                    status.workflow_id, phase=Phase.CLOSED, outcome=outcome, canary_weight=0.0, gate=None,
+                    closed_at=datetime.now(UTC), reason=f"{verb} by a human", restored=True,
+                )  # fmt: skip
+            case Verb.EXTEND:
+                return status
+
+    def _hear(self, question: str) -> None:
+        self.asked[question] = self.asked.get(question, 0) + 1
+        if self.silent:
+            raise TemporalUnavailable(self.silent)
+
+    def _of(self, ref: RolloutRef) -> RolloutStatus:
+        status = self.statuses.get(ref.workflow_id)
+        if status is None or (ref.run_id is not None and ref.run_id != status.run_id):
+            raise RolloutNotFound(f"there is no rollout '{ref.workflow_id}'")
+        return status
+
+
+def a_status(
+    service: str,
+    environment: str = "production",
+    region: str | None = None,
+    phase: Phase = Phase.STEPPING,
+    *,
+    number: int = 1,
+    by: str = "ci",
+    version: str = "1.42.0",
+) -> RolloutStatus:
+    """A rollout in a phase, with two metrics and, where it waits at one, a gate."""
+    end = BEGAN + timedelta(days=3_650)
+    waits = phase in (Phase.GATED, Phase.HELD, Phase.BAKING, Phase.WINDOW)
+    weight = 100.0 if phase in (Phase.BAKING, Phase.WINDOW) else 10.0
+    gate = GateStatus(name="go", step=2, state="waiting", by=["sre"], deadline=end) if phase is Phase.GATED else None
+    place = "/".join(part for part in (environment, service, region) if part)
+    return RolloutStatus(
+        phase=phase,
+        outcome=Outcome.PROMOTED if phase is Phase.WINDOW else None,
+        service=service,
+        environment=environment,
+        region=region,
+        version=version,
+        baseline_version="1.41.0",
+        rollout_id=f"{place}/{version}/{number}",
+        workflow_id=f"canary/{place}",
+        run_id=str(UUID(int=number + 1)),
+        by=by,
+        step=0,
+        steps=[
+            StepStatus.model_validate({"weight": 10, "for": "10m", "state": "now"}),
+            StepStatus.model_validate({"weight": 50, "for": "20m", "gate": "go"}),
+        ],
+        weights={"checkout-v41": 100 - weight, "checkout-v42": weight},
+        canary_weight=weight,
+        generation=1,
+        looks=12,
+        planned_looks=60,
+        verdicts=_verdicts(12),
+        unmet=["the step lasts 4m more"],
+        deadline_at=end if waits else None,
+        gate=gate,
+        held_reason="sample ratio: 12 % of requests instead of 10 %" if phase is Phase.HELD else "",
+        canary_requests=14_400,
+        step_requests=4_400,
+        can_send=list(_CAN.get(phase, ())),
+        started_at=BEGAN + timedelta(seconds=number),
+    )
+
+
+def a_past(status: RolloutStatus) -> Recorded:
+    """As many looks as the status has, half a minute apart, whose intervals narrow."""
+    looks = [
+        Judgement(look=look, at=BEGAN + timedelta(seconds=30 * look), verdicts=_verdicts(look))
+        for look in range(1, status.looks + 1)
+    ]
+    shifts = [Shift(at=BEGAN, weights={"checkout-v41": 90.0, "checkout-v42": 10.0})]
+    return Recorded(looks=looks, shifts=shifts, snapshot={"checkout-v41": 100.0})
+
+
+def _verdicts(look: int) -> list[MetricVerdict]:
+    wide = 1 + 3 / look
+    errors = MetricVerdict(
+        metric="errors", verdict="pass" if look > 8 else "inconclusive", effect=0.98,
+        interval=(0.98 / wide, 0.98 * wide), margin=1.5, sentence="errors: 0.42 % against 0.43 %",
+        baseline=0.0043, canary=0.0042,
+        baseline_requests=129_600, canary_requests=14_400,
+    )  # fmt: skip
+    return [errors, errors.model_copy(update={"metric": "latency", "effect": 1.04, "interval": (1 / wide, 1.1 * wide)})]
+
+
+def _row(status: RolloutStatus) -> RolloutRow:
+    return RolloutRow(
+        service=status.service,
+        environment=status.environment,
+        region=status.region,
+        version=status.version,
+        phase=str(status.phase),
+        outcome=str(status.outcome) if status.outcome else None,
+        canary_weight=status.canary_weight,
+        open=status.phase is not Phase.CLOSED,
+        started_at=status.started_at,
+        closed_at=status.closed_at,
+        workflow_id=status.workflow_id,
+        run_id=status.run_id,
+    )

@@ -1,0 +1,156 @@
+"""What pages and servers of others must not be able to do: forged forms, frames, other names, stolen cookies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from coalmine.dashboard.limits import Limits, Rate
+from coalmine.dashboard.people import Denied
+from coalmine.dashboard.places import Place
+from coalmine.dashboard.session import Session, Sessions
+from coalmine.records import Phase
+from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from tests.dashboard.served import SECRET, Served, served
+
+ACT = "/act/production/checkout/rollback"
+PATHS = ("/", "/rollouts/production/checkout", ACT, "/trends", "/nowhere", "/api/v1/rollouts", "/static/dashboard.js")
+
+
+@pytest.fixture
+def fake() -> FakeRollouts:
+    fake = FakeRollouts()
+    fake.put(a_status("checkout", phase=Phase.GATED))
+    return fake
+
+
+@pytest.fixture
+async def desk(fake: FakeRollouts) -> AsyncIterator[Served]:
+    async with served(fake) as desk:
+        yield desk
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_answer_has_the_headers(desk: Served, path: str) -> None:
+    headers = (await desk.client.get(path)).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert "server" not in headers
+
+
+async def test_pages_load_nothing_from_elsewhere_and_have_nothing_inline(desk: Served) -> None:
+    for path in PATHS[:5]:
+        text = (await desk.client.get(path)).text
+        assert "style=" not in text
+        assert "<style" not in text
+        assert 'src="http' not in text
+        assert 'href="http' not in text
+        assert " on" + "click=" not in text
+
+
+async def test_a_form_counts_only_with_the_token_of_its_session(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(ACT)
+    for wrong in ({}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}):
+        answer = await desk.client.post(ACT, data={**form, **wrong} if wrong else {"reason": "x"})
+        assert answer.status_code == 403, answer.text
+    async with httpx.AsyncClient(base_url=desk.url, trust_env=False) as other:
+        assert (await other.post(ACT, data=form)).status_code == 403
+        await other.get(ACT)
+        assert (await other.post(ACT, data=form)).status_code == 403
+    assert fake.sent == []
+    assert (await desk.client.post(ACT, data=form)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_pages_of_others_send_nothing_even_with_a_token(
+    desk: Served, fake: FakeRollouts, headers: dict[str, str]
+) -> None:
+    form = await desk.form(ACT)
+    assert (await desk.client.post(ACT, data=form, headers=headers)).status_code == 403
+    assert fake.sent == []
+
+
+async def test_our_own_page_may_send(desk: Served) -> None:
+    form = await desk.form(ACT)
+    headers = {"Origin": desk.url, "Sec-Fetch-Site": "same-origin"}
+    assert (await desk.client.post(ACT, data=form, headers=headers)).status_code == 303
+
+
+async def test_another_name_for_our_address_is_refused(desk: Served) -> None:
+    assert (await desk.client.get("/", headers={"Host": "rebound.example"})).status_code == 403
+    port = desk.url.rpartition(":")[2]
+    assert (await desk.client.get("/", headers={"Host": f"localhost:{port}"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data; boundary=x", b"--x--", 415),
+        ("application/json", b"{}", 415),
+        ("application/x-www-form-urlencoded", b"csrf=a&csrf=b", 400),
+        ("application/x-www-form-urlencoded", b"x" * 40_000, 413),
+        ("application/x-www-form-urlencoded", b"\xff=\xff", 400),
+    ],
+)
+async def test_what_is_no_form_of_ours_is_refused(desk: Served, kind: str, body: bytes, status: int) -> None:
+    answer = await desk.client.post(ACT, content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status
+
+
+def cookie(url: str) -> str:
+    from starlette.responses import Response
+
+    sessions, response = Sessions(SECRET, Place(url).secure), Response()
+    sessions.put(response, sessions.begin("ana"))
+    return response.headers["set-cookie"].lower()
+
+
+def test_cookies_are_for_us_alone() -> None:
+    found = cookie("https://coalmine.example.org")
+    assert found.startswith("__host-coalmine=")
+    for flag in ("httponly", "secure", "samesite=lax", "path=/"):
+        assert flag in found
+    assert "domain" not in found
+    assert "secure" not in cookie("http://127.0.0.1:8088")
+    assert "httponly" in cookie("http://127.0.0.1:8088")
+
+
+def test_a_session_of_another_secret_or_purpose_counts_for_nothing() -> None:
+    sessions, others = Sessions(SECRET, True), Sessions("another-secret-" * 3, True)
+    session = Session("sid", "ana")
+    sealed = sessions.seal("session", {"sid": "sid", "person": "ana"})
+    assert others.unseal("session", sealed, 100) is None
+    assert sessions.unseal("said", sealed, 100) is None
+    assert sessions.unseal("session", sealed + "x", 100) is None
+    token = sessions.token(session, "ana")
+    assert sessions.token_holds(token, session, "ana")
+    assert not sessions.token_holds(token, session, "bo")
+    assert not sessions.token_holds(token, Session("other", "ana"), "ana")
+    assert not others.token_holds(token, session, "ana")
+
+
+def test_too_often_is_said_and_passes() -> None:
+    now = [0.0]
+    limits, rate = Limits(lambda: now[0]), Rate(2, 60)
+    limits.take(rate, "ana")
+    limits.take(rate, "ana")
+    limits.take(rate, "bo")
+    with pytest.raises(Denied, match="wait 1 s") as denied:
+        limits.take(rate, "ana")
+    assert denied.value.status == 429
+    now[0] += 1.0
+    limits.take(rate, "ana")

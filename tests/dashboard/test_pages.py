@@ -1,0 +1,205 @@
+"""Pages as a browser without a script gets them: read, confirm, act, and hear what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from coalmine.errors import LedgerError, PayloadUnreadable
+from coalmine.records import Outcome, Phase, Verb
+from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from tests.dashboard.served import Served, served, until
+
+EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+PATH = "/rollouts/production/checkout"
+ACT = "/act/production/checkout"
+
+
+@pytest.fixture
+def fake() -> FakeRollouts:
+    fake = FakeRollouts()
+    fake.put(a_status("checkout", phase=Phase.GATED))
+    return fake
+
+
+@pytest.fixture
+async def desk(fake: FakeRollouts) -> AsyncIterator[Served]:
+    async with served(fake) as desk:
+        yield desk
+
+
+async def test_the_fleet_says_what_waits_for_whom(desk: Served) -> None:
+    text = await desk.page("/")
+    assert 'href="/rollouts/production/checkout"' in text
+    assert "gate &#39;go&#39; waits for 1 of sre" in text
+    assert "1 waits for somebody." in text
+
+
+async def test_an_empty_fleet_says_how_to_begin(desk: Served, fake: FakeRollouts) -> None:
+    fake.statuses.clear()
+    assert "coalmine start spec.yaml" in await desk.page("/")
+
+
+async def test_a_rollout_shows_what_was_judged(desk: Served) -> None:
+    text = await desk.page(PATH)
+    for said in (
+        "checkout 1.41.0 → 1.42.0 in production",
+        "waiting at a gate at 10 %",
+        "the step lasts 4m more",
+        "errors: 0.42 % against 0.43 %",
+        "margin ×1.50",
+        'class="band"',
+        "The canary&#x27;s share of traffic over time",
+    ):
+        assert said in text, said
+
+
+async def test_only_what_means_something_is_offered(desk: Served, fake: FakeRollouts) -> None:
+    assert f"{ACT}/approve" in await desk.page(PATH)
+    fake.change("canary/production/checkout", phase=Phase.BAKING, gate=None)
+    text = await desk.page(PATH)
+    assert f"{ACT}/pause" in text
+    assert f"{ACT}/approve" not in text
+    assert "approve means nothing while the rollout is baking" in await desk.page(f"{ACT}/approve")
+
+
+async def test_it_is_said_after_a_confirmation_with_what_was_seen(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/approve")
+    assert (form["gate"], form["attempt"]) == ("go", "1")
+    answer = await desk.client.post(f"{ACT}/approve", data={**form, "reason": "looks fine"})
+    assert answer.status_code == 303
+    assert "Approve: approve is taken" in await desk.page(answer.headers["location"])
+    [said] = fake.sent
+    assert (said.verb, said.by, said.reason, said.gate, said.attempt) == (Verb.APPROVE, "ana", "looks fine", "go", 1)
+    # Nobody proved who ana is: a signature would say that somebody did.
+    assert said.token is None
+
+
+async def test_a_refusal_comes_back_with_its_reason_and_what_was_typed(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/approve")
+    fake.change("canary/production/checkout", phase=Phase.STEPPING, gate=None)
+    answer = await desk.client.post(f"{ACT}/approve", data={**form, "reason": "typed already"})
+    assert answer.status_code == 409
+    assert "approve means nothing while it is stepping" in answer.text
+    assert "typed already" in answer.text
+
+
+async def test_what_was_meant_for_another_rollout_does_nothing(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/rollback")
+    fake.change("canary/production/checkout", rollout_id="production/checkout/1.43.0/1", version="1.43.0")
+    answer = await desk.client.post(f"{ACT}/rollback", data=form)
+    assert answer.status_code == 409
+    assert "production/checkout/1.42.0/1 is not running any more" in answer.text
+    assert fake.sent == []
+
+
+async def test_promote_wants_a_reason(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/promote")
+    answer = await desk.client.post(f"{ACT}/promote", data={**form, "reason": " "})
+    assert answer.status_code == 422
+    assert "reason: it is empty" in answer.text
+    assert fake.sent == []
+
+
+async def test_extend_takes_a_duration(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/extend")
+    wrong = await desk.client.post(f"{ACT}/extend", data={**form, "for": "soon"})
+    assert wrong.status_code == 422
+    assert "for: &#39;soon&#39; is not a duration" in wrong.text
+    assert (await desk.client.post(f"{ACT}/extend", data={**form, "for": "45m"})).status_code == 303
+    assert str(fake.sent[0].longer) == "0:45:00"
+
+
+async def test_a_closed_one_is_shown_and_offers_nothing(desk: Served, fake: FakeRollouts) -> None:
+    changed = fake.change("canary/production/checkout", phase=Phase.CLOSED, outcome=Outcome.ROLLED_BACK)
+    text = await desk.page(f"{PATH}?run={changed.run_id}")
+    assert "rolled back" in text
+    assert "Nothing can be said to it now" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/rollouts/production/nobody", 404),
+        ("/nowhere", 404),
+        ("/?sort=color", 422),
+        (f"{ACT}/explode", 404),
+        ("/rollouts/pro%20duction/checkout", 422),
+        ("/reports/x", 404),
+        ("/static/secret", 404),
+    ],
+)
+async def test_what_is_not_there_is_a_page_that_says_so(desk: Served, path: str, status: int) -> None:
+    await desk.page(path, status)
+
+
+async def test_silence_is_a_page_that_says_so(desk: Served, fake: FakeRollouts) -> None:
+    await desk.page("/")
+    fake.silent = "no worker polls"
+    text = await desk.page(PATH, 503)
+    assert "No worker polls" in text
+    assert "Try again" in text
+
+
+async def test_what_people_wrote_is_shown_and_never_run(desk: Served, fake: FakeRollouts) -> None:
+    fake.change(
+        "canary/production/checkout",
+        version=EVIL,
+        reason=EVIL,
+        held_reason=EVIL,
+        by=EVIL,
+        unmet=[EVIL],
+        history_note=EVIL,
+        restore_failure=EVIL,
+    )
+    form = await desk.form(f"{ACT}/approve")
+    await desk.client.post(f"{ACT}/approve", data={**form, "reason": EVIL})
+    for path in ("/", PATH, f"{ACT}/rollback", f"/?q={EVIL}", f"{PATH}?said={EVIL}"):
+        text = await desk.page(path)
+        assert "<script>alert" not in text
+        assert "<img" not in text
+    assert "&lt;script&gt;alert" in await desk.page(PATH)
+    async with desk.stream(f"/events{PATH}") as updates:
+        update = await until(updates, lambda update: "decisions" in update["parts"])
+    assert "&lt;script&gt;" in update["parts"]["decisions"]
+    assert "<script>" not in "".join(update["parts"].values())
+
+
+async def test_streams_send_everything_first_and_then_what_changed(desk: Served, fake: FakeRollouts) -> None:
+    async with desk.stream("/events/fleet") as updates:
+        first = await until(updates, lambda update: bool(update["order"]))
+        assert list(first["rows"]) == first["order"]
+        fake.change("canary/production/checkout", phase=Phase.STEPPING, gate=None, canary_weight=50.0)
+        update = await until(updates, lambda update: bool(update["rows"]))
+        assert "50 %" in next(iter(update["rows"].values()))
+        assert update["announce"] == "checkout in production: stepping"
+    async with desk.stream(f"/events{PATH}") as updates:
+        await until(updates, lambda update: "head" in update["parts"])
+        fake.change("canary/production/checkout", phase=Phase.HELD, held_reason="why not")
+        update = await until(updates, lambda update: "head" in update["parts"])
+        assert "metrics" not in update["parts"]
+        assert update["announce"] == "checkout: held, needs a human at 50 %"
+
+
+async def test_a_stream_says_that_nobody_answers_and_that_somebody_does_again(desk: Served, fake: FakeRollouts) -> None:
+    async with desk.stream("/events/fleet") as updates:
+        await until(updates, lambda update: bool(update["order"]))
+        fake.silent = "connection refused"
+        update = await until(updates, lambda update: "banner" in update["parts"])
+        assert "Not connected to Temporal since" in update["parts"]["banner"]
+        assert "connection refused" in update["parts"]["banner"]
+        fake.silent = ""
+        update = await until(updates, lambda update: "banner" in update["parts"])
+        assert update["parts"]["banner"].strip() == ""
+
+
+async def test_trends_without_a_ledger_say_how_to_name_one(desk: Served) -> None:
+    assert "start the dashboard with --ledger" in await desk.page("/trends")
+
+
+def test_errors_have_a_status() -> None:
+    from coalmine.dashboard.problems import status_of
+
+    assert status_of(LedgerError("x")) == 503
+    assert status_of(PayloadUnreadable("x")) == 503
