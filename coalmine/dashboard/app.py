@@ -45,17 +45,16 @@ _KINDS = {
 
 def build(settings: Settings) -> FastAPI:
     """The dashboard as an ASGI application."""
-    streams = Streams()
+    streams, feed = Streams(), Feed(settings.rollouts, settings.every)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.feed = Feed(settings.rollouts, settings.every)
-        app.state.feed.start()
+        feed.start()
         try:
             yield
         finally:
             streams.end()
-            await app.state.feed.stop()
+            await feed.stop()
 
     app = FastAPI(
         title="Coalmine",
@@ -68,6 +67,7 @@ def build(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.feed = feed
     app.state.streams = streams
     app.state.trends = trends.Kept()
     for router in (pages.router, trends.router, signing_in.router, api.router):

@@ -35,6 +35,8 @@ class FakeOidc:
         self.spoil: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
         """Changes the claims of the next ID tokens."""
         self.key = new_key("provider-1", None)
+        """The key that is published."""
+        self.signs_with = self.key
         self.redirects: list[str] = []
         """Where people were sent back to."""
         self._codes: dict[str, dict[str, str]] = {}
@@ -123,5 +125,5 @@ class FakeOidc:
 
     def _signed(self, claims: dict[str, Any]) -> str:
         jwt = jwt_module()
-        private = jwt.PyJWK(self.key, algorithm="EdDSA").key
+        private = jwt.PyJWK(self.signs_with, algorithm="EdDSA").key
         return str(jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": self.key["kid"]}))

@@ -1,0 +1,94 @@
+"""Whatever is sent to the API by its own description: no error nobody foresaw, and never a write by nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from starlette.requests import Request
+
+from coalmine.dashboard import app
+from coalmine.dashboard.acting import Actor
+from coalmine.dashboard.auth.bearer import Bearer
+from coalmine.dashboard.auth.nobody import Nobody
+from coalmine.dashboard.context import Settings
+from coalmine.dashboard.limits import Limits
+from coalmine.dashboard.people import Denied, Person
+from coalmine.dashboard.places import Place
+from coalmine.dashboard.session import Sessions
+from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from tests.dashboard.served import KEY, SECRET
+
+TOKEN = "of-ana"
+
+
+class OneToken(Bearer):
+    """Knows one token; issuers are tested elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    async def who(self, request: Request) -> Person | None:
+        """ana, for her token."""
+        given = request.headers.get("authorization")
+        if given is not None and given != f"Bearer {TOKEN}":
+            raise Denied(401, "not the token")
+        return Person("ana", proved_by="token") if given is not None else None
+
+
+def build() -> tuple[Any, FakeRollouts]:
+    """The application on rollouts that are there again after everything that was said to them."""
+    fake = FakeRollouts()
+    fake.put(a_status("checkout"))
+    place = Place("http://testserver")
+    built = app.build(
+        Settings(
+            rollouts=fake,
+            access=Nobody("ana"),
+            sessions=Sessions(SECRET, place.secure),
+            place=place,
+            actor=Actor(fake, KEY),
+            bearer=OneToken(),
+            # The clock runs fast: nobody sends too much.
+            limits=Limits(iter(range(0, 10**9, 100)).__next__),
+        )
+    )
+    return built, fake
+
+
+APP, FAKE = build()
+SCHEMA = schemathesis.openapi.from_asgi("/api/v1/openapi.json", APP)
+FEW = settings(
+    max_examples=8,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
+
+
+@SCHEMA.parametrize()
+@FEW
+def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case) -> None:
+    if FAKE.statuses.keys() != {"canary/production/checkout"}:
+        FAKE.statuses.clear()
+        FAKE.put(a_status("checkout"))
+    case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)
+
+
+@SCHEMA.include(method="POST").parametrize()
+@settings(FEW, max_examples=4)
+def test_nobody_writes(case: schemathesis.Case) -> None:
+    FAKE.sent.clear()
+    FAKE.started.clear()
+    case.headers.pop("Authorization", None)
+    answer = case.call(headers={})
+    if not case.path.endswith("/validate"):
+        assert 400 <= answer.status_code < 500
+    assert FAKE.sent == []
+    assert FAKE.started == []

@@ -1,0 +1,198 @@
+"""``--auth oidc``: the code flow with PKCE at a provider, and everything that may be wrong on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from coalmine.dashboard.auth.oidc import CALLBACK, LOGIN, ByOidc, OidcSettings, local_path
+from coalmine.dashboard.people import Access
+from coalmine.dashboard.places import Place
+from coalmine.dashboard.session import Sessions
+from coalmine.errors import InputError
+from coalmine.records import Phase
+from coalmine.testing.fake_oidc import CLIENT, FakeOidc
+from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from tests.dashboard.served import SECRET, Served, served
+
+ACT = "/act/production/checkout/pause"
+
+
+def by(provider: FakeOidc, **changes: Any) -> Callable[[Place, Sessions], Access]:
+    def access(place: Place, sessions: Sessions) -> Access:
+        given = {"issuer": provider.issuer, "client_id": CLIENT, "redirect_uri": place.url + CALLBACK, **changes}
+        return ByOidc(OidcSettings(**given), sessions)
+
+    return access
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeOidc]:
+    async with FakeOidc("ana@example.org", ["sre"]) as provider:
+        yield provider
+
+
+@pytest.fixture
+def fake() -> FakeRollouts:
+    fake = FakeRollouts()
+    fake.put(a_status("checkout", phase=Phase.STEPPING))
+    return fake
+
+
+@pytest.fixture
+async def desk(fake: FakeRollouts, provider: FakeOidc) -> AsyncIterator[Served]:
+    async with served(fake, by(provider)) as desk:
+        yield desk
+
+
+async def come_back(desk: Served, path: str = "/") -> httpx.Response:
+    """Follow a login up to our own callback's answer."""
+    answer = await desk.client.get(path)
+    for _ in range(2):
+        assert answer.status_code == 302
+        answer = await desk.client.get(answer.headers["location"])
+    assert answer.status_code == 302
+    return await desk.client.get(answer.headers["location"])
+
+
+async def test_who_logs_in_comes_back_to_where_they_were_and_acts_signed(desk: Served, fake: FakeRollouts) -> None:
+    answer = await come_back(desk, "/rollouts/production/checkout?region=")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/rollouts/production/checkout?region="
+    cookies = [value.lower() for value in answer.headers.get_list("set-cookie")]
+    assert all("httponly" in one and "samesite=lax" in one for one in cookies)
+    assert "ana@example.org" in await desk.page("/")
+    form = await desk.form(ACT)
+    assert (await desk.client.post(ACT, data=form)).status_code == 303
+    assert fake.sent[0].by == "ana@example.org"
+    assert fake.sent[0].token is not None
+
+
+async def test_nobody_reads_without_a_login_and_streams_lead_nowhere(desk: Served) -> None:
+    assert (await desk.client.get("/")).headers["location"] == f"{LOGIN}?next=%2F"
+    for path in ("/events/fleet", "/api/v1/rollouts"):
+        assert (await desk.client.get(path)).status_code == 401
+    assert (await desk.client.post(ACT, data={"csrf": "x"})).status_code == 401
+
+
+async def test_who_signs_out_is_unknown(desk: Served) -> None:
+    await come_back(desk)
+    text = await desk.page("/")
+    csrf = text.split('name="csrf" value="')[1].split('"')[0]
+    assert (await desk.client.post("/auth/logout", data={"csrf": "0"})).status_code == 403
+    assert "You are signed out" in await_text(await desk.client.post("/auth/logout", data={"csrf": csrf}))
+    assert (await desk.client.get("/")).status_code == 302
+
+
+def await_text(answer: httpx.Response) -> str:
+    """The text of an answer that went well."""
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def test_a_login_begun_elsewhere_does_not_count(desk: Served, provider: FakeOidc) -> None:
+    # An attacker hands over a link with a code of their own: this browser never began that login.
+    async with httpx.AsyncClient(base_url=desk.url, trust_env=False) as other:
+        answer = await other.get(LOGIN)
+        answer = await other.get(answer.headers["location"])
+        planted = answer.headers["location"]
+    assert (await desk.client.get(planted)).status_code == 400
+    assert (await desk.client.get("/")).status_code == 302
+
+
+async def test_a_callback_counts_once(desk: Served, provider: FakeOidc) -> None:
+    await come_back(desk)
+    assert (await desk.client.get(provider.redirects[0])).status_code == 400
+
+
+async def test_the_provider_says_no(desk: Served, provider: FakeOidc) -> None:
+    provider.refuse = "access_denied"
+    answer = await come_back(desk)
+    assert answer.status_code == 403
+    assert "access_denied" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"nonce": "another"}, "of another login"),
+        ({"aud": "another"}, "does not hold"),
+        ({"aud": [CLIENT, "x"], "azp": "x"}, "another client"),
+        ({"iss": "https://evil.example"}, "does not hold"),
+        ({"exp": 1}, "does not hold"),
+        ({"iat": time.time() + 3600}, "does not hold"),
+        ({"email_verified": False}, "did not verify"),
+        ({"email": ""}, "names nobody"),
+        ({"email": "a\nb"}, "names nobody"),
+        ({"groups": [1]}, "no list of names"),
+    ],
+)
+async def test_an_id_token_that_proves_nothing_lets_nobody_in(
+    desk: Served, provider: FakeOidc, changes: dict[str, Any], said: str
+) -> None:
+    provider.spoil = lambda claims: {**claims, **changes}
+    answer = await come_back(desk)
+    assert answer.status_code == 403, answer.text
+    assert said in answer.text
+    assert (await desk.client.get("/")).status_code == 302
+
+
+async def test_a_token_signed_by_a_stranger_lets_nobody_in(desk: Served, provider: FakeOidc) -> None:
+    async with FakeOidc("eve@example.org") as stranger:
+        provider.signs_with = stranger.key
+        answer = await come_back(desk)
+    assert answer.status_code == 403
+    assert "does not hold" in answer.text
+
+
+async def test_a_client_with_a_secret_proves_itself(fake: FakeRollouts) -> None:
+    async with FakeOidc("ana@example.org", client_secret="s3cret") as provider:
+        async with served(fake, by(provider, client_secret="s3cret")) as desk:
+            assert (await come_back(desk)).status_code == 303
+        async with served(fake, by(provider, client_secret="wrong")) as desk:
+            assert (await come_back(desk)).status_code == 403
+
+
+async def test_a_silent_provider_is_said(fake: FakeRollouts) -> None:
+    async with FakeOidc("ana@example.org") as provider:
+        access = by(provider)
+    async with served(fake, access) as desk:
+        answer = await desk.client.get(LOGIN)
+        assert answer.status_code == 503
+        assert "did not answer" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/a\\b",
+        "javascript:alert(1)",
+        "",
+        "/auth/login",
+        "/a\n",
+    ],
+)
+def test_nobody_is_led_elsewhere(path: str) -> None:
+    assert local_path(path) == "/"
+
+
+async def test_a_login_asks_for_what_it_checks(desk: Served) -> None:
+    answer = await desk.client.get(LOGIN)
+    asked = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert asked["code_challenge_method"] == ["S256"]
+    for name in ("state", "nonce", "code_challenge"):
+        assert len(asked[name][0]) >= 43
+    assert asked["redirect_uri"] == [desk.url + CALLBACK]
+
+
+def test_an_issuer_over_http_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--oidc-issuer: .* is http"):
+        ByOidc(OidcSettings("http://login.example.org", CLIENT, ""), Sessions(SECRET, True))
