@@ -5,6 +5,7 @@ It is the record itself (I4): it needs neither a worker nor a ledger, and no loo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -47,6 +48,7 @@ class Recorded(Record):
         ]
 
 
+_LOOK = re.compile(r"look (\d+) ")
 _ANSWERS: dict[str, type[Record]] = {EVALUATE.name: Evaluation, SHIFT.name: RouteState, READ_ROUTE.name: RouteState}
 
 
@@ -55,7 +57,7 @@ async def recorded(client: Client, workflow_id: str, run_id: str) -> Recorded:
     found = Recorded()
     wanted: str | None = run_id
     while wanted:
-        scheduled: dict[int, str] = {}
+        scheduled: dict[int, tuple[str, int]] = {}
         run = Recorded()
         earlier: str | None = None
         handle = client.get_workflow_handle(workflow_id, run_id=wanted)
@@ -66,7 +68,7 @@ async def recorded(client: Client, workflow_id: str, run_id: str) -> Recorded:
                 case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                     name = event.activity_task_scheduled_event_attributes.activity_type.name
                     if name in _ANSWERS:
-                        scheduled[event.event_id] = name
+                        scheduled[event.event_id] = name, await _look(client, event)
                 case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                     await _take(client, event, scheduled, run)
                 case _:
@@ -89,15 +91,24 @@ async def _earlier_run(client: Client, event: HistoryEvent) -> str | None:
     return started.continued_execution_run_id or None if carried else None
 
 
-async def _take(client: Client, event: HistoryEvent, scheduled: dict[int, str], run: Recorded) -> None:
+async def _look(client: Client, event: HistoryEvent) -> int:
+    """The number in ``look 7 at 10 %: evaluate``; the evidence does not know it, which begins anew with the bake."""
+    if not event.HasField("user_metadata") or not event.user_metadata.HasField("summary"):
+        return 0
+    found = await client.data_converter.decode([event.user_metadata.summary])
+    said = _LOOK.match(str(found[0])) if found else None
+    return int(said[1]) if said is not None else 0
+
+
+async def _take(client: Client, event: HistoryEvent, scheduled: dict[int, tuple[str, int]], run: Recorded) -> None:
     done = event.activity_task_completed_event_attributes
-    name = scheduled.get(done.scheduled_event_id)
-    if name is None or not done.result.payloads:
+    name, look = scheduled.get(done.scheduled_event_id, ("", 0))
+    if not name or not done.result.payloads:
         return
     [said] = await client.data_converter.decode(done.result.payloads[:1], [_ANSWERS[name]])
     at = event.event_time.ToDatetime(tzinfo=UTC)
     if isinstance(said, Evaluation):
-        run.looks.append(Judgement(look=said.evidence.looks, at=at, verdicts=said.verdicts))
+        run.looks.append(Judgement(look=look or len(run.looks) + 1, at=at, verdicts=said.verdicts))
     elif isinstance(said, RouteState) and name == SHIFT.name:
         run.shifts.append(Shift(at=at, weights=said.weights))
     elif isinstance(said, RouteState) and not run.snapshot and not run.shifts:

@@ -165,7 +165,8 @@ def _is_program(request: Request) -> bool:
 
 def _message(request: Request, status: int, reason: str) -> Response:
     settings: Settings = request.app.state.settings
-    text = reason[:1].upper() + reason[1:]
+    # A message that begins with the name of a field keeps it as it is written.
+    text = reason if reason.partition(" ")[0].endswith(":") else reason[:1].upper() + reason[1:]
     return page(
         request,
         settings,

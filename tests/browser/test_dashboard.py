@@ -169,8 +169,7 @@ def several() -> FakeRollouts:
     return fake
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
 async def test_axe_finds_nothing_serious(chromium: Browser, tmp_path: Path, scheme: str, width: int) -> None:
     fake = several()
     fake.change("canary/production/checkout", paused=True, reason="a reason", history_note="1,200 looks")

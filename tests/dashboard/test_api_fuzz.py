@@ -74,7 +74,7 @@ CHECKS = [not_a_server_error, status_code_conformance, response_schema_conforman
 
 @SCHEMA.parametrize()
 @FEW
-def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case) -> None:
+def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case[Any]) -> None:
     if FAKE.statuses.keys() != {"canary/production/checkout"}:
         FAKE.statuses.clear()
         FAKE.put(a_status("checkout"))
@@ -83,7 +83,7 @@ def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case) -> N
 
 @SCHEMA.include(method="POST").parametrize()
 @settings(FEW, max_examples=4)
-def test_nobody_writes(case: schemathesis.Case) -> None:
+def test_nobody_writes(case: schemathesis.Case[Any]) -> None:
     FAKE.sent.clear()
     FAKE.started.clear()
     case.headers.pop("Authorization", None)

@@ -1,0 +1,73 @@
+"""History and trends, from a real ledger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from activities.ledgers.file import FileLedger
+from activities.ledgers.sealing import sealer_of
+from coalmine.records import LedgerEntry
+from coalmine.spec.canary import Ledger
+from coalmine.testing.fake_rollouts import FakeRollouts
+from tests.dashboard.served import Served, served
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+EVIL = "<script>alert(1)</script>"
+
+
+def entries(service: str, number: int, outcome: str, days: float) -> list[LedgerEntry]:
+    rollout, at = f"production/{service}/1.{number}.0/1", NOW - timedelta(days=days)
+    tags = {"service": service, "environment": "production", "version": f"1.{number}.0"}
+    steps = [
+        ("admitted", {}, ""),
+        *([("promoted", {"outcome": "promoted"}, "")] if outcome == "promoted" else []),
+        ("closed", {"outcome": outcome, "cause": "analysis", "looks": 12, "seconds_to_restore": 3.0}, EVIL),
+    ]
+    return [
+        LedgerEntry(
+            kind=kind, rollout_id=rollout, sequence=at_, at=at + timedelta(minutes=10 * at_), data=data, reason=reason,
+            tags=tags,
+        )
+        for at_, (kind, data, reason) in enumerate(steps, start=1)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Served]:
+    ledger = FileLedger(tmp_path, sealer_of({}))
+    for number, (service, outcome, days) in enumerate(
+        [("checkout", "promoted", 2.0), ("checkout", "rolled_back", 3.0), ("cart", "promoted", 20.0)]
+    ):
+        await ledger.append(f"production/{service}", entries(service, number, outcome, days))
+    async with served(FakeRollouts(), ledger=Ledger(path=str(tmp_path))) as desk:
+        yield desk
+
+
+async def test_figures_weeks_and_past_rollouts(desk: Served) -> None:
+    text = await desk.page("/trends")
+    for said in ("2 (0.2 a week)", "33 % (1 of 3)", "Week of", 'class="promoted"', "production/cart", "rolled back"):
+        assert said in text, said
+    assert EVIL not in text
+    assert "&lt;script&gt;" in text
+    only = await desk.page("/trends?since=7d&service=checkout")
+    assert "50 % (1 of 2)" in only
+    assert "cart" not in only
+
+
+async def test_each_has_its_report_which_runs_nothing(desk: Served) -> None:
+    answer = await desk.client.get("/reports/production/checkout/1.1.0/1")
+    assert answer.status_code == 200
+    assert "was rolled back after" in answer.text
+    assert EVIL not in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "style-src 'sha256-" in policy
+    assert "script-src" not in policy
+    await desk.page("/reports/production/checkout/9.9.9/1", 404)
+
+
+async def test_a_period_that_is_not_known_is_named(desk: Served) -> None:
+    assert "since: &#39;3d&#39; is not known: use 7d, 30d" in await desk.page("/trends?since=3d", 422)
