@@ -23,6 +23,7 @@ ALL = (
     "judge_kinds",
     "backtest",
     "plan",
+    "dashboard",
 )
 LONG = ("mutants", "sketch")
 """Run only when named."""

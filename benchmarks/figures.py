@@ -31,6 +31,7 @@ def write() -> Path:
         *_help(),
         *_chat(),
         *_plan(),
+        *_dashboard(),
         *_mutants(),
     ]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
@@ -180,6 +181,26 @@ def _plan() -> list[tuple[str, str, str, str]]:
     rows = found["settings"]
     what = "`coalmine plan`: forecast median within 25 % of the judge's, or one look or block ([plan.md](plan.md))"
     return [(what, f"{sum(row['within'] for row in rows)} of {len(rows)} settings", "20", _machine(found))]
+
+
+def _dashboard() -> list[tuple[str, str, str, str]]:
+    found = _read("dashboard")
+    if found is None:
+        return []
+    load = f"(load {found['load_average']:g})"
+    rows = []
+    for key, what in (
+        (
+            "usable",
+            f"live page with {found['rollouts']:,} open rollouts, nothing cached, until it is usable in chromium",
+        ),
+        ("seen", f"a start until its row is seen on that page, {found['rollouts']:,} open rollouts"),
+    ):
+        one = found[f"{key}_s"]
+        figure = f"p50 {one['p50']:g} s, p95 {one['p95']:g} s, longest {one['max']:g} s of {one['tries']} {load}"
+        limit = f"{'p95' if key == 'usable' else 'longest'} {found[f'limit_{key}_s']:g} s"
+        rows.append((what, figure, limit, _machine(found)))
+    return rows
 
 
 def _mutants() -> list[tuple[str, str, str, str]]:

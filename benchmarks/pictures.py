@@ -1,8 +1,8 @@
 """The pictures in the README and in docs: a real release on real parts, as the Temporal UI shows it in chromium.
 
 Run ``python -m benchmarks.pictures`` (about two minutes); it writes ``docs/images/timeline.png`` of a release that was
-promoted, and ``docs/images/encrypted-history.png`` of one whose payloads are encrypted; ``release`` or ``encrypted``
-takes the one alone. Look at both before you commit them. Those of docs/temporal-ui.md: ``tests.browser.pictures``.
+promoted, and ``docs/images/encrypted-history.png`` of one whose payloads are encrypted; ``release``, ``encrypted``
+and ``dashboard`` (the live page: ``benchmarks/dashboard_pictures.py``) take some alone. Look at them before you commit. Those of docs/temporal-ui.md: ``tests.browser.pictures``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, ViewportSize
+from playwright.async_api import Browser, Locator, Page, ViewportSize
 
-from benchmarks import encrypted_picture
+from benchmarks import dashboard_pictures, encrypted_picture
 from benchmarks.chromium import browser
 from coalmine.client import Coalmine
 from coalmine.connection import Settings, connect_client
@@ -60,8 +61,8 @@ RELEASE = Release(
 )
 
 
-async def main() -> None:
-    """Bring the stack up, release, take the picture, and take everything down."""
+async def main(wanted: Collection[str]) -> None:
+    """Bring the stack up, release, take the pictures that are wanted of it, and take everything down."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -69,7 +70,7 @@ async def main() -> None:
             start_load(stack)
             async with browser() as chromium:
                 page = await chromium.new_page(viewport=SIZE, color_scheme="light", timezone_id="UTC", locale="en-GB")
-                await take(stack, page)
+                await take(stack, page, chromium, wanted)
         finally:
             await asyncio.to_thread(local.down, folder / "stack")
 
@@ -80,8 +81,8 @@ def start_load(stack: local.Stack) -> None:
     Process("load", stack.path).start(command, dict(os.environ))
 
 
-async def take(stack: local.Stack, page: Page) -> None:
-    """Release, and take a picture at the end.
+async def take(stack: local.Stack, page: Page, chromium: Browser, wanted: Collection[str]) -> None:
+    """Release, and take pictures at the gate and one at the end.
 
     Raises:
         LocalStackError: the release was not started, or not promoted.
@@ -102,6 +103,11 @@ async def take(stack: local.Stack, page: Page) -> None:
         async for status in coalmine.follow(ref, every=0.2):
             if isinstance(status, RolloutStatus) and status.phase is Phase.GATED and status.looks >= LOOKS_AT_GATE:
                 break
+    if "dashboard" in wanted:
+        async with dashboard_pictures.dashboard(coalmine, APPROVER) as url:
+            await dashboard_pictures.at_gate(chromium, url, ENVIRONMENT, local.SERVICE, IMAGES)
+    if "release" not in wanted:
+        return
     await approve(stack)
     async with asyncio.timeout(PATIENCE):
         async for status in coalmine.follow(ref, every=0.2):
@@ -161,8 +167,8 @@ async def approve(stack: local.Stack) -> None:
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:] or ["release", "encrypted"]
-    if "release" in asked:
-        asyncio.run(main())
+    asked = sys.argv[1:] or ["release", "encrypted", "dashboard"]
+    if {"release", "dashboard"} & set(asked):
+        asyncio.run(main(asked))
     if "encrypted" in asked:
         asyncio.run(encrypted_picture.main())

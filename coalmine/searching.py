@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from typing import Any
 
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
-from temporalio.common import SearchAttributeKey
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payload
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from coalmine.connection import asking
 from coalmine.errors import InputError, RolloutNotFound
@@ -16,11 +21,7 @@ from coalmine.records import Record
 from coalmine.rollout_names import RolloutName
 
 _CALL = timedelta(seconds=10)
-_KEYWORDS = {
-    name: SearchAttributeKey.for_keyword(f"Coalmine{name}")
-    for name in ("Service", "Environment", "Version", "Phase", "Outcome")
-}
-_WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
+_ATTRIBUTES = ("Service", "Environment", "Version", "Phase", "Outcome", "Weight")
 _NAMES_LOOKED_AT = 300
 _PAGE = 1_000
 """Rows the server is asked for at once: what it gives at most."""
@@ -76,14 +77,14 @@ async def list_rollouts(
     rows: list[RolloutRow] = []
     followers: dict[str, RolloutRow] = {}
     async with asking("list of rollouts", client.namespace, _CALL):
-        async for execution in client.list_workflows(" AND ".join(clauses), page_size=_PAGE, rpc_timeout=_CALL):
+        async for execution in _executions(client, " AND ".join(clauses)):
             row = _row(execution)
             if region is not None and row.region != region:
                 continue
             # A run that continued as new is the same rollout, unless the next release took over from it.
             follower = followers.get(row.workflow_id)
             followers[row.workflow_id] = row
-            continued = execution.status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+            continued = int(execution.status) == WorkflowExecutionStatus.CONTINUED_AS_NEW
             if continued and (row.outcome is None or (follower is not None and follower.version == row.version)):
                 continue
             rows.append(row)
@@ -138,29 +139,55 @@ def _stamp(row: RolloutRow) -> float:
     return moment.timestamp() if moment else 0.0
 
 
-def _row(execution: WorkflowExecution) -> RolloutRow:
-    attributes = execution.typed_search_attributes
-    said = {name: attributes.get(key) for name, key in _KEYWORDS.items()}
-    parts = execution.id.split("/")
-    is_open = execution.status is WorkflowExecutionStatus.RUNNING
+async def _executions(client: Client, query: str) -> AsyncIterator[WorkflowExecutionInfo]:
+    """What the server lists, as it came: the SDK's own type decodes memos and attributes twice, and there may be thousands."""
+    token = b""
+    while True:
+        request = ListWorkflowExecutionsRequest(
+            namespace=client.namespace, query=query, page_size=_PAGE, next_page_token=token
+        )
+        answer = await client.workflow_service.list_workflow_executions(request, retry=True, timeout=_CALL)
+        for execution in answer.executions:
+            yield execution
+        token = answer.next_page_token
+        if not token:
+            return
+
+
+def _row(execution: WorkflowExecutionInfo) -> RolloutRow:
+    attributes = execution.search_attributes.indexed_fields
+    said = {name: _attribute(attributes, f"Coalmine{name}") for name in _ATTRIBUTES}
+    workflow_id, status = execution.execution.workflow_id, WorkflowExecutionStatus(execution.status)
+    parts = workflow_id.split("/")
+    is_open = status is WorkflowExecutionStatus.RUNNING
     ended = {
         WorkflowExecutionStatus.CANCELED: "cancelled",
         WorkflowExecutionStatus.TERMINATED: "terminated",
         WorkflowExecutionStatus.FAILED: "failed",
         WorkflowExecutionStatus.TIMED_OUT: "failed",
     }
-    fallback = ended.get(execution.status) if execution.status is not None else None
+    fallback = ended.get(status)
     return RolloutRow(
-        service=said["Service"] or (parts[2] if len(parts) > 2 else execution.id),
+        service=said["Service"] or (parts[2] if len(parts) > 2 else workflow_id),
         environment=said["Environment"] or (parts[1] if len(parts) > 2 else ""),
         region=parts[3] if len(parts) > 3 else None,
         version=said["Version"] or "",
         phase=(said["Phase"] or "") if is_open else "closed",
         outcome=said["Outcome"] or fallback,
-        canary_weight=float(attributes.get(_WEIGHT) or 0),
+        canary_weight=float(said["Weight"] or 0),
         open=is_open,
-        started_at=execution.start_time,
-        closed_at=execution.close_time,
-        workflow_id=execution.id,
-        run_id=execution.run_id,
+        started_at=_moment(execution, "start_time"),
+        closed_at=_moment(execution, "close_time"),
+        workflow_id=workflow_id,
+        run_id=execution.execution.run_id,
     )
+
+
+def _attribute(attributes: Mapping[str, Payload], name: str) -> Any:
+    """A search attribute's value: always plain JSON, whatever encrypts payloads; None when it is not set."""
+    return json.loads(attributes[name].data or b"null") if name in attributes else None
+
+
+def _moment(execution: WorkflowExecutionInfo, field: str) -> datetime | None:
+    stamp: Timestamp = getattr(execution, field)
+    return stamp.ToDatetime(tzinfo=UTC) if execution.HasField(field) else None  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ EVERY = 1.0
 """Seconds between two questions while there are answers."""
 SLOWEST = 15.0
 """Seconds between two tries, at most, while there are none."""
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds one question may take."""
 T = TypeVar("T")
 

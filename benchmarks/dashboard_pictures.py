@@ -1,0 +1,75 @@
+"""Pictures of the live page: a real release on real parts, on a dashboard that is served for them.
+
+``python -m benchmarks.pictures dashboard`` writes ``docs/images/dashboard-fleet.png``, ``dashboard-rollout.png`` (while the
+release waits at its gate), ``dashboard-approve.png`` and ``dashboard-phone.png``. Look at all before you commit them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, Page
+
+from coalmine.client import Coalmine
+from coalmine.dashboard import app, serving
+from coalmine.dashboard.acting import Actor
+from coalmine.dashboard.auth.bearer import Bearer
+from coalmine.dashboard.auth.nobody import Nobody
+from coalmine.dashboard.context import Settings
+from coalmine.dashboard.places import Place
+from coalmine.dashboard.session import Sessions
+
+
+@asynccontextmanager
+async def dashboard(coalmine: Coalmine, person: str) -> AsyncIterator[str]:
+    """A dashboard while the block runs: its address."""
+    listening = serving.bind("127.0.0.1", 0)
+    place = Place(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    settings = Settings(
+        rollouts=coalmine,
+        access=Nobody(person),
+        sessions=Sessions("only-for-these-pictures-" * 2, place.secure),
+        place=place,
+        actor=Actor(coalmine),
+        bearer=Bearer([]),
+    )
+    built = app.build(settings)
+    server = serving.server(built)
+    task = asyncio.create_task(server.serve([listening]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield place.url
+    finally:
+        built.state.streams.end()
+        server.should_exit = True
+        await task
+
+
+async def at_gate(chromium: Browser, url: str, environment: str, service: str, images: Path) -> None:
+    """The fleet, the rollout and the confirmation, while it waits; the rollout on a phone in the dark."""
+    page = await chromium.new_page(viewport={"width": 1280, "height": 640}, color_scheme="light")
+    await shown(page, f"{url}/")
+    await page.get_by_text("waits for").first.wait_for()
+    await page.screenshot(path=images / "dashboard-fleet.png")
+    where = f"{environment}/{service}"
+    await page.set_viewport_size({"width": 1280, "height": 1250})
+    await shown(page, f"{url}/rollouts/{where}")
+    await page.screenshot(path=images / "dashboard-rollout.png")
+    await page.set_viewport_size({"width": 1280, "height": 480})
+    await page.goto(f"{url}/act/{where}/approve")
+    await page.screenshot(path=images / "dashboard-approve.png")
+    await page.close()
+    phone = await chromium.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    await shown(phone, f"{url}/rollouts/{where}")
+    await phone.screenshot(path=images / "dashboard-phone.png")
+    await phone.close()
+
+
+async def shown(page: Page, url: str) -> None:
+    """Open a page that follows, and let its first update come."""
+    await page.goto(url)
+    await page.wait_for_function("document.body.dataset.seen")
