@@ -88,7 +88,7 @@ async def seen(chromium: Browser, url: str, client: Client, changes: int) -> lis
     page = await chromium.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE)
     await page.goto(f"{url}/?sort=started&down=1")
-    await page.wait_for_function("document.body.dataset.seen")
+    await page.locator("body[data-seen]").wait_for(state="attached")
     times = []
     for number in range(changes):
         # Not in step with whoever asks once a second.

@@ -1,7 +1,7 @@
 """Pictures of the live page: a real release on real parts, on a dashboard that is served for them.
 
-``python -m benchmarks.pictures dashboard`` writes ``docs/images/dashboard-fleet.png``, ``dashboard-rollout.png`` (while the
-release waits at its gate), ``dashboard-approve.png`` and ``dashboard-phone.png``. Look at all before you commit them.
+``python -m benchmarks.pictures dashboard`` writes four of them to ``docs/images``: ``dashboard-fleet.png`` and, while the
+release waits at its gate, ``dashboard-rollout.png``, ``dashboard-approve.png`` and ``dashboard-phone.png``.
 """
 
 from __future__ import annotations
@@ -72,4 +72,4 @@ async def at_gate(chromium: Browser, url: str, environment: str, service: str, i
 async def shown(page: Page, url: str) -> None:
     """Open a page that follows, and let its first update come."""
     await page.goto(url)
-    await page.wait_for_function("document.body.dataset.seen")
+    await page.locator("body[data-seen]").wait_for(state="attached")

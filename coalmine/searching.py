@@ -140,7 +140,7 @@ def _stamp(row: RolloutRow) -> float:
 
 
 async def _executions(client: Client, query: str) -> AsyncIterator[WorkflowExecutionInfo]:
-    """What the server lists, as it came: the SDK's own type decodes memos and attributes twice, and there may be thousands."""
+    """What the server lists, as it came: the SDK's own type decodes memos and attributes, of thousands a second."""
     token = b""
     while True:
         request = ListWorkflowExecutionsRequest(

@@ -183,7 +183,7 @@ async def test_axe_finds_nothing_serious(chromium: Browser, tmp_path: Path, sche
         for path in ("/?size=25", "/rollouts/production/checkout", "/act/production/checkout/extend", "/trends", "/no"):
             await page.goto(desk.url + path)
             if path.startswith(("/?", "/rollouts")):
-                await page.wait_for_function("document.body.dataset.seen")
+                await page.locator("body[data-seen]").wait_for(state="attached")
             results = await Axe().run(page)
             serious = [one for one in results.response["violations"] if one["impact"] in ("serious", "critical")]
             found[path] = [f"{one['id']}: {one['nodes'][0]['html']}" for one in serious]
@@ -202,7 +202,7 @@ async def test_a_page_of_two_thousand_is_searched_and_follows(page: Page) -> Non
         await page.get_by_label("Search").fill("service-1001")
         await page.keyboard.press("Enter")
         await expect(page.locator("#rows tr")).to_have_count(1)
-        await page.wait_for_function("document.body.dataset.seen")
+        await page.locator("body[data-seen]").wait_for(state="attached")
         [wanted] = [one for one in fake.statuses.values() if one.service == "service-1001"]
         fake.change(wanted.workflow_id, phase=Phase.ROLLING_BACK, gate=None)
         await expect(page.locator("#rows tr")).to_contain_text("rolling back")
@@ -222,7 +222,7 @@ async def test_what_people_wrote_does_not_run(page: Page) -> None:
             await page.goto(desk.url + path)
             await expect(page.locator("main")).to_contain_text("<script>alert('x')</script>")
         await page.goto(desk.url + "/rollouts/production/checkout")
-        await page.wait_for_function("document.body.dataset.seen")
+        await page.locator("body[data-seen]").wait_for(state="attached")
         assert await page.locator("main script, main img").count() == 0
 
 
@@ -230,7 +230,7 @@ async def test_focus_stays_where_it_was_when_a_part_changes(page: Page) -> None:
     fake = several()
     async with served(fake) as desk:
         await page.goto(desk.url + "/rollouts/production/checkout")
-        await page.wait_for_function("document.body.dataset.seen")
+        await page.locator("body[data-seen]").wait_for(state="attached")
         await page.get_by_role("link", name="Pause").focus()
         fake.change("canary/production/checkout", phase=Phase.STEPPING, gate=None)
         await expect(page.get_by_role("link", name="Approve")).to_have_count(0)
