@@ -1,8 +1,9 @@
 """The pictures in the README and in docs: a real release on real parts, as the Temporal UI shows it in chromium.
 
 Run ``python -m benchmarks.pictures`` (about two minutes); it writes ``docs/images/timeline.png`` of a release that was
-promoted, and ``docs/images/encrypted-history.png`` of one whose payloads are encrypted; ``release``, ``encrypted``
-and ``dashboard`` (the live page: ``benchmarks/dashboard_pictures.py``) take some alone. Look at them before you commit. Those of docs/temporal-ui.md: ``tests.browser.pictures``.
+promoted, ``docs/images/encrypted-history.png`` of one whose payloads are encrypted, and those of the live page
+(``benchmarks/dashboard_pictures.py``); ``release``, ``encrypted`` or ``dashboard`` takes the ones alone. Look at them
+before you commit them. Those of docs/temporal-ui.md: ``tests.browser.pictures``.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def options(parser: Parser, verb: str) -> None:
     parser.add_argument(
         "--sign-with",
         metavar="FILE",
-        help="key of coalmine keys create --for-anyone: signs what people decide; without it they only read",
+        help="key of coalmine keys create --service: signs what people decide; without it they only read",
     )
     parser.add_argument("--header", metavar="NAME", help="header: which one names the person, such as X-Forwarded-User")
     parser.add_argument("--groups-header", metavar="NAME", help="header: which one lists their groups, with commas")
@@ -162,22 +162,19 @@ def _settings(args: Args, place: Place, coalmine: Coalmine) -> Settings:
     import secrets
 
     from coalmine.cli._ledger_place import ledger_of
-    from coalmine.cli.keys import key_file
+    from coalmine.cli.keys import service_key_file
     from coalmine.dashboard.acting import Actor
     from coalmine.dashboard.auth.bearer import Bearer
     from coalmine.dashboard.context import Settings
     from coalmine.dashboard.session import SECRET_VARIABLE, SHORTEST_SECRET, Sessions
     from coalmine.errors import InputError
     from coalmine.identity.issuers import read_issuers
-    from coalmine.identity.signing import speaking_for
 
     secret = os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(48)
     if len(secret) < SHORTEST_SECRET:
         raise InputError(f"{SECRET_VARIABLE}: it has {len(secret)} characters: use at least {SHORTEST_SECRET}")
     sessions = Sessions(secret, place.secure)
-    key: dict[str, Any] | None = key_file(args.sign_with) if args.sign_with else None
-    if key is not None:
-        speaking_for(key, "nobody", ())
+    key: dict[str, Any] | None = service_key_file(args.sign_with) if args.sign_with else None
     issuers = []
     if args.api_issuers:
         from coalmine.cli._specs import read_text

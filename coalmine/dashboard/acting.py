@@ -17,7 +17,7 @@ from coalmine.dashboard.people import Person
 from coalmine.dashboard.rollouts import Rollouts
 from coalmine.errors import InputError, RefusedError
 from coalmine.identity.claims import Decided, start_subject
-from coalmine.identity.signing import sign, speaking_for
+from coalmine.identity.service import sign_for
 from coalmine.records import CommandReceipt, Receipt, RolloutStatus, Verb, canary_id
 from coalmine.searching import RolloutRef
 from coalmine.spec.canary import CanarySpec
@@ -127,5 +127,5 @@ class Actor:
     def _signed(self, decided: Decided, person: Person) -> str:
         if self.key is None or not person.proved_by:
             return ""
-        key = speaking_for(self.key, person.name, person.groups)
-        return sign(key, decided, datetime.now(UTC), secrets.token_hex(16))
+        now, token_id = datetime.now(UTC), secrets.token_hex(16)
+        return sign_for(self.key, person.name, person.groups, decided, now, token_id)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from coalmine.identity.keys import jwt_module
-from coalmine.identity.signing import new_key
+from coalmine.identity.service import new_service_key
 
 CLIENT = "coalmine"
 
@@ -34,7 +34,7 @@ class FakeOidc:
         """An error to send people back with."""
         self.spoil: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
         """Changes the claims of the next ID tokens."""
-        self.key = new_key("provider-1", None)
+        self.key = new_service_key("provider-1")
         """The key that is published."""
         self.signs_with = self.key
         self.redirects: list[str] = []

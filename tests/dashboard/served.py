@@ -22,11 +22,11 @@ from coalmine.dashboard.places import Place
 from coalmine.dashboard.rollouts import Rollouts
 from coalmine.dashboard.session import Sessions
 from coalmine.identity.issuers import Issuer
-from coalmine.identity.signing import new_key
+from coalmine.identity.service import new_service_key
 from coalmine.spec.canary import Ledger
 
 SECRET = "for-tests-only-" * 3
-KEY = new_key("dashboard-1", None)
+KEY = new_service_key("dashboard-1")
 PATIENCE = 30.0
 """Seconds until something that has to come is late: machines are busy."""
 
