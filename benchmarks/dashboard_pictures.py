@@ -1,7 +1,7 @@
 """Pictures of the live page: a real release on real parts, on a dashboard that is served for them.
 
-``python -m benchmarks.pictures dashboard`` writes four to ``docs/images``: ``dashboard-fleet.png`` and, while the release
-waits at its gate, ``dashboard-rollout.png``, ``dashboard-approve.png`` and ``dashboard-phone.png``.
+``python -m benchmarks.pictures dashboard`` writes four to ``docs/images``: ``dashboard-fleet.png`` and, while the
+release waits at its gate, ``dashboard-rollout.png``, ``dashboard-approve.png`` and ``dashboard-phone.png``.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ SPEC_TYPES = frozenset({"application/json", "application/yaml", "application/x-y
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}}
     for status, text in (
+        (400, "The body cannot be read"),
         (401, "Nobody knows who asks, or the token proves nothing"),
         (403, "This is not allowed"),
         (404, "There is no such rollout"),

@@ -16,7 +16,7 @@ from coalmine import __version__
 from coalmine.dashboard import api, pages, signing_in, trends
 from coalmine.dashboard.context import Settings, page, static
 from coalmine.dashboard.feed import Feed
-from coalmine.dashboard.headers import SecurityHeaders
+from coalmine.dashboard.headers import HEADERS, SecurityHeaders
 from coalmine.dashboard.pages import LoginNeeded
 from coalmine.dashboard.people import Denied
 from coalmine.dashboard.places import PlaceCheck
@@ -154,9 +154,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     # What it was is in the log; whoever asked learns nothing of our insides.
-    if _is_program(request):
-        return problem_response(500, title(500), "an error nobody foresaw; the server's log says more")
-    return _message(request, 500, "an error nobody foresaw; the server's log says more")
+    reason = "an error nobody foresaw; the server's log says more"
+    program = _is_program(request)
+    answer: Response = problem_response(500, title(500), reason) if program else _message(request, 500, reason)
+    # It is answered outside of everything else, where nobody adds the headers.
+    answer.headers.update(HEADERS)
+    return answer
 
 
 def _is_program(request: Request) -> bool:

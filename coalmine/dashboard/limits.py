@@ -23,7 +23,6 @@ class Rate:
 WRITES = Rate(20, 60)
 LOGINS = Rate(10, 20)
 BAD_TOKENS = Rate(10, 20)
-STREAMS = Rate(40, 120)
 
 
 class Limits:

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coalmine.dashboard.problems import problem_response
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+HEALTH = "/healthz"
+"""Asked by load balancers, which call us by an address."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -54,6 +56,8 @@ class PlaceCheck:
 
     def _refused(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
+        if scope["path"] == HEALTH:
+            return None
         name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         if name != self._place.host and not (self._place.is_loopback and name in LOOPBACK):
             return f"no such host here: {name!r:.100}; this is {self._place.url} (--public-url)"

@@ -42,7 +42,8 @@ async def _updates(
     parts: dict[str, str] = {}
     before: RolloutStatus | None = None
     async with feed.viewing(ref) as watched:
-        number = watched.number - 1 if watched.value.status is not None else watched.number
+        known = watched.value.status is not None or watched.value.refused is not None
+        number = watched.number - 1 if known else watched.number
         while True:
             number, seen = await watched.after(number)
             if seen.refused is not None:
@@ -57,6 +58,7 @@ async def _updates(
             changed = {name: html for name, html in now.items() if parts.get(name) != html}
             if changed:
                 update = {"parts": changed, "announce": announcement(before, seen.status)}
+                update["title"] = f"{shown.headline} – Coalmine"
                 yield ServerSentEvent(json.dumps(update), event="update")
             parts, before = now, seen.status
 

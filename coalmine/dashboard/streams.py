@@ -13,6 +13,8 @@ MOST = 500
 """Streams at the same time, of all viewers."""
 PING_EVERY = 15
 """Seconds between two signs of life."""
+LONGEST = 3600.0
+"""Seconds until a reader has to come again, and to prove anew who they are: browsers do it by themselves."""
 SEND_WITHIN = 20.0
 """Seconds a reader may take to take something before it is let go."""
 
@@ -43,13 +45,15 @@ class Streams:
     async def _counted(self, updates: AsyncGenerator[ServerSentEvent, None]) -> AsyncIterator[ServerSentEvent]:
         self.open += 1
         over = asyncio.ensure_future(self._over.wait())
+        ends = asyncio.get_running_loop().time() + LONGEST
         coming: asyncio.Task[ServerSentEvent] | None = None
         try:
             yield ServerSentEvent(retry=2_000)
             while True:
                 coming = asyncio.create_task(anext(updates))
-                await asyncio.wait({coming, over}, return_when=asyncio.FIRST_COMPLETED)
-                if over.done():
+                left = ends - asyncio.get_running_loop().time()
+                await asyncio.wait({coming, over}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if over.done() or not coming.done():
                     return
                 try:
                     update = coming.result()

@@ -17,6 +17,9 @@ from coalmine.searching import RolloutRef
 CLOSED_EVERY = 15.0
 """Seconds between two looks at one that is closed: only the next rollout of its service changes what is shown."""
 
+PAST_WITHIN = 3.0
+"""Seconds a page that is opened waits for all earlier looks: a long history has thousands of events."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -40,10 +43,14 @@ async def see(rollouts: Rollouts, ref: RolloutRef) -> Seen:
         CoalmineError: there is no such rollout, or nobody answers for it.
     """
     status, log = await asyncio.gather(rollouts.status(ref), rollouts.decisions(ref))
+    past, trouble = Recorded(), ""
     try:
-        past, trouble = await rollouts.recorded(ref), ""
+        async with asyncio.timeout(PAST_WITHIN):
+            past = await rollouts.recorded(ref)
+    except TimeoutError:
+        trouble = f"it takes longer than {PAST_WITHIN:g} s; they come with the next update"
     except CoalmineError as error:
-        past, trouble = Recorded(), str(error)
+        trouble = str(error)
     return Seen(status, log, past, past_trouble=trouble)
 
 

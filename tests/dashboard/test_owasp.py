@@ -92,6 +92,7 @@ async def test_our_own_page_may_send(desk: Served) -> None:
 
 async def test_another_name_for_our_address_is_refused(desk: Served) -> None:
     assert (await desk.client.get("/", headers={"Host": "rebound.example"})).status_code == 403
+    assert (await desk.client.get("/healthz", headers={"Host": "10.0.0.7"})).json() == {"status": "ok"}
     port = desk.url.rpartition(":")[2]
     assert (await desk.client.get("/", headers={"Host": f"localhost:{port}"})).status_code == 200
 
@@ -154,3 +155,15 @@ def test_too_often_is_said_and_passes() -> None:
     assert denied.value.status == 429
     now[0] += 1.0
     limits.take(rate, "ana")
+
+
+async def test_an_error_nobody_foresaw_tells_nothing_of_our_insides(desk: Served, fake: FakeRollouts) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("the secret is 42")
+
+    fake.status = broken  # type: ignore[method-assign, assignment]
+    for path in ("/rollouts/production/checkout", "/api/v1/rollouts/production/checkout"):
+        answer = await desk.client.get(path)
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
