@@ -37,17 +37,17 @@ class Asker:
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
         """The answer; None when there is none, and then ``trouble`` says why."""
-        began = asyncio.get_running_loop().time()
+        began, asked = asyncio.get_running_loop().time(), datetime.now(UTC)
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await question()
         except TimeoutError:
-            self._silent(f"no answer within {PATIENCE:g} s")
+            self._silent(asked, f"no answer within {PATIENCE:g} s")
             return None
         except CoalmineError as error:
             if not error.retryable:
                 raise
-            self._silent(str(error))
+            self._silent(asked, str(error))
             return None
         took = asyncio.get_running_loop().time() - began
         self.trouble = None
@@ -59,7 +59,8 @@ class Asker:
         """Wait until the next question is due."""
         await asyncio.sleep(self._pause)
 
-    def _silent(self, reason: str) -> None:
-        since = self.trouble.since if self.trouble is not None else datetime.now(UTC)
+    def _silent(self, asked: datetime, reason: str) -> None:
+        # Since the first question without an answer, which was tried for a while.
+        since = self.trouble.since if self.trouble is not None else asked
         self.trouble = Trouble(since, reason)
         self._pause = min(max(self._pause, self._every) * 2, SLOWEST)

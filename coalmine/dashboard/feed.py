@@ -23,8 +23,8 @@ MOST_OPEN, MOST_CLOSED = 10_000, 500
 """Rollouts in the list: open ones, and the latest closed ones."""
 CLOSED_EVERY = 5.0
 """Seconds between two looks at those that are closed, unless an open one is gone."""
-STALE = 2.0
-"""Seconds after which a list is asked for anew before it is shown."""
+STALE = 5.0
+"""Seconds after which a list is asked for anew before it is shown; a younger one is, and the stream brings the next."""
 IDLE = 10.0
 """Seconds the list is kept fresh after the last request."""
 
