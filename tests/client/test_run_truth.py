@@ -9,7 +9,9 @@ from temporalio import workflow
 from temporalio.worker import Worker
 
 from coalmine.run_truth import RunTruth
-from tests.conftest import TemporalServer
+
+with workflow.unsafe.imports_passed_through():
+    from tests.conftest import TemporalServer
 
 
 @workflow.defn
