@@ -19,6 +19,7 @@ from coalmine.telemetry import spans
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
     from temporalio.client import Interceptor
 
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -27,6 +28,7 @@ LAST_WORDS = 2.0
 """Seconds that the end of a process waits for spans to go out."""
 
 _provider: TracerProvider | None = None
+_exporter: SpanExporter | None = None
 _interceptors: list[Interceptor] = []
 
 
@@ -76,7 +78,7 @@ def set_up(service: str, environ: Mapping[str, str]) -> bool:
         InputError: the settings cannot be used.
         MissingExtra: OpenTelemetry is not installed.
     """
-    global _provider, _interceptors
+    global _provider, _exporter, _interceptors
     found = endpoint(environ)
     if found is None:
         return False
@@ -96,7 +98,8 @@ def set_up(service: str, environ: Mapping[str, str]) -> bool:
     if not environ.get("OTEL_SERVICE_NAME") and "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         resource = resource.merge(Resource({"service.name": service}))
     _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(Discreet(OTLPSpanExporter())))
+    _exporter = Discreet(OTLPSpanExporter())
+    _provider.add_span_processor(BatchSpanProcessor(_exporter))
     tracer = _provider.get_tracer("coalmine", __version__)
     spans.use(tracer)
     _interceptors = [RolloutTracing(tracer)]
@@ -114,16 +117,20 @@ def finish(within: float = LAST_WORDS) -> bool:
     Returns:
         Whether all went out within so many seconds, or was given up for good.
     """
-    global _provider, _interceptors
-    provider, _provider, _interceptors = _provider, None, []
+    global _provider, _exporter, _interceptors
+    provider, exporter = _provider, _exporter
+    _provider, _exporter, _interceptors = None, None, []
     spans.use(None)
-    if provider is None:
+    if provider is None or exporter is None:
         return True
     # Its own time-outs are minutes long, and not all of them are kept.
     closing = threading.Thread(target=provider.shutdown, name="coalmine-traces", daemon=True)
     closing.start()
     closing.join(within)
-    return not closing.is_alive()
+    if not closing.is_alive():
+        return True
+    exporter.shutdown()  # It tries no more, so that its thread ends.
+    return False
 
 
 @contextmanager

@@ -194,7 +194,9 @@ def test_a_torn_line_is_left_out_and_a_broken_one_is_named(ledger: Path, capsys:
     assert told(capsys)["total"]["promoted"] == 4
     path.write_bytes(b"oops\n" + whole)
     assert main(["insights"]) == 1
-    assert "1.0-1.jsonl:1: not a ledger entry: mend or remove the line" in capsys.readouterr().err
+    told_of_it = capsys.readouterr().err
+    assert "1.0-1.jsonl:1: not a ledger entry (Invalid JSON" in told_of_it
+    assert "mend or remove the line" in told_of_it
 
 
 def test_the_question_in_the_docs_can_be_asked(ledger: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,10 @@ URL = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 def _off_again() -> Iterator[None]:
     yield
     finish(5)
+    for thread in threading.enumerate():
+        if thread.name == "coalmine-traces":
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
