@@ -78,8 +78,7 @@ class Prior:
 
     def looks(self, caution: Caution = FOR_HARM) -> Array:
         """How many looks the prior weighs."""
-        known = min(caution.looks, self.seen)
-        return np.array(known) if self.certain else np.where(self.known, known, caution.cold_looks)
+        return np.where(self.known, min(caution.looks, self.seen), caution.cold_looks)
 
 
 _SUMS = (
