@@ -30,7 +30,7 @@ class Counts:
 
     def where(self, present: Mask) -> Counts:
         """Zero where a look is missing: no bet."""
-        if present.all():
+        if grids.every(present):
             return self
         return Counts(
             *(np.where(present, v, 0.0) for v in (self.canary, self.canary_events, self.baseline, self.baseline_events))
@@ -91,7 +91,7 @@ class Pace:
         """Most nats one window of events may add for harm."""
         return self.cap * self.burst
 
-    @property
+    @cached_property
     def log_weight(self) -> float:
         return float(np.log(self.weight)) if self.weight > 0 else -np.inf
 
@@ -200,6 +200,10 @@ class ShareRule:
         return rows[0] if all(row is rows[0] for row in rows) else np.stack(rows).reshape(*self.margin.shape, -1)
 
     @cached_property
+    def _log_ratios(self) -> Array:
+        return np.log(self.ratios)
+
+    @cached_property
     def floored(self) -> Mask:
         """Which channels have a floor."""
         return self.floor > 0
@@ -207,12 +211,12 @@ class ShareRule:
     @cached_property
     def all_floored(self) -> bool:
         """All of them."""
-        return bool(self.floored.all())
+        return grids.every(self.floored)
 
     @cached_property
     def some_floored(self) -> bool:
         """Any of them."""
-        return bool(self.floored.any())
+        return grids.some(self.floored)
 
     def update(
         self, state: Shares, counts: Counts, present: Mask, prior: Prior, pace: Pace
@@ -229,7 +233,8 @@ class ShareRule:
         Returns:
             The state after it; the likelihood at the no-harm ratios [..., C, 15]; that at the further ratios.
         """
-        likelihood = curve(counts.canary_events, counts.canary, counts.baseline_events, counts.baseline, self.ratios)
+        arms = (counts.canary_events, counts.canary, counts.baseline_events, counts.baseline)
+        likelihood = curve(*arms, self.ratios, self._log_ratios)
         harm, at_margin, whole, no_harm, further = (likelihood[..., part] for part in _PARTS)
         relative = mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.harm_cap)
         summed = state.curve + whole
@@ -317,11 +322,11 @@ class Tempering:
         low, top = rung == 1, grids.PHI_LADDER[-1]
         self._rungs = rung
         self._part: Array | None = None
-        if low.any():
+        if grids.some(low):
             self._rungs = np.zeros((2, *rung.shape), np.int64)
             self._rungs[0] = rung
             self._part = np.where(low, (1.0 / np.maximum(phi, 1.0) - _FIRST_RUNG) / (1.0 - _FIRST_RUNG), 0.0)
-        self._excess = np.maximum(phi / top, 1.0) if (phi > top).any() else None
+        self._excess = np.maximum(phi / top, 1.0) if grids.some(phi > top) else None
 
     def log_evidence(self, capital: Array, log_prior: Array, unspent: float) -> Array:
         """See ``tempered``."""

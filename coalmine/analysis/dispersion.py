@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from coalmine.analysis.grids import LAG, Array, Mask
+from coalmine.analysis.grids import LAG, Array, Mask, every
 from coalmine.analysis.trees import Sum
 
 KNOWN_LOOKS = 180.0
@@ -61,7 +61,7 @@ class Prior:
     @cached_property
     def certain(self) -> bool:
         """All channels are known."""
-        return bool(self.known.all())
+        return every(self.known)
 
     @property
     def alike(self) -> Hashable:
@@ -145,13 +145,16 @@ class Dispersion:
         sums = self.sums + fresh.transpose(*range(1, fresh.ndim), 0)
         sums[..., _LAST_T], sums[..., _LAST_V], sums[..., _FILLED] = t, v, filled * keep
         sums[..., _OPEN_T], sums[..., _OPEN_V] = open_t * keep, open_v * keep
-        present = np.asarray(present)
-        if not present.all():
+        if not every(present):
             sums = np.where(present[..., None], sums, self.sums)
         return Dispersion(sums, self.recent)
 
     def information(self) -> Array:
         """Unit information of a typical look: the average that excess variance, being quadratic, goes by."""
+        return self._information
+
+    @cached_property
+    def _information(self) -> Array:
         return _over(self._sum("unit2"), self._sum("unit"))
 
     def effect(self) -> Array:
@@ -181,9 +184,9 @@ class Dispersion:
     def remember(self, observed: Array, present: Mask) -> Dispersion:
         """Keep what was seen by this look for use ``LAG`` looks later."""
         recent = np.empty(self.recent.shape)
-        recent[..., :-1], recent[..., -1] = self.recent[..., 1:], observed
-        present = np.asarray(present)
-        return Dispersion(self.sums, recent if present.all() else np.where(present[..., None], recent, self.recent))
+        recent[..., :-1] = self.recent[..., 1:]
+        recent[..., -1] = observed
+        return Dispersion(self.sums, recent if every(present) else np.where(present[..., None], recent, self.recent))
 
     def lagged(self, prior: Prior, level: Array, caution: Caution = FOR_HARM) -> Array:
         """The dispersion to judge by, at least 1: the estimate ``LAG`` looks ago shrunk to the prior.

@@ -12,6 +12,17 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Numeric = NDArray[Any]
 
+
+def every(mask: Mask) -> bool:
+    """All of them; numpy's own ``all`` takes five times as long for the few there are."""
+    return bool(np.count_nonzero(mask) == mask.size)
+
+
+def some(mask: Mask) -> bool:
+    """Any of them; see ``every``."""
+    return bool(np.count_nonzero(mask))
+
+
 PHI_LADDER: Array = np.array([1.0, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0])
 """Long-run dispersions a process is kept for; an estimate above the first two is rounded up to the next."""
 

@@ -10,13 +10,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from coalmine.analysis.grids import Array, Numeric
+from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 
 EXACT_SUPPORT = 64
 """Up to this many points the normaliser is summed exactly; beyond, by saddlepoint."""
 
 
-def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, baseline: Numeric, ratios: Array) -> Array:
+def curve(
+    canary_events: Numeric,
+    canary: Numeric,
+    baseline_events: Numeric,
+    baseline: Numeric,
+    ratios: Array,
+    log_ratios: Array | None = None,
+) -> Array:
     """Conditional log-likelihood of each odds ratio, up to a constant that does not depend on the ratio.
 
     ``curve(..)[.., i] - curve(..)[.., j]`` is the log-likelihood ratio of ``ratios[i]`` against ``ratios[j]``. It is
@@ -25,6 +32,7 @@ def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, bas
     Args:
         canary_events, canary, baseline_events, baseline: counts of any one shape [...].
         ratios: odds ratios, [K], or those of each channel, broadcast to [..., K].
+        log_ratios: their logarithms, where they are known.
 
     Returns:
         [..., K], in nats.
@@ -32,9 +40,15 @@ def curve(canary_events: Numeric, canary: Numeric, baseline_events: Numeric, bas
     events = np.asarray(canary_events, float) + np.asarray(baseline_events, float)
     canary, baseline = np.asarray(canary, float), np.asarray(baseline, float)
     normaliser = log_normaliser(canary, baseline, events, ratios)
-    informative = (events > 0) & (events < canary + baseline) & (canary > 0) & (baseline > 0)
-    taken = np.where(informative, np.asarray(canary_events, float), 0.0)
-    result: Array = taken[..., None] * np.log(ratios) - normaliser
+    taken = np.where(_is_open(canary, baseline, events), np.asarray(canary_events, float), 0.0)
+    result: Array = taken[..., None] * (np.log(ratios) if log_ratios is None else log_ratios)
+    result -= normaliser
+    return result
+
+
+def _is_open(canary: Array, baseline: Array, events: Array) -> Mask:
+    """The totals leave open whose events they were."""
+    result: Mask = (events > 0) & (events < canary + baseline) & (canary > 0) & (baseline > 0)
     return result
 
 
@@ -55,7 +69,7 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
     shape = events.shape
     n_c, n_b, e = (values.reshape(-1) for values in (canary, baseline, events))
     low, high = np.maximum(0.0, e - n_b), np.minimum(n_c, e)
-    open_ = (e > 0) & (e < n_c + n_b) & (n_c > 0) & (n_b > 0)
+    open_ = _is_open(n_c, n_b, e)
     exact = open_ & (high - low < EXACT_SUPPORT)
     kinds = ratios.reshape(-1, ratios.shape[-1])
     alike = len(kinds) == 1
@@ -64,10 +78,15 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
     rows = exact.nonzero()[0]
     if rows.size:
         terms = _terms(n_c[rows], n_b[rows], e[rows], low[rows], high[rows])
-        for kind, members in _distinct(kinds).items():
-            chosen = slice(None) if alike else np.isin(kind_of.reshape(-1)[rows], members)
-            of_kind = rows[chosen]
-            result[of_kind] = _summed(terms[chosen], low[of_kind], kind)
+        if alike:
+            result[rows] = _summed(terms, low[rows], kinds[0].tobytes())
+        else:
+            distinct, number_of = _distinct(kinds)
+            numbers = number_of[kind_of.reshape(-1)[rows]]
+            for number, kind in enumerate(distinct):
+                chosen = numbers == number
+                of_kind = rows[chosen]
+                result[of_kind] = _summed(terms[chosen], low[of_kind], kind)
     rest = (open_ & ~exact).nonzero()[0]
     if rest.size:
         ratio = kinds[0] if alike else kinds[kind_of.reshape(-1)[rest]]
@@ -75,12 +94,11 @@ def log_normaliser(canary: Array, baseline: Array, events: Array, ratios: Array)
     return result.reshape(*shape, kinds.shape[-1])
 
 
-def _distinct(kinds: Array) -> dict[bytes, list[int]]:
-    """Where each row comes, by its bytes."""
-    found: dict[bytes, list[int]] = {}
-    for number, kind in enumerate(kinds):
-        found.setdefault(kind.tobytes(), []).append(number)
-    return found
+def _distinct(kinds: Array) -> tuple[list[bytes], Integers]:
+    """The bytes of the rows that differ, and which of them each row is."""
+    found: dict[bytes, int] = {}
+    numbers = [found.setdefault(kind.tobytes(), len(found)) for kind in kinds]
+    return [*found], np.array(numbers)
 
 
 def _terms(n_c: Array, n_b: Array, e: Array, low: Array, high: Array) -> Array:
@@ -148,7 +166,21 @@ def one_sample(events: Numeric, total: Numeric, null_share: float | Array, odds_
         [..., K], 0 where ``total`` is 0.
     """
     x, n = np.asarray(events, float)[..., None], np.asarray(total, float)[..., None]
-    null = np.asarray(null_share, float)[..., None]
-    odds = null / (1.0 - null) * odds_ratios
-    result: Array = x * np.log(odds_ratios) - n * (np.log1p(odds) + np.log1p(-null))
+    if isinstance(null_share, float):
+        gained, lost = _of_one_share(null_share, odds_ratios.tobytes())
+    else:
+        gained, lost = _per_event_and_request(np.asarray(null_share, float), odds_ratios)
+    result: Array = x * gained - n * lost
     return result
+
+
+def _per_event_and_request(null_share: Array, odds_ratios: Array) -> tuple[Array, Array]:
+    """What ``one_sample`` gains by an event, [K], and loses by a request, [..., K]."""
+    null = null_share[..., None]
+    odds = null / (1.0 - null) * odds_ratios
+    return np.log(odds_ratios), np.log1p(odds) + np.log1p(-null)
+
+
+@lru_cache(maxsize=64)
+def _of_one_share(null_share: float, odds_ratios: bytes) -> tuple[Array, Array]:
+    return _per_event_and_request(np.asarray(null_share), np.frombuffer(odds_ratios))

@@ -103,7 +103,7 @@ class _Comparing:
             extension=self._request.extension,
         )
         share = self._request.share
-        split = next((w for w in _by_traffic(self._windows) if w.metric.name not in self._missing), None)
+        split = _best([w for w in self._windows if w.metric.name not in self._missing])
         if share is not None and 0.0 < share < 1.0 and split is not None:
             block = looks_per_minute(self._judge)
             arms = (np.array([split.canary.total]), np.array([split.baseline.total]))
@@ -149,10 +149,10 @@ def traffic_order(metric: Metric) -> tuple[int, bool, str]:
     return order, metric.role != "guardrail", metric.name
 
 
-def _by_traffic(windows: list[MetricWindow]) -> list[MetricWindow]:
-    """Those that count requests, the best first."""
+def _best(windows: list[MetricWindow]) -> MetricWindow | None:
+    """That whose requests count best; None where none counts any."""
     counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
-    return sorted(counting, key=lambda window: traffic_order(window.metric))
+    return min(counting, key=lambda window: traffic_order(window.metric), default=None)
 
 
 def _is_silent(window: MetricWindow) -> bool:
@@ -161,4 +161,5 @@ def _is_silent(window: MetricWindow) -> bool:
 
 
 def _requests(windows: list[MetricWindow]) -> int:
-    return next((window.canary.total for window in _by_traffic(windows) if not window.missing), 0)
+    best = _best([window for window in windows if not window.missing])
+    return best.canary.total if best is not None else 0

@@ -240,7 +240,7 @@ class LatencyMetric:
         """Fold one window in."""
         present = counts.present[..., None]
         arms = (np.asarray(values, float) for values in (counts.canary, counts.baseline))
-        look_c, look_b = arms if counts.present.all() else (np.where(present, values, 0.0) for values in arms)
+        look_c, look_b = arms if grids.every(counts.present) else (np.where(present, values, 0.0) for values in arms)
         canary, baseline = state.canary + look_c, state.baseline + look_b
         slots = self._slots(state, canary + baseline)
         scores, noise = self._update_scores(state, look_c, look_c + look_b, canary + baseline, present, pace)
@@ -278,17 +278,18 @@ class LatencyMetric:
     def weigh(self, state: LatencyState, unspent: float) -> Weighed:
         """The evidence so far: a quarter normal scores, a quarter Savage, half shared by the watched bounds."""
         watched = state.slots >= 0
+        any_watched = np.logical_or.reduce(watched, axis=-1)
         share_phi = state.shares.phi(self.share_prior)
         shares = self.rule.log_evidence(state.shares, share_phi, unspent)
-        number = np.maximum(watched.sum(-1, keepdims=True), 1)
+        number = np.maximum(np.add.reduce(watched, axis=-1, keepdims=True), 1)
         share_mean = mixture.log_sum(np.where(watched, shares - np.log(number), -np.inf))
-        share_mean = np.where(watched.any(-1), share_mean, 0.0)
+        share_mean = np.where(any_watched, share_mean, 0.0)
         phi = self._score_phi(state)
         scores = tempered(state.scores, grids.TILT_LOG_PRIOR, phi, unspent)
         estimate = state.shares.estimate()
         bounded = self.rule.margin > 1.0
-        if bounded.any():
-            worse = (np.nan_to_num(estimate, nan=0.0) > self.rule.margin) & watched
+        if grids.some(bounded):
+            worse = (estimate > self.rule.margin) & watched
             scores = np.where(worse.any(-1, keepdims=True) | ~bounded, scores, np.minimum(scores, 0.0))
         without = np.logaddexp(share_mean + _LOG_HALF, _LOG_HALF)
         both = np.logaddexp(scores[..., 0], scores[..., 1])
@@ -296,8 +297,9 @@ class LatencyMetric:
         first = slice(0, self.required)
         phi = state.shares.phi(self.share_prior, FOR_NO_HARM)[..., first]
         proof = state.no_harm.log_evidence(phi, unspent)
-        proven = np.where(watched[..., first], proof, np.inf).min(-1)
-        no_harm = np.where(watched[..., first].any(-1), proven, 0.0)
+        required = watched[..., first]
+        proven = np.minimum.reduce(np.where(required, proof, np.inf), axis=-1)
+        no_harm = np.where(np.logical_or.reduce(required, axis=-1), proven, 0.0)
         return Weighed(harm, without, None, no_harm, share_phi, shares, estimate)
 
     def take(
@@ -329,7 +331,7 @@ class LatencyMetric:
 
     def _slots(self, state: LatencyState, pooled: Array) -> Integers:
         settled = np.add.reduce(state.canary + state.baseline, axis=-1, keepdims=True) >= latency.SETTLED
-        if settled.all():
+        if grids.every(settled):
             return state.slots
         objectives = [metric.objective for metric in (self, *self.others) if metric.objective is not None]
         nearest = [latency.objective_bound(state.bounds, objective) for objective in objectives]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import betaln
 
 from coalmine.analysis.dispersion import Dispersion, Prior
-from coalmine.analysis.grids import Array, Integers, Mask, Numeric
+from coalmine.analysis.grids import Array, Integers, Mask, Numeric, every, some
 from coalmine.analysis.sentences import number, percent
 from coalmine.analysis.state import decode
 from coalmine.analysis.trees import Count, choose, take
@@ -56,17 +56,17 @@ class SampleRatio:
         """
         if present is None:
             present = np.ones(self.share.shape, bool)
-        elif not present.all():
+        elif not every(present):
             canary, baseline = (np.where(present, arm, 0) for arm in (canary, baseline))
             share = np.where(present, share, self.share)
         anew = share != self.share
-        state = choose(anew, self._anew(share), self) if anew.any() else self
+        state = choose(anew, self._anew(share), self) if some(anew) else self
         total = canary + baseline
         v = total * share * (1.0 - share)
         noise = state.noise.add(canary - share * total, v, v, block, present)
         noise = noise.remember(noise.observed(_ONE, noise=1.0)[0], present)
         return SampleRatio(
-            np.broadcast_to(share, self.share.shape) + 0.0,
+            np.zeros(self.share.shape) + share,
             self.tests + anew,
             state.canary + canary,
             state.baseline + baseline,
@@ -119,7 +119,7 @@ class SampleRatio:
         tested = (self.tests > 0) & (self.canary + self.baseline > 0)
         share = np.where(tested, self.share, 0.5)
         off = tested & ~(np.abs(self.seen / share - 1.0) <= TOLERANCE)
-        if not off.any():
+        if not some(off):
             return off
         phi = self.noise.lagged(_COLD, np.ones(1))
         a, b = _CONCENTRATION * share, _CONCENTRATION * (1.0 - share)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -85,20 +86,23 @@ class Rounded:
     """Whole numbers."""
     shapes: tuple[tuple[int, ...], ...] = ()
     """Of the capitals; empty where they are not known."""
+    origin: tuple[Any, Sequence[tuple[Kind, Numeric]]] | None = None
+    """The state they are of, and its leaves; None where they were read."""
 
     @staticmethod
     def of(state: Any, look: int) -> Rounded:
         """``look`` seeds the rounding, so that a retry rounds the very same."""
         parts: dict[Kind, list[Numeric]] = {kind: [_NONE] for kind in _KINDS}
         shapes = []
-        for kind, values in leaves(state):
+        found = leaves(state)
+        for kind, values in found:
             parts[kind].append(values.reshape(-1))
             if kind == "capital":
                 shapes.append(values.shape)
         capital, curve, sums, counts = (np.concatenate(part) for part in parts.values())
         offset = (look * _GOLDEN) % 1.0
         steps = CAPITAL.write(capital, offset), CURVE.write(curve, offset)
-        return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64), tuple(shapes))
+        return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64), tuple(shapes), (state, found))
 
     def written(self) -> dict[str, Any]:
         """As JSON."""
@@ -142,7 +146,8 @@ class Rounded:
         }
         wanted = dict.fromkeys(_KINDS, 0)
         arrays = []
-        for kind, values in leaves(template):
+        known = self.origin is not None and self.origin[0] is template
+        for kind, values in self.origin[1] if self.origin is not None and known else leaves(template):
             start = wanted[kind]
             wanted[kind] = end = start + values.size
             part = kept[kind][start:end]

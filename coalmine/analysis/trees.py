@@ -45,8 +45,9 @@ def leaves(state: Any) -> list[tuple[Kind, Numeric]]:
 
 def _collect(state: Any, found: list[tuple[Kind, Numeric]]) -> None:
     state_type: Any = type(state)
+    values = vars(state)
     for name, kind in _fields(state_type):
-        value = getattr(state, name)
+        value = values[name]
         if kind is not None:
             found.append((kind, value))
         elif isinstance(value, tuple):
@@ -61,8 +62,9 @@ def refill(state: State, arrays: Iterator[Numeric]) -> State:
     """The same state with other arrays, in the order of ``leaves``."""
     made: list[Any] = []
     state_type: Any = type(state)
+    values = vars(state)
     for name, kind in _fields(state_type):
-        value = getattr(state, name)
+        value = values[name]
         if kind is not None:
             made.append(next(arrays))
         elif isinstance(value, tuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from math import isfinite
 
 from coalmine.errors import InputError
@@ -168,7 +170,13 @@ def _events(place: str, counts: ArmCounts) -> int:
 
 
 def _check_bounds(name: str, bounds: Bounds) -> None:
-    if list(bounds) != sorted({*bounds}) or any(bound != bound for bound in bounds):
+    if not _do_rise(bounds):
         raise InputError(
             f"counts.{name}.bounds: {list(bounds)} do not rise: give upper bounds in seconds, without +Inf"
         )
+
+
+@lru_cache(maxsize=64)
+def _do_rise(bounds: Bounds) -> bool:
+    # Of nan neither holds.
+    return all(lower < upper for lower, upper in pairwise(bounds)) and all(bound == bound for bound in bounds)
