@@ -16,6 +16,7 @@ from coalmine.analysis import grids, interval, mixture
 from coalmine.analysis.dispersion import FOR_HARM, Caution, Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.increments import curve, one_sample
+from coalmine.analysis.noises import Noises
 from coalmine.analysis.trees import Capital, Count, Curve, Sum
 
 
@@ -85,11 +86,19 @@ class Pace:
     """Looks per minute, at least 1."""
     burst: float = 1.0
     """Part of the cap that one window of events may add for harm."""
+    noises: Noises | None = None
+    """Where the noise of all panels is folded in at once; None = each by itself."""
 
     @property
     def harm_cap(self) -> float:
         """Most nats one window of events may add for harm."""
         return self.cap * self.burst
+
+    def noise(self, before: Dispersion, look: tuple[Array, Array, Array, Array], present: Mask) -> Dispersion:
+        """Fold a look into the noise of channels; see ``Dispersion.fold``."""
+        if self.noises is None:
+            return before.fold(look, self.block, present)
+        return self.noises.fold(before, look, present)
 
     @cached_property
     def log_weight(self) -> float:
@@ -246,8 +255,7 @@ class ShareRule:
             state.baseline_events + counts.baseline_events,
         )
         expected = state.expected + residual.expected
-        noise = state.noise.add(residual.t, residual.v, residual.unit, pace.block, present)
-        observed, _ = noise.observed(scale(totals, expected), noise=1.0)
+        look = (residual.t, residual.v, residual.unit, scale(totals, expected))
         after = Shares(
             totals.canary,
             totals.canary_events,
@@ -257,7 +265,7 @@ class ShareRule:
             curve=summed - np.maximum.reduce(summed, axis=-1, keepdims=True),
             relative=relative,
             floor=self._above_floor(state.floor, counts, pace),
-            noise=noise.remember(observed, present),
+            noise=pace.noise(state.noise, look, present),
         )
         return after, no_harm, further
 

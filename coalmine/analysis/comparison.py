@@ -19,6 +19,7 @@ from coalmine.analysis.grids import MIN_HISTORY_LOOKS, Array
 from coalmine.analysis.kinds import GROUP_OF, GROUP_WEIGHTS, WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of
 from coalmine.analysis.latency import OBJECTIVE_SLOT, QUANTILE_SLOTS
 from coalmine.analysis.metrics import LatencyState, Weighed
+from coalmine.analysis.noises import Noises
 from coalmine.analysis.panels import Panel, Panels, windows_together
 from coalmine.analysis.readings import Reading
 from coalmine.analysis.windows import Bounds
@@ -193,12 +194,14 @@ class Comparison:
             if not isinstance(window, one.counts):
                 raise TypeError(f"{metric.name} is {metric.kind}: give it {one.counts.__name__}")
         updated: list[Panel] = []
+        noises = Noises(self._block)
         for panel in state.panels:
             metric = self.judge.metrics[panel.members[0]]
             burst = 1.0 if self._known(metric) else COLD_BURST
-            pace = Pace(weight, self._cap(metric), self._block, burst)
+            pace = Pace(weight, self._cap(metric), self._block, burst, noises)
             window = windows_together([counts[place] for place in panel.members])
             updated.append(Panel(panel.members, self._panels.judge(panel.members).update(panel.state, window, pace)))
+        noises.settle()
         return replace(state, looks=look, spent=spent, panels=tuple(updated))
 
     def seen(self, state: ComparisonState) -> dict[int, tuple[float, float]]:

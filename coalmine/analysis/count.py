@@ -106,11 +106,11 @@ class CountMetric:
         harm, at_margin, whole, proof, at_proof = (likelihood[..., part] for part in _PARTS)
         expected = events * part * self.margin / (part * self.margin + 1.0 - part)
         spread = part * self.margin * (1.0 - part) / (part * self.margin + 1.0 - part) ** 2
-        noise = state.noise.add(more - expected, events * spread, other / (1.0 - part) * spread, pace.block, present)
         summed = state.curve + whole
         after = state.expected + expected
         canary, baseline = state.canary + x_c, state.baseline + x_b
-        observed, _ = noise.observed(self._scale(canary, baseline, after), noise=1.0)
+        scale = self._scale(canary, baseline, after)
+        look = (more - expected, events * spread, other / (1.0 - part) * spread, scale)
         allowed = self.tolerance * hours * share
         above, below = (
             x_c[..., None] * np.log(ratios) - allowed[..., None] * (ratios - 1.0)
@@ -126,7 +126,7 @@ class CountMetric:
             floor=mixture.fold(state.floor, pace.log_weight, above, pace.harm_cap) if self.tolerance else state.floor,
             no_harm=mixture.fold(state.no_harm, pace.log_weight, proof - at_proof, pace.cap),
             below=mixture.fold(state.below, pace.log_weight, below, pace.cap) if self.tolerance else state.below,
-            noise=noise.remember(observed, present),
+            noise=pace.noise(state.noise, look, present),
         )
 
     def weigh(self, state: CountState, unspent: float) -> Weighed:

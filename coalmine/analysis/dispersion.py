@@ -149,6 +149,18 @@ class Dispersion:
             sums = np.where(present[..., None], sums, self.sums)
         return Dispersion(sums, self.recent)
 
+    def fold(self, look: tuple[Array, Array, Array, Array], block: int, present: Mask) -> Dispersion:
+        """Fold one look in, where ``present``, and keep what is seen by it.
+
+        Args:
+            look: residual, variance and information as ``add`` takes them, and the scale as ``observed`` does.
+            block: looks per block.
+            present: which of the batch have this look.
+        """
+        t, v, unit, scale = look
+        after = self.add(t, v, unit, block, present)
+        return after.remember(after.observed(scale, noise=1.0)[0], present)
+
     def information(self) -> Array:
         """Unit information of a typical look: the average that excess variance, being quadratic, goes by."""
         return self._information

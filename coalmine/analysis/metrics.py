@@ -347,9 +347,7 @@ class LatencyMetric:
     ) -> tuple[Array, Dispersion]:
         increments, t, v = tilt_increments(canary, pooled, bucket_scores(so_far), grids.TILTS)
         capital = mixture.fold(state.scores, pace.log_weight, increments, pace.cap)
-        noise = state.score_noise.add(t, v, v, pace.block, present)
-        observed, _ = noise.observed(np.ones(2), noise=1.0)
-        return capital, noise.remember(observed, present)
+        return capital, pace.noise(state.score_noise, (t, v, v, np.ones(2)), present)
 
 
 def _columns(metrics: Sequence[RatioMetric | LatencyMetric]) -> tuple[Array, Array, Array]:

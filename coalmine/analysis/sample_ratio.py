@@ -63,8 +63,7 @@ class SampleRatio:
         state = choose(anew, self._anew(share), self) if some(anew) else self
         total = canary + baseline
         v = total * share * (1.0 - share)
-        noise = state.noise.add(canary - share * total, v, v, block, present)
-        noise = noise.remember(noise.observed(_ONE, noise=1.0)[0], present)
+        noise = state.noise.fold((canary - share * total, v, v, _ONE), block, present)
         return SampleRatio(
             np.zeros(self.share.shape) + share,
             self.tests + anew,

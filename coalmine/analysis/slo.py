@@ -104,10 +104,10 @@ class SloMetric:
         fast = one_sample(x, n, np.array(limits), grids.HARM_RATIOS)
         slow = one_sample(x, n, limit, grids.NO_HARM_RATIOS)
         variance = limit * (1.0 - limit)
-        noise = state.noise.add(x - limit * n, n * variance, n * variance, pace.block, present)
         canary, events = state.canary + n, state.canary_events + x
         rate = (events + 0.5) / (canary + 1.0)
-        observed, _ = noise.observed(np.clip(rate * (1.0 - rate) / variance, 0.05, 20.0), noise=1.0)
+        scale = np.clip(rate * (1.0 - rate) / variance, 0.05, 20.0)
+        look = (x - limit * n, n * variance, n * variance, scale)
         return SloState(
             canary=canary,
             canary_events=events,
@@ -116,7 +116,7 @@ class SloMetric:
             burning=np.where(present, np.asarray(counts.burning, float), state.burning),
             fast=mixture.fold(state.fast, pace.log_weight, fast, pace.harm_cap),
             slow=mixture.fold(state.slow, pace.log_weight, slow, pace.cap),
-            noise=noise.remember(observed, present),
+            noise=pace.noise(state.noise, look, present),
         )
 
     def weigh(self, state: SloState, unspent: float) -> Weighed:
