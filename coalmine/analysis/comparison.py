@@ -12,7 +12,7 @@ from math import log
 
 import numpy as np
 
-from coalmine.analysis import mixture
+from coalmine.analysis import interval, mixture
 from coalmine.analysis.channels import Pace
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS, Array
@@ -217,12 +217,21 @@ class Comparison:
     def read(self, state: ComparisonState, verdicts: Verdicts) -> list[Reading]:
         """What each metric of one run (S = 1) shows, in the judge's order."""
         found: dict[int, Reading] = {}
-        for panel, weighed in zip(state.panels, verdicts.panels, strict=True):
+        for panel, weighed in zip(state.panels, self._with_intervals(verdicts.panels), strict=True):
             names = [self.names[place] for place in panel.members]
             judge = self._panels.judge(panel.members)
             readings = judge.read(names, panel.state, weighed, self.judge.policy.alpha)
             found.update(zip(panel.members, readings, strict=True))
         return [found[place] for place in range(len(self.names))]
+
+    def _with_intervals(self, panels: Sequence[Weighed]) -> list[Weighed]:
+        """The intervals of all channels are worked out at once."""
+        channels = {
+            at: (one.curve, one.phi) for at, one in enumerate(panels) if one.curve is not None and one.phi is not None
+        }
+        found = interval.intervals([*channels.values()], self.judge.policy.alpha)
+        ends = dict(zip(channels, found, strict=True))
+        return [replace(one, ends=ends[at]) if at in ends else one for at, one in enumerate(panels)]
 
     def weigh(self, state: ComparisonState) -> Verdicts:
         """The evidence so far."""

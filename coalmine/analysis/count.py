@@ -141,7 +141,7 @@ class CountMetric:
             proof = np.logaddexp(proof, below) - np.log(2.0)
         more = state.baseline if self.down else state.canary
         harm = np.where(more >= grids.MIN_EVENTS, harm, np.minimum(harm, 0.0))[:, 0]
-        return Weighed(harm, harm, None, proof[:, 0])
+        return Weighed(harm, harm, None, proof[:, 0], phi, state.curve)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -158,15 +158,14 @@ class CountMetric:
 
     def read(self, names: Sequence[str], state: CountState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return [self._reading(names[0], state, alpha)]
+        return [self._reading(names[0], state, weighed.intervals(alpha))]
 
-    def _reading(self, name: str, state: CountState, alpha: float) -> Reading:
+    def _reading(self, name: str, state: CountState, ends: tuple[Array, Array]) -> Reading:
         """Events of both arms, and the ratio of their rates per unit of traffic."""
         x_c, x_b = int(state.canary[0, 0]), int(state.baseline[0, 0])
         hours, own = (float(value) for value in state.exposure[0])
-        phi = state.noise.lagged(self.prior, _LEVEL)
         ratio = float(interval.estimate(state.curve)[0, 0])
-        low, high = (float(end[0, 0]) for end in interval.interval(state.curve, phi, alpha))
+        low, high = (float(end[0, 0]) for end in ends)
         margin = 1.0 / self.margin if self.down else self.margin
         known = bool(np.isfinite(ratio))
         ratio = min(max(ratio, low), high)

@@ -8,6 +8,8 @@ than an interval from a million canary events is wide.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from coalmine.analysis.grids import CURVE_RATIOS, Array, Integers, Mask
@@ -97,6 +99,21 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     ends = np.maximum(middle - half, 0.0), np.minimum(middle + half, _WIDTH)
     low, high = (np.where(informative, np.exp(_LOWEST + end), np.nan).reshape(shape) for end in ends)
     return low, high
+
+
+def intervals(channels: Sequence[tuple[Array, Array]], alpha: float) -> list[tuple[Array, Array]]:
+    """``interval`` of each curve and dispersion, all worked out at once: few rows take as long as many."""
+    if not channels:
+        return []
+    curves = [curve.reshape(-1, curve.shape[-1]) for curve, _ in channels]
+    low, high = interval(np.concatenate(curves), np.concatenate([phi.reshape(-1) for _, phi in channels]), alpha)
+    found: list[tuple[Array, Array]] = []
+    start = 0
+    for rows, (curve, _) in zip(curves, channels, strict=True):
+        end = start + len(rows)
+        found.append((low[start:end].reshape(curve.shape[:-1]), high[start:end].reshape(curve.shape[:-1])))
+        start = end
+    return found
 
 
 def _near(below: Array, phi: Array, informative: Mask, needed: float) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from coalmine.analysis import crash, grids, latency, mixture
+from coalmine.analysis import crash, grids, interval, latency, mixture
 from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, tempered
 from coalmine.analysis.crash import Crash
 from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
@@ -62,12 +62,24 @@ class Weighed:
     no_harm: Array
     phi: Array | None = None
     """Dispersion of the channels harm was judged by, [..., C]; None where the kind needs none to be read."""
+    curve: Array | None = None
+    """Their likelihood, [..., C, 41]: what their intervals are read from at this dispersion."""
     shares: Array | None = None
     """Of each watched bound, [..., C]; latency only."""
     estimate: Array | None = None
     """Odds ratios at the watched bounds, [..., C]; latency only."""
     fact: Fact | None = None
     """Plain limits beside the evidence; None without any."""
+    spread: tuple[Array, Array] | None = None
+    """Variance of a block's difference and its degrees of freedom, in each series; values only."""
+    ends: tuple[Array, Array] | None = None
+    """Intervals of the channels, where they are worked out already: lower and upper ends, each [..., C]."""
+
+    def intervals(self, alpha: float) -> tuple[Array, Array]:
+        """Lower and upper ends of the channels' odds ratios, each [..., C]."""
+        assert self.curve is not None
+        assert self.phi is not None
+        return interval.interval(self.curve, self.phi, alpha) if self.ends is None else self.ends
 
     def of(self, place: int) -> Weighed:
         """Of one metric of a panel [S, M], by its place there; facts are of metrics that stand alone."""
@@ -133,7 +145,7 @@ class RatioMetric:
         phi = state.shares.phi(self.prior)
         harm = self.rule.log_evidence(state.shares, phi, unspent)[..., 0]
         no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior, FOR_NO_HARM), unspent)[..., 0]
-        return Weighed(harm, harm, state.crash.log_evidence(unspent)[..., 0], no_harm, phi)
+        return Weighed(harm, harm, state.crash.log_evidence(unspent)[..., 0], no_harm, phi, state.shares.curve)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -300,7 +312,7 @@ class LatencyMetric:
         required = watched[..., first]
         proven = np.minimum.reduce(np.where(required, proof, np.inf), axis=-1)
         no_harm = np.where(np.logical_or.reduce(required, axis=-1), proven, 0.0)
-        return Weighed(harm, without, None, no_harm, share_phi, shares, estimate)
+        return Weighed(harm, without, None, no_harm, share_phi, state.shares.curve, shares, estimate)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str

@@ -44,10 +44,9 @@ def read_ratios(
     names: Sequence[str], margins: Sequence[float], state: RatioState, weighed: Weighed, alpha: float
 ) -> list[Reading]:
     """Ratio metrics of one run: the share of events of each arm."""
-    shares, phi = state.shares, weighed.phi
-    assert phi is not None
+    shares = state.shares
     arms = (shares.canary, shares.canary_events, shares.baseline, shares.baseline_events)
-    ends = (shares.estimate(), *shares.bounds(phi, alpha))
+    ends = (shares.estimate(), *weighed.intervals(alpha))
     counts, odds = (zip(*(part.reshape(-1).tolist() for part in parts), strict=True) for parts in (arms, ends))
     return [
         _ratio(name, margin, [int(count) for count in of_one], *_odds(*found))
@@ -72,10 +71,9 @@ def read_latencies(
 ) -> list[Reading]:
     """Latency metrics of one run: seconds at p99 of each arm, and the bound that shows the strongest difference."""
     shares, rows = state.shares, len(names)
-    assert weighed.phi is not None
     assert weighed.shares is not None
     assert weighed.estimate is not None
-    columns = (state.slots, weighed.shares, weighed.estimate, *shares.bounds(weighed.phi, alpha))
+    columns = (state.slots, weighed.shares, weighed.estimate, *weighed.intervals(alpha))
     events = (shares.canary_events, shares.baseline_events)
     bounds = zip(*(values.reshape(rows, -1).tolist() for values in (*columns, *events)), strict=True)
     arms = [values.reshape(rows, -1) for values in (state.canary, state.baseline)]

@@ -120,8 +120,9 @@ class ValueMetric:
 
     def weigh(self, state: ValueState, unspent: float) -> Weighed:
         """The evidence so far."""
-        harm, proof = self._evidence(state)
-        return Weighed(harm, harm, None, proof)
+        spread = _variance(state, self.parts)
+        harm, proof = self._evidence(state, *spread)
+        return Weighed(harm, harm, None, proof, spread=spread)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -136,9 +137,9 @@ class ValueMetric:
 
     def read(self, names: Sequence[str], state: ValueState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return [self._reading(names[0], state, alpha)]
+        return [self._reading(names[0], state, weighed, alpha)]
 
-    def _reading(self, name: str, state: ValueState, alpha: float) -> Reading:
+    def _reading(self, name: str, state: ValueState, weighed: Weighed, alpha: float) -> Reading:
         """Levels, difference and its interval, in the metric's own unit."""
         blocks, difference, level, size = (float(v) for v in state.means[0, 0])
         unit = 2.0 ** float(state.exponent[0])
@@ -160,7 +161,7 @@ class ValueMetric:
         minutes = blocks * self.block_seconds / 60.0
         after = f"{minutes:.3g} min"
         if blocks >= FEWEST_BLOCKS:
-            half = unit * float(self._half_width(state, alpha)[0])
+            half = unit * float(self._half_width(state, weighed, alpha)[0])
             span = (signed - half, signed + half)
             text += f", between {amount(span[0], self.suffix, sign=True)} and {amount(span[1], self.suffix, sign=True)}"
         else:
@@ -189,15 +190,16 @@ class ValueMetric:
 
     def _tolerance(self, state: ValueState) -> Array:
         """In units of ``2 ** exponent``, [S]."""
+        if not self.tolerance:
+            return np.zeros(state.exponent.shape)
         with np.errstate(over="ignore"):
             return np.minimum(np.ldexp(self.tolerance, -state.exponent.astype(np.int64)), _LARGEST)
 
-    def _evidence(self, state: ValueState) -> tuple[Array, Array]:
+    def _evidence(self, state: ValueState, variances: Array, freedoms: Array) -> tuple[Array, Array]:
         """``ln E`` that the mean difference is above what the margin allows, and below what no harm allows, [S]."""
         blocks, difference, _, size = (state.means[..., of] for of in range(4))
         tolerance = self._tolerance(state)[:, None]
         relative = np.array(self.parts[_HARM:])[:, None, None] * size
-        variances, freedoms = _variance(state, self.parts)
         variance, freedom = (
             np.where(relative >= tolerance, every[_HARM:], every[_PLAIN]) for every in (variances, freedoms)
         )
@@ -218,11 +220,12 @@ class ValueMetric:
         harm, proof = mixture.log_sum(np.concatenate([begun, unspent], axis=-1))
         return harm, proof
 
-    def _half_width(self, state: ValueState, alpha: float) -> Array:
+    def _half_width(self, state: ValueState, weighed: Weighed, alpha: float) -> Array:
         """Half the width of the anytime-valid interval of the mean difference since the release began, [S]."""
         blocks = np.maximum(state.means[:, 0, _N], 1.0)
         size = state.means[:, 0, _LEVEL]
-        seen, independent = (every[_PLAIN] for every in _variance(state, self.parts[:1]))
+        assert weighed.spread is not None
+        seen, independent = (every[_PLAIN] for every in weighed.spread)
         variance, freedom = self._shrunk(seen[:, 0], independent[:, 0], size)
         t = asymptotic.student(asymptotic.widest_score(blocks, alpha), freedom)
         return t * np.sqrt(variance / blocks)

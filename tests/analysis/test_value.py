@@ -178,7 +178,8 @@ def test_the_interval_covers_at_every_look_together() -> None:
         )
         if block >= 9:
             unit = 2.0**state.exponent
-            missed |= np.abs(unit * state.means[:, 0, 1] - 1.0) > unit * metric._half_width(state, 0.05)
+            half = metric._half_width(state, metric.weigh(state, 0.5), 0.05)
+            missed |= np.abs(unit * state.means[:, 0, 1] - 1.0) > unit * half
     assert missed.mean() <= 0.05
 
 
