@@ -231,7 +231,7 @@ class Comparison:
         }
         found = interval.intervals([*channels.values()], self.judge.policy.alpha)
         ends = dict(zip(channels, found, strict=True))
-        return [replace(one, ends=ends[at]) if at in ends else one for at, one in enumerate(panels)]
+        return [one._replace(ends=ends[at]) if at in ends else one for at, one in enumerate(panels)]
 
     def weigh(self, state: ComparisonState) -> Verdicts:
         """The evidence so far."""

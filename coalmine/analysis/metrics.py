@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,8 +53,7 @@ class Fact:
     kept: Mask
 
 
-@dataclass(frozen=True)
-class Weighed:
+class Weighed(NamedTuple):
     """``ln E`` of one metric, [...]: harm, harm without rank scores, crash (None without a guard), no harm."""
 
     harm: Array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 QUANTILE = 0.99
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One metric after a look; ``effect`` and ``interval`` are in ``measure``, None while nothing is known."""
 
     text: str

@@ -55,17 +55,15 @@ class Standing:
         needed = log(1.0 / judge.policy.alpha)
         harm, crash = float(weighed.harm[0]), float(weighed.crash[0])
         readings = core.read(self._state, weighed)
-        carried = {
-            name: float(np.logaddexp(weighed.metrics[name].harm[0] + log(weight), self._guard(weighed, name)))
-            for name, weight in core.harm_weights.items()
-        }
-        harmful = leading(carried, harm) if harm >= needed else []
+        harmful = leading(self._carried(weighed), harm) if harm >= needed else []
         signalling = self._signalling(weighed, needed)
         broken = [m.name for m in judge.metrics if (fact := weighed.metrics[m.name].fact) and fact.broken[0]]
         verdicts = [
             self._verdict(index, reading, weighed, harmful + signalling + broken)
             for index, reading in enumerate(readings)
         ]
+        guards = core.crash_weights if crash >= needed else ()
+        crashed = leading({name: self._guard(weighed, name) for name in guards}, crash)
         case = Case(
             verdicts=verdicts,
             harm=harm,
@@ -76,7 +74,7 @@ class Standing:
                 for m in judge.metrics
                 if m.role == "guardrail" and m.name in self._missing
             },
-            crashed=leading({name: self._guard(weighed, name) for name in core.crash_weights}, crash),
+            crashed=crashed,
             harmful=harmful,
             broken=[m.name for m in judge.metrics if m.role == "guardrail" and m.name in broken],
             signals=signalling + [m.name for m in judge.metrics if m.role == "signal" and m.name in broken],
@@ -122,6 +120,13 @@ class Standing:
             baseline_requests=reading.baseline_requests,
             canary_requests=reading.canary_requests,
         )
+
+    def _carried(self, weighed: Verdicts) -> dict[str, float]:
+        """What each guardrail adds to the evidence of harm, with its crash guard."""
+        return {
+            name: float(np.logaddexp(weighed.metrics[name].harm[0] + log(weight), self._guard(weighed, name)))
+            for name, weight in self._core.harm_weights.items()
+        }
 
     def _guard(self, weighed: Verdicts, name: str) -> float:
         guard, weight = weighed.metrics[name].crash, self._core.crash_weights.get(name)

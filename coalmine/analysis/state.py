@@ -93,12 +93,10 @@ class Rounded:
     def of(state: Any, look: int) -> Rounded:
         """``look`` seeds the rounding, so that a retry rounds the very same."""
         parts: dict[Kind, list[Numeric]] = {kind: [_NONE] for kind in _KINDS}
-        shapes = []
         found = leaves(state)
         for kind, values in found:
             parts[kind].append(values.reshape(-1))
-            if kind == "capital":
-                shapes.append(values.shape)
+        shapes = [values.shape for kind, values in found if kind == "capital"]
         capital, curve, sums, counts = (np.concatenate(part) for part in parts.values())
         offset = (look * _GOLDEN) % 1.0
         steps = CAPITAL.write(capital, offset), CURVE.write(curve, offset)

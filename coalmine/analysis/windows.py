@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import isfinite
+from typing import NamedTuple
 
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, MetricCounts
@@ -20,8 +20,7 @@ Bounds = tuple[float, ...]
 """Upper bounds of a histogram's buckets in seconds, rising, without +Inf."""
 
 
-@dataclass(frozen=True)
-class Arm:
+class Arm(NamedTuple):
     """One arm's window; what its kind does not have stays empty."""
 
     total: int = 0
@@ -32,8 +31,7 @@ class Arm:
     """Seconds, requests and bad ones of each burn window."""
 
 
-@dataclass(frozen=True)
-class MetricWindow:
+class MetricWindow(NamedTuple):
     """One metric's window; ``missing`` says why there is nothing to judge, empty when there is."""
 
     metric: Metric

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,7 @@ class WindowedColumn(Column):
                 for counts, length in zip(self._found, seconds, strict=True)
             ]
             self.windows = [
-                window if window.missing or window.seconds is not None else replace(window, seconds=length)
+                window if window.missing or window.seconds is not None else window._replace(seconds=length)
                 for window, length in zip(self.windows, seconds, strict=True)
             ]
         totals = [[getattr(window, arm).total for window in self.windows] for arm in ARMS]
