@@ -74,6 +74,7 @@ def long_run(spread: Array, lagged: Array, blocks: Array, fitted: Array) -> tupl
     free = np.maximum(blocks - fitted, 1.0)
     raw = np.where(spread > 0, lagged / np.where(spread > 0, spread, 1.0), 0.0)
     bias = fitted * (1.0 + 3.0 * np.maximum(raw, 0.0)) / np.maximum(blocks, 1.0)
-    rho = np.clip(raw + bias + CAUTION / np.sqrt(np.maximum(blocks, 1.0)), 0.0, HIGHEST_RHO)
+    cautious = raw + bias + CAUTION / np.sqrt(np.maximum(blocks, 1.0))
+    rho = np.minimum(np.maximum(cautious, 0.0), HIGHEST_RHO)
     longer = (1.0 + rho) / (1.0 - rho)
     return spread / free * longer, np.maximum(free / longer, FEWEST_FREEDOM)

@@ -111,7 +111,7 @@ def _terms(n_c: Array, n_b: Array, e: Array, low: Array, high: Array) -> Array:
     rise = (n_c - x) * (e - x) / ((x + 1.0) * (n_b - e + x + 1.0))
     weight = np.zeros(at.shape)
     np.log(rise, out=weight[:, 1:], where=rise > 0)
-    np.cumsum(weight, axis=1, out=weight)
+    weight.cumsum(axis=1, out=weight)
     weight -= np.maximum.reduce(weight, axis=1, keepdims=True)
     return np.where(at <= high, np.exp(weight, out=weight), 0.0)
 
@@ -148,7 +148,7 @@ def _saddlepoint(n_c: Array, n_b: Array, e: Array, ratio: Array) -> Array:
     fourth = second_c * (1.0 - 6.0 * p * (1.0 - p)) + second_b * (1.0 - 6.0 * q * (1.0 - q))
     correction = fourth / (8.0 * second**2) - 5.0 * third**2 / (24.0 * second**3)
     first_order = n_c * np.log1p(ratio * s) + n_b * np.log1p(s) - e * np.log(s) - 0.5 * np.log(second)
-    result: Array = first_order + np.clip(correction, -0.2, 0.2)
+    result: Array = first_order + np.minimum(np.maximum(correction, -0.2), 0.2)
     return result
 
 

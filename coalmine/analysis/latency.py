@@ -81,7 +81,7 @@ def quantile(counts: Sequence[int] | Numeric, bounds: Sequence[float], q: float)
 def quantiles(counts: Array, bounds: Sequence[float], q: float) -> list[float | None]:
     """``quantile`` of each row of counts [R, B]."""
     totals = np.add.reduce(counts, axis=-1)
-    targets, cumulative = q * totals, np.cumsum(counts, axis=-1)
+    targets, cumulative = q * totals, counts.cumsum(axis=-1)
     buckets = np.add.reduce(cumulative < targets[:, None], axis=-1)
     rows = zip(totals.tolist(), targets.tolist(), cumulative.tolist(), counts.tolist(), buckets.tolist(), strict=True)
     return [_within(*row, bounds) if len(bounds) and row[0] > 0 else None for row in rows]

@@ -71,9 +71,11 @@ class Noises:
 
 def _beside(rows: Sequence[Numeric], shapes: Sequence[tuple[int, ...]]) -> Numeric:
     """One behind the other, each of its shape."""
-    return np.concatenate(
-        [
-            (row if row.shape == shape else np.broadcast_to(row, shape)).reshape(-1)
-            for row, shape in zip(rows, shapes, strict=True)
-        ]
-    )
+    whole: list[Numeric] = []
+    for row, shape in zip(rows, shapes, strict=True):
+        if row.shape != shape:
+            # In place of ``numpy.broadcast_to``, which takes five times as long.
+            narrow, row = row, np.empty(shape, row.dtype)
+            row[...] = narrow
+        whole.append(row.reshape(-1))
+    return np.concatenate(whole)

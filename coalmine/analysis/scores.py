@@ -37,7 +37,7 @@ def bucket_scores(pooled: Numeric) -> Array:
     """
     # A sliver in every bucket keeps empty ones defined; it moves the ranks by less than a thousandth of a request.
     counts = np.asarray(pooled, float) + 1e-3
-    upper = np.cumsum(counts, axis=-1)
+    upper = counts.cumsum(axis=-1)
     upper /= upper[..., -1:]
     share = counts / np.add.reduce(counts, axis=-1, keepdims=True)
     inner = np.minimum(np.maximum(upper[..., :-1], 1e-12), 1.0 - 1e-12)
@@ -79,8 +79,8 @@ def tilt_increments(canary: Numeric, pooled: Numeric, scores: Array, tilts: Arra
 
     # Pooled counts, share and requests are the same for all scores of a window.
     buckets, number = centred.shape[-1], centred.shape[-2]
-    rows = [np.repeat(values.reshape(-1), number) for values in (share, n_c)]
-    weight = np.repeat(m.reshape(-1, buckets), number, axis=0).T
+    rows = [values.reshape(-1).repeat(number) for values in (share, n_c)]
+    weight = m.reshape(-1, buckets).repeat(number, axis=0).T
     saddles = _saddles(weight, centred.reshape(-1, buckets).T, rows[0], rows[1], tilts)
     shift, slope, log_moment = (values.reshape(*score_sum.shape, tilts.size) for values in saddles)
     log_moment += (total * np.log1p(-share))[..., None]
@@ -106,10 +106,10 @@ def _saddles(weight: Array, centred: Array, share: Array, requests: Array, tilts
     # Blocks stay in the processor's cache; sums over the first axis run over whole arrays at a time.
     for start in range(0, share.size, _BLOCK):
         block = slice(start, start + _BLOCK)
-        counts = np.repeat(weight[:, block], tilts.size, axis=1)
+        counts = weight[:, block].repeat(tilts.size, axis=1)
         tilted = (centred[:, block, None] * tilts).reshape(counts.shape)
-        tilted += np.repeat(log_odds[block], tilts.size)
-        shift = _shifts(counts, tilted, np.repeat(requests[block], tilts.size))
+        tilted += log_odds[block].repeat(tilts.size)
+        shift = _shifts(counts, tilted, requests[block].repeat(tilts.size))
         tilted += shift
         slope = _tilted_sums(counts, tilted)[1]
         counts *= log_add(tilted, 0.0)

@@ -106,7 +106,7 @@ class SloMetric:
         variance = limit * (1.0 - limit)
         canary, events = state.canary + n, state.canary_events + x
         rate = (events + 0.5) / (canary + 1.0)
-        scale = np.clip(rate * (1.0 - rate) / variance, 0.05, 20.0)
+        scale = np.minimum(np.maximum(rate * (1.0 - rate) / variance, 0.05), 20.0)
         look = (x - limit * n, n * variance, n * variance, scale)
         return SloState(
             canary=canary,

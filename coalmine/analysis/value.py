@@ -112,7 +112,7 @@ class ValueMetric:
         canary, baseline = np.ldexp(canary, unit), np.ldexp(baseline, unit)
         difference = baseline - canary if self.down else canary - baseline
         look = np.stack([np.ones_like(difference), difference, baseline], axis=-1)
-        opened = state.open + np.where(counts.present[:, None], np.clip(look, -_LARGEST, _LARGEST), 0.0)
+        opened = state.open + np.where(counts.present[:, None], _bounded(look), 0.0)
         full = opened[:, 0] >= pace.block
         difference, baseline = opened[:, 1:].T / np.maximum(opened[:, 0], 1.0)
         block = np.stack([difference, baseline, np.abs(baseline)], axis=-1)
@@ -264,7 +264,7 @@ class ValueMetric:
         series = block[:, :1] - np.array(self.parts) * block[:, 2:]
         reference, last, total, squares, products = state.noise.transpose(2, 0, 1)
         reference = np.where(state.blocks[:, None] > 0, reference, series)
-        moved = np.clip(series - reference, -_LARGEST, _LARGEST)
+        moved = _bounded(series - reference)
         noise = np.stack([reference, moved, total + moved, squares + moved**2, products + moved * last], axis=-1)
         return replace(
             state,
@@ -310,6 +310,10 @@ def _variance(state: ValueState, parts: Sequence[float]) -> tuple[Array, Array]:
     away = np.where(split, level - reference - mean, 0.0)
     between = np.minimum(np.where(split, inside * n / np.where(split, outside, 1.0) * away**2, 0.0), spread)
     return asymptotic.long_run(spread - between, lagged - between, n, np.where(split, 2.0, 1.0))
+
+
+def _bounded(values: Array) -> Array:
+    return np.minimum(np.maximum(values, -_LARGEST), _LARGEST)
 
 
 def _mean(values: tuple[float, ...]) -> float:
