@@ -173,11 +173,20 @@ class Coalmine(FleetCalls):
         environment: str | None = None,
         region: str | None = None,
         running: bool | None = None,
+        phase: str | None = None,
+        workflow_ids: Sequence[str] | None = None,
         limit: int = 50,
     ) -> list[RolloutRow]:
-        """Rollouts, open ones first, then the latest closed; needs no worker."""
+        """Rollouts, open ones first, then the latest closed; needs no worker. ``workflow_ids``: these alone."""
         return await searching.list_rollouts(
-            self.temporal, service=service, environment=environment, region=region, running=running, limit=limit
+            self.temporal,
+            service=service,
+            environment=environment,
+            region=region,
+            running=running,
+            phase=phase,
+            workflow_ids=workflow_ids,
+            limit=limit,
         )
 
     async def status(self, ref: RolloutRef) -> RolloutStatus:

@@ -62,22 +62,30 @@ async def list_rollouts(
     region: str | None = None,
     version: str | None = None,
     running: bool | None = None,
+    phase: str | None = None,
+    workflow_ids: Sequence[str] | None = None,
     limit: int = 50,
 ) -> list[RolloutRow]:
-    """Rollouts, open ones first, then the latest closed.
+    """Rollouts, open ones first, then the latest closed; the server gives the latest started of the open ones first.
 
     Raises:
+        InputError: a name or an id has quotes.
         TemporalUnavailable: the server does not answer, or lacks the search attributes.
     """
     clauses = ["WorkflowType = 'Canary'"]
-    pairs = (("CoalmineService", service), ("CoalmineEnvironment", environment), ("CoalmineVersion", version))
-    clauses += [f"{name} = '{_plain(value)}'" for name, value in pairs if value]
+    pairs = (("Service", service), ("Environment", environment), ("Version", version), ("Phase", phase))
+    clauses += [f"Coalmine{name} = '{_plain(value)}'" for name, value in pairs if value]
+    if workflow_ids is not None:
+        if not workflow_ids:
+            return []
+        quoted = ", ".join(f"'{_plain(workflow_id)}'" for workflow_id in workflow_ids)
+        clauses.append(f"WorkflowId IN ({quoted})")
     if running is not None:
         clauses.append(f"ExecutionStatus {'=' if running else '!='} 'Running'")
     rows: list[RolloutRow] = []
     followers: dict[str, RolloutRow] = {}
     async with asking("list of rollouts", client.namespace, _CALL):
-        async for execution in _executions(client, " AND ".join(clauses)):
+        async for execution in _executions(client, " AND ".join(clauses), limit):
             row = _row(execution)
             if region is not None and row.region != region:
                 continue
@@ -139,17 +147,20 @@ def _stamp(row: RolloutRow) -> float:
     return moment.timestamp() if moment else 0.0
 
 
-async def _executions(client: Client, query: str) -> AsyncIterator[WorkflowExecutionInfo]:
-    """What the server lists, as it came: the SDK's own type decodes memos and attributes, of thousands a second."""
-    token = b""
+async def _executions(client: Client, query: str, first: int) -> AsyncIterator[WorkflowExecutionInfo]:
+    """What the server lists, as it came: the SDK's own type decodes memos and attributes, of thousands a second.
+
+    ``first`` rows are asked for at first; whoever passes some over goes on in whole pages.
+    """
+    token, size = b"", min(max(first, 1), _PAGE)
     while True:
         request = ListWorkflowExecutionsRequest(
-            namespace=client.namespace, query=query, page_size=_PAGE, next_page_token=token
+            namespace=client.namespace, query=query, page_size=size, next_page_token=token
         )
         answer = await client.workflow_service.list_workflow_executions(request, retry=True, timeout=_CALL)
         for execution in answer.executions:
             yield execution
-        token = answer.next_page_token
+        token, size = answer.next_page_token, _PAGE
         if not token:
             return
 

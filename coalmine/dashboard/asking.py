@@ -30,9 +30,11 @@ class Trouble:
 class Asker:
     """One question that is asked again and again."""
 
-    def __init__(self, every: float = EVERY) -> None:
+    def __init__(self, every: float = EVERY, rest: float = 0.5) -> None:
+        """``rest``: seconds of pause, at least, for each second an answer took."""
         self.trouble: Trouble | None = None
         self._every = every
+        self._rest = rest
         self._pause = every
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
@@ -52,12 +54,16 @@ class Asker:
         took = asyncio.get_running_loop().time() - began
         self.trouble = None
         # A namespace that takes long to list is left some room to do other things.
-        self._pause = max(self._every - took, took / 2)
+        self._pause = max(self._every - took, took * self._rest)
         return answer
 
-    async def pause(self) -> None:
-        """Wait until the next question is due."""
-        await asyncio.sleep(self._pause)
+    async def pause(self, unless: asyncio.Event | None = None) -> None:
+        """Wait until the next question is due, or somebody cannot wait."""
+        try:
+            async with asyncio.timeout(self._pause):
+                await (unless or asyncio.Event()).wait()
+        except TimeoutError:
+            pass
 
     def _silent(self, asked: datetime, reason: str) -> None:
         # Since the first question without an answer, which was tried for a while.

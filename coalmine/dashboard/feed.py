@@ -1,28 +1,30 @@
 """The feed: Temporal is asked once for all viewers, and only for what somebody looks at.
 
-The fleet is one list by search attributes a second, however many pages show it. A rollout that is shown is asked for
-its ``status`` once a second, by one task for all of its viewers. Nobody looks: nothing is asked.
+The fleet is asked for in quick rounds every second and in whole rounds beside them (``fleet_rounds``), however many
+pages show it. A rollout that is shown is asked for its ``status`` once a second, by one task for all of its viewers.
+Nobody looks: nothing is asked, but for one whole round when the server starts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from coalmine.dashboard.asking import EVERY, Asker, Trouble
 from coalmine.dashboard.broadcast import Broadcast
+from coalmine.dashboard.fleet_rounds import FleetRounds
 from coalmine.dashboard.rollouts import Rollouts
 from coalmine.dashboard.waits import Waits
 from coalmine.dashboard.watch import Seen, Watch
 from coalmine.searching import RolloutRef, RolloutRow
 
-MOST_OPEN, MOST_CLOSED = 10_000, 500
-"""Rollouts in the list: open ones, and the latest closed ones."""
-CLOSED_EVERY = 5.0
-"""Seconds between two looks at those that are closed, unless an open one is gone."""
+WHOLE_EVERY = 10
+"""Quick rounds' time between two whole rounds."""
+WHOLE_REST = 4.0
+"""Seconds without a whole round for each second one took: they take a fifth of the time at most."""
 STALE = 5.0
 """Seconds after which a list is asked for anew before it is shown; a younger one is, and the stream brings the next."""
 IDLE = 10.0
@@ -39,11 +41,13 @@ class Fleet:
     trouble: Trouble | None = None
 
 
-@dataclass
-class _Wanted:
-    viewers: int = 0
-    until: float = 0.0
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
+@dataclass(eq=False)
+class Viewer:
+    """Somebody who follows the fleet."""
+
+    fleet: Broadcast[Fleet]
+    shown: Sequence[RolloutRow] = ()
+    """The rows on their page, which they say: quick rounds ask for these."""
 
 
 class Feed:
@@ -54,20 +58,27 @@ class Feed:
         self.waits = Waits(rollouts)
         self._rollouts = rollouts
         self._every = every
-        self._asker = Asker(every)
+        self._rounds = FleetRounds(rollouts)
+        self._quick = Asker(every)
+        self._whole = Asker(every * WHOLE_EVERY, WHOLE_REST)
         self._looked: Broadcast[None] = Broadcast(None)
-        self._wanted = _Wanted()
+        self._viewers: set[Viewer] = set()
+        self._waiting = 0
+        self._until = float("-inf")
+        self._wanted = asyncio.Event()
+        self._hasten = asyncio.Event()
+        self._behind = True
+        self._had_at = self._whole_at = float("-inf")
         self._watches: dict[RolloutRef, Watch] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._had_at = self._closed_at = float("-inf")
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin; nothing is asked before somebody looks."""
-        self._task = asyncio.create_task(self._keep())
+        """Begin: the whole fleet once, and then nothing before somebody looks."""
+        self._tasks = [asyncio.create_task(self._keep_quick()), asyncio.create_task(self._keep_whole())]
 
     async def stop(self) -> None:
         """End every task."""
-        tasks = [task for task in (self._task, *(watch.stop() for watch in self._watches.values())) if task]
+        tasks = [*self._tasks, *(watch.stop() for watch in self._watches.values())]
         self._watches.clear()
         for task in tasks:
             task.cancel()
@@ -75,22 +86,26 @@ class Feed:
 
     async def current(self) -> Fleet:
         """The list, at most some seconds old; while Temporal is silent the last one, with its trouble."""
-        now = asyncio.get_running_loop().time()
-        self._wanted.until = now + IDLE
-        self._wanted.asked.set()
-        if now - self._had_at > STALE and self.fleet.value.trouble is None:
-            await self._looked.after(self._looked.number)
+        self._want()
+        self._waiting += 1
+        try:
+            while (self._behind or _now() - self._had_at > STALE) and self.fleet.value.trouble is None:
+                await self._looked.after(self._looked.number)
+        finally:
+            self._waiting -= 1
+            self._until = _now() + IDLE
         return self.fleet.value
 
     @asynccontextmanager
-    async def viewing_fleet(self) -> AsyncIterator[Broadcast[Fleet]]:
-        """The list, kept fresh while the block runs."""
-        self._wanted.viewers += 1
-        self._wanted.asked.set()
+    async def viewing_fleet(self) -> AsyncIterator[Viewer]:
+        """The list, kept fresh while the block runs, and most of all the rows its viewer shows."""
+        self._want()
+        viewer = Viewer(self.fleet)
+        self._viewers.add(viewer)
         try:
-            yield self.fleet
+            yield viewer
         finally:
-            self._wanted.viewers -= 1
+            self._viewers.discard(viewer)
 
     @asynccontextmanager
     async def viewing(self, ref: RolloutRef) -> AsyncIterator[Broadcast[Seen]]:
@@ -112,43 +127,68 @@ class Feed:
             if watched.workflow_id == ref.workflow_id:
                 watch.hurry()
 
-    async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
+    # ------------------------------------------------------------------------------------------ rounds
+
+    def _is_wanted(self) -> bool:
+        return bool(self._viewers or self._waiting) or _now() < self._until
+
+    def _want(self) -> None:
+        """Somebody looks; when nobody did for a while, what is held is no list to show."""
+        if not self._is_wanted() and _now() - self._whole_at > STALE:
+            self._behind = True
+            self._hasten.set()
+        self._wanted.set()
+
+    async def _until_wanted(self) -> None:
+        while not self._is_wanted():
+            self._wanted.clear()
+            await self._wanted.wait()
+
+    async def _keep_quick(self) -> None:
         while True:
-            if not self._wanted.viewers and loop.time() >= self._wanted.until:
-                self._wanted.asked.clear()
-                await self._wanted.asked.wait()
-                continue
-            await self._look()
-            self._looked.say(None)
-            await self._asker.pause()
+            await self._until_wanted()
+            was_silent = self._quick.trouble is not None
+            answered = await self._ask(self._quick, self._ask_quick)
+            if was_silent and answered:
+                self._hasten.set()
+            await self._quick.pause()
 
-    async def _look(self) -> None:
+    async def _keep_whole(self) -> None:
+        while True:
+            self._hasten.clear()
+            began = _now()
+            if await self._ask(self._whole, self._ask_whole):
+                self._behind, self._whole_at = False, began
+            await self._whole.pause(self._hasten)
+            await self._until_wanted()
+            if self._quick.trouble is not None:
+                # Nobody answers the short questions either: whoever hears the first answer says so.
+                await self._hasten.wait()
+
+    async def _ask(self, asker: Asker, question: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether there was an answer; what it changed is said."""
+        answered = bool(await asker.ask(question))
+        troubles = [one.trouble for one in (self._quick, self._whole) if one.trouble is not None]
+        trouble = min(troubles, key=lambda one: one.since, default=None)
         before = self.fleet.value
-        found = await self._asker.ask(self._list)
-        if found is None:
-            if before.trouble != self._asker.trouble:
-                self.fleet.say(Fleet(before.open, before.closed, before.at, self._asker.trouble))
-            return
-        self._had_at = asyncio.get_running_loop().time()
-        if self._differs(before, found):
-            self.fleet.say(found)
+        if answered:
+            self._had_at = _now()
+            opened, closed = self._rounds.known.rows()
+            if not before.at or (before.open, before.closed, before.trouble) != (opened, closed, trouble):
+                self.fleet.say(Fleet(opened, closed, datetime.now(UTC), trouble))
+        elif before.trouble != trouble:
+            self.fleet.say(replace(before, trouble=trouble))
+        self._looked.say(None)
+        return answered
 
-    @staticmethod
-    def _differs(before: Fleet, found: Fleet) -> bool:
-        return (before.open, before.closed, before.trouble) != (
-            found.open,
-            found.closed,
-            found.trouble,
-        ) or not before.at
+    async def _ask_quick(self) -> bool:
+        await self._rounds.quick([row for viewer in self._viewers for row in viewer.shown])
+        return True
 
-    async def _list(self) -> Fleet:
-        now = asyncio.get_running_loop().time()
-        before = self.fleet.value
-        rows = tuple(await self._rollouts.rollouts(running=True, limit=MOST_OPEN))
-        gone = {row.run_id for row in before.open} - {row.run_id for row in rows}
-        closed = before.closed
-        if gone or now - self._closed_at > CLOSED_EVERY:
-            closed = tuple(await self._rollouts.rollouts(running=False, limit=MOST_CLOSED))
-            self._closed_at = now
-        return Fleet(rows, closed, datetime.now(UTC))
+    async def _ask_whole(self) -> bool:
+        await self._rounds.whole()
+        return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -53,8 +53,9 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
     order: list[str] = []
     parts: dict[str, str] = {}
     stood: dict[str, str] = {}
-    async with feed.viewing_fleet() as fleet:
+    async with feed.viewing_fleet() as viewer:
         await feed.current()
+        fleet = viewer.fleet
         number, first = -1, True
         while True:
             try:
@@ -63,6 +64,7 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
             except TimeoutError:
                 known = fleet.value  # Nothing moved, but what rows wait for may have.
             shown = view(known, query)
+            viewer.shown = shown.rows
             if known.trouble is None:
                 await feed.waits.learn(shown.rows, WAIT_FOR_WAITS)
             rows, now = _rows(feed, shown), _parts(feed, known, shown)

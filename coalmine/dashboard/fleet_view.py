@@ -18,7 +18,7 @@ SORTS = ("attention", "service", "environment", "version", "phase", "weight", "s
 STATES = ("open", "closed", "all")
 LONGEST_SEARCH = 200
 _URGENT = (Phase.ROLLING_BACK, Phase.HELD, Phase.GATED, Phase.STEPPING, Phase.PROMOTING, Phase.BAKING, Phase.ADMITTING)
-_RANK = {phase: rank for rank, phase in enumerate((*_URGENT, Phase.WINDOW, Phase.CLOSED))}
+_RANK: dict[str, int] = {phase: rank for rank, phase in enumerate((*_URGENT, Phase.WINDOW, Phase.CLOSED))}
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _name(row: RolloutRow) -> tuple[Any, ...]:
 
 
 def _rank(row: RolloutRow) -> int:
-    return _RANK.get(Phase(row.phase), len(_RANK)) if row.phase in set(Phase) else len(_RANK)
+    return _RANK.get(row.phase, len(_RANK))
 
 
 def _stamp(row: RolloutRow) -> float:

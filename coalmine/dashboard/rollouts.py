@@ -27,9 +27,11 @@ class Rollouts(Protocol):
         environment: str | None = None,
         region: str | None = None,
         running: bool | None = None,
+        phase: str | None = None,
+        workflow_ids: Sequence[str] | None = None,
         limit: int = 50,
     ) -> list[RolloutRow]:
-        """Rollouts as their search attributes show them."""
+        """Rollouts as their search attributes show them: the latest started open ones, then the latest closed."""
         ...
 
     async def status(self, ref: RolloutRef) -> RolloutStatus:

@@ -114,18 +114,24 @@ class FakeRollouts:
         environment: str | None = None,
         region: str | None = None,
         running: bool | None = None,
+        phase: str | None = None,
+        workflow_ids: Sequence[str] | None = None,
         limit: int = 50,
     ) -> list[RolloutRow]:
-        """As search attributes show them."""
+        """As search attributes show them: the latest started open ones, then the latest closed."""
         self._hear("rollouts")
-        wanted = {"service": service, "environment": environment, "region": region}
+        if workflow_ids is not None:
+            self._hear("rollouts by id")
+        wanted = {"service": service, "environment": environment, "region": region, "phase": phase}
         rows = [
             _row(status)
             for status in self.statuses.values()
             if all(value is None or getattr(status, name) == value for name, value in wanted.items())
             and (running is None or running == (status.phase is not Phase.CLOSED))
+            and (workflow_ids is None or status.workflow_id in workflow_ids)
         ]
-        return rows[:limit]
+        rows.sort(key=lambda row: row.closed_at or row.started_at or BEGAN, reverse=True)
+        return sorted(rows, key=lambda row: not row.open)[:limit]
 
     async def status(self, ref: RolloutRef) -> RolloutStatus:
         """Now."""
