@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1.workflow_pb2 import WORKFLOW_EXECUTION_STATUS_PAUSED, WORKFLOW_EXECUTION_STATUS_RUNNING
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -25,6 +26,7 @@ _ATTRIBUTES = ("Service", "Environment", "Version", "Phase", "Outcome", "Weight"
 _NAMES_LOOKED_AT = 300
 _PAGE = 1_000
 """Rows the server is asked for at once: what it gives at most."""
+_GOING_ON = (WORKFLOW_EXECUTION_STATUS_RUNNING, WORKFLOW_EXECUTION_STATUS_PAUSED)
 
 
 class RolloutRow(Record):
@@ -168,16 +170,16 @@ async def _executions(client: Client, query: str, first: int) -> AsyncIterator[W
 def _row(execution: WorkflowExecutionInfo) -> RolloutRow:
     attributes = execution.search_attributes.indexed_fields
     said = {name: _attribute(attributes, f"Coalmine{name}") for name in _ATTRIBUTES}
-    workflow_id, status = execution.execution.workflow_id, WorkflowExecutionStatus(execution.status)
-    parts = workflow_id.split("/")
-    is_open = status is WorkflowExecutionStatus.RUNNING
-    ended = {
+    workflow_id, parts = execution.execution.workflow_id, execution.execution.workflow_id.split("/")
+    # The SDK's type does not know PAUSED, which servers have: such a workflow is not over.
+    is_open = int(execution.status) in _GOING_ON
+    ended: dict[int, str] = {
         WorkflowExecutionStatus.CANCELED: "cancelled",
         WorkflowExecutionStatus.TERMINATED: "terminated",
         WorkflowExecutionStatus.FAILED: "failed",
         WorkflowExecutionStatus.TIMED_OUT: "failed",
     }
-    fallback = ended.get(status)
+    fallback = ended.get(int(execution.status))
     return RolloutRow(
         service=said["Service"] or (parts[2] if len(parts) > 2 else workflow_id),
         environment=said["Environment"] or (parts[1] if len(parts) > 2 else ""),

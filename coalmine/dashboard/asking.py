@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ SLOWEST = 15.0
 PATIENCE = 10.0
 """Seconds one question may take."""
 T = TypeVar("T")
+_log = logging.getLogger("coalmine.dashboard")
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,16 @@ class Asker:
         self._rest = rest
         self._pause = every
 
-    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer; None when there is none, and then ``trouble`` says why."""
+    async def ask(self, question: Callable[[], Awaitable[T]], final: bool = True) -> T | None:
+        """The answer; None when there is none, and then ``trouble`` says why.
+
+        Args:
+            question: what is asked.
+            final: raise an error that asking again does not mend; else it is trouble too.
+
+        Raises:
+            CoalmineError: such an error.
+        """
         began, asked = asyncio.get_running_loop().time(), datetime.now(UTC)
         try:
             async with asyncio.timeout(PATIENCE):
@@ -47,9 +57,13 @@ class Asker:
             self._silent(asked, f"no answer within {PATIENCE:g} s")
             return None
         except CoalmineError as error:
-            if not error.retryable:
+            if final and not error.retryable:
                 raise
             self._silent(asked, str(error))
+            return None
+        except Exception as error:
+            # One row that cannot be read must not end the asking for everyone, in silence.
+            self._silent(asked, unforeseen(error))
             return None
         took = asyncio.get_running_loop().time() - began
         self.trouble = None
@@ -70,3 +84,9 @@ class Asker:
         since = self.trouble.since if self.trouble is not None else asked
         self.trouble = Trouble(since, reason)
         self._pause = min(max(self._pause, self._every) * 2, SLOWEST)
+
+
+def unforeseen(error: Exception) -> str:
+    """What is said of an error that is none of ours; the log tells the rest."""
+    _log.error("an error nobody foresaw", exc_info=error)
+    return f"an error nobody foresaw ({type(error).__name__}); the server's log says more"

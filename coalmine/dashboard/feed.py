@@ -167,7 +167,7 @@ class Feed:
 
     async def _ask(self, asker: Asker, question: Callable[[], Awaitable[bool]]) -> bool:
         """Whether there was an answer; what it changed is said."""
-        answered = bool(await asker.ask(question))
+        answered = bool(await asker.ask(question, final=False))
         troubles = [one.trouble for one in (self._quick, self._whole) if one.trouble is not None]
         trouble = min(troubles, key=lambda one: one.since, default=None)
         before = self.fleet.value

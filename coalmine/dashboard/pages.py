@@ -48,6 +48,8 @@ async def reader(request: Request) -> Person | None:
         where = settings.access.login(f"{request.url.path}{query}")
         if where is not None and request.method == "GET":
             raise LoginNeeded(where)
+        if where is not None:
+            raise Denied(401, "your session is over, and nothing was said: load the page again to sign in")
         raise Denied(401, "nobody knows who you are: come by the proxy that logs people in")
     return person
 

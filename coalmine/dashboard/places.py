@@ -58,7 +58,7 @@ class PlaceCheck:
         headers = Headers(scope=scope)
         if scope["path"] == HEALTH:
             return None
-        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        name = _name(headers.get("host", ""))
         if name != self._place.host and not (self._place.is_loopback and name in LOOPBACK):
             return f"no such host here: {name!r:.100}; this is {self._place.url} (--public-url)"
         if scope["method"] in SAFE:
@@ -73,3 +73,11 @@ class PlaceCheck:
     def _same_machine(self, origin: str, headers: Headers) -> bool:
         """On loopback a browser may have called us by another of its names; the origin is then the host it called."""
         return self._place.is_loopback and origin == f"http://{headers.get('host', '')}"
+
+
+def _name(host: str) -> str:
+    """The name in a ``Host`` header; empty when it is none, such as ``[``."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coalmine.cli import _words
+from coalmine.dashboard.asking import unforeseen
 from coalmine.dashboard.rollouts import Rollouts
 from coalmine.errors import CoalmineError
 from coalmine.records import Phase, RolloutStatus
@@ -70,6 +71,8 @@ class Waits:
                 status = await self._rollouts.status(RolloutRef(row.workflow_id, row.run_id))
             except CoalmineError as error:
                 wait = Wait(f"no answer: {error}" if error.retryable else str(error))
+            except Exception as error:
+                wait = Wait(unforeseen(error))
             else:
                 wait = wait_of(status)
         self._kept[row.run_id] = (_key(row), asyncio.get_running_loop().time(), wait)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from coalmine.dashboard.asking import EVERY, Asker, Trouble
+from coalmine.dashboard.asking import EVERY, Asker, Trouble, unforeseen
 from coalmine.dashboard.broadcast import Broadcast
 from coalmine.dashboard.rollouts import Rollouts
 from coalmine.errors import CoalmineError
@@ -51,6 +51,8 @@ async def see(rollouts: Rollouts, ref: RolloutRef) -> Seen:
         trouble = f"it takes longer than {PAST_WITHIN:g} s; they come with the next update"
     except CoalmineError as error:
         trouble = str(error)
+    except Exception as error:
+        trouble = unforeseen(error)
     return Seen(status, log, past, past_trouble=trouble)
 
 
@@ -120,6 +122,8 @@ class Watch:
                 past, trouble = await self._rollouts.recorded(self._ref), ""
             except CoalmineError as error:
                 trouble = str(error)
+            except Exception as error:
+                trouble = unforeseen(error)
         elif status.verdicts and past.looks and past.looks[-1].look < status.looks:
             look = Judgement(look=status.looks, at=datetime.now(UTC), verdicts=status.verdicts)
             past = past.model_copy(update={"looks": [*past.looks, look]})

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from coalmine.dashboard.feed import Feed
-from coalmine.records import Phase
-from coalmine.searching import RolloutRef
+from coalmine.records import Phase, RolloutStatus
+from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import PATIENCE
 
@@ -127,3 +127,38 @@ async def test_what_rows_wait_for_is_asked_for_the_waiting_ones_alone(feed: Feed
     assert said["gated"].human
     assert said["held"] is not None
     assert said["held"].text.startswith("a human: sample ratio")
+
+
+async def test_an_error_nobody_foresaw_is_trouble_and_the_asking_goes_on(
+    feed: Feed, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(**_: object) -> list[RolloutRow]:
+        raise ValueError("8 is not a valid WorkflowExecutionStatus")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fake, "rollouts", unreadable)
+        async with asyncio.timeout(PATIENCE):
+            found = await feed.current()
+        assert found.trouble is not None
+        assert "ValueError" in found.trouble.reason
+    async with feed.viewing_fleet() as fleet:
+        await becomes(lambda: fleet.value.trouble is None and len(fleet.value.open) == 7)
+
+
+async def test_a_rollout_that_cannot_be_read_is_trouble_of_its_page_and_its_row(
+    feed: Feed, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(*_: object) -> RolloutStatus:
+        raise ValueError("a field of a newer worker")
+
+    rows = (await feed.current()).open
+    with monkeypatch.context() as patched:
+        patched.setattr(fake, "status", unreadable)
+        await feed.waits.learn(rows, PATIENCE)
+        texts = [wait.text for row in rows if (wait := feed.waits.known(row)) is not None and wait.text]
+        assert texts
+        assert all("ValueError" in text for text in texts)
+        async with feed.viewing(REF) as watched:
+            await becomes(lambda: watched.value.trouble is not None)
+            patched.undo()
+            await becomes(lambda: watched.value.status is not None and watched.value.trouble is None)

@@ -92,6 +92,8 @@ async def test_our_own_page_may_send(desk: Served) -> None:
 
 async def test_another_name_for_our_address_is_refused(desk: Served) -> None:
     assert (await desk.client.get("/", headers={"Host": "rebound.example"})).status_code == 403
+    for none in ("[", "[::1", "a]b"):
+        assert (await desk.client.get("/", headers={"Host": none})).status_code == 403
     assert (await desk.client.get("/healthz", headers={"Host": "10.0.0.7"})).json() == {"status": "ok"}
     port = desk.url.rpartition(":")[2]
     assert (await desk.client.get("/", headers={"Host": f"localhost:{port}"})).status_code == 200
