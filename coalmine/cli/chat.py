@@ -138,7 +138,13 @@ def _secrets(socket: bool) -> Secrets:
         if not value:
             raise InputError(f"{name}: not set: it is {what}")
         if not value.startswith(begin) or not value.isascii() or " " in value:
-            raise InputError(f"{name}: it begins with {value[:4]!r}, and should with {begin!r}: it is {what}")
+            # A token's prefix says what kind it is; a secret has none, and nothing of it is shown.
+            found = (
+                f"it begins with {value[:4]!r}, and should with {begin!r}"
+                if begin
+                else "it has characters of no secret"
+            )
+            raise InputError(f"{name}: {found}: it is {what}")
         given[name] = value
     return Secrets(given["SLACK_BOT_TOKEN"], given.get("SLACK_SIGNING_SECRET", ""), given.get("SLACK_APP_TOKEN", ""))
 

@@ -25,6 +25,7 @@ GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_SIGNING_SECRET": "abc", "SLACK_APP_T
         ({"SLACK_BOT_TOKEN": ""}, [], "SLACK_BOT_TOKEN: not set: it is the bot token"),
         ({"SLACK_BOT_TOKEN": "xoxp-secret"}, [], "SLACK_BOT_TOKEN: it begins with 'xoxp', and should with 'xoxb-'"),
         ({"SLACK_SIGNING_SECRET": ""}, [], "SLACK_SIGNING_SECRET: not set: it is the signing secret"),
+        ({"SLACK_SIGNING_SECRET": "8f74 2231"}, [], "SLACK_SIGNING_SECRET: it has characters of no secret: it is the"),
         ({"SLACK_APP_TOKEN": ""}, ["--socket"], "SLACK_APP_TOKEN: not set: it is an app-level token"),
         ({}, ["--listen", "3000"], "--listen: '3000' is not HOST:PORT"),
         ({}, ["--sign-with", "none.key"], "signing key none.key cannot be read"),
@@ -46,7 +47,10 @@ def test_what_is_wrong_is_one_line(
     printed = capsys.readouterr()
     assert said in printed.err
     assert printed.err.count("\n") == 1
-    assert "secret" not in printed.err.replace("signing secret", "").replace("SIGNING_SECRET", "")
+    assert "8f74" not in printed.err
+    assert "secret" not in printed.err.replace("of no secret", "").replace("signing secret", "").replace(
+        "SIGNING_SECRET", ""
+    )
 
 
 def test_settings_can_be_checked(

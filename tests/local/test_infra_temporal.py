@@ -46,7 +46,7 @@ async def test_the_script_makes_a_namespace_ready_and_the_ui_knows_the_switches(
     assert await find_lacks(client) == []
     known = await asyncio.to_thread(_settings, server.ui)
     switches = re.findall(r"^#? ?TEMPORAL_(\w+_DISABLED|DISABLE_WRITE_ACTIONS)=", _ui(), re.MULTILINE)
-    assert len(switches) == 9
+    assert len(switches) == 10
     assert [name for name in switches if name.title().replace("_", "") not in known] == []
 
 
@@ -67,7 +67,7 @@ def test_the_script_names_every_search_attribute() -> None:
 
 def test_the_ui_lets_people_signal_and_not_terminate() -> None:
     given = dict(line.split("=", 1) for line in _ui().splitlines() if re.match(r"[A-Z_]+=", line))
-    assert given["TEMPORAL_WORKFLOW_TERMINATE_DISABLED"] == "true"
+    assert given["TEMPORAL_WORKFLOW_TERMINATE_DISABLED"] == given["TEMPORAL_WORKFLOW_PAUSE_DISABLED"] == "true"
     assert given["TEMPORAL_WORKFLOW_SIGNAL_DISABLED"] == given["TEMPORAL_WORKFLOW_CANCEL_DISABLED"] == "false"
 
 

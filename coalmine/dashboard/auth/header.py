@@ -29,10 +29,7 @@ class ByHeader:
         """Who the proxy says asks; None: it does not say."""
         if not self._is_trusted(request.client.host if request.client else ""):
             raise Denied(403, "requests come through the proxy: this address is none of --trusted-peer")
-        said = request.headers.getlist(self._header)
-        if len(said) > 1:
-            raise Denied(400, f"{self._header} is there twice: the proxy has to replace what browsers send")
-        name = said[0].strip() if said else ""
+        name = _only(request, self._header).strip()
         if not name:
             return None
         if len(name) > LONGEST_NAME or not name.isprintable():
@@ -46,7 +43,7 @@ class ByHeader:
     def _groups(self, request: Request) -> tuple[str, ...]:
         if self._groups_header is None:
             return ()
-        said = ",".join(request.headers.getlist(self._groups_header))
+        said = _only(request, self._groups_header)
         return tuple(group.strip() for group in said.split(",") if group.strip())
 
     def _is_trusted(self, peer: str) -> bool:
@@ -56,6 +53,14 @@ class ByHeader:
             return False
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in network for network in self._peers)
+
+
+def _only(request: Request, header: str) -> str:
+    """What a header says; empty when it is not there. Twice: one of them may be the browser's own."""
+    said = request.headers.getlist(header)
+    if len(said) > 1:
+        raise Denied(400, f"{header} is there twice: the proxy has to replace what browsers send")
+    return said[0] if said else ""
 
 
 def read_peers(given: Sequence[str]) -> list[Network]:
