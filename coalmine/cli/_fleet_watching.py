@@ -19,6 +19,8 @@ EVERY = 1.0
 """Seconds between two lists."""
 ASK_AGAIN = 5.0
 """Seconds after which a rollout that waits is asked anew what it waits for."""
+JUST_CLOSED = 100
+"""Rows that are asked for beyond those that are watched: among them are those that closed since the last list."""
 ASKED_AT_ONCE = 10
 """Rollouts that are asked beside each other: a fleet that stands still must not be a load on its workers."""
 _WAITING = ("held", "gated", "rolling_back")
@@ -29,13 +31,24 @@ Change = Literal["there", "appeared", "changed", "closed"]
 class FleetWatcher:
     """Watches what a list shows; ``rows`` is what it showed last, also after Ctrl-C."""
 
-    def __init__(self, out: Output, list_now: Callable[[Coalmine], Any], timeout: timedelta | None, again: str) -> None:
+    def __init__(
+        self,
+        out: Output,
+        list_now: Callable[[Coalmine, int], Any],
+        timeout: timedelta | None,
+        again: str,
+        *,
+        most: int,
+        open_only: bool = False,
+    ) -> None:
         """
         Args:
             out: Where lines go.
-            list_now: Asks for the rows, open ones first.
+            list_now: Asks for so many rows, open and closed, open ones first.
             timeout: When to stop watching.
             again: The command that watches again.
+            most: Rows that are watched.
+            open_only: Of closed ones only those that were open a moment ago are told, once.
         """
         self.rows: list[Seen] = []
         self._out, self._list, self._timeout, self._again = out, list_now, timeout, again
@@ -46,6 +59,7 @@ class FleetWatcher:
         self._turn = asyncio.Semaphore(ASKED_AT_ONCE)
         self._first = True
         self._note = ""
+        self._most, self._open_only, self._cut = most, open_only, ""
 
     async def watch(self, coalmine: Coalmine) -> int:
         """Watch until the time-out; Ctrl-C interrupts it."""
@@ -54,7 +68,7 @@ class FleetWatcher:
                 with live_fleet() if self._live else nullcontext(self._nothing) as show:
                     while True:
                         await self._look(coalmine)
-                        show(self.rows, self._note)
+                        show(self.rows, self._note or self._cut)
                         await asyncio.sleep(EVERY)
         except TimeoutError:
             return self.finish("timeout")
@@ -77,7 +91,7 @@ class FleetWatcher:
 
     async def _look(self, coalmine: Coalmine) -> None:
         try:
-            rows: list[RolloutRow] = await self._list(coalmine)
+            rows = self._kept(await self._list(coalmine, self._most + JUST_CLOSED))
         except TemporalUnavailable as error:
             if not self._note:
                 self._note = f"no answer: {error} (still watching)"
@@ -92,6 +106,20 @@ class FleetWatcher:
             for change, one in changes(self._known, seen, self._first):
                 self._tell(change, one)
         self._known, self._first = seen, False
+
+    def _kept(self, rows: Sequence[RolloutRow]) -> list[RolloutRow]:
+        """Those that are watched; says so when there are more."""
+        wanted = [row for row in rows if row.open] if self._open_only else list(rows)
+        was_cut, self._cut = self._cut, ""
+        if len(wanted) > self._most:
+            self._cut = f"there are more than {self._most}: only the first are watched; list --watch --limit takes more"
+            if not was_cut and not self._live:
+                self._out.say(self._cut)
+        ended: list[RolloutRow] = []
+        if self._open_only:
+            were = {key for key, one in self._known.items() if one.open}
+            ended = [row for row in rows if not row.open and (row.workflow_id, row.run_id) in were]
+        return wanted[: self._most] + ended
 
     def _tell(self, change: Change, one: Seen) -> None:
         mark = {"there": "", "appeared": "new: ", "changed": "", "closed": "closed: "}[change]

@@ -47,7 +47,11 @@ def run(args: Args, out: Output) -> int:
     if args.watch:
         return watch_fleet(args, out, "coalmine list --watch")
 
-    rows = on_connection(args, lambda coalmine: _listed(coalmine, args))
+    # One more than is shown tells whether there are more.
+    rows = on_connection(args, lambda coalmine: _listed(coalmine, args, args.running, args.limit + 1))
+    if len(rows) > args.limit:
+        out.say(f"there are more than {args.limit}: only the first are listed; --limit takes up to 10000")
+    rows = rows[: args.limit]
     if out.form == "jsonl":
         for row in rows:
             out.line(plain(row), "")
@@ -79,20 +83,27 @@ def watch_fleet(args: Args, out: Output, command: str) -> int:
     words = [command]
     for option, value in (("--service", args.service), ("-e", args.environment), ("--region", args.region)):
         words += [option, value] if value else []
-    watcher = FleetWatcher(out, lambda coalmine: _listed(coalmine, args), args.timeout, " ".join(words))
+    watcher = FleetWatcher(
+        out,
+        lambda coalmine, limit: _listed(coalmine, args, None, limit),
+        args.timeout,
+        " ".join(words),
+        most=args.limit,
+        open_only=bool(args.running),
+    )
     try:
         return on_connection(args, watcher.watch)
     except KeyboardInterrupt:
         return watcher.finish("detached")
 
 
-async def _listed(coalmine: Coalmine, args: Args) -> list[RolloutRow]:
+async def _listed(coalmine: Coalmine, args: Args, running: bool | None, limit: int) -> list[RolloutRow]:
     return await coalmine.rollouts(
         service=args.service,
         environment=args.environment,
         region=args.region,
-        running=args.running,
-        limit=args.limit,
+        running=running,
+        limit=limit,
     )
 
 

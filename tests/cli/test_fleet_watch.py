@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from coalmine.cli._fleet_page import Seen, of_row
-from coalmine.cli._fleet_watching import changes
+from coalmine.cli._fleet_watching import FleetWatcher, changes
+from coalmine.cli._output import Output
 from coalmine.client import RolloutRef, RolloutRow
 from coalmine.records import Phase
 from tests.cli.conftest import Desk
@@ -103,6 +104,44 @@ async def test_without_a_terminal_a_line_per_change_and_the_time_out_exits_8(des
     assert (whole.data["stopped"], whole.data["exit"]) == ("timeout", 8)
     each = await desk.type("list", "-o", "jsonl")
     assert [json.loads(line)["service"] for line in each.out.splitlines()] == ["checkout"]
+
+
+def _rows(*rows: tuple[str, bool]) -> list[RolloutRow]:
+    return [
+        RolloutRow(
+            service=name, environment="e", version="1.0", open=is_open, phase="stepping" if is_open else "closed",
+            outcome=None if is_open else "rolled_back", workflow_id=f"canary/e/{name}", run_id=name,
+        )
+        for name, is_open in rows
+    ]  # fmt: skip
+
+
+async def test_who_watches_what_is_open_hears_how_it_ended_and_that_there_is_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lists = [
+        _rows(("a", True), ("b", True), ("of-yesterday", False)),
+        _rows(("b", True), ("a", False), ("of-yesterday", False)),
+        _rows(("c", True), ("b", True), ("d", True), ("a", False)),
+    ]
+    coalmine: Any = None
+
+    async def list_now(_: Any, limit: int) -> list[RolloutRow]:
+        assert limit > 2
+        return lists.pop(0)
+
+    watcher = FleetWatcher(Output("jsonl"), list_now, None, "coalmine watch -e e", most=2, open_only=True)
+    for _ in range(3):
+        await watcher._look(coalmine)
+    printed = capsys.readouterr()
+    told = [json.loads(line) for line in printed.out.splitlines()]
+    assert [(one["change"], one["rollout"]["service"], one["rollout"]["outcome"]) for one in told] == [
+        ("there", "a", None),
+        ("there", "b", None),
+        ("closed", "a", "rolled_back"),
+        ("appeared", "c", None),
+    ]
+    assert printed.err == "there are more than 2: only the first are watched; list --watch --limit takes more\n"
 
 
 async def test_a_terminal_gets_a_page_of_the_environment(desk: Desk) -> None:
