@@ -135,14 +135,18 @@ async def test_an_error_nobody_foresaw_is_trouble_and_the_asking_goes_on(
     async def unreadable(**_: object) -> list[RolloutRow]:
         raise ValueError("8 is not a valid WorkflowExecutionStatus")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(fake, "rollouts", unreadable)
-        async with asyncio.timeout(PATIENCE):
-            found = await feed.current()
-        assert found.trouble is not None
-        assert "ValueError" in found.trouble.reason
-    async with feed.viewing_fleet() as fleet:
-        await becomes(lambda: fleet.value.trouble is None and len(fleet.value.open) == 7)
+    async with feed.viewing_fleet() as viewer:
+        await feed.current()
+        with monkeypatch.context() as patched:
+            patched.setattr(fake, "rollouts", unreadable)
+            await becomes(lambda: viewer.fleet.value.trouble is not None)
+            trouble = viewer.fleet.value.trouble
+            assert trouble is not None
+            assert "ValueError" in trouble.reason
+            # Whoever comes meanwhile does not wait for ever.
+            async with asyncio.timeout(PATIENCE):
+                assert len((await feed.current()).open) == 7
+        await becomes(lambda: viewer.fleet.value.trouble is None)
 
 
 async def test_a_rollout_that_cannot_be_read_is_trouble_of_its_page_and_its_row(
