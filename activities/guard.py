@@ -13,7 +13,7 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
 from activities.traffic import RoutersByName, TrafficActivities
-from coalmine.errors import CoalmineError
+from coalmine.errors import CoalmineError, PayloadUnreadable
 from coalmine.guarding import judge, unreadable
 from coalmine.ownership import Run, newest_first, rest_of
 from coalmine.records import (
@@ -51,7 +51,7 @@ class GuardActivities:
         """Read the routes of an environment's closed rollouts, and judge each.
 
         Raises:
-            ApplicationError: ``TemporalUnavailable`` or ``PayloadUnreadable``, both to be retried.
+            ApplicationError: ``TemporalUnavailable``, to be retried.
         """
         with translate_errors():
             async with beating():
@@ -62,17 +62,19 @@ class GuardActivities:
     ) -> Survey:
         """As ``survey_routes``; without an environment, of all.
 
+        A history that is encrypted with a key that is not at hand keeps no other route from being looked at.
+
         Raises:
             TemporalUnavailable: the server does not answer.
-            PayloadUnreadable: histories are encrypted with a key that is not at hand.
         """
         known = known or {}
+        unknown: dict[str, str] = {}
         runs, cut = await self._runs.listed(environment)
         by_id = newest_first(runs)
         live = sorted(key for key, found in by_id.items() if found[0].open)
         gate = asyncio.Semaphore(AT_ONCE)
         closed = [found for found in by_id.values() if not found[0].open]
-        watched = [one for one in await asyncio.gather(*(self._rest(found, gate) for found in closed)) if one]
+        watched = [one for one in await asyncio.gather(*(self._rest(found, gate, unknown) for found in closed)) if one]
         gone = [one for one in unlisted if one.workflow_id not in by_id]
         answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
         return Survey(
@@ -82,13 +84,19 @@ class GuardActivities:
             live=live,
             looked=len(answers),
             cut=cut,
+            unknown=dict(sorted(unknown.items())),
         )
 
-    async def _rest(self, runs: Sequence[Run], gate: asyncio.Semaphore) -> Watched | None:
+    async def _rest(self, runs: Sequence[Run], gate: asyncio.Semaphore, unknown: dict[str, str]) -> Watched | None:
         """What the last run that wrote says; a run that was blocked, or that only advised, says nothing."""
         async with gate:
             for run in runs[:EARLIER_RUNS]:
-                facts = await self._runs.facts(run)
+                try:
+                    facts = await self._runs.facts(run)
+                except PayloadUnreadable as error:
+                    # Nor does an earlier run tell: this one may have left the route elsewhere.
+                    unknown[run.workflow_id] = str(error)
+                    return None
                 rest = rest_of(run, facts) if facts is not None else None
                 if rest is not None:
                     return rest

@@ -20,7 +20,7 @@ from activities.ledger import LedgerActivities, book_named
 from activities.ledgers.base import LedgerStore
 from activities.ledgers.registry import open_ledger
 from activities.rollout_runs import RolloutRuns
-from coalmine.errors import CoalmineError
+from coalmine.errors import CoalmineError, PayloadUnreadable
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     ARCHIVE_CLOSED,
@@ -58,7 +58,7 @@ class GuardArchiveActivities:
         Doing it again is doing it once: the chain is asked first, and the entry's key is made of what does not change.
 
         Raises:
-            ApplicationError: ``TemporalUnavailable`` or ``PayloadUnreadable``, to be retried.
+            ApplicationError: ``TemporalUnavailable``, to be retried.
         """
         answer = ArchivedClosed(until=request.since)
         with translate_errors():
@@ -78,7 +78,11 @@ class GuardArchiveActivities:
         return answer
 
     async def _one(self, run: Run, answer: ArchivedClosed) -> None:
-        facts = await self._runs.facts(run)
+        try:
+            facts = await self._runs.facts(run)
+        except PayloadUnreadable as error:
+            answer.failed.append(f"run {run.run_id} of {run.workflow_id}: {error}")
+            return
         if facts is None:
             self._settled.add(run.run_id)
             return

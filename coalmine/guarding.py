@@ -72,7 +72,7 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
     Returns:
         Workflow ids whose routes are to be restored now.
     """
-    state.looks, state.last_look, state.failure = state.looks + 1, now, ""
+    state.looks, state.last_look, state.failure = state.looks + 1, now, _unknown(survey)
     state.looked, state.live, state.unlisted = survey.looked, len(survey.live), survey.unlisted
     for watched in survey.watched:
         before = state.watched.get(watched.workflow_id)
@@ -81,7 +81,7 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
             state.restored.pop(watched.workflow_id, None)
         state.watched[watched.workflow_id] = watched
     found = {finding.workflow_id: finding for finding in survey.findings if finding.workflow_id in state.watched}
-    for key in [key for key in state.open if key not in found]:
+    for key in [key for key in state.open if key not in found and key not in survey.unknown]:
         _close(state, key, now, owned=key in survey.live)
     for key, finding in found.items():
         known = state.open.get(key)
@@ -96,6 +96,15 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
         _tell_once(state, key, now)
     _forget(state, now)
     return due
+
+
+def _unknown(survey: Survey) -> str:
+    """Whose routes nobody can judge, and why of the first."""
+    if not survey.unknown:
+        return ""
+    key, why = next(iter(survey.unknown.items()))
+    more = f" (and {len(survey.unknown) - 1} more)" if len(survey.unknown) > 1 else ""
+    return f"where the route of {key}{more} should rest cannot be told: {why}"
 
 
 def restored(state: GuardState, key: str, now: datetime) -> None:

@@ -141,6 +141,17 @@ class TestTakingIn:
         assert guard.open == {}
         assert [told.notification.severity for told in guard.outbox] == ["critical", "info"]
 
+    def test_a_history_that_nobody_can_read_closes_no_finding_and_is_said(self) -> None:
+        guard = state()
+        take_in(guard, survey(split()), NOON)
+        take_in(guard, Survey(unknown={KEY: "its payloads are encrypted", "canary/test/x": "so"}), NOON)
+        assert list(guard.open) == [KEY]
+        assert guard.failure == (
+            f"where the route of {KEY} (and 1 more) should rest cannot be told: its payloads are encrypted"
+        )
+        take_in(guard, survey(), NOON + timedelta(minutes=1))
+        assert (guard.open, guard.failure) == ({}, "")
+
     def test_a_rollout_that_took_over_is_said_so(self) -> None:
         guard = state()
         take_in(guard, survey(split()), NOON)

@@ -46,10 +46,13 @@ FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 SURVEY = Budget(timedelta(seconds=60), total=timedelta(seconds=90), heartbeat=timedelta(seconds=10))
 RESTORE = Budget(timedelta(seconds=15), total=timedelta(seconds=45), heartbeat=timedelta(seconds=5))
 ARCHIVE = Budget(timedelta(seconds=45), total=timedelta(seconds=60), heartbeat=timedelta(seconds=10))
+BESIDE = "guard-beside"
+"""Histories recorded before hand over and archive within a look, and restore one route after the other."""
+RESTORES_AT_ONCE = 20
 FAILURE_LIMIT = 500
 """Characters of why histories could not be kept."""
 RECORD = Budget(timedelta(seconds=10), total=timedelta(seconds=20), heartbeat=timedelta(seconds=5))
-"""Of a message or a ledger write: what nobody took is tried again at the next look, and never delays one for long."""
+"""Of a message or a ledger write: what nobody took is tried again at the next look."""
 
 
 @workflow.defn(name="TrafficGuard", versioning_behavior=when_versioned(VersioningBehavior.AUTO_UPGRADE))
@@ -60,6 +63,10 @@ class TrafficGuard:
     def __init__(self, state: GuardState) -> None:
         self._state = state
         self._look_now = False
+        self._looks_alone = False
+        self._hand_over_again = False
+        self._handing: asyncio.Task[None] | None = None
+        self._archiving: asyncio.Task[None] | None = None
         if not state.number:
             state.number = str(int((workflow.info().start_time - FIRST_DAY).total_seconds()))
 
@@ -67,12 +74,15 @@ class TrafficGuard:
     async def run(self, state: GuardState) -> GuardStatus:
         """Look until turned off; continue as new when the history grows long."""
         state = self._state
+        # Asked in a run's first task, as the rollouts' patches are.
+        self._looks_alone = workflow.patched(BESIDE)
         self._show()
         while not await self._is_over():
             self._look_now = False
             await self._look()
             self._show()
             if workflow.info().is_continue_as_new_suggested():
+                await self._all_done()
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(state)
             await self._rest()
@@ -83,6 +93,7 @@ class TrafficGuard:
     async def _is_over(self) -> bool:
         """It is turned off, and not on again while the last messages went out."""
         if self._state.off:
+            await self._all_done()
             await self._hand_over()
         return self._state.off
 
@@ -122,10 +133,31 @@ class TrafficGuard:
         except ActivityError as error:
             state.failure = failure_reason(error)
         else:
-            for key in guarding.take_in(state, survey, workflow.now()):
-                await self._restore(key)
+            due = guarding.take_in(state, survey, workflow.now())
+            at_once = RESTORES_AT_ONCE if self._looks_alone else 1
+            for first in range(0, len(due), at_once):
+                await asyncio.gather(*(self._restore(key) for key in due[first : first + at_once]))
         self._show()
-        await asyncio.gather(self._hand_over(), self._archive())
+        if not self._looks_alone:
+            await asyncio.gather(self._hand_over(), self._archive())
+            return
+        # Beside the looks: a ledger or a channel that hangs delays no restore.
+        self._hand_over_again = True
+        if self._handing is None or self._handing.done():
+            self._handing = asyncio.create_task(self._keep_handing_over())
+        if self._archiving is None or self._archiving.done():
+            self._archiving = asyncio.create_task(self._archive())
+
+    async def _keep_handing_over(self) -> None:
+        """Until nothing has come since it began: what a look adds does not wait for the next one."""
+        while self._hand_over_again:
+            self._hand_over_again = False
+            await self._hand_over()
+            self._show()
+
+    async def _all_done(self) -> None:
+        """Wait for what goes on beside the looks; its activities end within a minute each."""
+        await asyncio.gather(*(task for task in (self._handing, self._archiving) if task is not None))
 
     async def _restore(self, key: str) -> None:
         state = self._state

@@ -33,6 +33,10 @@ async def traffic(client: Client) -> list[Told]:
     more = len(survey.findings) - SHOWN
     if more > 0:
         told.append(("error", f"and {more} routes more", ""))
+    told += [
+        ("warning", f"{key.removeprefix('canary/')}: where its route should rest cannot be told: {why}", "")
+        for key, why in list(survey.unknown.items())[:SHOWN]
+    ]
     if survey.cut:
         told.append(("warning", "there are more rollouts than are looked at: the oldest were left out", ""))
     owned = f"{len(survey.live)} with a live rollout"

@@ -90,6 +90,8 @@ class Survey(Record):
     """Routes that were read, or tried to."""
     cut: bool = False
     """There were more rollouts than a survey reads."""
+    unknown: dict[str, str] = {}
+    """Why nobody can say where a rollout's route should rest, by workflow id: its history cannot be read."""
 
 
 class GuardRestoreRequest(Record):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
 
 import coalmine
@@ -238,12 +239,17 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
 ]
 
 
+async def time_skipping(converter: DataConverter) -> WorkflowEnvironment:
+    """A server whose time skips."""
+    server = Path(sys.executable).with_name("temporal-test-server")
+    return await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(server), data_converter=converter
+    )
+
+
 async def record(script: Callable[[Rollout], Awaitable[None]], folder: Path) -> Path:
     """Play one script on a server whose time skips, and write its history."""
-    server = Path(sys.executable).with_name("temporal-test-server")
-    environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(server), data_converter=pydantic_data_converter
-    )
+    environment = await time_skipping(pydantic_data_converter)
     await add_search_attributes(environment.client)
     world = World(client=environment.client)
 

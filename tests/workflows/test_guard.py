@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +14,14 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
+from activities import guard_archive
 from activities.archive import kept_histories
 from activities.guard import GuardActivities
 from activities.guard_archive import GuardArchiveActivities
 from activities.ledgers.file import FileLedger
 from coalmine import guard_client
+from coalmine.errors import PayloadUnreadable
+from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     ArchiveClosedRequest,
     ArchivedClosed,
@@ -240,6 +243,52 @@ async def test_a_rollout_that_temporal_forgot_is_remembered(guarded: Guarded) ->
     seen = await ActivityEnvironment().run(activities.survey_routes, request)
     assert seen.unlisted == [watched.workflow_id]
     assert [finding.kind for finding in seen.findings] == ["split"]
+
+
+async def test_an_archive_that_hangs_delays_no_restore(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    restored, hanging = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def until_restored() -> AsyncIterator[None]:
+        hanging.set()
+        await restored.wait()
+        yield
+
+    monkeypatch.setattr(guard_archive, "beating", until_restored)
+    try:
+        await guarded.turn_on()
+        async with asyncio.timeout(30):
+            await hanging.wait()
+        await guarded.leave_split()
+        # Its own time-outs would end it after a minute.
+        await guarded.until(lambda: guarded.world.canary == 0)
+    finally:
+        restored.set()
+    await guarded.until(lambda: len(guarded.told()) == 2)
+
+
+async def test_one_history_that_cannot_be_read_keeps_no_other_route_from_its_guard(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await guarded.leave_split()
+    activities = GuardActivities(guarded.client, {"envoy": guarded.router})
+    listed = activities._runs.listed
+    read = activities._runs.facts
+
+    async def with_another(environment: str | None) -> tuple[list[Run], bool]:
+        runs, cut = await listed(environment)
+        return [*runs, runs[0].model_copy(update={"workflow_id": "canary/x/sealed", "run_id": "sealed"})], cut
+
+    async def facts(run: Run) -> RunFacts | None:
+        if run.run_id == "sealed":
+            raise PayloadUnreadable("its payloads are encrypted")
+        return await read(run)
+
+    monkeypatch.setattr(activities._runs, "listed", with_another)
+    monkeypatch.setattr(activities._runs, "facts", facts)
+    survey = await activities.survey(guarded.environment)
+    assert [finding.kind for finding in survey.findings] == ["split"]
+    assert survey.unknown == {"canary/x/sealed": "its payloads are encrypted"}
 
 
 async def test_the_history_of_a_dead_rollout_is_kept(guarded: Guarded) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,8 +90,8 @@ class Scene:
         return [request.notification.title.split(": ")[1] for request in self.world.notices]
 
 
-@pytest.fixture
-async def scene(env: WorkflowEnvironment, world: World) -> AsyncIterator[Scene]:
+@asynccontextmanager
+async def serving(env: WorkflowEnvironment, world: World) -> AsyncIterator[Scene]:
     """A worker for guards alone."""
     scene = Scene(env, world)
     main: list[Any] = [scene.survey_routes, scene.guard_restore, world.write_ledger]
@@ -102,6 +102,13 @@ async def scene(env: WorkflowEnvironment, world: World) -> AsyncIterator[Scene]:
             Worker(env.client, task_queue=SIDE_TASK_QUEUE, activities=side),
         ):
             await stack.enter_async_context(worker)
+        yield scene
+
+
+@pytest.fixture
+async def scene(env: WorkflowEnvironment, world: World) -> AsyncIterator[Scene]:
+    """With the server and the world of the test."""
+    async with serving(env, world) as scene:
         yield scene
 
 
