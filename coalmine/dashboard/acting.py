@@ -23,6 +23,9 @@ from coalmine.searching import RolloutRef
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.digest import spec_digest
 
+TRIES = 3
+"""A run that continued as new between question and word is asked and told again."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -65,21 +68,30 @@ class Actor:
             raise RefusedError(reason)
         if said.verb is Verb.PROMOTE and not said.reason.strip():
             raise InputError("reason: it is empty: promote overrides steps, gates and the proof of no harm: say why")
-        status = await self.rollouts.status(ref)
-        if said.rollout_id and status.rollout_id != said.rollout_id:
-            raise RefusedError(
-                f"{said.rollout_id} is not running any more: {status.rollout_id} is. Open its page and decide anew"
-            )
-        return await self.rollouts.send(
-            RolloutRef(status.workflow_id or ref.workflow_id),
-            said.verb,
-            by=person.name,
-            reason=said.reason,
-            gate=said.gate,
-            attempt=said.attempt,
-            longer=said.longer,
-            token=self._token(said, status, person),
-        )
+        meant = said.rollout_id
+        for left in reversed(range(TRIES)):
+            status = await self.rollouts.status(ref)
+            meant = meant or status.rollout_id
+            if meant and status.rollout_id != meant:
+                break
+            # The run is named, so that it can be no other rollout's that took the id over a moment ago.
+            pinned = RolloutRef(status.workflow_id or ref.workflow_id, status.run_id or ref.run_id)
+            try:
+                return await self.rollouts.send(
+                    pinned,
+                    said.verb,
+                    by=person.name,
+                    reason=said.reason,
+                    gate=said.gate,
+                    attempt=said.attempt,
+                    longer=said.longer,
+                    token=self._token(said, status, person),
+                )
+            except RefusedError:
+                now = await self.rollouts.status(ref)
+                if not left or now.run_id == status.run_id:
+                    raise
+        raise RefusedError(f"{meant} is not running any more: {status.rollout_id} is. Open its page and decide anew")
 
     async def start(
         self,

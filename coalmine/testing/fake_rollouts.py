@@ -219,6 +219,9 @@ class FakeRollouts:
     ) -> CommandReceipt:
         """Take what means something in the phase, and let it have its effect."""
         self._hear("send")
+        there = self.statuses.get(ref.workflow_id)
+        if there is not None and ref.run_id not in (None, there.run_id):
+            raise RefusedError(f"{ref.workflow_id} is closed (ended): nothing can be sent to it")
         status = self._of(ref)
         if verb not in status.can_send:
             refused = Refusal(at=datetime.now(UTC), verb=str(verb), by=by, reason=f"{verb} means nothing now")

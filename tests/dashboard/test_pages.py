@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
 from coalmine.errors import LedgerError, PayloadUnreadable
-from coalmine.records import Outcome, Phase, Verb
+from coalmine.records import Outcome, Phase, RolloutStatus, Verb
+from coalmine.searching import RolloutRef
 from coalmine.testing.fake_rollouts import FakeRollouts, a_status
 from tests.dashboard.served import Served, served, until
 
@@ -83,6 +85,42 @@ async def test_a_refusal_comes_back_with_its_reason_and_what_was_typed(desk: Ser
     assert answer.status_code == 409
     assert "approve means nothing while it is stepping" in answer.text
     assert "typed already" in answer.text
+
+
+async def test_what_was_meant_for_a_rollout_is_not_said_to_one_that_takes_its_place_meanwhile(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = await desk.form(f"{ACT}/rollback")
+    asked = fake.status
+
+    async def then_another_begins(ref: RolloutRef) -> RolloutStatus:
+        seen = await asked(ref)
+        monkeypatch.setattr(fake, "status", asked)
+        fake.change(seen.workflow_id, rollout_id="production/checkout/1.43.0/1", run_id=str(UUID(int=99)))
+        return seen
+
+    monkeypatch.setattr(fake, "status", then_another_begins)
+    answer = await desk.client.post(f"{ACT}/rollback", data=form)
+    assert answer.status_code == 409
+    assert "production/checkout/1.42.0/1 is not running any more" in answer.text
+    assert fake.sent == []
+
+
+async def test_what_is_meant_for_a_rollout_reaches_it_in_its_next_run(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = await desk.form(f"{ACT}/rollback")
+    asked = fake.status
+
+    async def then_it_goes_on_as_new(ref: RolloutRef) -> RolloutStatus:
+        seen = await asked(ref)
+        monkeypatch.setattr(fake, "status", asked)
+        fake.change(seen.workflow_id, run_id=str(UUID(int=99)))
+        return seen
+
+    monkeypatch.setattr(fake, "status", then_it_goes_on_as_new)
+    assert (await desk.client.post(f"{ACT}/rollback", data=form)).status_code == 303
+    assert [said.verb for said in fake.sent] == [Verb.ROLLBACK]
 
 
 async def test_what_was_meant_for_another_rollout_does_nothing(desk: Served, fake: FakeRollouts) -> None:
