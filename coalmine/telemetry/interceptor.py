@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from opentelemetry.trace import Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity, workflow
 from temporalio.client import OutboundInterceptor, QueryWorkflowInput
 from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflowInboundInterceptor
@@ -45,6 +46,8 @@ class RolloutTracing(TracingInterceptor):
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(tracer)
+        # The SDK's own takes baggage too: whatever the program that calls us keeps there would stand in clear.
+        self.text_map_propagator = TraceContextTextMapPropagator()
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
         """Trace what is started and said, not what is asked."""

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry import baggage
+from opentelemetry.context import attach, detach
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -13,7 +15,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from coalmine.records import RolloutContext
 from coalmine.telemetry.export import Discreet
-from coalmine.telemetry.interceptor import LOOKS_TRACED, is_late
+from coalmine.telemetry.interceptor import LOOKS_TRACED, RolloutTracing, is_late
 
 
 def test_words_of_errors_and_unknown_attributes_stay_here() -> None:
@@ -29,6 +31,17 @@ def test_words_of_errors_and_unknown_attributes_stay_here() -> None:
     assert (left.status.status_code, left.status.description) == (StatusCode.ERROR, None)
     assert [dict(event.attributes or {}) for event in left.events] == [{"exception.type": "ValueError"}]
     assert "hunter2" not in left.to_json()
+
+
+def test_headers_hold_the_ids_of_a_trace_and_no_baggage() -> None:
+    tracer, carried = TracerProvider(shutdown_on_exit=False).get_tracer("test"), dict[str, str]()
+    token = attach(baggage.set_baggage("user.email", "xenia@example.com"))
+    try:
+        with tracer.start_as_current_span("a job"):
+            RolloutTracing(tracer).text_map_propagator.inject(carried)
+    finally:
+        detach(token)
+    assert list(carried) == ["traceparent"]
 
 
 @pytest.mark.parametrize(
