@@ -20,7 +20,7 @@ from tests.faults import examine, page
 from tests.faults.broken_worker import BROKEN, TOUCHED, VARIABLE
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.disk_ground import DiskGround
-from tests.faults.plan import MOMENTS, PlannedRollout, make_plan
+from tests.faults.plan import MOMENTS, PlannedRollout, make_plan, that_holds
 from tests.faults.scene import Act, Scene, play_all
 
 
@@ -80,6 +80,7 @@ def main() -> int:
     )
     parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="take a promise out of the worker")
     parser.add_argument("--moment", choices=MOMENTS, help="faults at this moment only, of the kinds that are asked for")
+    parser.add_argument("--again", type=int, metavar="SEED", help="only the rollout that holds the fault of this seed")
     parser.add_argument("--routes", type=int, default=6, help="rollouts side by side")
     parser.add_argument("--keep", type=Path, help="folder for the histories of rollouts with violations")
     asked = parser.parse_args()
@@ -87,6 +88,10 @@ def main() -> int:
         asked.keep.mkdir(parents=True, exist_ok=True)
     kinds = asked.only or TOUCHED.get(asked.broken, list(CATALOGUE))
     plan = make_plan(asked.seed, asked.faults, kinds, [asked.moment] if asked.moment else MOMENTS)
+    if asked.again is not None:
+        plan = that_holds(plan, asked.again)
+        if not plan:
+            parser.error(f"--again: {asked.again} is the seed of no fault of this plan: give the run's own --seed too")
     acts, chains = asyncio.run(carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep))
     found = figures(acts, chains, asked.seed)
     violated = [fault for fault in found["faults"] if fault["violations"]]
@@ -97,7 +102,7 @@ def main() -> int:
         print(f"{asked.broken}: {'caught' if violated or chains else 'NOT CAUGHT'}")
         print(page.write_broken(asked.broken, found), page.write())
         return 0 if violated or chains else 1
-    if not asked.only and not asked.moment:
+    if not asked.only and not asked.moment and asked.again is None:
         print(report.write("faults", found), page.write())
     return 1 if violated or chains else 0
 

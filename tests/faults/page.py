@@ -24,7 +24,8 @@ two), breaks things, and then asks the proxies' admin interface, the route files
 workflow's history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the
 proxies' real weights. `window` is the rollback window, `close` the time while a closed rollout hands its record
 over. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
-again; `--only KIND` one kind, `--moment MOMENT` one moment.
+again, `--again SEED` with it the one rollout that holds the fault of that seed in `benchmarks/results/faults.json`;
+`--only KIND` one kind, `--moment MOMENT` one moment. A fault whose moment did not come counts as `random`.
 """
 
 

@@ -64,6 +64,11 @@ def make_plan(seed: int, faults: int, kinds: Sequence[str], moments: Sequence[st
     return [PlannedRollout(tuple(one), _may_be_bad(one) and chance.random() < 0.3) for one in rollouts]
 
 
+def that_holds(plan: Sequence[PlannedRollout], seed: int) -> list[PlannedRollout]:
+    """The rollout of a plan that holds the fault of this seed, as ``faults.json`` names it; none where none does."""
+    return [rollout for rollout in plan if any(fault.seed == seed for fault in rollout.faults)]
+
+
 def _leaves_time(fault: PlannedFault) -> bool:
     return fault.moment in _EARLY and fault.kind not in ENDING
 

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -255,12 +256,16 @@ class Act:
                 await self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=described.run_id).result()
 
     async def _fault(self, planned: PlannedFault) -> None:
+        met = planned
         try:
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_MOMENT_WITHIN):
                     await self._moment(planned.moment)
+            except TimeoutError:
+                # It comes upon the rollout all the same, and counts as what it is: at some other moment.
+                met = replace(planned, moment="random")
             if not await self.is_closed():
-                await self._inject(planned)
+                await self._inject(met)
         finally:
             self._done.append(planned)
             if planned.moment == "close":

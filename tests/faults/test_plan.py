@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.faults.catalogue import CATALOGUE
-from tests.faults.plan import ENDING, MOMENTS, make_plan
+from tests.faults.plan import ENDING, MOMENTS, make_plan, that_holds
 
 KINDS = list(CATALOGUE)
 
@@ -13,6 +13,15 @@ KINDS = list(CATALOGUE)
 def test_a_seed_gives_the_same_plan_again() -> None:
     assert make_plan(5, 90, KINDS) == make_plan(5, 90, KINDS)
     assert make_plan(5, 90, KINDS) != make_plan(6, 90, KINDS)
+
+
+def test_the_seed_of_one_fault_finds_its_rollout_in_the_plan() -> None:
+    plan = make_plan(5, 330, KINDS)
+    seeds = [fault.seed for rollout in plan for fault in rollout.faults]
+    assert len(set(seeds)) == len(seeds)
+    for rollout in plan[:20]:
+        assert that_holds(plan, rollout.faults[-1].seed) == [rollout]
+    assert that_holds(plan, 2**31) == []
 
 
 def test_a_plan_as_long_as_the_table_fills_every_cell_once() -> None:
