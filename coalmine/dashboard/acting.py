@@ -15,7 +15,7 @@ from typing import Any
 from coalmine.cli._signing import SIGNED
 from coalmine.dashboard.people import Person
 from coalmine.dashboard.rollouts import Rollouts
-from coalmine.errors import InputError, RefusedError
+from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.identity.claims import Decided, start_subject
 from coalmine.identity.service import sign_for
 from coalmine.records import CommandReceipt, Receipt, RolloutStatus, Verb, canary_id
@@ -38,6 +38,8 @@ class Said:
     longer: timedelta | None = None
     rollout_id: str = ""
     """The rollout that was shown; empty: whichever is the service's latest."""
+    run_id: str = ""
+    """The run that was shown."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Actor:
         return ""
 
     async def say(self, ref: RolloutRef, said: Said, person: Person) -> CommandReceipt:
-        """Sign it and send it.
+        """Sign it and send it. A rollback is left for the next worker while none answers, if its run is known.
 
         Raises:
             InputError: something is missing.
@@ -70,7 +72,13 @@ class Actor:
             raise InputError("reason: it is empty: promote overrides steps, gates and the proof of no harm: say why")
         meant = said.rollout_id
         for left in reversed(range(TRIES)):
-            status = await self.rollouts.status(ref)
+            try:
+                status = await self.rollouts.status(ref)
+            except TemporalUnavailable:
+                if said.verb is not Verb.ROLLBACK or (meant and not said.run_id):
+                    raise
+                run = RolloutRef(ref.workflow_id, said.run_id or ref.run_id)
+                return await self.rollouts.send(run, said.verb, by=person.name, reason=said.reason)
             meant = meant or status.rollout_id
             if meant and status.rollout_id != meant:
                 break

@@ -183,6 +183,7 @@ def _confirmation(
         back=here,
         action=act_path(status, verb),
         rollout_id=status.rollout_id,
+        run_id=status.run_id,
         gate=gate.name if gate else "",
         attempt=gate.attempt if gate else 1,
         waits=_words.gate(status) if gate else "",
@@ -211,6 +212,7 @@ def _said(verb: Verb, form: dict[str, str]) -> Said:
         (int(attempt) or None) if attempt and gated else None,
         longer,
         form.get("rollout_id", ""),
+        form.get("run_id", ""),
     )
 
 

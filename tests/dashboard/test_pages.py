@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from coalmine.errors import LedgerError, PayloadUnreadable
+from coalmine.errors import LedgerError, PayloadUnreadable, TemporalUnavailable
 from coalmine.records import Outcome, Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
 from coalmine.testing.fake_rollouts import FakeRollouts, a_status
@@ -104,6 +104,24 @@ async def test_what_was_meant_for_a_rollout_is_not_said_to_one_that_takes_its_pl
     assert answer.status_code == 409
     assert "production/checkout/1.42.0/1 is not running any more" in answer.text
     assert fake.sent == []
+
+
+async def test_a_rollback_is_left_for_the_next_worker_while_none_answers(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollback, pause = await desk.form(f"{ACT}/rollback"), await desk.form(f"{ACT}/pause")
+
+    async def no_worker(ref: RolloutRef) -> RolloutStatus:
+        raise TemporalUnavailable("no worker polls")
+
+    monkeypatch.setattr(fake, "status", no_worker)
+    assert (await desk.client.post(f"{ACT}/pause", data=pause)).status_code == 503
+    assert (await desk.client.post(f"{ACT}/rollback", data={**rollback, "reason": "why"})).status_code == 303
+    assert [(said.verb, said.by, said.reason) for said in fake.sent] == [(Verb.ROLLBACK, "ana", "why")]
+    # A run that is over hears nothing, whoever has its place now.
+    again = await desk.client.post(f"{ACT}/rollback", data={**rollback, "run_id": str(UUID(int=77))})
+    assert again.status_code == 503
+    assert len(fake.sent) == 1
 
 
 async def test_what_is_meant_for_a_rollout_reaches_it_in_its_next_run(
