@@ -24,6 +24,7 @@ from coalmine.records import (
     HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
+    WRITE_LEDGER,
     Identity,
     Outcome,
     Phase,
@@ -148,6 +149,16 @@ async def happened(rollout: Rollout, kind: EventType.ValueType, count: int) -> N
             await asyncio.sleep(0.02)
 
 
+async def tried_again(rollout: Rollout, activity: str) -> None:
+    """Wait until an activity has failed and will be tried again: its tries are not over soon."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            pending = (await rollout.handle.describe()).raw_description.pending_activities
+            if any(one.activity_type.name == activity and 2 <= one.attempt <= 4 for one in pending):
+                return
+            await asyncio.sleep(0.02)
+
+
 async def how_many(rollout: Rollout, kind: EventType.ValueType) -> int:
     history = await rollout.handle.fetch_history()
     return sum(event.event_type == kind for event in history.events)
@@ -236,6 +247,8 @@ async def test_when_the_ledger_it_waited_for_before_promoting_answers_with_it(
     world.judge = judge
     await rollout_apart.start(make_submission(brief()))
     await rollout_apart.until(lambda status: status.unmet == ["the ledger has not taken the record yet"])
+    # The write that is tried again: one that is under way since before the fault would leave nothing to write.
+    await tried_again(rollout_apart, WRITE_LEDGER.name)
     await conductor.pause()
     before, held = await how_many(rollout_apart, DONE), len(world.ledger)
     world.judge = lambda look, stage: GOOD
