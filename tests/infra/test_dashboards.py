@@ -67,7 +67,7 @@ def _against(value: Any, kind: Any, where: str, module: Any) -> list[str]:
 
 @every_board
 def test_it_is_a_dashboard_by_the_types_of_the_sdk(name: str) -> None:
-    """No JSON schema of dashboards is to be had from a package; the SDK's classes are made from Grafana's own.
+    """The SDK's classes are made from Grafana's own schema; ``test_grafana_types`` asks Grafana's types themselves.
 
     What they do not know is lost on the way through them, so the way through them must lose nothing.
     """
