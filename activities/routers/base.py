@@ -12,8 +12,15 @@ from coalmine.spec.canary import Route
 class Router(Protocol):
     """One data plane. Every method is idempotent and safe to call from two workers at once."""
 
+    able: Capabilities
+    """The most it can do for any route."""
+
     async def capabilities(self, route: Route) -> Capabilities:
-        """What this router can do for this route."""
+        """What it can do for this route.
+
+        Raises:
+            RouteRejected: the route's own keys are wrong; names each.
+        """
         ...
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:

@@ -31,6 +31,8 @@ SETTLE = 0.02
 class EnvoyRouter:
     """Envoys whose route comes from files on the worker's host. Fencing is strict there: lock, compare, rename."""
 
+    able = Capabilities(fencing="strict", granularity=0.01, confirm=True, tested_against="Envoy 1.40, real processes")
+
     def __init__(self, settle: float = SETTLE) -> None:
         self._settle = settle
         self._files = RouteFiles()
@@ -38,7 +40,7 @@ class EnvoyRouter:
     async def capabilities(self, route: Route) -> Capabilities:
         """Strict fence, steps of 0.01 %, every proxy read back."""
         envoy_options(route)
-        return Capabilities(fencing="strict", granularity=0.01, confirm=True)
+        return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
         """One check for the weights, one a file, one a proxy."""

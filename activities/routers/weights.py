@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from coalmine.errors import RouteRejected
-from coalmine.records import Weights
+from coalmine.records import Check, Weights
 
 TOTAL = 10_000
 """Units of a whole route: one unit is 0.01 %."""
+FINEST = 0.01
+"""The smallest step of a weight, in percent, where the data plane can do any."""
 
 
-def weight_units(weights: Weights) -> dict[str, int]:
+def weight_units(weights: Weights, finest: float = FINEST) -> dict[str, int]:
     """Percent by backend as units of 0.01 %, in the same order; they sum to ``TOTAL``.
 
+    Args:
+        weights: percent by backend.
+        finest: the smallest step the data plane can do, in percent; a multiple of 0.01.
+
     Raises:
-        RouteRejected: no backend, or a weight that is no number, negative or finer than 0.01, or a sum other than 100.
+        RouteRejected: no backend, or a weight that is no number, negative or finer than ``finest``, or a sum other
+            than 100.
     """
     if not weights:
         raise RouteRejected("no weights: name at least one backend")
@@ -29,8 +36,9 @@ def weight_units(weights: Weights) -> dict[str, int]:
         if weight < 0:
             raise RouteRejected(f"the weight of {backend!r} is {weight:g}: it must not be negative")
         # Binary fractions such as 100 - 0.07 miss the hundredth by less than this.
-        if abs(weight * 100 - round(weight * 100)) > 1e-6:
-            raise RouteRejected(f"the weight of {backend!r} is {weight!r}: finer than 0.01 %, round it")
+        steps = weight / finest
+        if abs(steps - round(steps)) > 1e-6:
+            raise RouteRejected(f"the weight of {backend!r} is {weight!r}: finer than {finest:g} %, round it")
         units[backend] = round(weight * 100)
     total = sum(units.values())
     if total == 0:
@@ -38,6 +46,16 @@ def weight_units(weights: Weights) -> dict[str, int]:
     if total != TOTAL:
         raise RouteRejected(f"the weights sum to {total / 100:g}, not 100: {_listed(weights)}")
     return units
+
+
+def weights_check(weights: Sequence[float], finest: float = FINEST) -> Check:
+    """Whether the canary can get each of these shares, in percent."""
+    try:
+        for weight in weights:
+            weight_units({"canary": weight, "baseline": 100 - weight}, finest)
+    except RouteRejected as error:
+        return Check(ok=False, name="weights", reason=str(error))
+    return Check(ok=True, name="weights", reason="every step can be written")
 
 
 def percents(units: Mapping[str, int]) -> Weights:

@@ -48,6 +48,7 @@ BUCKETS_MS = (
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 5.0
 _PAUSE = 0.01
+_LISTENER = "ingress"
 
 
 class EnvoyUnavailable(CoalmineError):
@@ -106,10 +107,12 @@ class EnvoyProxy:
         listener_port: int = 0,
         concurrency: int = 1,
         buckets_ms: Sequence[float] = BUCKETS_MS,
+        further_routes: Mapping[str, Path] | None = None,
     ) -> None:
         """Keep bootstrap and log under ``folder``; ``clusters`` are ``host:port`` by name; port 0 = any free one.
 
-        Ports, once given, are kept over a restart. The route file must be there before the start.
+        Ports, once given, are kept over a restart. The route files must be there before the start. ``further_routes``
+        are files by route name, each on a listener of its own, at any free port.
         """
         self.folder = folder
         self.route_file = route_file
@@ -118,6 +121,7 @@ class EnvoyProxy:
         self.admin_port = admin_port
         self.listener_port = listener_port
         self._clusters = dict(clusters)
+        self._further = dict(further_routes or {})
         self._concurrency = concurrency
         self._buckets = tuple(buckets_ms)
         self._process: asyncio.subprocess.Process | None = None
@@ -233,37 +237,16 @@ class EnvoyProxy:
                 listeners = (await answer.json(content_type=None)).get("listener_statuses", [])
         except (aiohttp.ClientError, TimeoutError):
             return False
-        if not listeners:
+        ours = [one for one in listeners if one.get("name") == _LISTENER]
+        if len(listeners) <= len(self._further) or not ours:
             return False
         self.admin_port = int(address.rpartition(":")[2])
-        self.listener_port = int(listeners[0]["local_address"]["socket_address"]["port_value"])
+        self.listener_port = int(ours[0]["local_address"]["socket_address"]["port_value"])
         return True
 
     def _bootstrap(self) -> dict[str, Any]:
-        manager = {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
-            ".HttpConnectionManager",
-            "stat_prefix": "ingress",
-            "rds": {
-                "route_config_name": self.route_name,
-                "config_source": {"path_config_source": {"path": str(self.route_file.absolute())}},
-            },
-            "http_filters": [
-                {
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-                }
-            ],
-        }
-        listener = {
-            "name": "ingress",
-            "address": _address(f"127.0.0.1:{self.listener_port}"),
-            # Two proxies on one port must be an error, not a silent share.
-            "enable_reuse_port": False,
-            "filter_chains": [
-                {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-            ],
-        }
+        listeners = [_listener(_LISTENER, self.listener_port, self.route_name, self.route_file)]
+        listeners += [_listener(f"{_LISTENER}-{name}", 0, name, path) for name, path in self._further.items()]
         return {
             "node": {"id": self.folder.name, "cluster": "coalmine"},
             "admin": {"address": _address(f"127.0.0.1:{self.admin_port}")},
@@ -272,10 +255,37 @@ class EnvoyProxy:
                 "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(self._buckets)}]
             },
             "static_resources": {
-                "listeners": [listener],
+                "listeners": listeners,
                 "clusters": [_cluster(name, endpoints) for name, endpoints in self._clusters.items()],
             },
         }
+
+
+def _listener(name: str, port: int, route_name: str, route_file: Path) -> dict[str, Any]:
+    manager = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
+        ".HttpConnectionManager",
+        "stat_prefix": name,
+        "rds": {
+            "route_config_name": route_name,
+            "config_source": {"path_config_source": {"path": str(route_file.absolute())}},
+        },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+            }
+        ],
+    }
+    return {
+        "name": name,
+        "address": _address(f"127.0.0.1:{port}"),
+        # Two proxies on one port must be an error, not a silent share.
+        "enable_reuse_port": False,
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
 
 
 def _cluster(name: str, endpoints: Sequence[str]) -> dict[str, Any]:

@@ -45,10 +45,17 @@ class Capabilities(Record):
     lease: float = 0.0
     """Seconds for which an older write can still come through, where fencing is advisory."""
     confirm: bool = True
+    """Whether it can tell that every proxy shows a generation."""
     header_match: bool = False
+    """Whether it can send requests with a header to an arm, past the weights."""
     cookie_match: bool = False
+    """The same for a cookie."""
     mirror: bool = False
+    """Whether it can send a copy of requests to a backend whose answers nobody gets."""
     stickiness: bool = False
+    """Whether it can keep a user on the arm they had, while the canary grows."""
+    tested_against: str = ""
+    """What the adapter's contract ran against: a real data plane by name and version, or a stand-in, and which."""
 
 
 class Check(Record):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from activities.routers.weights import percents, weight_units
-from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
+from activities.routers.weights import percents, weight_units, weights_check
+from coalmine.errors import RouteRejected, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
 
@@ -34,6 +34,7 @@ class _Shown:
     weights: Weights
     generation: int = 0
     lag: int = 0
+    cut: bool = False
 
 
 @dataclass
@@ -46,6 +47,10 @@ class _Plane:
 
 class FakeRouter:
     """``FakeRouter({"stable": 100, "canary": 0})``; two workers may share one, as they share a data plane."""
+
+    able = Capabilities(
+        fencing="strict", granularity=0.01, confirm=True, tested_against="nothing: it is a stand-in, in memory"
+    )
 
     def __init__(
         self,
@@ -64,6 +69,8 @@ class FakeRouter:
         self._down: set[str] = set()
         self._dead: set[str] = set()
         self._unanswered = 0
+        self._unheard = 0
+        self._cut = 0
 
     # ------------------------------------------------------------------------------ what a test can do to it
 
@@ -75,6 +82,14 @@ class FakeRouter:
     def be_unreachable(self, calls: int) -> None:
         """Let the next calls, of any method, find nobody."""
         self._unanswered += calls
+
+    def lose_answers(self, writes: int) -> None:
+        """Let the next writes arrive, and whoever wrote hear nothing."""
+        self._unheard += writes
+
+    def cut_short(self, writes: int) -> None:
+        """Let the next writes reach the first proxy only."""
+        self._cut += writes
 
     def lag(self, confirms: int, proxy: str, route: str) -> None:
         """Let a proxy take the next write only after so many calls of ``confirm``."""
@@ -108,15 +123,16 @@ class FakeRouter:
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Strict fence, steps of 0.01 %."""
-        return Capabilities(fencing="strict", granularity=0.01, confirm=True)
+        return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
-        """One check for the weights and one for each backend."""
+        """One check for the weights, one for each backend, one for each proxy that is down."""
         await self._called()
-        checks = [_weights_check(weights)]
+        checks = [weights_check(weights)]
         for backend in backends:
             problem = self._problem(backend)
             checks.append(Check(ok=not problem, name="backend", reason=problem or f"{backend!r} can get traffic"))
+        checks += [Check(ok=False, name="proxy", reason=f"{name}: no answer") for name in sorted(self._down)]
         return checks
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
@@ -124,8 +140,11 @@ class FakeRouter:
 
         Raises:
             RouterUnreachable: a proxy is down.
+            RouteRejected: the route has keys of its own.
         """
         await self._called()
+        for key in route.options:
+            raise RouteRejected(f"route.{key}: the fake router takes no such key: remove it")
         plane = self._plane(route.name)
         proxies = self._states(plane, plane.generation)
         silent = [proxy.detail for proxy in proxies if proxy.proxy in self._down]
@@ -140,7 +159,8 @@ class FakeRouter:
         Raises:
             StaleGeneration: a newer generation is there, or the same one with other weights.
             RouteRejected: the weights are wrong, or ``reject_next`` was called.
-            RouterUnreachable: ``be_unreachable`` was called.
+            RouterUnreachable: ``be_unreachable`` or ``lose_answers`` was called.
+            RouteUnconfirmed: ``cut_short`` was called.
         """
         await self._called()
         plane = self._plane(route.name)
@@ -151,7 +171,10 @@ class FakeRouter:
         if generation < plane.generation or (generation == plane.generation and not same):
             self._note(route.name, weights, generation, "stale")
             raise StaleGeneration(f"route {route.name!r} carries generation {plane.generation}, not {generation}")
+        for proxy in plane.proxies.values():
+            proxy.cut = False
         if generation == plane.generation:
+            self._spread(plane)
             self._note(route.name, weights, generation, "kept")
             return RouteState(weights=wanted, generation=generation, proxies=self._states(plane, generation))
         plane.generation = generation
@@ -160,8 +183,17 @@ class FakeRouter:
             self._note(route.name, weights, generation, "refused")
             raise RouteRejected(plane.refusals.pop(0))
         plane.weights = wanted
+        cut = [proxy for name, proxy in plane.proxies.items() if name != self._proxies[0]] if self._cut else []
+        for proxy in cut:
+            proxy.cut = True
         self._spread(plane)
         self._note(route.name, weights, generation, "written")
+        if cut:
+            self._cut -= 1
+            raise RouteUnconfirmed(f"generation {generation} is at {self._proxies[0]} only")
+        if self._unheard:
+            self._unheard -= 1
+            raise RouterUnreachable("the data plane's answer was lost")
         return RouteState(weights=wanted, generation=generation, proxies=self._states(plane, generation))
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
@@ -217,7 +249,7 @@ class FakeRouter:
 
     def _spread(self, plane: _Plane) -> None:
         for name, proxy in plane.proxies.items():
-            if name not in self._down and not proxy.lag:
+            if name not in self._down and not proxy.lag and not proxy.cut:
                 proxy.weights, proxy.generation = plane.weights, plane.generation
 
     def _states(self, plane: _Plane, generation: int) -> list[ProxyState]:
@@ -241,12 +273,3 @@ class FakeRouter:
         result: Literal["written", "kept", "stale", "invalid", "refused"],
     ) -> None:
         self.log.append(FakeWrite(self._clock(), route, dict(weights), generation, result))
-
-
-def _weights_check(weights: Sequence[float]) -> Check:
-    try:
-        for weight in weights:
-            weight_units({"canary": weight, "baseline": 100 - weight})
-    except RouteRejected as error:
-        return Check(ok=False, name="weights", reason=str(error))
-    return Check(ok=True, name="weights", reason="every step can be written")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from coalmine.local.envoy import route_response
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE
-from tests.routers.worlds import EnvoyWorld, FakeWorld, envoy_route, start_envoys, stop_envoys, write_routes
+from tests.routers.worlds import SECOND, EnvoyWorld, FakeWorld, envoy_route, start_envoys, stop_envoys, write_routes
 
 
 @pytest.fixture
@@ -39,8 +41,10 @@ async def envoy_world(
     folder: Path, patch: pytest.MonkeyPatch, names: Sequence[str], proxies: int = 3
 ) -> AsyncIterator[EnvoyWorld]:
     files = write_routes(folder, names)
-    envoys = await start_envoys(folder, files, proxies)
+    second = folder / "second.json"
+    second.write_text(json.dumps(route_response(SECOND, {STABLE: 10_000, CANARY: 0}), indent=2))
+    envoys = await start_envoys(folder, files, proxies, further={SECOND: second})
     try:
-        yield EnvoyWorld(envoy_route(files, list(envoys)), files, envoys, patch)
+        yield EnvoyWorld(envoy_route(files, list(envoys)), files, envoys, patch, second)
     finally:
         await stop_envoys(list(envoys.values()))

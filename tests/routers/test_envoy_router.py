@@ -213,10 +213,10 @@ async def test_nobody_home_where_the_admin_should_be(one_file: EnvoyWorld) -> No
 async def test_a_route_the_proxy_does_not_have(one_file: EnvoyWorld) -> None:
     (path,) = one_file.files
     other = path.with_name("other.json")
-    other.write_text(path.read_text().replace('"shop"', '"store"'))
-    route = Route.model_validate({**envoy_route([other], one_file.proxies).model_dump(), "name": "store"})
+    other.write_text(path.read_text().replace('"shop"', '"films"'))
+    route = Route.model_validate({**envoy_route([other], one_file.proxies).model_dump(), "name": "films"})
     checks = await one_file.workers[0].check(route, [STABLE, CANARY], [10])
-    assert ["has no dynamic route 'store'" in check.reason for check in checks if not check.ok] == [True] * 3
+    assert ["has no dynamic route 'films'" in check.reason for check in checks if not check.ok] == [True] * 3
 
 
 async def test_backends_the_route_does_not_name(one_file: EnvoyWorld) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.routers.weights import TOTAL, percents, weight_units
+from activities.routers.weights import TOTAL, percents, weight_units, weights_check
 from coalmine.errors import RouteRejected
 
 units_of_two = st.integers(0, TOTAL).map(lambda unit: {"stable": TOTAL - unit, "canary": unit})
@@ -34,3 +34,11 @@ def test_a_weight_and_what_is_left_of_100_need_no_rounding(canary: float) -> Non
 def test_a_backend_needs_a_name() -> None:
     with pytest.raises(RouteRejected, match="name"):
         weight_units({"": 100})
+
+
+def test_a_plane_of_whole_percents_takes_nothing_finer() -> None:
+    assert weight_units({"stable": 93, "canary": 7}, finest=1) == {"stable": 9_300, "canary": 700}
+    with pytest.raises(RouteRejected, match="finer than 1 %"):
+        weight_units({"stable": 99.5, "canary": 0.5}, finest=1)
+    assert "finer than 10 %" in weights_check([20, 25], finest=10).reason
+    assert weights_check([20, 30], finest=10).ok

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
-from activities.routers import envoy_document, envoy_routes
+from activities.routers import envoy_document, envoy_files, envoy_routes
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
+from activities.routers.envoy_document import RouteDocument
+from activities.routers.locked_files import replace
+from activities.routers.weights import weight_units
 from coalmine.local.envoy import EnvoyProxy, route_response
+from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
-from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN
+from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN, Lack, RouterWorld
 
 NOBODY = "127.0.0.1:9"
 """An endpoint Envoy takes for healthy as long as nobody asks it."""
+SECOND = "store"
+"""A route beside the one that is tested."""
+CLUSTERS_MOVED = (STABLE, CANARY)
 CLUSTERS: dict[str, Sequence[str]] = {STABLE: [NOBODY], CANARY: [NOBODY], DEAD: []}
 
 YAML_ROUTE = """\
@@ -55,11 +65,14 @@ resources:
 
 
 @dataclass
-class FakeWorld:
+class FakeWorld(RouterWorld):
     """A fake data plane."""
 
     router: FakeRouter
     route: Route = field(default_factory=lambda: Route(router="fake", name="shop"))
+    lacks: Mapping[Lack, str] = field(
+        default_factory=lambda: {"missing route": "the fake has every route it is asked for"}
+    )
 
     @property
     def workers(self) -> Sequence[Router]:
@@ -69,35 +82,113 @@ class FakeWorld:
     def proxies(self) -> Sequence[str]:
         return list(self.router.shown(self.route.name))
 
+    @property
+    def second(self) -> Route:
+        return Route(router="fake", name="store")
+
     async def stop(self, proxy: str) -> None:
         self.router.take_down(proxy)
 
     async def start(self, proxy: str) -> None:
         self.router.bring_up(proxy)
 
+    async def meddle(self, weights: Weights) -> None:
+        generation = (await self.router.read(self.route)).generation
+        self.router.overtake(self.route.name, weights, generation)
+
+    async def foreign(self) -> object:
+        return self.router.shown(self.second.name)
+
     def refuse_next(self) -> None:
         self.router.reject_next(route=self.route.name)
 
+    def lose_next_answer(self) -> None:
+        self.router.lose_answers(1)
+
+    def cut_next_short(self) -> None:
+        self.router.cut_short(1)
+
 
 @dataclass
-class EnvoyWorld:
+class EnvoyWorld(RouterWorld):
     """Real Envoys."""
 
     route: Route
     files: list[Path]
     envoys: dict[str, EnvoyProxy]
     patch: pytest.MonkeyPatch
-    workers: Sequence[Router] = field(default_factory=lambda: [EnvoyRouter(), EnvoyRouter()])
+    second_file: Path
+    _workers: Sequence[Router] = field(default_factory=lambda: [EnvoyRouter(), EnvoyRouter()])
+
+    def __post_init__(self) -> None:
+        if len(self.files) == 1:
+            self.lacks = {"parts": "all proxies watch one file, which is replaced whole"}
+
+    @property
+    def workers(self) -> Sequence[Router]:
+        return self._workers
 
     @property
     def proxies(self) -> Sequence[str]:
         return list(self.envoys)
+
+    @property
+    def second(self) -> Route:
+        return envoy_route([self.second_file], list(self.envoys), SECOND)
 
     async def stop(self, proxy: str) -> None:
         await self.envoys[proxy].stop()
 
     async def start(self, proxy: str) -> None:
         await self.envoys[proxy].start()
+
+    async def meddle(self, weights: Weights) -> None:
+        """Deploy the files anew, with a version of the deployment's own."""
+        for path in self.files:
+            document = RouteDocument(str(path), path.read_text(), self.route.name)
+            document.set_weights(weight_units(weights))
+            text = document.render()
+            replace(path, re.sub(r'(version_info"?: )"[^"]*"', r'\1"deployed"', text))
+        while any(proxy.generation for proxy in (await self._workers[0].read(self.route, list(weights))).proxies):
+            await asyncio.sleep(0.01)
+
+    async def foreign(self) -> object:
+        """The files without their version, our own switch, and the clusters of the entries that move."""
+        kept: list[object] = [self.second_file.read_text()]
+        for path in self.files:
+            text = path.read_text()
+            content = YAML(typ="safe").load(text)
+            del content["version_info"]
+            for configuration in content["resources"]:
+                configuration.pop("validate_clusters", None)
+                for entry in configuration["virtual_hosts"][0]["routes"]:
+                    action = entry["route"]
+                    if action.get("cluster") in CLUSTERS_MOVED or "weighted_clusters" in action:
+                        action.pop("cluster", None)
+                        action.pop("weighted_clusters", None)
+            kept += [content, [line for line in text.splitlines() if "#" in line]]
+        return kept
+
+    def lose_next_answer(self) -> None:
+        """Let the disk report an error once the file is in its place, as it may for its folder."""
+        self._replace_badly(set(), then_fail=True)
+
+    def cut_next_short(self) -> None:
+        """Let every file but the first be out of reach once."""
+        self._replace_badly({self.files[0].name}, then_fail=False)
+
+    def _replace_badly(self, sound: set[str], *, then_fail: bool) -> None:
+        failed: set[str] = set()
+
+        def badly(path: Path, text: str) -> None:
+            fails = path.name not in sound | failed
+            failed.add(path.name)
+            if not fails or then_fail:
+                replace(path, text)
+            if fails:
+                raise OSError(errno.EIO, "Input/output error")
+
+        self.patch.setattr(envoy_files, "replace", badly)
 
     def refuse_next(self) -> None:
         """Name a cluster nobody knows in the next write, as if it had vanished after it was looked for."""
@@ -117,11 +208,20 @@ class EnvoyWorld:
 
 
 async def start_envoys(
-    folder: Path, files: Sequence[Path], proxies: int, clusters: dict[str, Sequence[str]] | None = None
+    folder: Path,
+    files: Sequence[Path],
+    proxies: int,
+    clusters: dict[str, Sequence[str]] | None = None,
+    further: Mapping[str, Path] | None = None,
 ) -> dict[str, EnvoyProxy]:
     """Start proxies by turns on these files; by admin address."""
     envoys = [
-        EnvoyProxy(folder / f"envoy-{number}", files[number % len(files)], CLUSTERS if clusters is None else clusters)
+        EnvoyProxy(
+            folder / f"envoy-{number}",
+            files[number % len(files)],
+            CLUSTERS if clusters is None else clusters,
+            further_routes=further,
+        )
         for number in range(proxies)
     ]
     try:
@@ -150,8 +250,8 @@ def write_routes(folder: Path, names: Sequence[str]) -> list[Path]:
     return paths
 
 
-def envoy_route(files: Sequence[Path], admins: Sequence[str]) -> Route:
+def envoy_route(files: Sequence[Path], admins: Sequence[str], name: str = "shop") -> Route:
     """The route of a spec."""
     return Route.model_validate(
-        {"router": "envoy", "name": "shop", "files": [str(path) for path in files], "admins": list(admins)}
+        {"router": "envoy", "name": name, "files": [str(path) for path in files], "admins": list(admins)}
     )

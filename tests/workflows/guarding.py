@@ -32,6 +32,8 @@ from workflows.one_input import OneInput
 class WorldRouter:
     """Reads and writes ``World.route`` by the rules of the contract."""
 
+    able = Capabilities(fencing="strict", granularity=0.01)
+
     def __init__(self, world: World) -> None:
         self._world = world
         self.down = False
@@ -40,7 +42,7 @@ class WorldRouter:
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Strict."""
-        return Capabilities(fencing="strict", granularity=0.01)
+        return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
         """All is well."""
