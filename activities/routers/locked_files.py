@@ -45,22 +45,23 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
         yield
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str, *, create: bool = False) -> None:
     """Replace a file under its lock; a reader, or a crash at any moment, finds the old or the new text, whole.
 
-    Mode and, where it may, owner stay: the proxy often runs as another user.
+    Mode and, where it may, owner stay: the proxy often runs as another user. A file that is not there is an error,
+    unless ``create``.
 
     Raises:
         OSError: it could not be written; the old text is there.
     """
     path = path.resolve()
-    old = path.stat()
+    old = path.stat() if path.exists() or not create else None
     draft = _beside(path, "draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
-            os.fchmod(stream.fileno(), old.st_mode & 0o7777)
-            if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()) and os.geteuid() == 0:
+            os.fchmod(stream.fileno(), old.st_mode & 0o7777 if old else 0o660)
+            if old and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()) and os.geteuid() == 0:
                 os.fchown(stream.fileno(), old.st_uid, old.st_gid)
             stream.write(text)
             stream.flush()
