@@ -106,14 +106,7 @@ class Held:
             raise stale(self._key, row, self._generation)
         if self._token not in row.holders or time.monotonic() > self._until:
             raise RouteUnconfirmed(f"{self._key}: held its fence for too long: nothing more is written, try again")
-        changing = asyncio.ensure_future(change())
-        try:
-            return await asyncio.shield(changing)
-        except asyncio.CancelledError:
-            # Its answer is nobody's any more; but who comes next must not write before it has arrived.
-            await asyncio.wait([changing])
-            changing.cancelled() or changing.exception()
-            raise
+        return await _to_the_end(change())
 
     async def record(self, weights: Weights) -> None:
         """Keep under this generation what is there instead: after a refusal, the last good weights."""
@@ -191,7 +184,7 @@ class Fences:
             raised = replace(row, revision=row.revision + 1, generation=generation, weights=weights)
             if free:
                 raised = replace(raised, holders=(*(row.holders if repeats else ()), token), holding=generation)
-            if (free or row.generation < generation) and not await self._rows.put(key, raised):
+            if (free or row.generation < generation) and not await _to_the_end(self._rows.put(key, raised)):
                 continue
             if free:
                 self._seen.pop(key, None)
@@ -224,10 +217,14 @@ def _live(weights: Weights) -> Weights:
     return {backend: weight for backend, weight in weights.items() if weight}
 
 
-async def _to_the_end(work: Awaitable[None]) -> None:
+async def _to_the_end(work: Awaitable[T]) -> T:
+    """Its result; cancelled, it ends only when the work has: who comes next must not write before that has arrived."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled():
+            # Nobody hears of it any more, and asyncio would complain.
+            task.exception()
         raise

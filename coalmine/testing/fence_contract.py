@@ -150,6 +150,14 @@ class FenceContract:
         await second
         assert order == ["first", "next"]
 
+    async def test_one_that_is_cancelled_at_any_moment_lets_go(self, stores: Stores) -> None:
+        for number in range(1, 30):
+            taking = asyncio.create_task(_raise_and_leave(Fences(stores[0]), number))
+            await asyncio.sleep(number / 10_000)
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            assert (await stores[1].get(KEY)).holders == ()
+
     async def test_a_failed_write_lets_go(self, stores: Stores) -> None:
         with pytest.raises(ZeroDivisionError):
             async with Fences(stores[0]).raised(KEY, 1, TENTH):
@@ -157,8 +165,8 @@ class FenceContract:
         assert (await stores[1].get(KEY)).holders == ()
 
 
-async def _raise_and_leave(fences: Fences) -> None:
-    async with fences.raised(KEY, 2, HALF):
+async def _raise_and_leave(fences: Fences, generation: int = 2) -> None:
+    async with fences.raised(KEY, generation, HALF):
         pass
 
 
