@@ -44,10 +44,11 @@ lint: state
 bench: state
 	@$(ISOLATED) $(BIN)/python -m benchmarks $(BENCH)
 
-# The figures from what was measured last, Grafana's dashboards, and the pictures from a release that is run for them.
+# The figures from what was measured last, what routers can do, Grafana's dashboards, and the pictures from a release that is run for them.
 docs: state
 	@$(ISOLATED) $(BIN)/python -c 'from benchmarks import figures; print(figures.write())'
 	@$(ISOLATED) $(BIN)/python -c 'from benchmarks.judge import page; page.write()'
+	@$(ISOLATED) $(BIN)/python -m activities.routers.table
 	@$(ISOLATED) $(BIN)/python -m infra.grafana
 	@$(ISOLATED) $(BIN)/python -m benchmarks.pictures
 

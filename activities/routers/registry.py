@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
-from coalmine.errors import InputError, UnknownAdapter
+from coalmine.errors import InputError, MissingExtra, UnknownAdapter
 
 GROUP = "coalmine.routers"
 RouterFactory = Callable[[], Router]
+
+
+def built_in(target: str, extra: str = "") -> RouterFactory:
+    """A router of this package, ``module:Class``, imported when it is made: by then its ``extra`` must be installed."""
+
+    def make() -> Router:
+        module, _, name = target.partition(":")
+        try:
+            found: Router = getattr(import_module(module), name)()
+        except ModuleNotFoundError as error:
+            if not extra:
+                raise
+            raise MissingExtra(extra, f"the router {name}") from error
+        return found
+
+    return make
+
 
 BUILT_IN: dict[str, RouterFactory] = {"envoy": EnvoyRouter}
 
