@@ -16,8 +16,9 @@ from activities.routers.envoy_document import Reading
 from activities.routers.envoy_files import RouteFiles, WriteResult, is_written
 from activities.routers.envoy_preflight import Preflight, look_first, named, refusals, route_checks
 from activities.routers.envoy_routes import agreed_weights
+from activities.routers.envoy_users import Users
 from activities.routers.envoy_watch import Took, Watched, watch
-from activities.routers.weights import weight_units
+from activities.routers.weights import TOTAL, weight_units
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
@@ -31,7 +32,16 @@ SETTLE = 0.02
 class EnvoyRouter:
     """Envoys whose route comes from files on the worker's host. Fencing is strict there: lock, compare, rename."""
 
-    able = Capabilities(fencing="strict", granularity=0.01, confirm=True, tested_against="Envoy 1.40, real processes")
+    able = Capabilities(
+        fencing="strict",
+        granularity=0.01,
+        confirm=True,
+        header_match=True,
+        cookie_match=True,
+        mirror=True,
+        stickiness=True,
+        tested_against="Envoy 1.40, real processes",
+    )
 
     def __init__(self, settle: float = SETTLE) -> None:
         self._settle = settle
@@ -46,11 +56,16 @@ class EnvoyRouter:
         """One check for the weights, one a file, one a proxy."""
         options = envoy_options(route)
         readings, failed = await self._read_files(options, route.name)
+        users = _users(options)
+        even = dict.fromkeys(backends, TOTAL // max(len(backends), 1))
+        rehearsed = await asyncio.to_thread(self._files.rehearse, list(readings), route.name, even, users)
         async with admin_session() as session:
             admin = EnvoyAdmin(session)
-            looks = await look_first(admin, options.admins, route.name, named(readings, backends))
+            looks = await look_first(admin, options.admins, route.name, named(readings, backends, users))
             shown, _ = await _shown(admin, options.admins, route.name)
-        return route_checks(route.name, backends, weights, readings, failed, looks, shown)
+        return route_checks(
+            route.name, backends, weights, readings, failed, looks, shown, users=users, rehearsed=rehearsed
+        )
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
         """The newest file's weights, the highest generation of files and proxies, and what every proxy shows."""
@@ -74,6 +89,7 @@ class EnvoyRouter:
     async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
         """Look at every proxy, write every file, watch the proxies take it; put the files back after a refusal."""
         options = envoy_options(route)
+        users = _users(options)
         units = weight_units(weights)
         if generation < 1:
             raise RouteRejected(f"generation {generation}: generations count from 1")
@@ -86,12 +102,12 @@ class EnvoyRouter:
             return state
         async with admin_session() as session:
             admin = EnvoyAdmin(session)
-            looks = await look_first(admin, options.admins, route.name, named(readings, list(units)))
-            problems = refusals(readings, looks, units, restoring=restoring)
+            looks = await look_first(admin, options.admins, route.name, named(readings, list(units), users))
+            problems = refusals(readings, looks, units, users, restoring=restoring)
             if problems:
                 raise RouteRejected("; ".join(problems))
             with span("envoy.write", route=route.name, generation=generation, files=len(options.files)) as marks:
-                result = await asyncio.to_thread(self._files.write, options.files, route.name, units, generation)
+                result = await asyncio.to_thread(self._files.write, options.files, route.name, units, generation, users)
                 marks.set(written=len(result.readings), failed=len(result.failed))
             with span("envoy.watch", route=route.name, generation=generation, proxies=len(options.admins)):
                 watched = await self._watch(admin, route.name, result, generation, looks) if result.readings else []
@@ -168,6 +184,10 @@ def envoy_options(route: Route) -> EnvoyRoute:
     except ValidationError as error:
         problems = [f"route.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise RouteRejected("; ".join(problems)) from error
+
+
+def _users(options: EnvoyRoute) -> Users:
+    return Users(options.sticky, options.testers, options.mirror)
 
 
 async def _shown(admin: EnvoyAdmin, proxies: Sequence[str], name: str) -> tuple[dict[str, Shown], dict[str, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,22 @@ class Updates:
 
     version: Version | None = None
     refused: int = 0
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Of one cluster: how many there are, how many may get traffic, how many an outlier detection has ejected."""
+
+    all: int = 0
+    healthy: int = 0
+    ejected: int = 0
+
+    def problem(self) -> str:
+        """Why none may get traffic; empty when one may."""
+        if self.healthy:
+            return ""
+        why = f" (outlier detection has ejected {self.ejected} of {self.all})" if self.ejected else ""
+        return f"has no healthy endpoint{why}"
 
 
 @dataclass(frozen=True)
@@ -103,8 +119,8 @@ class EnvoyAdmin:
         # Two listeners may each watch the route: what both have is what counts.
         return Updates(min(versions, key=lambda version: version.generation, default=None), refused)
 
-    async def healthy_endpoints(self, admin: str, clusters: Collection[str]) -> Mapping[str, int]:
-        """The clusters among these that the proxy knows, and how many endpoints of each may get traffic.
+    async def endpoints(self, admin: str, clusters: Collection[str]) -> Mapping[str, Endpoints]:
+        """The endpoints of the clusters among these that the proxy knows.
 
         Raises:
             Silent: no answer.
@@ -114,7 +130,7 @@ class EnvoyAdmin:
             query["filter"] = f"^({'|'.join(re.escape(cluster) for cluster in sorted(clusters))})$"
         answer = await self._get(admin, "clusters", query)
         return {
-            status["name"]: sum(_healthy(host.get("health_status", {})) for host in status.get("host_statuses", []))
+            status["name"]: _endpoints([host.get("health_status", {}) for host in status.get("host_statuses", [])])
             for status in answer.get("cluster_statuses", [])
             if status.get("name") in clusters
         }
@@ -141,6 +157,11 @@ class EnvoyAdmin:
 def admin_session() -> aiohttp.ClientSession:
     """A session for one call. Proxies of the environment are not used: an admin interface is near."""
     return aiohttp.ClientSession(timeout=TIMEOUT, trust_env=False)
+
+
+def _endpoints(statuses: Sequence[Mapping[str, Any]]) -> Endpoints:
+    ejected = sum(bool(status.get("failed_outlier_check")) for status in statuses)
+    return Endpoints(len(statuses), sum(_healthy(status) for status in statuses), ejected)
 
 
 def _healthy(status: Mapping[str, Any]) -> bool:

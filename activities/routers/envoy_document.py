@@ -22,12 +22,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from activities.routers.envoy_routes import (
     RouteConfiguration,
     Split,
-    clusters_named,
     field,
     put,
     set_weights,
     splits,
 )
+from activities.routers.envoy_users import NOBODY, Users, add, clusters_kept, shared, strip
 from coalmine.errors import RouteRejected
 
 OURS = "coalmine"
@@ -57,6 +57,7 @@ class Reading:
     version: Version
     splits: tuple[Split, ...]
     clusters: frozenset[str]
+    """All it names, but those of testers and copies: they leave with the next write."""
 
 
 class RouteDocument:
@@ -86,20 +87,28 @@ class RouteDocument:
                 path=self._path,
                 version=Version(str(field(self._response, "version_info") or "")),
                 splits=tuple(splits(self._configuration)),
-                clusters=frozenset(clusters_named(self._configuration)),
+                clusters=frozenset(clusters_kept(self._configuration)),
             )
         except RouteRejected as error:
             raise RouteRejected(f"{self._path}: {error}") from error
         except (TypeError, AttributeError) as error:
             raise RouteRejected(f"{self._path}: is not a RouteConfiguration Envoy would take ({error!r})") from error
 
-    def set_weights(self, units: Mapping[str, int]) -> int:
+    def set_weights(self, units: Mapping[str, int], users: Users = NOBODY) -> int:
         """Change the weights of the entries that name these clusters; returns how many there are.
 
+        What ``users`` asks for is there while two clusters share the traffic; what an earlier write left goes.
         Envoy is told to refuse a cluster it does not know: otherwise it would answer 503 for that share.
         """
         put(self._configuration, "validate_clusters", True)
-        return set_weights(self._configuration, units)
+        strip(self._configuration)
+        changed = set_weights(self._configuration, units)
+        if shared(units):
+            try:
+                add(self._configuration, users, units)
+            except RouteRejected as error:
+                raise RouteRejected(f"{self._path}: {error}") from error
+        return changed
 
     def stamp(self, generation: int) -> None:
         """Write the version for this generation."""

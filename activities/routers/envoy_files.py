@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import structlog
 
 from activities.routers.envoy_document import Reading, RouteDocument
 from activities.routers.envoy_routes import managed, no_entry
+from activities.routers.envoy_users import NOBODY, Users
 from activities.routers.locked_files import locked, replace
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 
@@ -75,7 +77,31 @@ class RouteFiles:
                 failed[path] = error
         return readings, failed
 
-    def write(self, paths: Sequence[str], name: str, units: Mapping[str, int], generation: int) -> WriteResult:
+    def rehearse(
+        self, paths: Sequence[str], name: str, units: Mapping[str, int], users: Users = NOBODY
+    ) -> dict[str, str]:
+        """Everything a write does but the write; by file, why it would fail. Files that cannot be read are left out."""
+        problems: dict[str, str] = {}
+        for path in paths:
+            try:
+                self._changed(path, name, _text(path), units, 1, users).reading()
+            except RouterUnreachable:
+                continue
+            except RouteRejected as error:
+                problems[path] = str(error)
+            else:
+                if not os.access(Path(path).resolve().parent, os.W_OK | os.X_OK):
+                    problems[path] = f"{path}: could not be written: the worker needs to write into its folder"
+        return problems
+
+    def write(
+        self,
+        paths: Sequence[str],
+        name: str,
+        units: Mapping[str, int],
+        generation: int,
+        users: Users = NOBODY,
+    ) -> WriteResult:
         """Write the weights under the generation into every file, or into none when one is newer.
 
         A file that cannot be read or written does not keep the others from being written.
@@ -102,7 +128,7 @@ class RouteFiles:
                     result.failed[path] = error
             for path, before in texts.items():
                 try:
-                    result.written.append(self._change(path, name, before, units, generation))
+                    result.written.append(self._change(path, name, before, units, generation, users))
                 except RouterError as error:
                     result.failed[path] = error
         return result
@@ -124,12 +150,20 @@ class RouteFiles:
                     back.append(self._replace(one.path, name, document))
         return back
 
-    def _change(self, path: str, name: str, before: str, units: Mapping[str, int], generation: int) -> Written:
+    def _change(
+        self, path: str, name: str, before: str, units: Mapping[str, int], generation: int, users: Users
+    ) -> Written:
+        document = self._changed(path, name, before, units, generation, users)
+        return Written(self._replace(path, name, document), before)
+
+    def _changed(
+        self, path: str, name: str, before: str, units: Mapping[str, int], generation: int, users: Users
+    ) -> RouteDocument:
         document = RouteDocument(path, before, name)
-        if not document.set_weights(units):
+        if not document.set_weights(units, users):
             raise RouteRejected(f"{path}: {no_entry(name, list(units))}")
         document.stamp(generation)
-        return Written(self._replace(path, name, document), before)
+        return document
 
     def _replace(self, path: str, name: str, document: RouteDocument) -> Reading:
         text = document.render()

@@ -106,7 +106,7 @@ def clusters_named(configuration: RouteConfiguration) -> set[str]:
     """Every cluster the configuration sends or mirrors traffic to: those Envoy validates."""
     named: set[str] = set()
     for _, action in _actions(configuration):
-        named.update(cluster for cluster, _ in _shares(action))
+        named.update(cluster for cluster, _ in shares(action))
         for mirror in field(action, "request_mirror_policies") or []:
             named.update([mirror["cluster"]] if isinstance(mirror, Mapping) and mirror.get("cluster") else [])
     return named
@@ -121,7 +121,7 @@ def set_weights(configuration: RouteConfiguration, units: Mapping[str, int]) -> 
     """
     changed = 0
     for _, action in _actions(configuration):
-        named = [cluster for cluster, _ in _shares(action)]
+        named = [cluster for cluster, _ in shares(action)]
         if not set(named) & set(units):
             continue
         changed += 1
@@ -155,18 +155,19 @@ def _actions(configuration: RouteConfiguration) -> Iterator[tuple[str, MutableMa
 
 def _split(where: str, action: Mapping[str, Any]) -> Split:
     try:
-        shares = tuple(_shares(action))
+        found = tuple(shares(action))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise RouteRejected(f"{where}: its clusters and weights cannot be read ({error!r}): mend the file") from error
-    if len(dict(shares)) != len(shares):
+    if len(dict(found)) != len(found):
         raise RouteRejected(f"{where}: names a cluster twice: give each cluster one weight")
-    if shares and not sum(units for _, units in shares):
+    if found and not sum(units for _, units in found):
         raise RouteRejected(f"{where}: all weights are zero, which Envoy refuses: give one cluster the traffic")
     weighted = field(action, "weighted_clusters")
-    return Split(where, shares, weighted is not None, field(weighted or {}, "runtime_key_prefix") or "")
+    return Split(where, found, weighted is not None, field(weighted or {}, "runtime_key_prefix") or "")
 
 
-def _shares(action: Mapping[str, Any]) -> list[tuple[str, int]]:
+def shares(action: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The clusters an action names, and the units of each; none when it names them another way."""
     weighted = field(action, "weighted_clusters")
     if weighted is not None:
         return [(str(cluster["name"]), int(cluster.get("weight") or 0)) for cluster in weighted["clusters"]]

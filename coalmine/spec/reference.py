@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from coalmine.spec import canary
-from coalmine.spec.routes import ROUTE_OPTIONS
+from coalmine.spec.routes import ROUTE_OPTIONS, USER_KEYS
 
 _BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _KINDS = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false", "timedelta": "duration"}
@@ -26,7 +26,11 @@ def models() -> dict[str, type[BaseModel]]:
     found = [
         value for value in vars(canary).values() if isinstance(value, type) and issubclass(value, canary.SpecModel)
     ]
-    return {model.__name__: model for model in (*found, *ROUTE_OPTIONS.values()) if model is not canary.SpecModel}
+    return {
+        model.__name__: model
+        for model in (*found, *ROUTE_OPTIONS.values(), *USER_KEYS)
+        if model is not canary.SpecModel
+    }
 
 
 def fill(text: str) -> str:

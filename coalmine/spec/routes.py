@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from coalmine.spec.canary import SpecModel
+from coalmine.spec.route_users import Mirror, PinnedMatch, PinnedTesters, Sticky
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.urls import url_problem
 
@@ -39,7 +40,12 @@ class EnvoyRoute(SpecModel):
         description="The admin address of every Envoy that serves the route: each must show the new weights.",
         examples=[["http://127.0.0.1:9901"]],
     )
+    sticky: Sticky | None = Field(default=None, description="Users keep their version while the canary grows.")
+    testers: PinnedTesters | None = Field(default=None, description="Who meets the new version whatever its weight.")
+    mirror: Mirror | None = Field(default=None, description="A copy of requests for the new version.")
 
 
 ROUTE_OPTIONS: dict[str, type[SpecModel]] = {"envoy": EnvoyRoute}
 """The routers of this package, and the model of their keys. Routers of other distributions check their own."""
+USER_KEYS: tuple[type[SpecModel], ...] = (Sticky, PinnedTesters, PinnedMatch, Mirror)
+"""What those models are made of."""

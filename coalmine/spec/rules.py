@@ -6,7 +6,7 @@ A rule names the sections it reads, so that it is left out while one of them is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -94,6 +94,24 @@ def _arms(spec: CanarySpec) -> Iterator[Fault]:
     if spec.arms.baseline.version == spec.arms.canary.version:
         version = shown(spec.arms.canary.version)
         yield Fault(("arms", "canary", "version"), f"both arms have the version {version}: nothing would be released")
+
+
+@_reads("arms", "route")
+def _route_backends(spec: CanarySpec) -> Iterator[Fault]:
+    """What does not come by the weights is counted apart, so it goes to a backend that is nobody else's."""
+    taken = {spec.arms.baseline.backend: "the baseline's", spec.arms.canary.backend: "the canary's"}
+    for key in ("testers", "mirror"):
+        asked = spec.route.options.get(key)
+        backend = asked.get("backend") if isinstance(asked, Mapping) else None
+        if not isinstance(backend, str):
+            continue
+        if backend in taken:
+            message = (
+                f"{shown(backend)} is {taken[backend]} already: give it a backend of its own, so that its requests do "
+                "not count in the sample ratio and in the comparison"
+            )
+            yield Fault(("route", key, "backend"), message)
+        taken.setdefault(backend, f"route.{key}'s")
 
 
 @_reads("steps", "people", "sources", "route")

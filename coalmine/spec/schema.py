@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
         _tidy(definition)
     _tidy(schema)
     _say_kinds(definitions["Metric"])
-    _say_route(definitions["Route"])
+    definitions.update(_say_route(definitions["Route"]))
     definitions["Notifier"]["allOf"] = [
         {"if": _kind_is(kind), "then": _of_channel(kind, *keys)} for kind, keys in KEYS_OF_CHANNEL.items()
     ]
@@ -80,13 +80,21 @@ def _of_kind(kind: str, drawn: dict[str, Any]) -> dict[str, Any]:
     return then | ({"required": ["query", "limits"]} if kind == "threshold" else own)
 
 
-def _say_route(route: dict[str, Any]) -> None:
-    """The keys of a route depend on its router; those of routers from elsewhere are not known here."""
+def _say_route(route: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a route depend on its router; those of routers from elsewhere are not known here.
+
+    Returns the definitions those keys refer to.
+    """
     route["allOf"] = []
+    further: dict[str, Any] = {}
     for router, options in ROUTE_OPTIONS.items():
         drawn = options.model_json_schema(by_alias=True)
         _tidy(drawn)
+        for name, definition in drawn.get("$defs", {}).items():
+            _tidy(definition)
+            further[name] = definition
         named = {"properties": {"router": {"const": router}}, "required": ["router"]}
         keys = {**route["properties"], **drawn["properties"]}
         then = {"properties": keys, "required": drawn.get("required", []), "additionalProperties": False}
         route["allOf"].append({"if": named, "then": then})
+    return further

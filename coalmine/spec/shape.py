@@ -19,9 +19,9 @@ def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(info.alias or name for name, info in model.model_fields.items())
 
 
-def model_at(path: Path) -> type[BaseModel] | None:
-    """The model of the mapping at ``path``; None where there is none (a list, a text, free names)."""
-    kind: Any = CanarySpec
+def model_at(path: Path, top: type[BaseModel] = CanarySpec) -> type[BaseModel] | None:
+    """The model of the mapping at ``path`` below ``top``; None where there is none (a list, a text, free names)."""
+    kind: Any = top
     for part in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found = next((info for name, info in kind.model_fields.items() if part in (name, info.alias)), None)
@@ -39,12 +39,11 @@ def model_at(path: Path) -> type[BaseModel] | None:
 
 def known_keys(path: Path, router: object) -> tuple[str, ...]:
     """The keys that may stand in the mapping at ``path``; those of a route depend on the router."""
-    model = model_at(path)
+    own = ROUTE_OPTIONS.get(router) if isinstance(router, str) and path[:1] == ("route",) else None
+    model = model_at(path[1:], own) if own is not None else model_at(path)
     if model is None:
         return ()
-    if model is Route and isinstance(router, str) and router in ROUTE_OPTIONS:
-        return (*keys_of(Route), *keys_of(ROUTE_OPTIONS[router]))
-    return keys_of(model)
+    return (*keys_of(Route), *keys_of(model)) if model is own else keys_of(model)
 
 
 @cache
