@@ -209,6 +209,8 @@ class RolloutState(Record):
     paused_at: Moment | None = None
     order: Order | None = None
     held: HeldState | None = None
+    overridden: bool = False
+    """A human, or the policy of a hold, said promote: what a look would ask a human about is answered."""
     acknowledged: list[str] = []
     gates: list[GateState] = []
     bake_ends: Moment | None = None

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from coalmine import console
-    from coalmine.decisions import Decision, decide, next_deadline
+    from coalmine.decisions import INCONCLUSIVE, Decision, decide, next_deadline
     from coalmine.markdown import cell
     from coalmine.queueing import join_older, leave_line
     from coalmine.records import (
@@ -45,6 +45,7 @@ from workflows.hooks import Hooks
 from workflows.inputs import NOTHING, decoded
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
+from workflows.ledger_first import LACKS, LedgerFirst
 from workflows.looks import Looks
 from workflows.reception import Reception, problems
 from workflows.reconciling import Reconciling
@@ -57,6 +58,8 @@ from workflows.versioning import when_versioned
 
 WAIT_LIMIT = 60
 """Characters of what a wait is for: the UI's timeline writes it beside the timer, and cuts it at the frame."""
+FIRST_STEP_WAITS = timedelta(minutes=10)
+"""For the ledger, before it is asked anew: no look is due yet."""
 SUBMISSION_LIMIT = timedelta(minutes=1)
 """How long a workflow that was started without a release waits for one to be submitted."""
 
@@ -95,7 +98,8 @@ class Canary(Reception):
         self._state = state
         self._journal = Journal(state)
         self._traffic = Traffic(state, self._journal, self._is_ordered)
-        drifts = Drifts(state, self._journal, self._traffic)
+        self._ledger = LedgerFirst(state, self._journal, self._is_ordered)
+        drifts = Drifts(state, self._journal, self._traffic, self._ledger)
         self._looks = Looks(state, self._journal, self._is_ordered, drifts)
         self._turns = Turns(state, self._journal)
         self._diagnosing = Diagnosing(state, self._journal)
@@ -103,7 +107,7 @@ class Canary(Reception):
         self._admission = Admission(state, self._journal, self._traffic, self._hooks, self._is_ordered)
         self._archiving = Archiving(state, self._journal)
         self._reminders = Reminders(state, self._journal)
-        self._reconciling = Reconciling(state, self._journal, self._traffic, self._is_ordered)
+        self._reconciling = Reconciling(state, self._journal, self._traffic, self._ledger, self._is_ordered)
         self._ending = Ending(
             state,
             self._journal,
@@ -146,6 +150,7 @@ class Canary(Reception):
         self._archiving.start()
         self._reminders.start()
         self._turns.start()
+        self._ledger.start()
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
@@ -266,6 +271,15 @@ class Canary(Reception):
             if not self._turns.obey():
                 self._turns.mind_deadlines()
             return
+        if self._ledger.for_every_rise and not state.advise and self._ledger.lacks():
+            pokes = self._pokes
+            await self._ledger.has_it(
+                FIRST_STEP_WAITS,
+                summary="waiting for the ledger before the first step",
+                unless=lambda: self._pokes != pokes,
+            )
+            # Whatever was said meanwhile comes first.
+            return
         await self._enter_step(0)
 
     async def _watch(self) -> None:
@@ -301,7 +315,7 @@ class Canary(Reception):
         elif decision.action is Action.HOLD:
             self._turns.hold(decision.finding, decision.reason)
         elif decision.action in (Action.ADVANCE, Action.PROMOTE):
-            if await self._ledger_has_it():
+            if await self._ledger.has_it():
                 await self._advance_if_still(decision)
         else:
             self._turns.wait_for_people_if_due()
@@ -347,6 +361,11 @@ class Canary(Reception):
             state.advice = Action.PROMOTE
             self._turns.end(None, f"advice: promote; {state.finding_reason}")
             return
+        if self._ledger.for_every_rise:
+            if self._ledger.lacks():
+                await self._stand_by()
+                return
+            state.unmet = []
         try:
             await self._traffic.shift(
                 state.step_weights(len(state.spec.steps)), f"shift 100 % to {state.spec.arms.canary.version}"
@@ -364,6 +383,29 @@ class Canary(Reception):
         self._looks.begin(now, from_now=True)
         self._turns.enter(Phase.BAKING)
         self._opened_journal.note("baking", f"watching at 100 % for {format_duration(bake)}")
+
+    async def _stand_by(self) -> None:
+        """Promotion waits for the ledger. Looks go on at today's weight: harm still rolls back, and a doubt that nobody
+        promoted past still holds.
+        """
+        state = self._rollout
+        due = state.next_look is not None and state.next_look <= workflow.now()
+        if not due:
+            within = FIRST_STEP_WAITS if state.next_look is None else None
+            await self._ledger.has_it(within, summary="waiting for the ledger before promoting")
+            return
+        try:
+            decision = await self._looks.take()
+        except Interrupted:
+            return
+        passed_over = decision is None or (state.overridden and decision.finding == INCONCLUSIVE)
+        if decision is not None and decision.action is Action.ROLL_BACK and not passed_over:
+            self._turns.give_back(Outcome.ROLLED_BACK, decision.cause or Cause.ANALYSIS, decision.reason)
+        elif decision is not None and decision.action is Action.HOLD and not state.overridden:
+            self._turns.hold(decision.finding, decision.reason)
+        else:
+            state.unmet = [LACKS]
+            self._opened_journal.show()
 
     async def _keep_window(self) -> None:
         """The old version stays reachable: one word restores it."""
@@ -403,25 +445,6 @@ class Canary(Reception):
             await workflow.wait_condition(lambda: self._pokes != pokes, timeout=left, timeout_summary=summary)
         except TimeoutError:
             return
-
-    async def _ledger_has_it(self) -> bool:
-        """Advance and promote wait for the ledger, at most until the next look (I4)."""
-        state = self._rollout
-        if not state.urgent:
-            return True
-        state.unmet = ["the ledger has not taken the record yet"]
-        self._opened_journal.show()
-        left = (state.next_look or workflow.now()) - workflow.now()
-        try:
-            await workflow.wait_condition(
-                lambda: not state.urgent or self._is_ordered(),
-                timeout=max(left, timedelta(seconds=1)),
-                timeout_summary="waiting for the ledger before advancing",
-            )
-        except TimeoutError:
-            return False
-        state.unmet = []
-        return not self._is_ordered()
 
     def _wait_summary(self) -> str:
         state = self._rollout

@@ -14,17 +14,19 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.rollout import RolloutState
 
 from workflows.journal import Journal
+from workflows.ledger_first import LedgerFirst
 from workflows.traffic import Traffic
 
 
 class Drifts:
     """Minds the route of one rollout at its looks."""
 
-    def __init__(self, state: RolloutState, journal: Journal, traffic: Traffic) -> None:
+    def __init__(self, state: RolloutState, journal: Journal, traffic: Traffic, ledger: LedgerFirst) -> None:
         self._state = state
         self._journal = journal
         self._traffic = traffic
-        self._asked = self._heard = False
+        self._ledger = ledger
+        self._asked = self._heard = self._waits = False
         self._found: Drift | None = None
 
     def expect(self) -> None:
@@ -46,6 +48,8 @@ class Drifts:
     async def answer(self) -> None:
         """Put our own weights back, or leave it to the decision of this look, which holds.
 
+        Weights that somebody lowered stay low while the ledger takes nothing: the next look tries again.
+
         Raises:
             Interrupted: a human's order came first.
             ActivityError: our weights could not be written; the state of the route is unknown.
@@ -63,7 +67,7 @@ class Drifts:
         state.generation = max(state.generation, found.generation)
         state.share_from = workflow.now()
         restores = restores_drift(state)
-        if restores or news:
+        if news or (restores and not self._waits):
             reason = (
                 f"somebody changed the route: {weights_text(found.weights)} instead of {weights_text(state.weights)}"
             )
@@ -73,6 +77,12 @@ class Drifts:
                 self._journal.tell(f"{state.rollout_id}: the route was changed", f"{reason}; {then}.", "warning")
         if not restores:
             return
+        canary = state.spec.arms.canary.backend
+        if not await self._ledger.may_rise(found.weights.get(canary, 0.0), state.canary_share()):
+            # Nobody wrote again: it does not count as one more time that somebody else did.
+            self._waits, state.drifts = True, state.drifts - 1
+            return
+        self._waits = False
         await self._traffic.shift(state.weights, f"restore {weights_text(state.weights)} after drift")
         state.drift = None
         self._settle()

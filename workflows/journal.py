@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.records import (
         NOTIFY,
         WRITE_LEDGER,
+        Action,
         LedgerEntry,
         LedgerWrite,
         Notification,
@@ -55,6 +56,8 @@ class Journal:
         self._state = state
         self._shown: tuple[str, str, int] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.keeps_decisions_urgent = False
+        """A look that decided something is urgent until it is written, behind however many others it waits."""
 
     def start(self) -> None:
         """Begin to keep the ledger and to send messages."""
@@ -191,7 +194,11 @@ class Journal:
             await self._write(batch)
             written = {entry.sequence for entry in batch}
             state.backlog = [entry for entry in state.backlog if entry.sequence not in written]
-            state.urgent = any(entry.kind != "look" for entry in state.backlog)
+            state.urgent = any(self._is_urgent(entry) for entry in state.backlog)
+
+    def _is_urgent(self, entry: LedgerEntry) -> bool:
+        decided = self.keeps_decisions_urgent and entry.data.get("action") not in (None, str(Action.CONTINUE))
+        return entry.kind != "look" or decided
 
     def _ledger_due(self) -> bool:
         state = self._state

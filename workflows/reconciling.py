@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
+from workflows.ledger_first import LedgerFirst
 from workflows.traffic import Traffic
 
 _OWNING = frozenset({Phase.STEPPING, Phase.GATED, Phase.HELD, Phase.BAKING, Phase.WINDOW})
@@ -29,16 +30,26 @@ _OWNING = frozenset({Phase.STEPPING, Phase.GATED, Phase.HELD, Phase.BAKING, Phas
 class Reconciling:
     """Looks after the writes of one rollout, on a router that is advisory only."""
 
-    def __init__(self, state: RolloutState, journal: Journal, traffic: Traffic, ordered: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        state: RolloutState,
+        journal: Journal,
+        traffic: Traffic,
+        ledger: LedgerFirst,
+        ordered: Callable[[], bool],
+    ) -> None:
         self._state = state
         self._journal = journal
         self._traffic = traffic
+        self._ledger = ledger
         self._ordered = ordered
 
     def due(self) -> bool:
         """Whether a lease has passed since the last write, and nobody has read the route since."""
         state = self._state
-        return state.phase in _OWNING and state.reconcile_at is not None and state.reconcile_at <= workflow.now()
+        # Where the promotion waits for the ledger it owns the route, for hours maybe.
+        owning = state.phase in _OWNING or (state.phase is Phase.PROMOTING and self._ledger.for_every_rise)
+        return owning and state.reconcile_at is not None and state.reconcile_at <= workflow.now()
 
     async def reconcile(self) -> None:
         """Read the route, and write our weights over an older write.
@@ -59,6 +70,10 @@ class Reconciling:
         if drift is None:
             return
         self._report(drift)
+        canary = state.spec.arms.canary.backend
+        if not await self._ledger.may_rise(drift.weights.get(canary, 0.0), state.canary_share()):
+            state.reconcile_at = workflow.now() + timedelta(seconds=state.lease)
+            return
         with suppress(Interrupted):
             await self._traffic.shift(dict(state.weights), f"again: {weights_text(state.weights)}")
 

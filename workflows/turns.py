@@ -49,7 +49,7 @@ class Turns:
         state.order = None
         said = f"{order.by}: {order.reason}" if order.reason else order.by
         if order.verb is Verb.PROMOTE:
-            state.held = None
+            state.held, state.overridden = None, True
             self._journal.note("override", f"promoted by {said}", order.by, unmet=state.unmet)
             self.enter(Phase.PROMOTING)
         else:
@@ -195,6 +195,7 @@ class Turns:
             reason = f"held until its deadline: {state.held.reason}"
             if self._may_promote_unasked():
                 in_bake, state.held, state.cause = state.stage_is_bake, None, Cause.DEADLINE
+                state.overridden = True
                 self._journal.note("override", f"promoted by policy: {reason}", unmet=state.unmet)
                 if in_bake:
                     # All traffic is on the canary: promoting once more would only begin the bake, and the hold, anew.

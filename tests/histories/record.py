@@ -100,6 +100,28 @@ async def data_outage(rollout: Rollout) -> None:
     rollout.world.silent = rollout.world.ledger_down = False
 
 
+async def promoted_without_ledger(rollout: Rollout) -> None:
+    """The ledger is down when a person says promote; 100 % waits, and looks go on."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.ledger_down = True
+    await rollout.say("promote", reason="the fix cannot wait")
+    await rollout.sleep(45)
+    rollout.world.ledger_down = False
+
+
+async def taken_back_without_ledger(rollout: Rollout) -> None:
+    """The same, and a rollback is said while the promotion waits."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.ledger_down = True
+    await rollout.say("promote", reason="the fix cannot wait")
+    await rollout.sleep(15)
+    await rollout.send("rollback", reason="it can")
+    await rollout.sleep(5)
+    rollout.world.ledger_down = False
+
+
 async def overtaken(rollout: Rollout) -> None:
     """A stranger wrote the route; the first restore reads back wrong."""
     await rollout.submit(make_submission(make_spec(**SHORT)))
@@ -224,6 +246,8 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         cancelled_while_closing,
         rejected_at_the_gate,
         data_outage,
+        promoted_without_ledger,
+        taken_back_without_ledger,
         overtaken,
         carried_on,
         drifted,

@@ -169,6 +169,8 @@ class World:
     """Where the fleet says that rollouts stand which ask for a slot."""
     ledger_down: bool = False
     ledger: dict[tuple[str, int], LedgerEntry] = field(default_factory=dict)
+    ledger_when_written: list[int] = field(default_factory=list)
+    """By write of the route: the ledger's last sequence just then."""
     windows: dict[str, list[Window]] = field(default_factory=dict)
     hooks: list[HookRequest] = field(default_factory=list)
     notices: list[NotifyRequest] = field(default_factory=list)
@@ -251,6 +253,7 @@ class World:
                 raise ApplicationError(f"the route is at {self.generation}", type="StaleGeneration", non_retryable=True)
             self.route, self.generation = dict(request.weights), request.generation
             self.writes.append(Write(dict(request.weights), request.generation, request.restoring))
+            self.ledger_when_written.append(max((sequence for _, sequence in self.ledger), default=0))
         shown = self.state()
         if self.shown_wrong:
             self.shown_wrong -= 1
