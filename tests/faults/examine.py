@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from temporalio.api.enums.v1 import EventType
@@ -14,19 +16,22 @@ from activities.evaluation import numerics
 from activities.ledgers.file_pages import FilePages
 from activities.ledgers.sealing import SealReader
 from activities.ledgers.verification import verify
-from benchmarks.ground import Ground
+from benchmarks.ground import CANARY, Ground
 from coalmine.local.envoy import EnvoyProxy
 from coalmine.records import (
     EVALUATE,
     GUARD_RESTORE,
     SHIFT,
     WRITE_LEDGER,
+    Action,
     EvaluateRequest,
     Evaluation,
     GuardRestoreRequest,
     LedgerEntry,
     LedgerKey,
     LedgerWrite,
+    ShiftRequest,
+    Verb,
 )
 from tests.faults.witness import ledger
 
@@ -40,6 +45,22 @@ _CLOSED = {
 }
 
 
+_ALLOWING = frozenset({"admitted", "override", "promote"})
+"""Kinds of entries that let a weight rise, besides a look that says so and a word of people."""
+
+
+@dataclass(frozen=True)
+class Rise:
+    """One write that was to give the canary more, as a run's history ordered it."""
+
+    generation: int
+    share: float
+    decision: LedgerKey | None
+    """The entry that allowed it, the latest there was; None where nothing did."""
+    had_it: bool
+    """The history says that the ledger had it before the write was ordered."""
+
+
 class Told:
     """What the histories of all runs of one rollout say; the last run is the one that closed."""
 
@@ -48,6 +69,11 @@ class Told:
         """Of a rollout that came to its end: by its result, or where it was cancelled by the entry that closed it."""
         self.generations: set[int] = set()
         """Of every write any run ordered."""
+        self.rises: list[Rise] = []
+        """Writes that were to give the canary more than the one ordered before them."""
+        self._share = 0.0
+        self._known: set[LedgerKey] = set()
+        self._deciding: dict[LedgerKey, LedgerEntry] = {}
         self.ledger: dict[LedgerKey, str] = {}
         """The kind of every entry handed to the ledger."""
         self.acknowledged: set[LedgerKey] = set()
@@ -75,12 +101,17 @@ class Told:
         asked: dict[int, tuple[str, bytes]] = {}
         self.recorded, self.shown, self.outcome = None, None, None
         cancelled = self.cancelled_before_promoted = self.deaf = False
+        if not history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id:
+            # A run after a reset has the events before it in its own history; one that was continued has not.
+            self._share, self._known, self._deciding = 0.0, set(), {}
+        self._deciding |= _deciding(history)
         for event in history.events:
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled = event.activity_task_scheduled_event_attributes
                 name, data = scheduled.activity_type.name, scheduled.input.payloads[0].data
                 asked[event.event_id] = name, data
                 if name == SHIFT.name:
+                    self._order(ShiftRequest.model_validate_json(data), event.event_time.ToDatetime(UTC))
                     self.generations.add(json.loads(data)["generation"])
                 elif name == WRITE_LEDGER.name:
                     for entry in LedgerWrite.model_validate_json(data).entries:
@@ -91,7 +122,8 @@ class Told:
                 done = event.activity_task_completed_event_attributes
                 name, data = asked[done.scheduled_event_id]
                 if name == WRITE_LEDGER.name:
-                    self.acknowledged |= {entry.key for entry in LedgerWrite.model_validate_json(data).entries}
+                    self._known |= {entry.key for entry in LedgerWrite.model_validate_json(data).entries}
+                    self.acknowledged |= self._known
                 elif name == EVALUATE.name:
                     self.judged.append((data, done.result.payloads[0].data))
             elif event.event_type == EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
@@ -110,6 +142,67 @@ class Told:
                 elif self.closed == "canceled":
                     self.outcome = self.recorded
                 self.deaf &= self.closed == "completed"
+
+    def _order(self, request: ShiftRequest, at: datetime) -> None:
+        """A write was ordered: what gives the canary no more, and the way back, need no decision in the ledger."""
+        self.generations.add(request.generation)
+        share, before = request.weights.get(CANARY, 0.0), self._share
+        self._share = share
+        if share <= before or request.restoring:
+            return
+        allowing = [entry for entry in self._deciding.values() if entry.at <= at]
+        latest = max(allowing, key=lambda entry: (entry.at, entry.sequence), default=None)
+        key = latest.key if latest is not None else None
+        self.rises.append(Rise(request.generation, share, key, key in self._known))
+
+
+def _deciding(history: WorkflowHistory) -> dict[LedgerKey, LedgerEntry]:
+    """The entries a run handed to its ledger that let a weight rise."""
+    found: dict[LedgerKey, LedgerEntry] = {}
+    for event in history.events:
+        scheduled = event.activity_task_scheduled_event_attributes
+        if scheduled.activity_type.name == WRITE_LEDGER.name:
+            entries = LedgerWrite.model_validate_json(scheduled.input.payloads[0].data).entries
+            found |= {entry.key: entry for entry in entries if _allows(entry)}
+    return found
+
+
+def _allows(entry: LedgerEntry) -> bool:
+    match entry.kind:
+        case "look":
+            return entry.data.get("action") in (Action.ADVANCE, Action.PROMOTE)
+        case "command":
+            return entry.data.get("verb") in (Verb.APPROVE, Verb.RESUME, Verb.PROMOTE)
+        case _:
+            return entry.kind in _ALLOWING
+
+
+def rises(history: Told, held: Mapping[int, Collection[LedgerKey]]) -> list[str]:
+    """I4: no weight rose before the ledger had the decision that allowed it.
+
+    Args:
+        history: In which order the rollout's history has the ledger's answers and its writes of the route.
+        held: What the ledger's files held when a generation was first seen in a route's file.
+    """
+    wrong: list[str] = []
+    for rise in history.rises:
+        what = f"{rise.share:g} % (generation {rise.generation})"
+        if rise.decision is None:
+            wrong.append(f"I4: {what} was ordered, and no decision allows it")
+        elif not rise.had_it:
+            wrong.append(f"I4: {what} was ordered before the ledger had taken its decision {rise.decision}")
+        elif rise.decision not in held.get(rise.generation, {rise.decision}):
+            wrong.append(f"I4: {what} was written while the ledger's files lacked its decision {rise.decision}")
+    return wrong
+
+
+def in_ledger(folder: Path, service: str) -> set[LedgerKey]:
+    """Keys of all entries the ledger's files hold now for a service; a line that is being written is none yet."""
+    found: set[LedgerKey] = set()
+    for path in (folder / "ledger").glob(f"*/{service}/*.jsonl"):
+        *whole, _ = path.read_text().split("\n")
+        found |= {LedgerEntry.model_validate_json(line).key for line in whole}
+    return found
 
 
 async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:

@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 
-from tests.faults.examine import Told, cancels
+from tests.faults.examine import Told, cancels, rises
 
 
 def shows(**attributes: str | None) -> HistoryEvent:
@@ -83,3 +83,128 @@ def test_a_patch_that_is_asked_takes_no_outcome_back() -> None:
 def test_what_does_not_go_together_is_found(events: list[HistoryEvent], wrong: str) -> None:
     (found,) = cancels(told(*events))
     assert wrong in found
+
+
+# ------------------------------------------------------------------------- weights and the ledger (I4)
+
+
+def entry(sequence: int, kind: str, **data: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "rollout_id": "t/s/1/1",
+        "sequence": sequence,
+        "at": f"2026-01-01T00:00:0{sequence}Z",
+        "data": data,
+    }
+
+
+class History:
+    """Builds a history event by event, as the server numbers them."""
+
+    def __init__(self) -> None:
+        self.events = [HistoryEvent(event_id=1, event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)]
+        self.second = 0
+
+    def schedule(self, name: str, given: dict[str, Any]) -> int:
+        event = HistoryEvent(event_id=len(self.events) + 1, event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        # Between the times of the entries: what a task says has the time at which it began.
+        handed = [int(e["at"][-2]) for e in given.get("entries", ())]
+        self.second = max([self.second, *handed])
+        event.event_time.FromJsonString(f"2026-01-01T00:00:0{self.second}.5Z")
+        scheduled = event.activity_task_scheduled_event_attributes
+        scheduled.activity_type.name = name
+        scheduled.input.payloads.add().data = json.dumps(given).encode()
+        self.events.append(event)
+        return event.event_id
+
+    def shift(self, share: float, generation: int, restoring: bool = False) -> History:
+        route = {"router": "envoy", "name": "s", "files": ["/r.yaml"], "admins": ["http://127.0.0.1:1"]}
+        weights = {"shop-v1": 100 - share, "shop-v2": share}
+        self.schedule("shift", {"weights": weights, "generation": generation, "route": route, "restoring": restoring})
+        return self
+
+    def hand_over(self, *entries: dict[str, Any]) -> int:
+        return self.schedule(
+            "write_ledger", {"entries": list(entries), "service": "s", "environment": "t", "ledger": {}}
+        )
+
+    def taken(self, number: int) -> History:
+        event = HistoryEvent(event_id=len(self.events) + 1, event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+        event.activity_task_completed_event_attributes.scheduled_event_id = number
+        self.events.append(event)
+        return self
+
+    def wrote(self, *entries: dict[str, Any]) -> History:
+        return self.taken(self.hand_over(*entries))
+
+    def told(self) -> Told:
+        return Told([WorkflowHistory("canary/t/s", self.events)])
+
+
+ADMITTED = entry(1, "admitted")
+ADVANCE = entry(2, "look", action="advance")
+OVERRIDE = entry(3, "override")
+
+
+def test_each_rise_after_its_decision_is_right() -> None:
+    whole = History().wrote(ADMITTED).shift(10, 1).wrote(ADVANCE).shift(50, 2).wrote(OVERRIDE).shift(100, 3).told()
+    assert [(rise.share, rise.decision and rise.decision[1], rise.had_it) for rise in whole.rises] == [
+        (10, 1, True),
+        (50, 2, True),
+        (100, 3, True),
+    ]
+    assert rises(whole, {}) == []
+
+
+def forged() -> list[tuple[History, str]]:
+    late = History().wrote(ADMITTED).shift(10, 1)
+    handed = late.hand_over(OVERRIDE)
+    late.shift(100, 2).taken(handed)
+    never = History().wrote(ADMITTED).shift(10, 1)
+    never.second = 3
+    never.shift(100, 2).hand_over(OVERRIDE)
+    first = History()
+    first.second = 1
+    first.shift(10, 1).wrote(ADMITTED)
+    nothing = History().wrote(entry(1, "gate")).shift(10, 1)
+    return [
+        (late, "I4: 100 % (generation 2) was ordered before the ledger had taken its decision"),
+        (never, "I4: 100 % (generation 2) was ordered before the ledger had taken its decision"),
+        (first, "I4: 10 % (generation 1) was ordered before the ledger had taken its decision"),
+        (nothing, "I4: 10 % (generation 1) was ordered, and no decision allows it"),
+    ]
+
+
+@pytest.mark.parametrize(("history", "wrong"), forged())
+def test_a_forged_order_is_found(history: History, wrong: str) -> None:
+    (found,) = rises(history.told(), {})
+    assert found.startswith(wrong)
+
+
+def test_a_decision_that_the_files_lacked_when_the_weight_was_seen_is_found() -> None:
+    history = History().wrote(ADMITTED).shift(10, 1).told()
+    (key,) = history.acknowledged
+    assert rises(history, {1: {key}}) == []
+    (found,) = rises(history, {1: set()})
+    assert "was written while the ledger's files lacked its decision" in found
+
+
+def test_what_goes_down_or_back_needs_no_entry() -> None:
+    went = History().wrote(ADMITTED).shift(10, 1)
+    went.hand_over(entry(2, "command", verb="promote"))
+    # A step back, the restore (also of a snapshot above what was ordered), and the same weight again.
+    went.shift(10, 2).shift(5, 3).shift(0, 4, restoring=True).shift(100, 5, restoring=True)
+    assert rises(went.told(), {1: went.told().acknowledged, 4: set(), 5: set()}) == []
+
+
+def test_a_run_that_was_continued_knows_what_the_one_before_it_was_told() -> None:
+    first, second = History().wrote(ADMITTED).wrote(ADVANCE).shift(10, 1), History()
+    second.events[0].workflow_execution_started_event_attributes.continued_execution_run_id = "before"
+    second.second = 3
+    second.shift(50, 2)
+    both = Told([WorkflowHistory("canary/t/s", one.events) for one in (first, second)])
+    assert rises(both, {}) == []
+    # One that took over after a reset has nothing but its own history.
+    started = second.events[0].workflow_execution_started_event_attributes
+    started.ClearField("continued_execution_run_id")
+    assert len(rises(Told([WorkflowHistory("canary/t/s", one.events) for one in (first, second)]), {})) == 1
