@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -273,6 +273,15 @@ def writes(history: Told, seen: list[list[int]], before: int, guarded: Collectio
     if strange:
         wrong.append(f"I6: generations nobody's history ordered: {sorted(strange)}")
     return wrong
+
+
+def contents(seen: Sequence[Mapping[int, Collection[str]]]) -> list[str]:
+    """I3 where generations are alike: after a reset the way back can have that of the write it forgot.
+
+    No proxy refuses a route here, after which the router puts back what was there under the same generation.
+    """
+    double = sorted({generation for file in seen for generation, versions in file.items() if len(versions) > 1})
+    return [f"I3: a file held two things under generation {generation}" for generation in double]
 
 
 def record(history: Told, folder: Path, runs: list[str]) -> list[str]:

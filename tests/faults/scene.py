@@ -31,6 +31,7 @@ from coalmine.records import (
     TASK_TIMEOUT,
     CanaryInput,
     GuardSettings,
+    LedgerKey,
     Phase,
     RolloutStatus,
     Submission,
@@ -158,6 +159,10 @@ class Act:
         self.wrong: list[str] = []
         self.handle: WorkflowHandle[Any, Any]
         self._generations: list[list[int]] = [[] for _ in self.envoys]
+        self._contents: list[dict[int, set[str]]] = [{} for _ in self.envoys]
+        """By file: the versions seen under each generation; there is one, or an older write came over its namesake."""
+        self._held: dict[int, set[LedgerKey]] = {}
+        """What the ledger's files held when a generation was first seen in a route's file."""
         self._share = 0.0
         self._runs: list[str] = []
 
@@ -200,6 +205,8 @@ class Act:
         self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
         self.wrong += examine.cancels(history)
         self.wrong += examine.writes(history, self._generations, before, guarded)
+        self.wrong += examine.contents(self._contents)
+        self.wrong += examine.rises(history, self._held)
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
         if self.wrong and self.scene.keep is not None:
@@ -239,6 +246,14 @@ class Act:
         """Wait until every proxy shows the canary at nothing, for so long at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await self.scene.ground.until_restored(self.route)
+
+    async def until_taken_back(self, generation: int, seconds: float) -> None:
+        """Wait until every file holds this generation or a newer one, and every proxy shows the canary at nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while min(int(version.split(":")[0]) for version in self._versions()) < generation:
+                    await asyncio.sleep(0.02)
                 await self.scene.ground.until_restored(self.route)
 
     async def _ended(self) -> None:
@@ -361,7 +376,11 @@ class Act:
         while True:
             for number, envoy in enumerate(self.envoys):
                 version = json.loads(envoy.route_file.read_text())["version_info"]
-                self._generations[number].append(int(version.split(":")[0]))
+                generation = int(version.split(":")[0])
+                self._contents[number].setdefault(generation, set()).add(version)
+                self._generations[number].append(generation)
+                if generation not in self._held:
+                    self._held[generation] = examine.in_ledger(self.scene.ground.folder, self.route)
                 if number in self.deaf:
                     continue
                 approved = self.approved
@@ -385,8 +404,10 @@ class Act:
             self.wrong.append(wrong)
 
     def _generation(self) -> int:
-        versions = [json.loads(envoy.route_file.read_text()).get("version_info", "0") for envoy in self.envoys]
-        return max(int(version.split(":")[0]) for version in versions)
+        return max(int(version.split(":")[0]) for version in self._versions())
+
+    def _versions(self) -> list[str]:
+        return [json.loads(envoy.route_file.read_text()).get("version_info", "0") for envoy in self.envoys]
 
     async def _keep(self, folder: Path) -> None:
         """The history of every run, and of the guard's latest, to be replayed: ``tests/histories`` shows how."""
