@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import structlog
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
@@ -13,7 +14,7 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
 from activities.traffic import RoutersByName, TrafficActivities
-from coalmine.errors import CoalmineError, PayloadUnreadable
+from coalmine.errors import CoalmineError, TemporalUnavailable
 from coalmine.guarding import judge, unreadable
 from coalmine.ownership import Run, newest_first, rest_of
 from coalmine.records import (
@@ -28,6 +29,7 @@ from coalmine.records import (
     Watched,
 )
 
+_log = structlog.get_logger("coalmine.guard")
 READ_WITHIN = 5.0
 """Seconds one route may take to be read."""
 AT_ONCE = 16
@@ -45,6 +47,7 @@ class GuardActivities:
         self._runs = RolloutRuns(client)
         self._routers = routers
         self._traffic = TrafficActivities(routers)
+        self._logged: set[str] = set()
 
     @activity.defn(name=SURVEY_ROUTES.name)
     async def survey_routes(self, request: SurveyRequest) -> Survey:
@@ -62,7 +65,7 @@ class GuardActivities:
     ) -> Survey:
         """As ``survey_routes``; without an environment, of all.
 
-        A history that is encrypted with a key that is not at hand keeps no other route from being looked at.
+        A history that cannot be read, encrypted or another build's, keeps no other route from being looked at.
 
         Raises:
             TemporalUnavailable: the server does not answer.
@@ -93,14 +96,25 @@ class GuardActivities:
             for run in runs[:EARLIER_RUNS]:
                 try:
                     facts = await self._runs.facts(run)
-                except PayloadUnreadable as error:
+                    rest = rest_of(run, facts) if facts is not None else None
+                except TemporalUnavailable:
+                    raise
+                except Exception as error:
                     # Nor does an earlier run tell: this one may have left the route elsewhere.
-                    unknown[run.workflow_id] = str(error)
+                    unknown[run.workflow_id] = self._said(run, error)
                     return None
-                rest = rest_of(run, facts) if facts is not None else None
                 if rest is not None:
                     return rest
         return None
+
+    def _said(self, run: Run, error: Exception) -> str:
+        """Why a run tells nothing; the log hears it once, the guard's page at every look."""
+        expected = isinstance(error, CoalmineError)
+        why = str(error) if expected else f"{type(error).__name__}: {error}"
+        if run.run_id not in self._logged:
+            self._logged.add(run.run_id)
+            _log.warning("history not readable", workflow_id=run.workflow_id, run_id=run.run_id, reason=why)
+        return why
 
     async def _look(self, watched: Watched, gate: asyncio.Semaphore) -> RouteFinding | None:
         backends = sorted({watched.baseline, watched.canary, *watched.rest})
@@ -113,6 +127,10 @@ class GuardActivities:
                 finding = unreadable(watched, str(error))
             except TimeoutError:
                 finding = unreadable(watched, f"no answer within {READ_WITHIN:g} s")
+            except Exception as error:
+                # A router's adapter of somebody's own must not keep the others' routes from being looked at.
+                _log.exception("route not readable", workflow_id=watched.workflow_id)
+                finding = unreadable(watched, f"{type(error).__name__}: {error}")
             if finding is not None and await self._runs.is_live(watched.workflow_id):
                 # It has started since it was listed, and what it does with its route is its own affair.
                 return None

@@ -20,7 +20,7 @@ from activities.ledger import LedgerActivities, book_named
 from activities.ledgers.base import LedgerStore
 from activities.ledgers.registry import open_ledger
 from activities.rollout_runs import RolloutRuns
-from coalmine.errors import CoalmineError, PayloadUnreadable
+from coalmine.errors import CoalmineError, HistoryUnreadable, PayloadUnreadable
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     ARCHIVE_CLOSED,
@@ -80,7 +80,7 @@ class GuardArchiveActivities:
     async def _one(self, run: Run, answer: ArchivedClosed) -> None:
         try:
             facts = await self._runs.facts(run)
-        except PayloadUnreadable as error:
+        except (PayloadUnreadable, HistoryUnreadable) as error:
             answer.failed.append(f"run {run.run_id} of {run.workflow_id}: {error}")
             return
         if facts is None:

@@ -18,7 +18,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from coalmine.connection import asking, lacks_workflow
-from coalmine.errors import InputError
+from coalmine.errors import CoalmineError, HistoryUnreadable, InputError
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     READ_ROUTE,
@@ -90,6 +90,7 @@ class RolloutRuns:
         Raises:
             TemporalUnavailable: the server does not answer.
             PayloadUnreadable: its payloads are encrypted with a key that is not at hand.
+            HistoryUnreadable: an event of it holds what this build cannot read.
         """
         if run.run_id not in self._facts:
             self._facts[run.run_id] = await self._read(run)
@@ -108,9 +109,13 @@ class RolloutRuns:
             except RPCError as error:
                 if not lacks_workflow(error):
                     raise
-            except ValueError:
-                # Somebody started it with an input that is none: such a rollout fails before it writes anything.
-                return None
+            except CoalmineError:
+                raise
+            except Exception as error:
+                # Whatever reading fails with: a route that silently goes unwatched is worse than one that is named.
+                raise _unreadable(run, f"event {reading.event}", error) from error
+        if reading.bad_input is not None and reading.wrote:
+            raise _unreadable(run, "its input", reading.bad_input)
         return reading.facts
 
 
@@ -120,13 +125,24 @@ class _Reading:
     def __init__(self, client: Client) -> None:
         self._converter = client.data_converter
         self.facts: RunFacts | None = None
+        self.bad_input: Exception | None = None
+        """Why its input is none: such a rollout fails before it writes anything, unless another build could read it."""
+        self.wrote = False
+        self.event = 0
+        """The latest that was taken."""
         self._reads: set[int] = set()
 
     async def take(self, event: HistoryEvent) -> bool:
         """Whether no more events are needed."""
+        self.event = event.event_id
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                await self._begin(event.workflow_execution_started_event_attributes.input)
+                try:
+                    await self._begin(event.workflow_execution_started_event_attributes.input)
+                except CoalmineError:
+                    raise
+                except Exception as error:
+                    self.bad_input = error
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
                 asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
                 if self.facts is None and asked.name == "submit":
@@ -135,6 +151,8 @@ class _Reading:
                 scheduled = event.activity_task_scheduled_event_attributes
                 if scheduled.activity_type.name == READ_ROUTE.name:
                     self._reads.add(event.event_id)
+                elif scheduled.activity_type.name == SHIFT.name and self.facts is None:
+                    self.wrote = True
                 elif scheduled.activity_type.name == SHIFT.name and self.facts is not None:
                     request = await self._decoded(scheduled.input, ShiftRequest)
                     self.facts.written = True
@@ -169,6 +187,15 @@ class _Reading:
     async def _decoded(self, payloads: Payloads, model: type[Any]) -> Any:
         (value,) = await self._converter.decode(payloads.payloads, [model])
         return value
+
+
+def _unreadable(run: Run, what: str, error: Exception) -> HistoryUnreadable:
+    first = (str(error).splitlines() or [""])[0]
+    return HistoryUnreadable(
+        f"history of {run.workflow_id} (run {run.run_id}): {what} cannot be read "
+        f"({type(error).__name__}: {first:.120}); "
+        "look with the build that wrote it, or put the route right by hand and delete the run"
+    )
 
 
 def _run(execution: WorkflowExecution) -> Run:

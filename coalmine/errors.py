@@ -105,6 +105,10 @@ class PayloadUnreadable(CoalmineError):
     retryable = True
 
 
+class HistoryUnreadable(CoalmineError):
+    """Raised when what a workflow's history holds is not what this build can read: another build's, or nobody's."""
+
+
 class RouterError(CoalmineError):
     """Base of everything a router can answer with instead of a route."""
 

@@ -27,7 +27,7 @@ def page(state: GuardState) -> str:
     if state.archive_failure:
         lines += ["", f"**A history could not be kept:** {cell(state.archive_failure, REASON_LIMIT)}"]
     if state.failure:
-        lines += ["", f"**The last look saw nothing:** {cell(state.failure, REASON_LIMIT)}"]
+        lines += ["", f"**The last look did not see everything:** {cell(state.failure, REASON_LIMIT)}"]
     if not state.open:
         return "\n".join([*lines, "", "no finding is open"])
     rows = [

@@ -81,7 +81,7 @@ def _text(status: Args) -> str:
         at = f"{status.last_look:%Y-%m-%d %H:%M:%S} UTC"
         lines.append(f"look {status.looks} at {at}: {status.looked} routes at rest, {status.live} live rollouts")
     if status.failure:
-        lines.append(f"the last look saw nothing: {status.failure}")
+        lines.append(f"the last look did not see everything: {status.failure}")
     if status.archive_failure:
         lines.append(f"a history could not be kept, and is tried again: {status.archive_failure}")
     rows = [

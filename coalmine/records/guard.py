@@ -156,7 +156,7 @@ class GuardState(Record):
     live: int = 0
     last_look: Moment | None = None
     failure: str = ""
-    """Why the last look saw nothing."""
+    """Why the last look saw nothing, or of which routes it cannot tell where they should rest."""
     archived_until: Moment | None = None
     """Histories of dead rollouts that closed before are kept beside their ledger."""
     archived: int = 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
@@ -20,7 +21,7 @@ from activities.guard import GuardActivities
 from activities.guard_archive import GuardArchiveActivities
 from activities.ledgers.file import FileLedger
 from coalmine import guard_client
-from coalmine.errors import PayloadUnreadable
+from coalmine.errors import HistoryUnreadable, PayloadUnreadable
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     ArchiveClosedRequest,
@@ -267,8 +268,16 @@ async def test_an_archive_that_hangs_delays_no_restore(guarded: Guarded, monkeyp
     await guarded.until(lambda: len(guarded.told()) == 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PayloadUnreadable("its payloads are encrypted"), "its payloads are encrypted"),
+        (HistoryUnreadable("event 7 cannot be read"), "event 7 cannot be read"),
+        (KeyError("snapshot"), "KeyError: 'snapshot'"),
+    ],
+)
 async def test_one_history_that_cannot_be_read_keeps_no_other_route_from_its_guard(
-    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     await guarded.leave_split()
     activities = GuardActivities(guarded.client, {"envoy": guarded.router})
@@ -281,14 +290,20 @@ async def test_one_history_that_cannot_be_read_keeps_no_other_route_from_its_gua
 
     async def facts(run: Run) -> RunFacts | None:
         if run.run_id == "sealed":
-            raise PayloadUnreadable("its payloads are encrypted")
+            raise error
         return await read(run)
 
     monkeypatch.setattr(activities._runs, "listed", with_another)
     monkeypatch.setattr(activities._runs, "facts", facts)
-    survey = await activities.survey(guarded.environment)
+    with capture_logs() as logs:
+        for _ in range(2):
+            survey = await activities.survey(guarded.environment)
     assert [finding.kind for finding in survey.findings] == ["split"]
-    assert survey.unknown == {"canary/x/sealed": "its payloads are encrypted"}
+    assert survey.unknown == {"canary/x/sealed": said}
+    # The page says so at every look, the log once.
+    assert [(log["run_id"], log["reason"]) for log in logs if log["event"] == "history not readable"] == [
+        ("sealed", said)
+    ]
 
 
 async def test_the_history_of_a_dead_rollout_is_kept(guarded: Guarded) -> None:
