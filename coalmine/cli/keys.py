@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from coalmine.cli._output import Output
@@ -25,6 +26,13 @@ def options(parser: Parser, verb: str) -> None:
         help="create: the key of a service that signs for the people it knows, such as chat",
     )
     parser.add_argument("--group", metavar="NAME", action="append", default=[], help="create: a group; repeatable")
+    parser.add_argument(
+        "--may",
+        metavar="VERB",
+        action="append",
+        default=[],
+        help="create --service: what its key may sign, break_glass too; repeatable (default: all but break_glass)",
+    )
     parser.add_output()
     parser.epilog = (
         "create writes a private key that only you can read. jwks prints the public halves of key files: the file that "
@@ -38,9 +46,11 @@ def run(args: Args, out: Output) -> int:
     from coalmine.identity.signing import public_half
 
     if args.action == "create" and args.service is not None:
-        if not args.service.strip() or args.person or args.group or len(args.files) != 1:
-            raise InputError("keys create --service NAME needs one FILE, and has neither --person nor --group")
-        return _create(Path(args.files[0]), args.service.strip(), None, out)
+        if not args.service.strip() or args.person or len(args.files) != 1:
+            raise InputError("keys create --service NAME needs one FILE, and has no --person")
+        return _create(Path(args.files[0]), args.service.strip(), args.group, out, service=True, verbs=args.may)
+    if args.may:
+        raise InputError("--may belongs to coalmine keys create --service: a person's key signs what the person may")
     if args.action == "create":
         if not (args.person or "").strip() or len(args.files) != 1:
             raise InputError("keys create needs one FILE and --person, such as: keys create ana.key --person ana")
@@ -90,16 +100,21 @@ def _text(path: str) -> str:
         raise InputError(f"signing key {path} cannot be read: {why}") from None
 
 
-def _create(path: Path, owner: str, groups: list[str] | None, out: Output) -> int:
-    """Write a new key; without ``groups``, that of a service."""
+def _create(
+    path: Path, owner: str, groups: list[str], out: Output, *, service: bool = False, verbs: Sequence[str] = ()
+) -> int:
+    """Write a new key."""
     import secrets
 
     from coalmine.errors import InputError
+    from coalmine.identity.keys import verifying_key
     from coalmine.identity.service import new_service_key
     from coalmine.identity.signing import new_key, public_half
 
     kid = f"{owner}-{secrets.token_hex(4)}"
-    key = new_service_key(kid) if groups is None else new_key(kid, owner, groups)
+    key = new_service_key(kid, verbs, groups) if service else new_key(kid, owner, groups)
+    # Before it is written: a verb that is none is said here, not by a worker.
+    verifying_key(public_half(key), "--may")
     try:
         # Never over another key, and never readable by others, not even for a moment.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -14,6 +14,11 @@ from coalmine.errors import InputError
 KEYS_VARIABLE = "COALMINE_DECISION_KEYS"
 PERSON, GROUPS, ANYONE = "coalmine_sub", "coalmine_groups", "coalmine_signs_for"
 """Members of an entry: whose key it is and their groups, or ``"anyone"`` for a service that authenticates people."""
+VERBS = "coalmine_verbs"
+"""Member of a service's entry: what its key may sign."""
+GLASS = "break_glass"
+"""Stands among the verbs for opening a gate without its people, which no service may unless its entry says so."""
+SIGNED_VERBS = ("start", "approve", "pause", "resume", "extend", "promote", "rollback", "reject")
 _ALGORITHMS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
 _RSA_BITS = 2048
 
@@ -26,7 +31,10 @@ class VerifyingKey:
     algorithm: str
     key: Any = field(repr=False)
     person: str | None = None
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = ()
+    """Of its person; of a service's key those it may speak for, None: any."""
+    verbs: tuple[str, ...] = (*SIGNED_VERBS, GLASS)
+    """What it may sign."""
 
 
 def jwt_module() -> ModuleType:
@@ -108,4 +116,22 @@ def verifying_key(entry: dict[str, Any], place: str) -> VerifyingKey:
         ) from None
     if algorithm == "RS256" and key.key_size < _RSA_BITS:
         raise InputError(f"{place}: {kid!r} has {key.key_size} bits: an RSA key needs {_RSA_BITS}")
-    return VerifyingKey(kid, algorithm, key, None if anyone else str(person).strip(), tuple(groups))
+    verbs = _verbs(entry, place, anyone=anyone)
+    if anyone:
+        return VerifyingKey(kid, algorithm, key, None, tuple(groups) if GROUPS in entry else None, verbs)
+    return VerifyingKey(kid, algorithm, key, str(person).strip(), tuple(groups), verbs)
+
+
+def _verbs(entry: dict[str, Any], place: str, *, anyone: bool) -> tuple[str, ...]:
+    """What an entry's key may sign: a person's anything, a service's what is listed, else all but breaking glass."""
+    known = (*SIGNED_VERBS, GLASS)
+    if VERBS not in entry:
+        return SIGNED_VERBS if anyone else known
+    if not anyone:
+        raise InputError(f"{place}: {VERBS} is for a service's key, and {entry['kid']!r} is a person's: take it out")
+    verbs = entry[VERBS]
+    if not isinstance(verbs, list) or not verbs or any(verb not in known for verb in verbs):
+        raise InputError(f"{place}: {VERBS} is {verbs!r:.120}: write a list of some of {', '.join(known)}")
+    if GLASS in verbs and "approve" not in verbs:
+        raise InputError(f"{place}: {VERBS} has '{GLASS}' without 'approve', which is how glass is broken: add it")
+    return tuple(verbs)

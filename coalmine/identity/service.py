@@ -9,14 +9,21 @@ from typing import Any
 
 from coalmine.errors import InputError
 from coalmine.identity.claims import Decided
-from coalmine.identity.keys import ANYONE, GROUPS, PERSON
+from coalmine.identity.keys import ANYONE, GROUPS, PERSON, VERBS
 from coalmine.identity.signing import new_key, sign
 
 
-def new_service_key(kid: str) -> dict[str, Any]:
-    """A private Ed25519 key that signs for anyone, as a JWK: what its tokens say of person and groups is believed."""
+def new_service_key(kid: str, verbs: Sequence[str] = (), groups: Sequence[str] = ()) -> dict[str, Any]:
+    """A private Ed25519 key that signs for anyone, as a JWK: what its tokens say of person and groups is believed.
+
+    Args:
+        kid: Its name.
+        verbs: What it may sign; none: everything but breaking glass.
+        groups: Those it may speak for; none: any.
+    """
     key = new_key(kid, "")
-    return {name: value for name, value in key.items() if name not in (PERSON, GROUPS)} | {ANYONE: "anyone"}
+    kept = {name: value for name, value in key.items() if name not in (PERSON, GROUPS)} | {ANYONE: "anyone"}
+    return kept | ({VERBS: list(verbs)} if verbs else {}) | ({GROUPS: list(groups)} if groups else {})
 
 
 def read_service_key(text: str, origin: str) -> dict[str, Any]:

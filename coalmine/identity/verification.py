@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coalmine.identity.claims import AUDIENCE, LONGEST_LIFETIME, LONGEST_TOKEN, SKEW, Decided
-from coalmine.identity.keys import VerifyingKey, jwt_module
+from coalmine.identity.keys import GLASS, VERBS, VerifyingKey, jwt_module
 
 LONGEST_NAME = 200
 _REQUIRED = ["iss", "sub", "aud", "iat", "exp", "jti"]
@@ -58,8 +58,19 @@ def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: d
             raise BadToken(f"the token decides another {_WORDS[name]}: {given!r:.80}, not {wanted!r:.80}")
     if decided.gate is None and ("gate" in claims or "attempt" in claims):
         raise BadToken(f"the token names a gate, and {decided.verb} has none")
+    _may(key, decided)
     person, groups = _who(key, claims)
     return Verified(person, groups, key.kid, text_claim(claims, "jti"), expires)
+
+
+def _may(key: VerifyingKey, decided: Decided) -> None:
+    wanted = [decided.verb, *([GLASS] if decided.break_glass else [])]
+    barred = next((what for what in wanted if what not in key.verbs), None)
+    if barred is not None:
+        raise BadToken(
+            f"key '{key.kid}' may not sign {barred}, only {', '.join(key.verbs)}: add '{barred}' to its {VERBS} in the "
+            "worker's keys, or sign with a person's own key"
+        )
 
 
 def kid_of(token: str) -> str | None:
@@ -186,11 +197,12 @@ def _who(key: VerifyingKey, claims: dict[str, Any]) -> tuple[str, tuple[str, ...
         if person.casefold() != key.person.casefold():
             raise BadToken(f"key '{key.kid}' is {key.person}'s, and the token speaks for {person!r:.80}")
         # What the key's owner writes into the token about groups proves nothing.
-        return key.person, key.groups
+        return key.person, key.groups or ()
     groups = claims.get("groups", [])
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise BadToken("the token's 'groups' is no list of names")
-    return person, tuple(groups)
+    # What a service says of groups it may not speak for proves nothing.
+    return person, tuple(group for group in groups if key.groups is None or group in key.groups)
 
 
 def text_claim(claims: dict[str, Any], name: str) -> str:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from coalmine.errors import InputError
 from coalmine.identity.claims import Decided
 from coalmine.identity.keys import ANYONE, GROUPS, PERSON, read_jwks
+from coalmine.identity.service import new_service_key, sign_for
 from coalmine.identity.signing import new_key, public_half, sign
 from coalmine.identity.verification import BadToken, verify
 
@@ -168,3 +169,50 @@ def test_a_key_that_cannot_be_used_is_refused(change: dict[str, Any], why: str) 
     entry = {name: value for name, value in {**public_half(KEY), **change}.items() if value is not None}
     with pytest.raises(InputError, match=why):
         read_jwks(json.dumps({"keys": [entry]}), "test")
+
+
+# ------------------------------------------------------------------------------------- keys of services
+
+
+def of_service(decided: Decided, **changes: Any) -> Any:
+    key = new_service_key("chat-1")
+    entry = {**public_half(key), **changes}
+    keys = read_jwks(json.dumps({"keys": [entry]}), "test")
+    token = sign_for(key, "ana", ["sre", "ops"], decided, NOW, "t-1")
+    return verify(token, decided, keys, NOW)
+
+
+PROMOTE = replace(DECIDED, verb="promote", gate=None, attempt=None)
+GLASS = replace(DECIDED, break_glass=True)
+
+
+def test_a_service_signs_everything_but_broken_glass_unless_its_entry_says_so() -> None:
+    assert of_service(DECIDED).person == "ana"
+    assert of_service(PROMOTE).groups == ("sre", "ops")
+    with pytest.raises(BadToken, match=r"'chat-1' may not sign break_glass.*coalmine_verbs"):
+        of_service(GLASS)
+    assert of_service(GLASS, coalmine_verbs=["approve", "break_glass"]).person == "ana"
+
+
+def test_a_list_of_verbs_and_groups_bars_the_others() -> None:
+    assert of_service(DECIDED, coalmine_verbs=["approve", "pause"]).person == "ana"
+    with pytest.raises(BadToken, match="may not sign promote, only approve, pause"):
+        of_service(PROMOTE, coalmine_verbs=["approve", "pause"])
+    assert of_service(DECIDED, coalmine_groups=["ops"]).groups == ("ops",)
+    assert of_service(DECIDED, coalmine_groups=[]).groups == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({ANYONE: "anyone", "coalmine_verbs": ["aprove"]}, "write a list of some of start, approve"),
+        ({ANYONE: "anyone", "coalmine_verbs": "approve"}, "write a list of some of"),
+        ({ANYONE: "anyone", "coalmine_verbs": []}, "write a list of some of"),
+        ({ANYONE: "anyone", "coalmine_verbs": ["break_glass"]}, "without 'approve'"),
+        ({PERSON: "ana", "coalmine_verbs": ["approve"]}, "is a person's: take it out"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_refused(entry: dict[str, Any], why: str) -> None:
+    plain = {name: value for name, value in public_half(KEY).items() if name not in (PERSON, GROUPS)}
+    with pytest.raises(InputError, match=why):
+        read_jwks(json.dumps({"keys": [{**plain, **entry}]}), "test")
