@@ -96,8 +96,11 @@ def _views(found: Settings) -> list[Finding]:
 async def _traffic(client: Client) -> list[Finding]:
     from coalmine.cli._traffic_health import traffic
 
+    routes, guards = await traffic(client)
     return [
-        Finding(level=level, name="traffic", detail=detail, mend=mend) for level, detail, mend in await traffic(client)
+        Finding(level=level, name=name, detail=detail, mend=mend)
+        for name, told in (("traffic", routes), ("guard", guards))
+        for level, detail, mend in told
     ]
 
 

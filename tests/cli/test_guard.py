@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from activities.guard import GuardActivities
 from activities.guard_archive import GuardArchiveActivities
-from coalmine.records import Phase
+from coalmine.cli._traffic_health import of_guard
+from coalmine.records import GuardSettings, GuardStatus, Phase
 from coalmine.worker_settings import WorkerSettings
 from tests.cli.conftest import Desk
 from tests.workflows.guarding import WorldRouter
@@ -62,6 +64,7 @@ async def test_a_dead_rollout_is_shown_by_both(guard_desk: Desk, monkeypatch: py
     assert line.startswith("ERROR  traffic")
     assert "test/checkout: traffic is split: checkout-v1 90 %, checkout-v2 10 %" in line
     assert "coalmine guard -e test\n" in ill.out
+    assert "the guard of test is off: what a terminated rollout leaves split" in ill.out
     assert (await guard_desk.type("guard", "-e", "test", "--policy", "tell")).code == 0
     async with asyncio.timeout(30):
         while "test/checkout" not in (shown := await guard_desk.type("guard", "-e", "test", "--status")).out:
@@ -74,6 +77,35 @@ async def test_a_dead_rollout_is_shown_by_both(guard_desk: Desk, monkeypatch: py
     async with asyncio.timeout(30):
         while "1 routes at rest are as they have to be" not in (await guard_desk.type("doctor")).out:
             await asyncio.sleep(0.1)
+    well = (await guard_desk.type("doctor")).out
+    assert any(line.startswith("ok     guard") and "the guard of test looked " in line for line in well.splitlines())
+
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("running", "ago", "failure", "level", "said"),
+    [
+        (False, None, "", "warning", "the guard of test is off: what a terminated rollout leaves split"),
+        (True, None, "", "warning", "has not looked yet, and should every 30s"),
+        (True, 20, "", "ok", "looked 20s ago, and should every 30s; findings open: 0"),
+        (True, 80, "", "ok", "looked 1m20s ago"),
+        (True, 91, "", "error", "looked 1m31s ago, and should every 30s: a worker is missing, or its looks fail"),
+        (True, 20, "event 7 cannot be read", "warning", "but did not see everything: event 7 cannot be read"),
+    ],
+)
+def test_what_doctor_says_of_a_guard(running: bool, ago: int | None, failure: str, level: str, said: str) -> None:
+    found = GuardStatus(
+        environment="test",
+        running=running,
+        settings=GuardSettings(every=timedelta(seconds=30)),
+        last_look=NOW - timedelta(seconds=ago) if ago is not None else None,
+        failure=failure,
+    )
+    told = of_guard(found, NOW)
+    assert (told[0], said in told[1]) == (level, True), told
+    assert bool(told[2]) == (level != "ok")
 
 
 async def test_wrong_use_says_what_to_write(guard_desk: Desk) -> None:

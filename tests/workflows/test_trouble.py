@@ -194,9 +194,9 @@ async def test_a_rollback_does_not_wait_for_the_ledger(rollout: Rollout, world: 
 
 
 async def test_what_the_ledger_missed_is_flushed_at_the_end(rollout: Rollout, world: World) -> None:
-    world.ledger_down = True
     await rollout.start()
     await rollout.until(lambda now: now.looks == 1)
+    world.ledger_down = True
     await rollout.send("rollback")
     await rollout.reach(Phase.CLOSED)
     world.ledger_down = False
