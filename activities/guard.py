@@ -15,7 +15,7 @@ from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
 from activities.traffic import RoutersByName, TrafficActivities
 from coalmine.errors import CoalmineError, TemporalUnavailable
-from coalmine.guarding import judge, unreadable
+from coalmine.guarding import judge, unreadable, worth_telling
 from coalmine.ownership import Run, newest_first, rest_of
 from coalmine.records import (
     GUARD_RESTORE,
@@ -80,9 +80,11 @@ class GuardActivities:
         watched = [one for one in await asyncio.gather(*(self._rest(found, gate, unknown) for found in closed)) if one]
         gone = [one for one in unlisted if one.workflow_id not in by_id]
         answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
+        findings = [finding for finding in answers if finding is not None]
+        new = [one for one in watched if known.get(one.workflow_id) != one.run_id]
         return Survey(
-            findings=[finding for finding in answers if finding is not None],
-            watched=[one for one in watched if known.get(one.workflow_id) != one.run_id],
+            findings=findings,
+            watched=worth_telling(new, findings),
             unlisted=sorted(key for key in known if key not in by_id),
             live=live,
             looked=len(answers),

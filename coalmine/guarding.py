@@ -6,6 +6,7 @@ to people: somebody else writes the route too, and two who fight over it are wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -33,6 +34,16 @@ KEPT_ROUTES = 500
 """Routes the guard remembers, the latest closed first."""
 KEPT_UNDELIVERED = 100
 """Messages and ledger entries kept for the next look while nobody takes them, the newest."""
+
+
+def worth_telling(new: Sequence[Watched], findings: Sequence[RouteFinding]) -> list[Watched]:
+    """Of the routes that are new to the guard as many as it remembers: those with a finding, then the latest closed.
+
+    The others would be forgotten at once; they are read at every look all the same, for Temporal lists them.
+    """
+    wrong = {finding.workflow_id for finding in findings}
+    latest = sorted(new, key=lambda one: str(one.closed_at or ""), reverse=True)
+    return sorted(latest, key=lambda one: one.workflow_id not in wrong)[:KEPT_ROUTES]
 
 
 def judge(watched: Watched, shown: RouteState) -> RouteFinding | None:
@@ -250,7 +261,7 @@ def _tell(
 
 
 def _forget(state: GuardState, now: datetime) -> None:
-    """Keep what is remembered bounded; what has a finding stays."""
+    """Keep what is remembered bounded; what has a finding, or was restored lately, stays."""
     state.restored = {
         key: kept
         for key, moments in state.restored.items()
@@ -258,7 +269,8 @@ def _forget(state: GuardState, now: datetime) -> None:
     }
     surplus = len(state.watched) - KEPT_ROUTES
     if surplus > 0:
-        quiet = [key for key in state.watched if key not in state.open]
+        # Of a route that was forgotten the restores would be counted anew, and two who fight over it fight for ever.
+        quiet = [key for key in state.watched if key not in state.open and key not in state.restored]
         oldest = sorted(quiet, key=lambda key: str(state.watched[key].closed_at or ""))
         for key in oldest[:surplus]:
             del state.watched[key]

@@ -235,3 +235,31 @@ class TestTakingIn:
         take_in(guard, Survey(watched=many), NOON)
         assert len(guard.watched) == guarding.KEPT_ROUTES
         assert "canary/test/s599" in guard.watched
+
+    def test_of_very_many_routes_those_that_are_wrong_are_remembered(self) -> None:
+        many = [watched(workflow_id=f"canary/test/s{n}", closed_at=NOON + timedelta(seconds=n)) for n in range(2_000)]
+        wrong = split().model_copy(update={"workflow_id": "canary/test/s0"})
+        told = guarding.worth_telling(many, [wrong])
+        assert len(told) == guarding.KEPT_ROUTES
+        assert [one.workflow_id for one in told[:2]] == ["canary/test/s0", "canary/test/s1999"]
+        # One payload: Temporal takes 2 MB.
+        assert len(Survey(watched=told, findings=[wrong]).model_dump_json()) < 1_500_000
+        assert len(state().model_copy(update={"watched": {one.workflow_id: one for one in told}}).model_dump_json()) < (
+            1_500_000
+        )
+
+    def test_what_was_restored_lately_is_not_forgotten_among_many(self) -> None:
+        guard = state(grace="0s")
+        old = watched(closed_at=NOON - timedelta(days=1))
+        many = [watched(workflow_id=f"canary/test/s{n}", closed_at=NOON + timedelta(seconds=n)) for n in range(600)]
+        now = NOON
+        for times in range(1, guarding.MOST_RESTORES + 2):
+            now += timedelta(minutes=1)
+            new = [one for one in [old, *many] if guard.watched.get(one.workflow_id) is None]
+            finding = split(generation=times)
+            due = take_in(guard, Survey(watched=guarding.worth_telling(new, [finding]), findings=[finding]), now)
+            assert due == ([KEY] if times <= guarding.MOST_RESTORES else [])
+            for key in due:
+                guarding.restored(guard, key, now)
+            take_in(guard, Survey(watched=guarding.worth_telling([], [])), now)
+        assert guarding.given_up(guard, KEY, now)

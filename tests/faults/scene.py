@@ -54,6 +54,8 @@ _ENDS_WITHIN = 240.0
 _GUARDED_WITHIN = 120.0
 _WINDOW = timedelta(seconds=4)
 """The rollback window of a rollout that a fault is to meet in it; the others have none."""
+_BEFORE = frozenset({"start", "shift", "look", "random"})
+"""Moments that come whether or not the second step is approved."""
 _ALLOWED = {0.0, 10.0, 50.0, 100.0}
 _BAD = 10 * BASELINE_ERRORS
 
@@ -296,6 +298,7 @@ class Act:
             # What is said to a rollout that has just closed comes too late; that is no fault of it.
             if "not found" not in str(error) and "already completed" not in str(error):
                 raise
+            self.injected.remove(planned)
 
     async def _moment(self, moment: str) -> None:
         match moment:
@@ -353,7 +356,9 @@ class Act:
         Not before a gate that was opened wrongly had shown: the step begins with the next look.
         """
         here = [fault for fault in self.planned.faults if fault.moment == "gate"]
-        while not await self._is_gated() or not set(here) <= set(self._done):
+        # A zombie is made of the write that follows the approval, which it gives itself: nobody comes before it.
+        made = [fault for fault in self.planned.faults if fault.kind.startswith("zombie") and fault.moment in _BEFORE]
+        while not await self._is_gated() or not {*here, *made} <= set(self._done):
             await asyncio.sleep(0.1)
         if here:
             await self._next_looks(2)
