@@ -26,6 +26,14 @@ proxies' real weights. `window` is the rollback window, `close` the time while a
 over. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
 again, `--again SEED` with it the one rollout that holds the fault of that seed in `benchmarks/results/faults.json`;
 `--only KIND` one kind, `--moment MOMENT` one moment. A fault whose moment did not come counts as `random`.
+
+What is looked at, and what could be missed: proxies and files are read every 40 ms from the rollout's start to its
+end, and once more when all is at rest. An older write (I3) that a newer one covers within that time leaves no trace
+in a file; every write a worker makes late is made to stay, so it would have to be repaired within 40 ms to go
+unseen, and what is at rest is judged by itself (I1). A file with two contents under one generation counts as an
+older write too. That no weight rose before the ledger had its decision (I4) is read twice: from the order of events
+in Temporal's history, which misses nothing, and from the ledger's files at the moment a generation is first seen,
+up to 40 ms late.
 """
 
 
