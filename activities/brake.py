@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
-from typing import Any
 
 from temporalio import activity
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
-    WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -22,12 +20,14 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from coalmine.connection import lacks_workflow
 from coalmine.errors import TemporalUnavailable
+from coalmine.executions import OPEN, PAGE, Execution, describe, is_paused, listed, paused_sentence
 from coalmine.records import BRAKE, EVERYWHERE, Braked, BrakeRequest, CommandInput, Phase
 
 AT_ONCE = 10
 AT_REST = frozenset({Phase.WINDOW, Phase.ROLLING_BACK, Phase.CLOSED})
 """Phases of what is in flight no more: promoted, or on its way back."""
 ANSWER_WITHIN = timedelta(seconds=5)
+_LIST_WITHIN = timedelta(seconds=10)
 TOOK_IT, AT_REST_ALREADY = "took it", "at rest"
 _PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
 
@@ -62,11 +62,11 @@ class BrakeActivities:
         return Braked(told=told, refused=refused)
 
     async def _listed(self, environment: str) -> list[str]:
-        query = "WorkflowType = 'Canary' AND ExecutionStatus = 'Running'"
+        query = f"WorkflowType = 'Canary' AND {OPEN}"
         if environment != EVERYWHERE:
             query += f" AND CoalmineEnvironment = {json.dumps(environment)}"
         try:
-            return [run.id async for run in self._client.list_workflows(query)]
+            return [run.execution.workflow_id async for run in listed(self._client, query, PAGE, _LIST_WITHIN)]
         except RPCError as error:
             raise TemporalUnavailable(f"the rollouts of {environment} cannot be listed: {error.message}") from error
 
@@ -76,7 +76,8 @@ class BrakeActivities:
         word = CommandInput(by=request.by, reason=f"emergency brake: {request.reason}")
         try:
             async with few:
-                phase = await self._phase(handle)
+                latest = await describe(self._client, workflow_id, None, ANSWER_WITHIN)
+                phase = _phase(latest)
                 if phase in AT_REST:
                     return AT_REST_ALREADY
                 if request.action == "roll_back":
@@ -91,12 +92,14 @@ class BrakeActivities:
         except RPCError as error:
             if lacks_workflow(error):
                 return AT_REST_ALREADY
+            if is_paused(error):
+                return paused_sentence(workflow_id, self._client.namespace)
             raise TemporalUnavailable(f"{workflow_id} was not reached: {error.message}") from error
         return TOOK_IT
 
-    async def _phase(self, handle: WorkflowHandle[Any, Any]) -> str:
-        """As the server has it now, not as visibility had it a moment ago."""
-        described = await handle.describe(rpc_timeout=ANSWER_WITHIN)
-        if described.status is not WorkflowExecutionStatus.RUNNING:
-            return Phase.CLOSED
-        return described.typed_search_attributes.get(_PHASE) or ""
+
+def _phase(latest: Execution) -> str:
+    """As the server has it now, not as visibility had it a moment ago."""
+    if latest.status is not WorkflowExecutionStatus.RUNNING:
+        return Phase.CLOSED
+    return latest.typed_search_attributes.get(_PHASE) or ""

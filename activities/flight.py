@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -12,10 +13,13 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from coalmine.connection import lacks_workflow
 from coalmine.errors import TemporalUnavailable
+from coalmine.executions import describe
 from coalmine.records import CHECK_FLIGHT, FlightCheck, FlightFound
 
 AT_ONCE = 10
 """Questions to the server at the same time."""
+ANSWER_WITHIN = timedelta(seconds=10)
+"""One that is not answered by then is retried with all others."""
 
 
 class FlightActivities:
@@ -40,7 +44,7 @@ class FlightActivities:
     async def _runs(self, workflow_id: str, few: asyncio.Semaphore) -> bool:
         try:
             async with few:
-                latest = await self._client.get_workflow_handle(workflow_id).describe()
+                latest = await describe(self._client, workflow_id, None, ANSWER_WITHIN)
         except RPCError as error:
             if lacks_workflow(error):
                 return False

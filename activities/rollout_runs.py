@@ -13,12 +13,13 @@ from typing import Any
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from coalmine.connection import asking, lacks_workflow
 from coalmine.errors import CoalmineError, HistoryUnreadable, InputError
+from coalmine.executions import PAGE, Execution, describe, execution_of, listed
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     READ_ROUTE,
@@ -62,10 +63,10 @@ class RolloutRuns:
             query += f" AND CoalmineEnvironment = '{environment}'"
         runs: list[Run] = []
         async with asking("list of rollouts", self._client.namespace, _CALL):
-            async for execution in self._client.list_workflows(query, page_size=200, rpc_timeout=_CALL):
+            async for execution in listed(self._client, query, PAGE, _CALL):
                 if len(runs) >= MOST_RUNS:
                     return runs, True
-                runs.append(_run(execution))
+                runs.append(_run(execution_of(execution)))
         return runs, False
 
     async def is_live(self, workflow_id: str) -> bool:
@@ -74,10 +75,9 @@ class RolloutRuns:
         Raises:
             TemporalUnavailable: the server does not answer.
         """
-        handle = self._client.get_workflow_handle(workflow_id)
         async with asking(f"workflow {workflow_id}", self._client.namespace, _CALL):
             try:
-                described = await handle.describe(rpc_timeout=_CALL)
+                described = await describe(self._client, workflow_id, None, _CALL)
             except RPCError as error:
                 if lacks_workflow(error):
                     return False
@@ -198,7 +198,7 @@ def _unreadable(run: Run, what: str, error: Exception) -> HistoryUnreadable:
     )
 
 
-def _run(execution: WorkflowExecution) -> Run:
+def _run(execution: Execution) -> Run:
     status = execution.status
     return Run(
         workflow_id=execution.id,

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 from temporalio.client import (
     Client,
-    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -30,6 +29,7 @@ from coalmine import searching, starting
 from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, lacks_workflow, meaning, no_worker, settings
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.executions import Execution, describe, is_paused
 from coalmine.fleet_calls import FleetCalls
 from coalmine.following import LOOK_EVERY, follow, is_over
 from coalmine.pollers import Poller, pollers
@@ -194,13 +194,15 @@ class Coalmine(FleetCalls):
 
         Raises:
             RolloutNotFound: there is none.
-            TemporalUnavailable: it is open, and no worker answers for it.
+            TemporalUnavailable: it is open, and no worker answers for it, or it is paused in Temporal.
         """
         described = await self._describe(ref)
         if described.status is WorkflowExecutionStatus.COMPLETED:
             report = await self._result(described)
             if report is not None:
                 return status_of_report(report, described)
+        if described.paused:
+            raise TemporalUnavailable(described.why_paused(self.temporal.namespace))
         pinned = RolloutRef(described.id, described.run_id)
         if described.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW):
             return await self._query(pinned, "status", RolloutStatus)
@@ -287,7 +289,7 @@ class Coalmine(FleetCalls):
         Raises:
             RefusedError: it means nothing now; says why.
             RolloutNotFound: there is none.
-            TemporalUnavailable: no worker answers.
+            TemporalUnavailable: no worker answers, or it is paused in Temporal.
         """
         command = CommandInput.model_validate(
             {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer, "token": token}
@@ -308,6 +310,8 @@ class Coalmine(FleetCalls):
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise await self._cannot_hear(ref) from None
+            if is_paused(error):
+                return await self._said_to_paused(ref, verb, command)
             raise meaning(error, f"{verb} to {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
         return await self._leave_signal(ref, verb, command)
 
@@ -335,10 +339,19 @@ class Coalmine(FleetCalls):
                 raise await self._cannot_hear(ref) from None
             raise meaning(error, f"withdraw to {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
 
-    async def _leave_signal(self, ref: RolloutRef, verb: Verb, command: CommandInput) -> CommandReceipt:
+    async def _said_to_paused(self, ref: RolloutRef, verb: Verb, command: CommandInput) -> CommandReceipt:
+        """A rollback waits for the workflow to go on; nothing else is kept for a moment nobody knows."""
+        why = (await self._describe(ref)).why_paused(self.temporal.namespace)
+        if verb is not Verb.ROLLBACK:
+            raise TemporalUnavailable(f"{verb} was not taken. {why}")
+        return await self._leave_signal(ref, verb, command, f"{verb} is recorded, and is carried out then. {why}")
+
+    async def _leave_signal(
+        self, ref: RolloutRef, verb: Verb, command: CommandInput, message: str = ""
+    ) -> CommandReceipt:
         async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
             await self._handle(ref).signal(str(verb), command, rpc_timeout=CALL_WITHIN)
-        message = (
+        message = message or (
             f"no worker answered within {CALL_WITHIN.total_seconds():g} s: {verb} is recorded and will be carried out "
             "by the next worker; start one with: coalmine worker"
         )
@@ -424,9 +437,9 @@ class Coalmine(FleetCalls):
     def _handle(self, ref: RolloutRef) -> WorkflowHandle[Any, Any]:
         return self.temporal.get_workflow_handle(ref.workflow_id, run_id=ref.run_id)
 
-    async def _describe(self, ref: RolloutRef) -> WorkflowExecutionDescription:
+    async def _describe(self, ref: RolloutRef) -> Execution:
         try:
-            return await self._handle(ref).describe(rpc_timeout=CALL_WITHIN)
+            return await describe(self.temporal, ref.workflow_id, ref.run_id, CALL_WITHIN)
         except RPCError as error:
             malformed = error.status is RPCStatusCode.INVALID_ARGUMENT and "amespace" not in str(error)
             if lacks_workflow(error) or malformed:
@@ -436,7 +449,7 @@ class Coalmine(FleetCalls):
     async def _query(self, ref: RolloutRef, name: str, answer: type[Answer]) -> Answer:
         return await ask(self.temporal, self._handle(ref), name, answer, CALL_WITHIN)
 
-    async def _result(self, described: WorkflowExecutionDescription) -> RolloutReport | None:
+    async def _result(self, described: Execution) -> RolloutReport | None:
         if described.status is not WorkflowExecutionStatus.COMPLETED:
             return None
         handle = self.temporal.get_workflow_handle(described.id, run_id=described.run_id, result_type=RolloutReport)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 
+from coalmine.executions import Execution
 from coalmine.records import Cause, DecisionLog, Outcome, Phase, Refusal, RolloutReport, RolloutStatus
 from coalmine.rollout import EXIT
 
@@ -29,7 +30,7 @@ _WITHOUT_REPORT = {
 }  # fmt: skip
 
 
-def status_of_report(report: RolloutReport, execution: WorkflowExecution) -> RolloutStatus:
+def status_of_report(report: RolloutReport, execution: Execution) -> RolloutStatus:
     """What the report of a closed rollout says, in the form of a status; steps and gates are over."""
     backend_share = max(report.weights.values(), default=0.0)
     return RolloutStatus(
@@ -77,7 +78,7 @@ def log_of_report(report: RolloutReport) -> DecisionLog:
     return DecisionLog(entries=report.decisions, refused=refused, dropped=max(first - 1, 0))
 
 
-def status_of_closed(execution: WorkflowExecution) -> RolloutStatus:
+def status_of_closed(execution: Execution) -> RolloutStatus:
     """What can be said of a workflow that ended without a report when no worker answers for it."""
     attributes = execution.typed_search_attributes
     parts = execution.id.split("/")
@@ -115,7 +116,7 @@ def _named(shown: str | None) -> Outcome | None:
     return Outcome(shown) if shown in set(Outcome) else None
 
 
-def ended(execution: WorkflowExecution, last: RolloutStatus) -> RolloutStatus:
+def ended(execution: Execution, last: RolloutStatus) -> RolloutStatus:
     """The last state of a workflow that ended without a report, marked as over where it could not do so itself."""
     if last.phase is Phase.CLOSED:
         return last

@@ -22,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine.encryption import KEYS_VARIABLE, data_converter
 from coalmine.errors import CoalmineError, InputError, PayloadUnreadable, RolloutNotFound, TemporalUnavailable
+from coalmine.executions import is_paused, paused_sentence
 from coalmine.records import TASK_QUEUE
 from coalmine.telemetry.starting import interceptors
 
@@ -168,6 +169,9 @@ def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> C
     text = _first_line(error)
     if "no poller seen" in text:
         return TemporalUnavailable(no_worker(about))
+    if is_paused(error):
+        named = next((word for word in about.replace(":", "").split() if "/" in word), about)
+        return TemporalUnavailable(paused_sentence(named, namespace))
     if "Workflow Task in failed state" in text:
         return TemporalUnavailable(
             f"{about}: a worker takes its tasks but cannot carry them out: its log and coalmine history tell why"

@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 
 from coalmine.connection import asking, meaning, no_worker
 from coalmine.errors import InputError, RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.executions import describe
 from coalmine.pollers import await_worker
 from coalmine.questions import ask
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, GuardSettings, GuardState, GuardStatus, guard_id
@@ -97,7 +98,7 @@ async def status(client: Client, environment: str) -> GuardStatus:
     handle = client.get_workflow_handle(workflow_id)
     try:
         async with asking(f"guard {workflow_id}", client.namespace, WITHIN):
-            described = await handle.describe(rpc_timeout=WITHIN)
+            described = await describe(client, workflow_id, None, WITHIN)
         answer = await ask(client, handle, "status", GuardStatus, WITHIN)
     except RolloutNotFound:
         return GuardStatus(environment=environment, running=False)

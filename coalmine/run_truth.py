@@ -13,6 +13,8 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from coalmine.executions import describe
+
 WITHIN = timedelta(seconds=1)
 """An activation may take two."""
 _PAGE = 50
@@ -42,7 +44,7 @@ class RunTruth:
             return None
 
     async def _is_closed(self, workflow_id: str, run_id: str) -> bool:
-        found = await self._client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=WITHIN)
+        found = await describe(self._client, workflow_id, run_id, WITHIN)
         return found.status is not WorkflowExecutionStatus.RUNNING
 
     async def _is_completed(self, workflow_id: str, run_id: str, started: int) -> bool:

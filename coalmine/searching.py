@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1.workflow_pb2 import WORKFLOW_EXECUTION_STATUS_PAUSED, WORKFLOW_EXECUTION_STATUS_RUNNING
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from coalmine.connection import asking
 from coalmine.errors import InputError, RolloutNotFound
+from coalmine.executions import CLOSED, OPEN, listed, moment
 from coalmine.records import Record
 from coalmine.rollout_names import RolloutName
 
 _CALL = timedelta(seconds=10)
 _ATTRIBUTES = ("Service", "Environment", "Version", "Phase", "Outcome", "Weight")
 _NAMES_LOOKED_AT = 300
-_PAGE = 1_000
-"""Rows the server is asked for at once: what it gives at most."""
 _GOING_ON = (WORKFLOW_EXECUTION_STATUS_RUNNING, WORKFLOW_EXECUTION_STATUS_PAUSED)
 
 
@@ -42,6 +39,8 @@ class RolloutRow(Record):
     canary_weight: float = 0.0
     open: bool = True
     """The workflow runs; one that is promoted stays open during its rollback window."""
+    paused_in_temporal: bool = False
+    """Somebody paused its workflow in Temporal's own UI or CLI: it does nothing until it is unpaused there."""
     started_at: datetime | None = None
     closed_at: datetime | None = None
     workflow_id: str = ""
@@ -83,11 +82,11 @@ async def list_rollouts(
         quoted = ", ".join(f"'{_plain(workflow_id)}'" for workflow_id in workflow_ids)
         clauses.append(f"WorkflowId IN ({quoted})")
     if running is not None:
-        clauses.append(f"ExecutionStatus {'=' if running else '!='} 'Running'")
+        clauses.append(OPEN if running else CLOSED)
     rows: list[RolloutRow] = []
     followers: dict[str, RolloutRow] = {}
     async with asking("list of rollouts", client.namespace, _CALL):
-        async for execution in _executions(client, " AND ".join(clauses), limit):
+        async for execution in listed(client, " AND ".join(clauses), limit, _CALL):
             row = _row(execution)
             if region is not None and row.region != region:
                 continue
@@ -149,29 +148,10 @@ def _stamp(row: RolloutRow) -> float:
     return moment.timestamp() if moment else 0.0
 
 
-async def _executions(client: Client, query: str, first: int) -> AsyncIterator[WorkflowExecutionInfo]:
-    """What the server lists, as it came: the SDK's own type decodes memos and attributes, of thousands a second.
-
-    ``first`` rows are asked for at first; whoever passes some over goes on in whole pages.
-    """
-    token, size = b"", min(max(first, 1), _PAGE)
-    while True:
-        request = ListWorkflowExecutionsRequest(
-            namespace=client.namespace, query=query, page_size=size, next_page_token=token
-        )
-        answer = await client.workflow_service.list_workflow_executions(request, retry=True, timeout=_CALL)
-        for execution in answer.executions:
-            yield execution
-        token, size = answer.next_page_token, _PAGE
-        if not token:
-            return
-
-
 def _row(execution: WorkflowExecutionInfo) -> RolloutRow:
     attributes = execution.search_attributes.indexed_fields
     said = {name: _attribute(attributes, f"Coalmine{name}") for name in _ATTRIBUTES}
     workflow_id, parts = execution.execution.workflow_id, execution.execution.workflow_id.split("/")
-    # The SDK's type does not know PAUSED, which servers have: such a workflow is not over.
     is_open = int(execution.status) in _GOING_ON
     ended: dict[int, str] = {
         WorkflowExecutionStatus.CANCELED: "cancelled",
@@ -189,8 +169,9 @@ def _row(execution: WorkflowExecutionInfo) -> RolloutRow:
         outcome=said["Outcome"] or fallback,
         canary_weight=float(said["Weight"] or 0),
         open=is_open,
-        started_at=_moment(execution, "start_time"),
-        closed_at=_moment(execution, "close_time"),
+        paused_in_temporal=int(execution.status) == WORKFLOW_EXECUTION_STATUS_PAUSED,
+        started_at=moment(execution, "start_time"),
+        closed_at=moment(execution, "close_time"),
         workflow_id=workflow_id,
         run_id=execution.execution.run_id,
     )
@@ -199,8 +180,3 @@ def _row(execution: WorkflowExecutionInfo) -> RolloutRow:
 def _attribute(attributes: Mapping[str, Payload], name: str) -> Any:
     """A search attribute's value: always plain JSON, whatever encrypts payloads; None when it is not set."""
     return json.loads(attributes[name].data or b"null") if name in attributes else None
-
-
-def _moment(execution: WorkflowExecutionInfo, field: str) -> datetime | None:
-    stamp: Timestamp = getattr(execution, field)
-    return stamp.ToDatetime(tzinfo=UTC) if execution.HasField(field) else None  # type: ignore[arg-type]

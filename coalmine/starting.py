@@ -27,6 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine.connection import asking, lacks_workflow, no_worker
 from coalmine.errors import RefusedError, TemporalUnavailable
+from coalmine.executions import describe
 from coalmine.markdown import table
 from coalmine.pollers import await_worker
 from coalmine.records import (
@@ -157,9 +158,8 @@ def receipt_of(status: RolloutStatus, asked: Receipt) -> Receipt:
 
 async def _promoted_before(client: Client, workflow_id: str, version: str) -> Receipt | None:
     """The outcome of the latest rollout, when it promoted this very version: a retry in CI starts nothing anew."""
-    handle = client.get_workflow_handle(workflow_id)
     try:
-        latest = await handle.describe(rpc_timeout=_CALL)
+        latest = await describe(client, workflow_id, None, _CALL)
     except RPCError as error:
         if lacks_workflow(error):
             return None
@@ -185,9 +185,8 @@ async def _report(handle: WorkflowHandle[object, object]) -> RolloutReport | Non
 async def _untaken(client: Client, workflow_id: str, within: timedelta) -> TemporalUnavailable:
     """No worker took the submission: end what was started for it, so that it does not come to life later."""
     seconds = f"{within.total_seconds():g} s"
-    handle = client.get_workflow_handle(workflow_id)
     try:
-        latest = await handle.describe(rpc_timeout=_CALL)
+        latest = await describe(client, workflow_id, None, _CALL)
         started_by_us = latest.status is WorkflowExecutionStatus.RUNNING and latest.history_length <= 2
         if started_by_us:
             pinned = client.get_workflow_handle(workflow_id, run_id=latest.run_id)

@@ -93,7 +93,7 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
         return executor.submit(asyncio.run, work).result()
 
 
-async def _start_dev_server(namespace: str, *, with_attributes: bool) -> WorkflowEnvironment:
+async def _start_dev_server(namespace: str, *, with_attributes: bool, dynamic: str = "") -> WorkflowEnvironment:
     attributes: list[SearchAttributeKey[Any]] = [
         SearchAttributeKey.for_int(name) if kind == "Int" else SearchAttributeKey.for_keyword(name)
         for name, kind in SEARCH_ATTRIBUTES.items()
@@ -105,7 +105,10 @@ async def _start_dev_server(namespace: str, *, with_attributes: bool) -> Workflo
         dev_server_existing_path=binary("temporal"),
         dev_server_log_level="error",
         dev_server_startup_timeout=timedelta(seconds=30),
-        dev_server_extra_args=["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"],
+        dev_server_extra_args=[
+            *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"),
+            *(("--dynamic-config-value", dynamic) if dynamic else ()),
+        ],
     )
 
 
@@ -139,6 +142,14 @@ async def temporal_client(temporal_env: TemporalServer) -> AsyncIterator[Client]
 async def bare_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
     """A fresh dev server of this test's own, whose namespace lacks our search attributes."""
     environment = await _start_dev_server(NAMESPACE, with_attributes=False)
+    yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
+    await environment.shutdown()
+
+
+@pytest.fixture
+async def pausing_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
+    """A fresh dev server whose workflows can be paused, which its version still keeps behind a switch."""
+    environment = await _start_dev_server(NAMESPACE, with_attributes=True, dynamic="frontend.WorkflowPauseEnabled=true")
     yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
     await environment.shutdown()
 

@@ -94,6 +94,8 @@ def of_status(status: RolloutStatus, needs: str = "") -> Seen:
 
 def stands(row: RolloutRow) -> str:
     """Phase or outcome in words."""
+    if row.paused_in_temporal:
+        return f"paused in Temporal ({(row.outcome or row.phase).replace('_', ' ')})"
     return (row.outcome or row.phase).replace("_", " ") + (" (window)" if row.open and row.outcome else "")
 
 

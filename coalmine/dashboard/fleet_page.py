@@ -80,6 +80,8 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
 
 def stands(row: RolloutRow) -> str:
     """Phase or outcome, in words."""
+    if row.paused_in_temporal:
+        return f"paused in Temporal ({(row.outcome or row.phase or 'being admitted').replace('_', ' ')})"
     if row.outcome:
         return row.outcome.replace("_", " ") + (", in its rollback window" if row.open else "")
     return (row.phase or "being admitted").replace("_", " ")

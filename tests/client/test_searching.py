@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from coalmine import searching
+from coalmine import executions
 from coalmine.errors import InputError
 from coalmine.preflight import create_missing
 from coalmine.records import TASK_QUEUE, CanaryInput, Phase, canary_id
@@ -50,7 +50,7 @@ async def test_the_latest_some_by_id_and_by_phase(
     assert await found(workflow_ids=[ids[5], ids[1], "canary/searching/nobody"]) == [ids[5], ids[1]]
     assert await found(workflow_ids=[]) == []
     assert await found(environment="searching", phase="held") == [ids[6], ids[3], ids[0]]
-    monkeypatch.setattr(searching, "_PAGE", 2)
+    monkeypatch.setattr(executions, "PAGE", 2)
     assert await found(environment="searching", limit=SERVICES - 1) == ids[:0:-1]
     with pytest.raises(InputError, match="no quotes"):
         await found(workflow_ids=["o'dd"])
