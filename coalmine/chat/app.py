@@ -44,7 +44,7 @@ KEPT = 900.0
 """Seconds a request is remembered: three times as long as its signature counts."""
 AT_WORK = 500
 """Requests that are worked on at once; more are turned away, and told so."""
-_BUSY = "the chat app is busy with too many requests: nothing was done; try again in a minute"
+BUSY = "the chat app is busy with too many requests: nothing was done; try again in a minute"
 DIGEST_EVERY = 20.0
 _DIGESTED = "digest"
 _UNUSED = "unused in socket mode, where the socket is the proof"
@@ -216,7 +216,7 @@ class ChatApp:
 
     async def _command(self, ack: Any, body: dict[str, Any]) -> None:
         if self._full():
-            await ack(text=_BUSY)
+            await ack(text=BUSY)
             return
         await ack()
         if desk := self._new(f"command {body.get('trigger_id')}"):
@@ -224,10 +224,13 @@ class ChatApp:
 
     async def _action(self, ack: Any, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        if self._full():
+        if (desk := self._new(f"action {body.get('trigger_id')}")) is None:
             return
-        if desk := self._new(f"action {body.get('trigger_id')}"):
-            self._begin(desk.click(body, action))
+        if self._full():
+            # What acknowledges a click carries no text: whoever clicked is told beside it.
+            await desk.turn_away(body, BUSY)
+            return
+        self._begin(desk.click(body, action))
 
     async def _view(self, ack: Any, body: dict[str, Any]) -> None:
         view = body.get("view") or {}
@@ -237,7 +240,7 @@ class ChatApp:
             await ack(response_action="errors", errors={"reason": said})
             return
         if self._full():
-            await ack(response_action="errors", errors={"reason": _BUSY})
+            await ack(response_action="errors", errors={"reason": BUSY})
             return
         await ack()
         if desk := self._new(f"view {view.get('id')}"):

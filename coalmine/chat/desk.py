@@ -124,6 +124,10 @@ class Desk:
             self._clicks.forget(click)
             await self._tell(_why(error, f"the button {verb}"), url, channel, user)
 
+    async def turn_away(self, body: Mapping[str, Any], why: str) -> None:
+        """Tell who pressed a button that nothing was done, and why."""
+        await self._tell(f"⚠️ {why}", str(body.get("response_url") or ""), _channel(body), _user(body))
+
     async def _checked(self, asked: Pressed, verb: Verb, user: str) -> RolloutStatus | None:
         """Refuse what can be refused before a dialog; the rollout, where it is known.
 

@@ -262,6 +262,26 @@ async def test_a_flood_is_turned_away_and_told_so(office: Office, monkeypatch: p
     office.rollouts.hang.set()
 
 
+async def test_a_click_too_many_is_turned_away_in_words(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coalmine.chat.app.AT_WORK", 3)
+    await office.open()
+    office.rollouts.add(make_state(Phase.GATED))
+    root = await office.button("approve")
+    office.rollouts.hang = asyncio.Event()
+    for number in range(3):
+        await office.hands.command("/rollout", f"status checkout-{number}", BO)
+    click = office.hands.click_payload(root, "rollout:approve", ANA)
+    for retry in range(2):
+        answered = await office.hands.interact(click, retry=retry)
+        assert (answered.status, answered.in_time) == (200, True)
+    assert "busy with too many requests: nothing was done" in await office.hands.told(ANA)
+    assert (office.heard(ANA), office.slack.workspace.views) == (1, [])
+    office.rollouts.hang.set()
+    await office.until(lambda: office.heard(BO) == 3)
+    # There is room again, and the next click is not taken for the one that was turned away.
+    assert "gate 'go' is open" in await office.press("approve", ANA)
+
+
 async def test_a_click_before_anything_is_known_asks_temporal_a_moment(office: Office) -> None:
     await office.open()
     state = office.rollouts.add(make_state(Phase.GATED))
