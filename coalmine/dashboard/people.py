@@ -16,6 +16,8 @@ class Person:
     groups: tuple[str, ...] = ()
     proved_by: str = ""
     """``proxy`` ``oidc`` ``token``; empty: nobody proved it, the server was told to take their word."""
+    verbs: frozenset[str] | None = None
+    """What their proof is good for, ``start`` among them; None: everything."""
 
 
 class Denied(Exception):

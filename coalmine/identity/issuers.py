@@ -16,13 +16,18 @@ from typing import Any
 from coalmine.errors import InputError
 from coalmine.identity.keys import ANYONE, GROUPS, PERSON, VerifyingKey, jwk_entries, jwt_module, verifying_key
 from coalmine.identity.verification import BadToken, Verified, in_time, signed_claims, text_claim, unproved
+from coalmine.records import Verb
 
 ISSUERS_VARIABLE = "COALMINE_DECISION_ISSUERS"
 LONGEST_CI_LIFETIME = timedelta(hours=1)
 """GitLab's tokens live as long as a job may run."""
-BOUND_VERBS = ("start", "approve")
+START = "start"
+BOUND_VERBS = (START, "approve")
+SAYABLE = (START, *Verb)
+"""What an entry's ``verbs`` may list."""
 _BOUND = "coalmine:"
-_MEMBERS = {"issuer": str, "jwks": str, "audience": str, "person": str, "groups": list, "claims": dict}
+_MEMBERS = {"issuer": str, "jwks": str, "audience": str, "person": str, "groups": list, "claims": dict, "verbs": list}
+_OPTIONAL: Mapping[str, Any] = {"groups": [], "verbs": [START]}
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -37,6 +42,8 @@ class Issuer:
     """Who its tokens are: text with ``{claim}`` in it."""
     claims: Mapping[str, str]
     groups: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = (START,)
+    """What its tokens may say over the HTTP API; to workers they say no more than ``BOUND_VERBS``."""
 
 
 def bound_audience(verb: str, workflow_id: str) -> str:
@@ -67,9 +74,9 @@ def _issuer(entry: dict[str, Any], place: str) -> Issuer:
     if unknown := sorted(set(entry) - set(_MEMBERS)):
         # A misspelt "claims" would let everyone in.
         raise InputError(f"{place}: {unknown[0]!r:.60} is not known: use {', '.join(_MEMBERS)}")
-    entry = {"groups": [], **entry}
+    entry = {**_OPTIONAL, **entry}
     for name, kind in _MEMBERS.items():
-        if not isinstance(entry.get(name), kind) or (name != "groups" and not entry[name]):
+        if not isinstance(entry.get(name), kind) or (name not in _OPTIONAL and not entry[name]):
             raise InputError(f"{place}: {name} is {entry.get(name)!r:.60}: write a {_KINDS[kind]}")
     if entry["audience"].startswith(_BOUND):
         raise InputError(
@@ -80,10 +87,18 @@ def _issuer(entry: dict[str, Any], place: str) -> Issuer:
             raise InputError(f"{place}: claims.{name} is {value!r:.60}: write the text it must be, word for word")
     if not all(isinstance(group, str) for group in entry["groups"]):
         raise InputError(f"{place}: groups is {entry['groups']!r:.60}: write a list of names")
+    if unknown := [verb for verb in entry["verbs"] if verb not in SAYABLE]:
+        raise InputError(f"{place}: verbs has {unknown[0]!r:.60}: it may list {', '.join(SAYABLE)}")
     if set("{}") & set(_PLACE.sub("", entry["person"])):
         raise InputError(f"{place}: person is {entry['person']!r:.60}: write text with {{claim}} in it")
     return Issuer(
-        entry["issuer"], entry["jwks"], entry["audience"], entry["person"], entry["claims"], tuple(entry["groups"])
+        entry["issuer"],
+        entry["jwks"],
+        entry["audience"],
+        entry["person"],
+        entry["claims"],
+        tuple(entry["groups"]),
+        tuple(entry["verbs"]),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from coalmine.dashboard.auth.header import ByHeader, read_peers
 from coalmine.dashboard.auth.nobody import Nobody
 from coalmine.identity.claims import Decided, start_subject
-from coalmine.identity.issuers import Issuer
+from coalmine.identity.issuers import SAYABLE, Issuer
 from coalmine.identity.keys import read_jwks
 from coalmine.identity.signing import public_half
 from coalmine.identity.verification import verify
@@ -42,8 +42,8 @@ async def provider() -> AsyncIterator[FakeOidc]:
         yield provider
 
 
-def issuers(provider: FakeOidc) -> list[Issuer]:
-    return [Issuer(provider.issuer, f"{provider.issuer}/keys", AUDIENCE, "{email}", {}, ("sre",))]
+def issuers(provider: FakeOidc, verbs: tuple[str, ...] = SAYABLE) -> list[Issuer]:
+    return [Issuer(provider.issuer, f"{provider.issuer}/keys", AUDIENCE, "{email}", {}, ("sre",), verbs)]
 
 
 @pytest.fixture
@@ -51,6 +51,29 @@ async def desk(fake: FakeRollouts, provider: FakeOidc) -> AsyncIterator[Served]:
     headers = {"Authorization": f"Bearer {provider.bearer(AUDIENCE)}"}
     async with served(fake, lambda *_: Nobody(), issuers=issuers(provider), headers=headers) as desk:
         yield desk
+
+
+@pytest.mark.parametrize("verbs", [("start",), ("start", "rollback"), ()])
+async def test_a_token_says_what_its_issuer_was_trusted_with(
+    verbs: tuple[str, ...], fake: FakeRollouts, provider: FakeOidc
+) -> None:
+    headers = {"Authorization": f"Bearer {provider.bearer(AUDIENCE)}"}
+    async with served(fake, lambda *_: Nobody(), issuers=issuers(provider, verbs), headers=headers) as desk:
+        assert (await desk.client.get(ROLLOUT)).status_code == 200
+        spec = make_spec().model_dump_json(by_alias=True, exclude_none=True)
+        as_json = {"Content-Type": "application/json"}
+        started = await desk.client.post(f"{API}/rollouts", content=spec, headers=as_json)
+        assert started.status_code == (200 if "start" in verbs else 403)
+        for verb in Verb:
+            answer = await desk.client.post(f"{ROLLOUT}/{verb}", json={"reason": "to see"})
+            if verb in verbs:
+                assert answer.status_code == 200
+            else:
+                assert answer.status_code == 403
+                told = f"may {', '.join(sorted(verbs)) or 'read'}, not {verb}"
+                assert told in answer.json()["detail"]
+                assert "'verbs'" in answer.json()["detail"]
+    assert [said.verb for said in fake.sent] == [verb for verb in Verb if verb in verbs]
 
 
 async def test_reading(desk: Served) -> None:

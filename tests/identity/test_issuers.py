@@ -146,12 +146,23 @@ def test_a_changed_token_is_none(data: st.DataObject) -> None:
         ({"audience": "coalmine:approve:canary/prod/checkout"}, "begins with"),
         ({"person": "ci:{repository"}, "person is"),
         ({"groups": [1]}, "groups is"),
+        ({"verbs": "start"}, "verbs is 'start'"),
+        ({"verbs": ["start", "deploy"]}, "verbs has 'deploy': it may list start, approve"),
+        ({"verbs": [{}]}, "verbs has {}"),
         ({"jwks": None}, "jwks is None"),
     ],
 )
 def test_an_issuer_that_would_let_others_in_is_refused(change: dict[str, Any], why: str) -> None:
     with pytest.raises(InputError, match=why):
         read_issuers(json.dumps([{**ENTRY, **change}]), "test")
+
+
+def test_an_issuer_gives_start_alone_unless_it_lists_more() -> None:
+    assert ISSUER.verbs == ("start",)
+    [more] = read_issuers(json.dumps([{**ENTRY, "verbs": ["start", "rollback"]}]), "test")
+    assert more.verbs == ("start", "rollback")
+    [none] = read_issuers(json.dumps([{**ENTRY, "verbs": []}]), "test")
+    assert none.verbs == ()
 
 
 def test_keys_of_other_kinds_are_left_out() -> None:

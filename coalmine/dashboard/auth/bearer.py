@@ -56,5 +56,5 @@ class Bearer:
             except (BadToken, InputError) as error:
                 reasons.append(str(error))
             else:
-                return Person(found.person, found.groups, "token")
+                return Person(found.person, found.groups, "token", frozenset(issuer.verbs))
         raise Denied(401, "; or ".join(dict.fromkeys(reasons)) or "the token is of no issuer that is trusted here")

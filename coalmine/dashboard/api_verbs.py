@@ -1,0 +1,84 @@
+"""The verbs over HTTP: one path each, with what is said in the body."""
+
+# The annotations of a route are read when it is made: here one is a parameter, so they must be no text.
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from coalmine.dashboard.acting import Said
+from coalmine.dashboard.api_access import Environment, Region, Service, Writer, check_may, meant, settings_of
+from coalmine.records import CommandReceipt, Verb
+from coalmine.spec.durations import Duration
+
+router = APIRouter()
+
+
+class Command(BaseModel):
+    """What is said, and with what was seen. Every field may be left out."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    reason: str = Field(default="", max_length=2_000, description="It goes into the record. promote needs one.")
+    rollout_id: str = Field(
+        default="", max_length=700, description="Refuse when the service's latest rollout is another by now."
+    )
+
+    def said(self, verb: Verb) -> Said:
+        """What it says to a rollout."""
+        return Said(verb, self.reason, rollout_id=self.rollout_id)
+
+
+class GateCommand(Command):
+    """What is said at a gate."""
+
+    gate: str | None = Field(default=None, min_length=1, max_length=200, description="Absent: the one that waits.")
+    attempt: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Refuse when the gate is at another attempt by now."
+    )
+
+    def said(self, verb: Verb) -> Said:
+        """With the gate that was seen."""
+        return replace(super().said(verb), gate=self.gate, attempt=self.attempt)
+
+
+class ExtendCommand(Command):
+    """How much longer."""
+
+    for_: Duration = Field(default=timedelta(minutes=30), alias="for", description="Such as 30m.")
+
+    def said(self, verb: Verb) -> Said:
+        """With the time that is added."""
+        return replace(super().said(verb), longer=self.for_)
+
+
+def _add(verb: Verb, line: str, body: type[Command] = Command) -> None:
+    async def say(
+        request: Request,
+        writer: Writer,
+        environment: Environment,
+        service: Service,
+        region: Region = None,
+        command: Annotated[body | None, Body()] = None,  # type: ignore[valid-type]
+    ) -> CommandReceipt:
+        check_may(writer, verb)
+        given: Command = command or body()
+        ref = await meant(request, environment, service, region, None)
+        receipt = await settings_of(request).actor.say(ref, given.said(verb), writer)
+        request.app.state.feed.hurry(ref)
+        return receipt
+
+    path = f"/rollouts/{{environment}}/{{service}}/{verb}"
+    router.add_api_route(path, say, methods=["POST"], summary=line, operation_id=str(verb), name=str(verb))
+
+
+_add(Verb.APPROVE, "Open the gate that waits", GateCommand)
+_add(Verb.REJECT, "Say no at a gate: the release goes back", GateCommand)
+_add(Verb.PAUSE, "Stop advancing; looks go on, and harm still rolls back")
+_add(Verb.RESUME, "Go on after a pause or a hold")
+_add(Verb.EXTEND, "Lengthen the step, the bake or a deadline", ExtendCommand)
+_add(Verb.PROMOTE, "Go to 100 % now, past steps, gates and the proof of no harm")
+_add(Verb.ROLLBACK, "Restore the route as it was")
