@@ -38,18 +38,23 @@ _WHAT = {
 }
 
 
-def message(status: RolloutStatus, said: LedgerEntry | None = None, link: str | None = None) -> list[Block]:
+def message(
+    status: RolloutStatus, said: LedgerEntry | None = None, link: str | None = None, trouble: str = ""
+) -> list[Block]:
     """The message: where the rollout stands, what it waits for, what is judged, who said what last, and buttons.
 
     Args:
         status: of the rollout.
         said: the last thing people said that was taken.
         link: where the Temporal UI shows it.
+        trouble: why nothing newer is known.
     """
     blocks: list[Block] = [
         {"type": "header", "text": _plain(f"{_mark(status)} {_words.versions(status)}", HEADER)},
         _section("\n".join(_facts(status))),
     ]
+    if trouble:
+        blocks.append(_section(f"⚠️ *What stands here is not the newest:* {escaped(plain_cut(trouble, FREE_TEXT))}"))
     verdicts = [_verdict(one) for one in status.verdicts[:MOST_VERDICTS]]
     if len(status.verdicts) > MOST_VERDICTS:
         verdicts.append(f"… and {len(status.verdicts) - MOST_VERDICTS} more")

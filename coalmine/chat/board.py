@@ -50,6 +50,8 @@ class Board:
     link: str | None = None
     status: RolloutStatus | None = None
     entries: Sequence[LedgerEntry] = field(default_factory=list)
+    trouble: str = ""
+    """Why nothing newer than ``status`` is known; empty when it is."""
     plain: bool = False
     """Slack refused its blocks: it is sent as text."""
 
@@ -61,7 +63,7 @@ class Board:
     def see(self, status: RolloutStatus, entries: Sequence[LedgerEntry] | None) -> None:
         """Take what is so now; it is sent when its turn comes. ``entries`` None: nothing new is known of the record."""
         urgent = self.status is None or offered(status) != offered(self.status) or status.phase is not self.status.phase
-        self.status = status
+        self.status, self.trouble = status, ""
         if entries is not None:
             self.entries = entries
         self.kept.run_id = status.run_id or self.kept.run_id
@@ -69,6 +71,12 @@ class Board:
             self.wall.outbox.put(self.kept.channel, self, urgent=urgent)
         elif status.phase is Phase.CLOSED:
             self._close()
+
+    def see_trouble(self, why: str) -> None:
+        """Show why it cannot be read, with what was known last; a board that never showed anything has no message."""
+        if why != self.trouble and self.status is not None:
+            self.trouble = why
+            self.wall.outbox.put(self.kept.channel, self, urgent=True)
 
     def _todo(self) -> bool:
         if self.status is None or self.kept.closed:
@@ -183,7 +191,7 @@ class Board:
     def _blocks(self) -> list[dict[str, Any]]:
         assert self.status is not None
         said = next((entry for entry in reversed(self.entries) if entry.kind == "command"), None)
-        return blocks.message(self.status, said, self.link)
+        return blocks.message(self.status, said, self.link, self.trouble)
 
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps(self._blocks(), sort_keys=True).encode()).hexdigest()

@@ -34,7 +34,8 @@ TELLING = 5
 DOUBLE_CLICK = 2.0
 """Seconds in which a second click on a button is the same click."""
 AGAIN = 10.0
-"""Seconds in which the same word of the same person to the same rollout, from another dialog, is the same word."""
+"""Seconds in which the same word of the same person to the same rollout, from another dialog, is the same word, unless
+something else was said to the rollout in between."""
 A_MOMENT = 1.5
 """Seconds a click waits for what it can be checked by."""
 _log = logging.getLogger("coalmine.chat")
@@ -54,6 +55,8 @@ class Desk:
     """How long a second of Slack's pauses lasts."""
     _clicks: Once = field(default_factory=lambda: Once(DOUBLE_CLICK))
     _acts: Once = field(default_factory=lambda: Once(AGAIN))
+    _turns: dict[str, tuple[Verb, int]] = field(default_factory=dict)
+    """The last word each rollout took here, and how often it was another one than before."""
 
     # ---------------------------------------------------------------------------------------- slash commands
 
@@ -111,11 +114,12 @@ class Desk:
         """A button: its dialog is opened, unless the button is stale or whoever pressed it may not."""
         user, channel, url = _user(body), _channel(body), str(body.get("response_url") or "")
         verb, value = str(action.get("action_id") or "").removeprefix(ACTION), str(action.get("value") or "")
-        click = f"{user} {verb} {value}"
-        if not self._clicks.first(click):
-            return  # The dialog is there already.
+        click = ""
         try:
             asked, said = Pressed.of_value(value), Verb(verb)
+            click = f"{user} {verb} {self._turn(asked.rollout_id, said)} {value}"
+            if not self._clicks.first(click):
+                return  # The dialog is there already.
             status = await self._checked(asked, said, user)
             carried = Dialog(asked.workflow_id, asked.rollout_id, asked.gate, asked.attempt, channel, url)
             view = blocks.dialog(said, carried, status)
@@ -170,7 +174,7 @@ class Desk:
             channel, url = dialog.channel, dialog.url
             verb = Verb(str(view.get("callback_id") or "").removeprefix(ACTION))
             person = await self._person(user, verb)
-            key = f"{user} {verb} {dialog.asked.value()}"
+            key = f"{user} {verb} {self._turn(dialog.rollout_id, verb)} {dialog.asked.value()}"
             if not self._acts.first(key):
                 raise RefusedError(f"you said {verb} a moment ago: it is said once, and nothing is said twice")
             act_key = key
@@ -180,12 +184,18 @@ class Desk:
             left = RolloutRef(dialog.workflow_id, board.kept.run_id) if board and board.kept.run_id else None
             rollouts = await self.reach()
             receipt = await carry_out(rollouts, RolloutRef(dialog.workflow_id), act, person, self.key, unasked=left)
+            self._turns[dialog.rollout_id] = (verb, self._turn(dialog.rollout_id, verb))
             answer = f"{escaped(dialog.rollout_id)}: {plain_marks(receipt.message)}"
             self.follower.look_at(dialog.workflow_id)
         except Exception as error:
             self._acts.forget(act_key)
             answer = _why(error, "what you said in the dialog")
         await self._tell(answer, url, channel, user)
+
+    def _turn(self, rollout_id: str, verb: Verb) -> int:
+        """Which turn of the rollout this word belongs to: the one that stands when it is what was said last."""
+        last, turn = self._turns.get(rollout_id, (None, 0))
+        return turn if last is verb else turn + 1
 
     # ---------------------------------------------------------------------------------------- answering
 

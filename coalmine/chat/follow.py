@@ -15,7 +15,7 @@ from coalmine.chat.memory import Kept
 from coalmine.chat.reach import Reach, Rollouts
 from coalmine.chat.settings import ChatSettings
 from coalmine.client import RolloutRef, RolloutRow
-from coalmine.errors import CoalmineError, RolloutNotFound
+from coalmine.errors import CoalmineError, RolloutNotFound, TemporalUnavailable
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 
 MOST_LISTED = 2_500
@@ -44,6 +44,8 @@ class _Seen:
     """Of the record as it was read last."""
     done: bool = False
     """It is closed, and what it came to was seen."""
+    trouble: str = ""
+    """Why it could not be read the last time."""
 
 
 @dataclass
@@ -161,10 +163,11 @@ class Follower:
         try:
             status = await rollouts.status(ref)
             entries = await self._record(rollouts, ref, seen, status)
-        except CoalmineError as error:
+        except Exception as error:
             # It is asked again in the next round; the others go on.
-            _log.info("%s: %s", row.workflow_id, error)
+            self._cannot_ask(seen, row, error)
             return
+        seen.trouble = ""
         if overtaken and status.phase is not Phase.CLOSED:
             over: dict[str, Any] = {
                 "phase": Phase.CLOSED,
@@ -177,6 +180,24 @@ class Follower:
         seen.row, seen.status = _shown(row), status
         seen.done = status.phase is Phase.CLOSED
         self.show(rollouts, status, entries)
+
+    def _cannot_ask(self, seen: _Seen, row: RolloutRow, error: Exception) -> None:
+        """Say on its board why this one cannot be read; that Temporal is silent is said of none, since it is of all."""
+        silent = isinstance(error, TemporalUnavailable) and not row.paused_in_temporal
+        why = str(error)
+        if not isinstance(error, CoalmineError):
+            why = f"its state cannot be read ({type(error).__name__}); the log of the chat app tells more"
+        if why != seen.trouble and not isinstance(error, CoalmineError):
+            _log.error("%s cannot be read", row.workflow_id, exc_info=error)
+        else:
+            _log.info("%s: %s", row.workflow_id, why)
+        seen.trouble = why
+        if silent:
+            return
+        seen.row = _shown(row)
+        for board in self.boards.values():
+            if board.kept.workflow_id == row.workflow_id and board.kept.run_id == row.run_id:
+                board.see_trouble(why)
 
     async def _record(
         self, rollouts: Rollouts, ref: RolloutRef, seen: _Seen, status: RolloutStatus
@@ -228,6 +249,8 @@ class Follower:
                 self.wall.memory.keep(kept)
             except CoalmineError as error:
                 _log.info("%s: %s", kept.rollout_id, error)
+            except Exception:
+                _log.exception("%s cannot be read", kept.rollout_id)
 
     def open_statuses(self) -> list[RolloutStatus]:
         """What is known of those that are open."""
@@ -257,6 +280,8 @@ class Follower:
                 found.append((await rollouts.status(ref), (await rollouts.decisions(ref)).entries))
             except CoalmineError as error:
                 _log.info("%s: %s", row.workflow_id, error)
+            except Exception:
+                _log.exception("%s cannot be read, and is missing from the digest", row.workflow_id)
         return found
 
 
@@ -265,4 +290,4 @@ def _is_lost(run: Run) -> bool:
 
 
 def _shown(row: RolloutRow) -> tuple[object, ...]:
-    return row.phase, row.outcome, row.canary_weight, row.open, row.version
+    return row.phase, row.outcome, row.canary_weight, row.open, row.version, row.paused_in_temporal

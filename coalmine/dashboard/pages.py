@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -9,8 +10,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from coalmine.cli import _words
+from coalmine.commands import LONGEST_TEXT
 from coalmine.dashboard import csrf, fleet_page, rollout_page
 from coalmine.dashboard.acting import Said
+from coalmine.dashboard.api_access import RUN_ID
 from coalmine.dashboard.context import Settings, page
 from coalmine.dashboard.fleet_view import act_path, path_of, read_query
 from coalmine.dashboard.limits import WRITES
@@ -23,6 +26,7 @@ from coalmine.searching import RolloutRef
 from coalmine.spec.durations import parse_duration
 
 router = APIRouter(include_in_schema=False)
+_RUN = re.compile(RUN_ID)
 MEANING = {
     Verb.APPROVE: "Opens the gate that waits.",
     Verb.REJECT: "Sends the release back before it has all traffic.",
@@ -204,10 +208,13 @@ def _said(verb: Verb, form: dict[str, str]) -> Said:
             longer = parse_duration(form.get("for") or "30m")
         except ValueError as error:
             raise InputError(f"for: {error}") from None
+    reason = form.get("reason", "")
+    if len(reason) > LONGEST_TEXT:
+        raise InputError(f"reason: it has {len(reason):,} characters, and {LONGEST_TEXT:,} is the most: shorten it")
     gated = verb in (Verb.APPROVE, Verb.REJECT)
     return Said(
         verb,
-        form.get("reason", ""),
+        reason,
         (form.get("gate") or None) if gated else None,
         (int(attempt) or None) if attempt and gated else None,
         longer,
@@ -226,6 +233,8 @@ async def _meant(request: Request, environment: str, service: str) -> tuple[Roll
     """The rollout an address means, and its page's own address."""
     settings: Settings = request.app.state.settings
     region, run = request.query_params.get("region") or None, request.query_params.get("run") or None
+    if run is not None and not _RUN.fullmatch(run):
+        raise Denied(400, f"run: {run!r:.80} is no run's id: leave it out, or open the rollout from the list")
     ref = await settings.rollouts.find(f"{environment}/{service}", region=region)
     here = path_of(environment, service, region, run)
     return (RolloutRef(ref.workflow_id, run) if run else ref), here

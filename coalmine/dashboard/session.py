@@ -1,4 +1,7 @@
-"""Sessions in a signed cookie: nothing is kept on the server, so that any of several may answer."""
+"""Sessions in a signed cookie, so that any of several servers may answer.
+
+A server keeps only what was signed out at it, until the cookie would be too old anyway: a copy counts no more there.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,7 @@ class Sessions:
         self.secure = secure
         self.name = "__Host-coalmine" if secure else "coalmine-session"
         self._secret = secret.encode()
+        self._ended: dict[str, float] = {}
         self._sealed = {
             purpose: URLSafeTimedSerializer(
                 secret, salt=f"coalmine-dashboard-{purpose}", signer_kwargs={"digest_method": hashlib.sha256}
@@ -50,6 +54,8 @@ class Sessions:
         found = self.unseal("session", request.cookies.get(self.name, ""), LIFETIME)
         if not isinstance(found, dict) or not isinstance(found.get("sid"), str):
             return None
+        if found["sid"] in self._ended:
+            return None
         return Session(found["sid"], str(found.get("person", "")), tuple(map(str, found.get("groups", ()))))
 
     def begin(self, person: str = "", groups: tuple[str, ...] = ()) -> Session:
@@ -60,8 +66,12 @@ class Sessions:
         """Set the cookie."""
         self._cookie(response, self.name, self.seal("session", asdict(session)), LIFETIME)
 
-    def end(self, response: Response) -> None:
-        """Take the cookie away."""
+    def end(self, request: Request, response: Response) -> None:
+        """Take the cookie away, and let no copy of it count at this server."""
+        now = time.monotonic()
+        self._ended = {sid: until for sid, until in self._ended.items() if until > now}
+        if (session := self.of(request)) is not None:
+            self._ended[session.sid] = now + LIFETIME
         response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def put_login(self, response: Response, flow: dict[str, str]) -> None:

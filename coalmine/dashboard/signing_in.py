@@ -56,7 +56,7 @@ async def logout(request: Request) -> Response:
         address=LOGIN,
         label="Sign in again",
     )
-    settings.sessions.end(response)
+    settings.sessions.end(request, response)
     return response
 
 

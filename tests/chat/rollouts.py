@@ -95,6 +95,8 @@ class MemoryRollouts:
     """While it is set to an event that is not, questions and words hang."""
     identify: Callable[[str], Identity | None] = lambda token: None
     """Who a token proves."""
+    broken: dict[str, Exception] = field(default_factory=dict)
+    """What is raised by questions about a workflow."""
     questions: int = 0
     lists: int = 0
     _answers: dict[str, CommandReceipt] = field(default_factory=dict)
@@ -170,6 +172,8 @@ class MemoryRollouts:
     async def status(self, ref: RolloutRef) -> RolloutStatus:
         await self._ready()
         self.questions += 1
+        if ref.workflow_id in self.broken:
+            raise self.broken[ref.workflow_id]
         state = self._state(ref)
         state.sequence = state.log[-1].sequence if state.log else 0
         return console.status(state)

@@ -119,6 +119,21 @@ async def test_a_double_click_acts_once(office: Office) -> None:
     assert state.order is not None
 
 
+async def test_what_was_undone_in_between_is_no_second_click(office: Office) -> None:
+    await office.open()
+    office.rollouts.add(make_state(Phase.STEPPING))
+    for verb in ("pause", "resume", "pause"):
+        assert "a moment ago" not in await office.press(verb, ANA)
+    assert [said.verb for said in office.rollouts.said] == [Verb.PAUSE, Verb.RESUME, Verb.PAUSE]
+    # Nothing was said since: this one is the same again.
+    root = office.slack.workspace.roots()[0]
+    paused = office.slack.workspace.views[-1]
+    heard = office.heard(ANA)
+    await office.hands.submit({**paused, "id": "V0TWIN"}, ANA)
+    assert "you said pause a moment ago" in await office.hands.told(ANA, heard)
+    assert "rollout:resume" in root.buttons
+
+
 async def test_two_people_at_once_are_both_heard(office: Office) -> None:
     await office.open()
     office.rollouts.add(make_state(Phase.GATED))

@@ -87,9 +87,15 @@ async def test_who_signs_out_is_unknown(desk: Served) -> None:
     await come_back(desk)
     text = await desk.page("/")
     csrf = text.split('name="csrf" value="')[1].split('"')[0]
+    stolen = dict(desk.client.cookies)
     assert (await desk.client.post("/auth/logout", data={"csrf": "0"})).status_code == 403
     assert "You are signed out" in await_text(await desk.client.post("/auth/logout", data={"csrf": csrf}))
     assert (await desk.client.get("/")).status_code == 302
+    # Nor does a copy of the cookie count, that somebody took before; the next login is not touched by that.
+    async with httpx.AsyncClient(base_url=desk.url, trust_env=False, cookies=stolen) as thief:
+        assert (await thief.get("/")).status_code == 302
+    await come_back(desk)
+    assert "ana@example.org" in await desk.page("/")
 
 
 def await_text(answer: httpx.Response) -> str:

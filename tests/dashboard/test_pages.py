@@ -167,6 +167,15 @@ async def test_extend_takes_a_duration(desk: Served, fake: FakeRollouts) -> None
     assert str(fake.sent[0].longer) == "0:45:00"
 
 
+async def test_a_reason_is_as_long_as_the_core_takes_and_no_longer(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/pause")
+    longer = await desk.client.post(f"{ACT}/pause", data={**form, "reason": "x" * 2_001})
+    assert longer.status_code == 422
+    assert "reason: it has 2,001 characters, and 2,000 is the most" in longer.text
+    assert fake.sent == []
+    assert (await desk.client.post(f"{ACT}/pause", data={**form, "reason": "x" * 2_000})).status_code == 303
+
+
 async def test_a_closed_one_is_shown_and_offers_nothing(desk: Served, fake: FakeRollouts) -> None:
     changed = fake.change("canary/production/checkout", phase=Phase.CLOSED, outcome=Outcome.ROLLED_BACK)
     text = await desk.page(f"{PATH}?run={changed.run_id}")
@@ -178,6 +187,11 @@ async def test_a_closed_one_is_shown_and_offers_nothing(desk: Served, fake: Fake
     ("path", "status"),
     [
         ("/rollouts/production/nobody", 404),
+        ("/rollouts/production/checkout?run=latest", 400),
+        ("/rollouts/production/checkout?run=%3Cscript%3E", 400),
+        ("/rollouts/production/checkout?run=01a22b1e-6776-77e8-a98c-7b2c9e6d509f", 404),
+        ("/events/rollouts/production/checkout?run=latest", 400),
+        ("/act/production/checkout/pause?run=latest", 400),
         ("/nowhere", 404),
         ("/?sort=color", 422),
         (f"{ACT}/explode", 404),

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from activities.ledgers.file import FileLedger
-from activities.ledgers.sealing import sealer_of
-from coalmine.records import LedgerEntry
 from coalmine.spec.canary import Ledger
 from coalmine.testing.fake_rollouts import FakeRollouts
+from tests.dashboard.past import EVIL, fill
 from tests.dashboard.served import Served, served
-
-NOW = datetime.now(UTC).replace(microsecond=0)
-EVIL = "<script>alert(1)</script>"
-
-
-def entries(service: str, number: int, outcome: str, days: float) -> list[LedgerEntry]:
-    rollout, at = f"production/{service}/1.{number}.0/1", NOW - timedelta(days=days)
-    tags = {"service": service, "environment": "production", "version": f"1.{number}.0"}
-    steps = [
-        ("admitted", {}, ""),
-        *([("promoted", {"outcome": "promoted"}, "")] if outcome == "promoted" else []),
-        ("closed", {"outcome": outcome, "cause": "analysis", "looks": 12, "seconds_to_restore": 3.0}, EVIL),
-    ]
-    return [
-        LedgerEntry(
-            kind=kind, rollout_id=rollout, sequence=at_, at=at + timedelta(minutes=10 * at_), data=data, reason=reason,
-            tags=tags,
-        )
-        for at_, (kind, data, reason) in enumerate(steps, start=1)
-    ]  # fmt: skip
 
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Served]:
-    ledger = FileLedger(tmp_path, sealer_of({}))
-    for number, (service, outcome, days) in enumerate(
-        [("checkout", "promoted", 2.0), ("checkout", "rolled_back", 3.0), ("cart", "promoted", 20.0)]
-    ):
-        await ledger.append(f"production/{service}", entries(service, number, outcome, days))
+    await fill(tmp_path)
     async with served(FakeRollouts(), ledger=Ledger(path=str(tmp_path))) as desk:
         yield desk
 
