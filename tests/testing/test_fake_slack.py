@@ -61,7 +61,7 @@ def actions(*elements: dict[str, Any]) -> dict[str, Any]:
     [
         section("x" * 3_000),
         {"type": "header", "text": text("x" * 150, "plain_text")},
-        {"type": "section", "fields": [text("x" * 2_000)] * 10},
+        {"type": "section", "fields": [text("x" * 2_000)] * 6},
         {"type": "context", "elements": [text("x")] * 10},
         {"type": "divider"},
         actions(button("x" * 75, value="x" * 2_000, style="danger")),
@@ -163,7 +163,7 @@ async def test_a_trigger_opens_one_dialog_within_three_seconds(
     assert await error(slack, "views.open", trigger_id=trigger, view=modal()) == "exchanged_trigger_id"
     assert await error(slack, "views.open", trigger_id="1.2.3", view=modal()) == "invalid_trigger_id"
     assert await error(slack, "views.open", trigger_id=slack.trigger(), view={}) == "invalid_arguments"
-    monkeypatch.setattr("coalmine.testing.slack.server.TRIGGER_LIFE", -1.0)
+    monkeypatch.setattr("coalmine.testing.slack.methods.TRIGGER_LIFE", -1.0)
     assert await error(slack, "views.open", trigger_id=slack.trigger(), view=modal()) == "expired_trigger_id"
 
 
@@ -197,3 +197,25 @@ def test_the_signature_is_slacks() -> None:
     )
     signed = signature("8f742231b10e8888abcd99yyyzzz85a5", "1531420618", body)
     assert signed == "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
+
+
+async def test_a_message_may_be_so_long_and_no_longer(slack: FakeSlack) -> None:
+    long = [section("x" * 3_000)] * 4
+    assert message_faults("x" * 40_000, long) == []
+    assert await error(slack, "chat.postMessage", channel=CHANNEL, text="x" * 40_001) == "msg_too_long"
+    more = [*long, section("x" * 1_000)]
+    assert await error(slack, "chat.postMessage", channel="C0OTHER", text="x", blocks=more) == "msg_blocks_too_long"
+    assert len(slack.faults) == 2
+    assert slack.workspace.messages == []
+
+
+async def test_a_workspace_takes_so_many_posts_a_minute_over_all_channels() -> None:
+    async with FakeSlack(second=60.0, posts_per_minute=2) as slack:
+        slack.workspace.channels = {"C0A", "C0B", "C0C"}
+        for channel in ("C0A", "C0B"):
+            assert (await call(slack, "chat.postMessage", channel=channel, text="x"))[0] == 200
+        status, answer, headers = await call(slack, "chat.postMessage", channel="C0C", text="x")
+        assert (status, answer["error"]) == (429, "ratelimited")
+        # The one that was refused counts for nothing: its channel is not made to wait for it.
+        assert int(headers["Retry-After"]) <= 60
+        assert slack.count("chat.postMessage") == 2
