@@ -10,11 +10,11 @@ from typing import Any
 
 from coalmine.chat.buttons import Pressed, stale
 from coalmine.chat.people import Person
-from coalmine.chat.reach import Rollouts
 from coalmine.client import RolloutRef
 from coalmine.errors import RefusedError, TemporalUnavailable
 from coalmine.identity.claims import Decided
 from coalmine.records import CommandReceipt, RolloutStatus, Verb
+from coalmine.rollouts import Rollouts
 
 TRIES = 3
 """A run that continued as new between question and word is asked and told again."""

@@ -12,11 +12,12 @@ from typing import Any
 
 from coalmine.chat.board import Board, Wall
 from coalmine.chat.memory import Kept
-from coalmine.chat.reach import Reach, Rollouts
+from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
 from coalmine.client import RolloutRef, RolloutRow
 from coalmine.errors import CoalmineError, RolloutNotFound, TemporalUnavailable
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
+from coalmine.rollouts import Rollouts
 
 MOST_LISTED = 2_500
 """Rollouts in one list: open ones, then the latest closed."""

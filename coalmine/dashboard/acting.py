@@ -14,11 +14,11 @@ from typing import Any
 
 from coalmine.cli._signing import SIGNED
 from coalmine.dashboard.people import Person
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.identity.claims import Decided, start_subject
 from coalmine.identity.service import sign_for
 from coalmine.records import CommandReceipt, Receipt, RolloutStatus, Verb, canary_id
+from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRef
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.digest import spec_digest
@@ -46,7 +46,7 @@ class Said:
 class Actor:
     """Carries out what people say."""
 
-    rollouts: Rollouts
+    rollouts: Releases
     key: dict[str, Any] | None = field(default=None, repr=False)
     """The signing key; None: only people whom nobody has to prove act."""
 

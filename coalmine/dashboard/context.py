@@ -21,10 +21,10 @@ from coalmine.dashboard.fleet_view import path_of, rollout_path
 from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Access, Person
 from coalmine.dashboard.places import Place
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.dashboard.session import Sessions
 from coalmine.report import words
 from coalmine.report.style import STYLE
+from coalmine.rollouts import Releases
 from coalmine.spec.canary import Ledger
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ NAVIGATION = (("/", "Fleet"), ("/trends", "History and trends"))
 class Settings:
     """How a dashboard is served."""
 
-    rollouts: Rollouts
+    rollouts: Releases
     access: Access
     sessions: Sessions
     place: Place

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from coalmine.dashboard.asking import EVERY, Asker, Trouble
 from coalmine.dashboard.broadcast import Broadcast
 from coalmine.dashboard.fleet_rounds import FleetRounds
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.dashboard.waits import Waits
 from coalmine.dashboard.watch import Seen, Watch
+from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRef, RolloutRow
 
 WHOLE_EVERY = 10
@@ -53,7 +53,7 @@ class Viewer:
 class Feed:
     """Started and stopped with the server."""
 
-    def __init__(self, rollouts: Rollouts, every: float = EVERY) -> None:
+    def __init__(self, rollouts: Releases, every: float = EVERY) -> None:
         self.fleet: Broadcast[Fleet] = Broadcast(Fleet())
         self.waits = Waits(rollouts)
         self._rollouts = rollouts

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Iterable
 
 from coalmine.dashboard.fleet_list import MOST_CLOSED, Answer, FleetList, latest, whole
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.records import Phase
+from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRow
 
 MOST_OPEN = 10_000
@@ -28,7 +28,7 @@ MOST_SHOWN, CHUNK = 400, 100
 class FleetRounds:
     """What is known, and how to know more."""
 
-    def __init__(self, rollouts: Rollouts) -> None:
+    def __init__(self, rollouts: Releases) -> None:
         self.known = FleetList()
         self._rollouts = rollouts
 

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from coalmine.cli import _words
 from coalmine.dashboard.asking import unforeseen
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.errors import CoalmineError
 from coalmine.records import Phase, RolloutStatus
+from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRef, RolloutRow
 
 WAITING = frozenset({Phase.GATED, Phase.HELD, Phase.BAKING, Phase.WINDOW})
@@ -35,7 +35,7 @@ class Wait:
 class Waits:
     """Answers by run, forgotten when the row shows another phase or weight."""
 
-    def __init__(self, rollouts: Rollouts) -> None:
+    def __init__(self, rollouts: Releases) -> None:
         self._rollouts = rollouts
         self._kept: dict[str, tuple[tuple[str, float], float, Wait]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from coalmine.dashboard.asking import EVERY, Asker, Trouble, unforeseen
 from coalmine.dashboard.broadcast import Broadcast
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.errors import CoalmineError
 from coalmine.recorded import Judgement, Recorded
 from coalmine.records import DecisionLog, Phase, RolloutStatus
+from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRef
 
 CLOSED_EVERY = 15.0
@@ -36,7 +36,7 @@ class Seen:
     """Why its looks and shifts could not be read."""
 
 
-async def see(rollouts: Rollouts, ref: RolloutRef) -> Seen:
+async def see(rollouts: Releases, ref: RolloutRef) -> Seen:
     """Everything at once, for a page that is opened.
 
     Raises:
@@ -59,7 +59,7 @@ async def see(rollouts: Rollouts, ref: RolloutRef) -> Seen:
 class Watch:
     """Asks until ``stop``; what it finds is in ``seen``."""
 
-    def __init__(self, rollouts: Rollouts, ref: RolloutRef, every: float = EVERY) -> None:
+    def __init__(self, rollouts: Releases, ref: RolloutRef, every: float = EVERY) -> None:
         self.viewers = 0
         self._rollouts = rollouts
         self._ref = ref

@@ -7,7 +7,6 @@ histogram bounds around usual latency objectives, an admin interface that can be
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from coalmine.errors import CoalmineError, MissingExtra
+from coalmine.local.ending import end
 
 BUCKETS_MS = (
     1,
@@ -46,7 +46,6 @@ BUCKETS_MS = (
 )
 """Upper bounds of the latency histogram, in milliseconds."""
 _START_TIMEOUT = 20.0
-_STOP_TIMEOUT = 5.0
 _PAUSE = 0.01
 _LISTENER = "ingress"
 
@@ -200,16 +199,7 @@ class EnvoyProxy:
     async def stop(self) -> None:
         """End the process; done twice is done once."""
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await end(process)
 
     async def __aenter__(self) -> EnvoyProxy:
         await self.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import shutil
@@ -15,10 +14,10 @@ from types import TracebackType
 import aiohttp
 
 from coalmine.errors import CoalmineError
+from coalmine.local.ending import end
 
 _LISTENING = re.compile(r"address=[^\s]*?:(\d+)\b")
 _START_TIMEOUT = 20.0
-_STOP_TIMEOUT = 5.0
 
 
 class PrometheusUnavailable(CoalmineError):
@@ -165,16 +164,7 @@ class PrometheusServer:
     async def stop(self) -> None:
         """End the process; done twice is done once."""
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await end(process)
 
     async def __aenter__(self) -> PrometheusServer:
         await self.start()

@@ -70,6 +70,8 @@ class FakeRollouts:
     sent: list[Sent] = field(default_factory=list)
     started: list[tuple[CanarySpec, str, str]] = field(default_factory=list)
     """Spec, who, token."""
+    answers: dict[str, CommandReceipt] = field(default_factory=dict)
+    """By what they were given as ``once``."""
     silent: str = ""
     """While this says why, Temporal does not answer."""
     asked: dict[str, int] = field(default_factory=dict)
@@ -216,9 +218,12 @@ class FakeRollouts:
         longer: timedelta | None = None,
         token: str | None = None,
         break_glass: bool = False,
+        once: str | None = None,
     ) -> CommandReceipt:
         """Take what means something in the phase, and let it have its effect."""
         self._hear("send")
+        if once is not None and once in self.answers:
+            return self.answers[once]
         there = self.statuses.get(ref.workflow_id)
         if there is not None and ref.run_id not in (None, there.run_id):
             raise RefusedError(f"{ref.workflow_id} is closed (ended): nothing can be sent to it")
@@ -229,7 +234,10 @@ class FakeRollouts:
             raise RefusedError(f"{verb} means nothing while it is {status.phase}")
         self.sent.append(Sent(ref.workflow_id, verb, by, reason, gate, attempt, longer, token))
         after = self._after(status, verb)
-        return CommandReceipt(message=f"{verb} is taken", phase=after.phase)
+        receipt = CommandReceipt(message=f"{verb} is taken", phase=after.phase)
+        if once is not None:
+            self.answers[once] = receipt
+        return receipt
 
     def ui_link(self, workflow_id: str, run_id: str | None = None) -> str | None:
         """Nowhere."""

@@ -14,8 +14,9 @@ from ruamel.yaml import YAML
 
 from coalmine.chat.app import ChatApp, Secrets
 from coalmine.chat.outbox import Pace
-from coalmine.chat.reach import Reach, Rollouts
+from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
+from coalmine.rollouts import Rollouts
 from coalmine.testing.slack import FakeSlack, Hands, Message, member
 from tests.chat.rollouts import MemoryRollouts
 from tests.cli.conftest import desk, empty_desk

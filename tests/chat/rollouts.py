@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -84,7 +84,7 @@ class Said:
 
 @dataclass
 class MemoryRollouts:
-    """``coalmine.chat.reach.Rollouts`` over states in memory."""
+    """``coalmine.rollouts.Rollouts`` over states in memory."""
 
     states: dict[str, RolloutState] = field(default_factory=dict)
     """The newest of each workflow."""
@@ -150,6 +150,8 @@ class MemoryRollouts:
         environment: str | None = None,
         region: str | None = None,
         running: bool | None = None,
+        phase: str | None = None,
+        workflow_ids: Sequence[str] | None = None,
         limit: int = 50,
     ) -> list[RolloutRow]:
         await self._ready()
@@ -157,7 +159,13 @@ class MemoryRollouts:
         rows = []
         for state in self._all():
             spec, is_open = state.spec, state.phase is not Phase.CLOSED and state in self.states.values()
-            if service not in (None, spec.service) or running not in (None, is_open):
+            if (
+                service not in (None, spec.service)
+                or running not in (None, is_open)
+                or phase not in (None, state.phase)
+            ):
+                continue
+            if workflow_ids is not None and state.workflow_id not in workflow_ids:
                 continue
             rows.append(
                 RolloutRow(

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
+from coalmine.executions import Execution
 from coalmine.records import Cause, LedgerEntry, Outcome, Phase, RolloutReport, RolloutStatus
 
 
-class Execution:
-    """As much of a description as is read."""
-
-    def __init__(self, status: WorkflowExecutionStatus, **attributes: str) -> None:
-        self.id = "canary/production/checkout/eu"
-        self.run_id = "run"
-        self.status = status
-        self.start_time = self.close_time = datetime(2026, 1, 1, tzinfo=UTC)
-        pairs: list[SearchAttributePair[Any]] = [
-            SearchAttributePair(SearchAttributeKey.for_keyword(f"Coalmine{name}"), value)
-            for name, value in attributes.items()
-        ]
-        self.typed_search_attributes = TypedSearchAttributes(pairs)
-
-
-def execution(status: WorkflowExecutionStatus, **attributes: str) -> WorkflowExecution:
-    return cast("WorkflowExecution", Execution(status, **attributes))
+def execution(status: WorkflowExecutionStatus, **attributes: str) -> Execution:
+    """What the server says of it."""
+    pairs: list[SearchAttributePair[Any]] = [
+        SearchAttributePair(SearchAttributeKey.for_keyword(f"Coalmine{name}"), value)
+        for name, value in attributes.items()
+    ]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Execution("canary/production/checkout/eu", "run", status, 0, TypedSearchAttributes(pairs), at, at)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from coalmine.dashboard.auth.nobody import Nobody
 from coalmine.dashboard.context import Settings
 from coalmine.dashboard.people import Access
 from coalmine.dashboard.places import Place
-from coalmine.dashboard.rollouts import Rollouts
 from coalmine.dashboard.session import Sessions
 from coalmine.identity.issuers import Issuer
 from coalmine.identity.service import new_service_key
+from coalmine.rollouts import Releases
 from coalmine.spec.canary import Ledger
 
 SECRET = "for-tests-only-" * 3
@@ -76,7 +76,7 @@ async def until(updates: AsyncIterator[dict[str, Any]], met: Callable[[dict[str,
 
 @asynccontextmanager
 async def served(
-    rollouts: Rollouts,
+    rollouts: Releases,
     access: Callable[[Place, Sessions], Access] | None = None,
     *,
     key: dict[str, Any] | None = KEY,

@@ -1,4 +1,7 @@
-"""What the dashboard needs of ``coalmine.client.Coalmine``; ``coalmine.testing.fake_rollouts`` is another one."""
+"""What interfaces need of ``coalmine.client.Coalmine``, as protocols.
+
+``coalmine.testing.fake_rollouts`` is another one. The errors are those of ``Coalmine``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from coalmine.timeline import TimelineEntry
 
 
 class Rollouts(Protocol):
-    """The rollouts of one namespace; the errors are those of ``Coalmine``."""
+    """The rollouts of one namespace: asked, and told something."""
 
     async def find(self, name: str, environment: str | None = None, region: str | None = None) -> RolloutRef:
         """The rollout a name means."""
@@ -42,6 +45,31 @@ class Rollouts(Protocol):
         """Every decision, and every refused input."""
         ...
 
+    async def send(
+        self,
+        ref: RolloutRef,
+        verb: Verb,
+        *,
+        by: str,
+        reason: str = "",
+        gate: str | None = None,
+        attempt: int | None = None,
+        longer: timedelta | None = None,
+        token: str | None = None,
+        break_glass: bool = False,
+        once: str | None = None,
+    ) -> CommandReceipt:
+        """Say something to a rollout; the same ``once`` is said once."""
+        ...
+
+    def ui_link(self, workflow_id: str, run_id: str | None = None) -> str | None:
+        """Where the Temporal UI shows it."""
+        ...
+
+
+class Releases(Rollouts, Protocol):
+    """Rollouts that are started too, and whose past is read."""
+
     async def history(self, ref: RolloutRef, everything: bool = False) -> list[TimelineEntry]:
         """What happened, in words."""
         ...
@@ -64,24 +92,4 @@ class Rollouts(Protocol):
         within: timedelta = timedelta(seconds=30),
     ) -> Receipt:
         """Start a release, or attach to it."""
-        ...
-
-    async def send(
-        self,
-        ref: RolloutRef,
-        verb: Verb,
-        *,
-        by: str,
-        reason: str = "",
-        gate: str | None = None,
-        attempt: int | None = None,
-        longer: timedelta | None = None,
-        token: str | None = None,
-        break_glass: bool = False,
-    ) -> CommandReceipt:
-        """Say something to a rollout."""
-        ...
-
-    def ui_link(self, workflow_id: str, run_id: str | None = None) -> str | None:
-        """Where the Temporal UI shows it."""
         ...
