@@ -78,5 +78,5 @@ def _fits(fault: PlannedFault, others: Sequence[PlannedFault]) -> bool:
 
 
 def _may_be_bad(faults: Sequence[PlannedFault]) -> bool:
-    """What is bad never comes to the gate or the bake; and the write it is stuck in is its own way back, no zombie's."""
+    """What is bad never comes to the gate or the bake; the write it is stuck in is its own way back, no zombie's."""
     return all(fault.moment in (*_EARLY, "random") and fault.part != "zombie" for fault in faults)
