@@ -33,7 +33,7 @@ def installed(tmp_path: Path) -> Path:
     copy, site = tmp_path / "source", tmp_path / "site"
     shutil.copytree(EXAMPLE, copy)
     uv = Path(sys.executable).with_name("uv")
-    command = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
+    command: list[str | Path] = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
     told = run([*command, "--python", sys.executable, "--target", site, copy], tmp_path, ROOT)
     assert told.returncode == 0, told.stdout + told.stderr
     assert (site / "weights_file.py").is_file()

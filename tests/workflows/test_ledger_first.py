@@ -12,7 +12,7 @@ from tests.workflows.conftest import Rollout
 from tests.workflows.world import HARM, World, make_spec, make_submission
 
 LACKS = ["the ledger has not taken the record yet"]
-GATE = {"approval": {}}
+GATE: dict[str, Any] = {"approval": {}}
 LONG: dict[str, Any] = {"steps": [{"weight": 10, "for": "10m"}, {"weight": 50, "for": "1m"}]}
 
 
