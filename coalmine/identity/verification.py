@@ -21,6 +21,13 @@ class BadToken(ValueError):
     """A token that proves nothing; says why."""
 
 
+_OTHER_SPEC = (
+    "; the service and the version are the same, the spec is not: it was changed after it was signed, or who signed it "
+    "runs another version of Coalmine than the worker, which knows other fields of a spec: sign with the worker's "
+    "version (docs/upgrading.md)"
+)
+
+
 @dataclass(frozen=True)
 class Verified:
     """Who decided, by which key; ``token_id`` counts once until ``expires``."""
@@ -55,7 +62,8 @@ def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: d
         given = claims.get(name)
         # True == 1 in Python: an attempt of true is no attempt.
         if type(given) is not type(wanted) or given != wanted:
-            raise BadToken(f"the token decides another {_WORDS[name]}: {given!r:.80}, not {wanted!r:.80}")
+            mend = _OTHER_SPEC if decided.verb == "start" and _same_but_spec(given, wanted) else ""
+            raise BadToken(f"the token decides another {_WORDS[name]}: {given!r:.80}, not {wanted!r:.80}{mend}")
     if decided.gate is None and ("gate" in claims or "attempt" in claims):
         raise BadToken(f"the token names a gate, and {decided.verb} has none")
     _may(key, decided)
@@ -71,6 +79,13 @@ def _may(key: VerifyingKey, decided: Decided) -> None:
             f"key '{key.kid}' may not sign {barred}, only {', '.join(key.verbs)}: add '{barred}' to its {VERBS} in the "
             "worker's keys, or sign with a person's own key"
         )
+
+
+def _same_but_spec(given: object, wanted: object) -> bool:
+    """Whether two subjects of a start (``claims.start_subject``) differ in the spec's digest alone."""
+    if not isinstance(given, str) or not isinstance(wanted, str) or given == wanted:
+        return False
+    return given.partition("#")[0] == wanted.partition("#")[0]
 
 
 def kid_of(token: str) -> str | None:
