@@ -35,6 +35,8 @@ class Silent(Exception):
 class Updates:
     """What became of a route's updates: the last version that was taken, and how many were refused since the start.
 
+    Refused is what Envoy understood and rejected, and what it could not read as a route at all (``update_failure``).
+
     ``version`` is None when the proxy has no such route, or keeps these statistics from its admin interface.
     """
 
@@ -107,7 +109,9 @@ class EnvoyAdmin:
             Silent: no answer.
         """
         # Colons in a name become underscores in Envoy's statistics.
-        pattern = rf"^http\..+\.rds\.{re.escape(name.replace(':', '_'))}\.(update_rejected|version_text)$"
+        pattern = (
+            rf"^http\..+\.rds\.{re.escape(name.replace(':', '_'))}\.(update_rejected|update_failure|version_text)$"
+        )
         stats = await self._get(admin, "stats", {"format": "json", "filter": pattern})
         versions: list[Version] = []
         refused = 0

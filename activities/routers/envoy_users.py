@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
 from activities.routers.envoy_routes import RouteConfiguration, clusters_named, field, put, shares
 from coalmine.errors import RouteRejected
 from coalmine.spec.route_users import Mirror, PinnedMatch, PinnedTesters, Sticky
@@ -108,7 +110,16 @@ def _pins(entry: Mapping[str, Any], testers: PinnedTesters, where: str) -> Itera
         pin["match"].setdefault("headers", []).append(_matcher(one))
         pin["name"] = f"{entry.get('name') or 'coalmine'}-testers-{number}"
         _put_mark(pin, {_PIN: True})
-        yield pin
+        yield _quoted(pin)
+
+
+def _quoted(value: Any) -> Any:
+    """With every text in quotes: Envoy reads YAML 1.1, in which ``yes`` is no text."""
+    if isinstance(value, str):
+        return DoubleQuotedScalarString(value)
+    if isinstance(value, list):
+        return [_quoted(one) for one in value]
+    return {key: _quoted(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def _matcher(one: PinnedMatch) -> dict[str, Any]:
@@ -127,7 +138,7 @@ def _keep(action: MutableMapping[str, Any], sticky: Sticky | None, where: str) -
     if field(action, "hash_policy"):
         raise RouteRejected(f"{where}: has a hash_policy of its own: remove it, or leave out route.sticky")
     kind = {"header": {"header_name": sticky.header}} if sticky.header else {"cookie": {"name": sticky.cookie}}
-    action["hash_policy"] = [kind]
+    action["hash_policy"] = [_quoted(kind)]
     field(action, "weighted_clusters")["use_hash_policy"] = True
     return ["hash_policy", "use_hash_policy"]
 
@@ -138,7 +149,9 @@ def _copy(action: MutableMapping[str, Any], mirror: Mirror | None, where: str) -
     if field(action, "request_mirror_policies"):
         raise RouteRejected(f"{where}: has request_mirror_policies of its own: remove them, or leave out route.mirror")
     share = {"numerator": round(mirror.percent * 100), "denominator": "TEN_THOUSAND"}
-    action["request_mirror_policies"] = [{"cluster": mirror.backend, "runtime_fraction": {"default_value": share}}]
+    action["request_mirror_policies"] = [
+        {"cluster": _quoted(mirror.backend), "runtime_fraction": {"default_value": share}}
+    ]
     return ["request_mirror_policies"]
 
 

@@ -73,9 +73,9 @@ def route_response(name: str, weights: Mapping[str, int], version: str = "0") ->
     return _response(name, version, {"route": {"weighted_clusters": {"clusters": clusters}}})
 
 
-def fixed_response(name: str, body: str) -> dict[str, Any]:
-    """A route file's content: the proxy itself answers every request with 200 and ``body``, a backend for tests."""
-    return _response(name, "0", {"direct_response": {"status": 200, "body": {"inline_string": body}}})
+def fixed_response(name: str, body: str, status: int = 200) -> dict[str, Any]:
+    """A route file's content: the proxy itself answers every request with ``body``, a backend for tests."""
+    return _response(name, "0", {"direct_response": {"status": status, "body": {"inline_string": body}}})
 
 
 def _response(name: str, version: str, action: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,11 +107,13 @@ class EnvoyProxy:
         concurrency: int = 1,
         buckets_ms: Sequence[float] = BUCKETS_MS,
         further_routes: Mapping[str, Path] | None = None,
+        cluster_settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Keep bootstrap and log under ``folder``; ``clusters`` are ``host:port`` by name; port 0 = any free one.
 
         Ports, once given, are kept over a restart. The route files must be there before the start. ``further_routes``
-        are files by route name, each on a listener of its own, at any free port.
+        are files by route name, each on a listener of its own, at any free port; ``cluster_settings`` are Envoy's own,
+        by cluster, such as ``outlier_detection``.
         """
         self.folder = folder
         self.route_file = route_file
@@ -121,6 +123,7 @@ class EnvoyProxy:
         self.listener_port = listener_port
         self._clusters = dict(clusters)
         self._further = dict(further_routes or {})
+        self._settings = dict(cluster_settings or {})
         self._concurrency = concurrency
         self._buckets = tuple(buckets_ms)
         self._process: asyncio.subprocess.Process | None = None
@@ -246,7 +249,10 @@ class EnvoyProxy:
             },
             "static_resources": {
                 "listeners": listeners,
-                "clusters": [_cluster(name, endpoints) for name, endpoints in self._clusters.items()],
+                "clusters": [
+                    {**_cluster(name, endpoints), **self._settings.get(name, {})}
+                    for name, endpoints in self._clusters.items()
+                ],
             },
         }
 

@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 
 from coalmine.local.envoy import route_response
+from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE
-from tests.routers.worlds import SECOND, EnvoyWorld, FakeWorld, envoy_route, start_envoys, stop_envoys, write_routes
+from tests.routers.worlds import (
+    ASKED,
+    SECOND,
+    EnvoyWorld,
+    FakeWorld,
+    envoy_route,
+    start_envoys,
+    stop_envoys,
+    write_routes,
+)
 
 
 @pytest.fixture
@@ -33,6 +43,14 @@ async def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 async def three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EnvoyWorld]:
     """Three Envoys with a file each, two of them YAML."""
     async with envoy_world(tmp_path, monkeypatch, ["a.yaml", "b.json", "c.yaml"]) as world:
+        yield world
+
+
+@pytest.fixture
+async def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EnvoyWorld]:
+    """Two Envoys with a file each, for a route that asks for all there is besides weights."""
+    async with envoy_world(tmp_path, monkeypatch, ["a.yaml", "b.json"], proxies=2) as world:
+        world.route = Route.model_validate({**world.route.model_dump(), **ASKED})
         yield world
 
 

@@ -158,6 +158,27 @@ async def test_a_backend_the_proxy_does_not_know_is_refused_before_the_write(edg
     assert (await edge.router.read(edge.route(**asked), [STABLE, CANARY])).generation == 0
 
 
+async def test_a_canary_whose_endpoints_were_ejected_gets_no_more_but_may_lose_all(tmp_path: Path) -> None:
+    file, broken = tmp_path / "route.json", tmp_path / "broken.json"
+    file.write_text(json.dumps(route_response("shop", {STABLE: 10_000, CANARY: 0})))
+    broken.write_text(json.dumps(fixed_response("broken", "broken", 503)))
+    ejecting = {"consecutive_5xx": 3, "max_ejection_percent": 100, "base_ejection_time": "300s", "interval": "0.05s"}
+    settings = {CANARY: {"outlier_detection": ejecting, "common_lb_config": {"healthy_panic_threshold": {}}}}
+    async with EnvoyProxy(tmp_path / "broken", broken, {}, route_name="broken") as backend:
+        address = backend.listener_url.removeprefix("http://")
+        clusters = {STABLE: [address], CANARY: [address]}
+        async with EnvoyProxy(tmp_path / "edge", file, clusters, cluster_settings=settings) as proxy:
+            edge = Edge(proxy, EnvoyRouter(), file)
+            await edge.shift({STABLE: 50.0, CANARY: 50.0}, 1)
+            await edge.ask(40)
+            with pytest.raises(RouteRejected, match=r"'canary' has no healthy endpoint .*has ejected 1 of 1"):
+                await edge.router.apply(edge.route(), {STABLE: 25.0, CANARY: 75.0}, 2)
+            checks = await edge.router.check(edge.route(), [STABLE, CANARY], [75])
+            assert "has ejected 1 of 1" in "; ".join(check.reason for check in checks if not check.ok)
+            await edge.shift({STABLE: 75.0, CANARY: 25.0}, 3)
+            await edge.shift(FIRST, 4)
+
+
 async def test_what_an_entry_says_itself_fails_the_dry_run(edge: Edge) -> None:
     content = json.loads(edge.file.read_text())
     content["resources"][0]["virtual_hosts"][0]["routes"][0]["route"]["hash_policy"] = [

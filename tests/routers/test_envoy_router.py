@@ -7,13 +7,14 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from activities.routers import locked_files
+from activities.routers import envoy_document, envoy_routes, locked_files
 from activities.routers.envoy import EnvoyRouter
 from activities.routers.locked_files import locked
 from coalmine.errors import RouteRejected, RouterUnreachable, RouteUnconfirmed
@@ -95,6 +96,25 @@ async def test_after_a_refusal_the_file_says_what_it_said_before(one_file: Envoy
     await envoy.stop()
     await envoy.start()
     await confirmed(one_file, 2)
+
+
+async def test_what_envoy_cannot_even_read_is_refused_at_once(
+    one_file: EnvoyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = envoy_routes.set_weights, 1
+
+    def with_no_text(configuration: Any, units: Mapping[str, int]) -> int:
+        nonlocal left
+        if left:
+            left -= 1
+            configuration["virtual_hosts"][0]["routes"][0]["match"]["prefix"] = True
+        return real(configuration, units)
+
+    monkeypatch.setattr(envoy_document, "set_weights", with_no_text)
+    with pytest.raises(RouteRejected, match=r"refused.*under generation 1$"):
+        await one_file.workers[0].apply(one_file.route, HALF, 1)
+    await confirmed(one_file, 1)
+    assert await shown(one_file) == {STABLE: 100}
 
 
 async def test_a_file_that_was_broken_before_is_told_to_be_mended(one_file: EnvoyWorld) -> None:

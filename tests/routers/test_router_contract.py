@@ -1,4 +1,4 @@
-"""One contract, kept by every router: the fake, Envoys on one file, and Envoys with a file each."""
+"""One contract, kept by every router: the fake, Envoys on one file, with a file each, and with all they can do."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ class TestEnvoyOnThreeFiles(RouterContract):
     @pytest.fixture
     def world(self, three_files: EnvoyWorld) -> EnvoyWorld:
         return three_files
+
+
+class TestEnvoyWithTestersAndCopies(RouterContract):
+    @pytest.fixture
+    def world(self, asking: EnvoyWorld) -> EnvoyWorld:
+        return asking

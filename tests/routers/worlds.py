@@ -31,7 +31,16 @@ NOBODY = "127.0.0.1:9"
 SECOND = "store"
 """A route beside the one that is tested."""
 CLUSTERS_MOVED = (STABLE, CANARY)
-CLUSTERS: dict[str, Sequence[str]] = {STABLE: [NOBODY], CANARY: [NOBODY], DEAD: []}
+TESTERS, SHADOW = "canary-testers", "canary-shadow"
+CLUSTERS: dict[str, Sequence[str]] = {
+    **{name: [NOBODY] for name in (STABLE, CANARY, TESTERS, SHADOW)}, DEAD: [],
+}  # fmt: skip
+ASKED: dict[str, Any] = {
+    "sticky": {"header": "x-user-id"},
+    "testers": {"backend": TESTERS, "match": [{"header": "x-group", "values": ["beta", "staff"]}]},
+    "mirror": {"backend": SHADOW, "percent": 50},
+}
+"""All a route may ask of Envoy besides weights."""
 
 YAML_ROUTE = """\
 # The shop's way in. Mind the admin pages.
@@ -161,8 +170,13 @@ class EnvoyWorld(RouterWorld):
             del content["version_info"]
             for configuration in content["resources"]:
                 configuration.pop("validate_clusters", None)
-                for entry in configuration["virtual_hosts"][0]["routes"]:
+                entries = configuration["virtual_hosts"][0]["routes"]
+                entries[:] = [entry for entry in entries if "-testers-" not in entry.get("name", "")]
+                for entry in entries:
                     action = entry["route"]
+                    entry.pop("metadata", None)
+                    for ours in ("hash_policy", "request_mirror_policies"):
+                        action.pop(ours, None)
                     if action.get("cluster") in CLUSTERS_MOVED or "weighted_clusters" in action:
                         action.pop("cluster", None)
                         action.pop("weighted_clusters", None)
