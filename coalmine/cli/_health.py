@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from temporalio.client import Client
 
@@ -23,6 +23,9 @@ from coalmine.preflight import find_lacks
 from coalmine.records import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.spec.canary import CanarySpec
 from coalmine.ui_views import link, views
+
+if TYPE_CHECKING:
+    from coalmine.cli._spec_health import SpecHealth
 
 MOST_SKEW = 2.0
 """Seconds this clock and the server's may differ before it is worth a word; HTTP tells whole seconds only."""
@@ -43,13 +46,16 @@ class Finding(Record):
     mend: str = ""
 
 
-async def examine(profile: str | None, spec: CanarySpec | None) -> list[Finding]:
+async def examine(profile: str | None, spec: CanarySpec | None) -> tuple[list[Finding], SpecHealth | None]:
     """Look at everything; what cannot be looked at is a finding too."""
     findings = await _temporal(profile)
     findings += _programs()
-    if spec is not None:
-        findings += await _world(spec)
-    return findings
+    if spec is None:
+        return findings, None
+    from coalmine.cli._spec_health import look_at
+
+    health = await look_at(spec)
+    return findings + _world(spec, health), health
 
 
 async def _temporal(profile: str | None) -> list[Finding]:
@@ -176,10 +182,22 @@ def _programs() -> list[Finding]:
     return findings
 
 
-async def _world(spec: CanarySpec) -> list[Finding]:
-    from coalmine.cli._connect import ask_world
+def _world(spec: CanarySpec, health: SpecHealth) -> list[Finding]:
+    from coalmine.cli._spec_health import ARMS, data_line, route_lines
 
-    return [
-        Finding(level="ok" if check.ok else "error", name=check.name, detail=check.reason)
-        for check in await ask_world(spec)
+    findings = [
+        Finding(level="ok" if fine else "error", name=name, detail=detail)
+        for fine, name, detail in route_lines(health.route, f"{spec.route.router} {spec.route.name!r}")
     ]
+    findings += [
+        Finding(level="ok" if check.ok else "error", name=check.name, detail=check.reason) for check in health.checks
+    ]
+    for one in health.metrics:
+        level: Literal["ok", "warning", "error"] = "ok" if one.now else "error" if one.arm == "baseline" else "warning"
+        mend = "natural before its first request; until then looks have no data" if level == "warning" else ""
+        findings.append(Finding(level=level, name=f"{one.metric}: {one.arm}", detail=data_line(one), mend=mend))
+    for arm in ARMS:
+        rate = health.rate(arm)
+        told = "no metric counts its requests now" if rate is None else f"{rate:.3g} requests/s"
+        findings.append(Finding(level="ok" if rate else "warning", name=f"traffic of the {arm}", detail=told))
+    return findings

@@ -26,7 +26,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
 LATER_KEYS: dict[str, frozenset[str]] = {
     "": frozenset({"pipeline", "waves", "dependencies", "freeze", "windows", "presets", "preset", "budget", "chat"}),
     "arms.*": frozenset({"objects", "image", "scale"}),
-    "steps.*": frozenset({"mirror", "header", "headers", "cookie", "scale", "stickiness", "testers", "holdback"}),
+    "steps.*": frozenset({"header", "headers", "cookie", "scale", "stickiness", "holdback"}),
     "steps.*.gate": frozenset({"window", "health", "webhook", "budget"}),
     "metrics.*": frozenset({"native_histogram", "native", "pools"}),
     "policy": frozenset({"low_traffic", "budget", "slots", "freeze", "brake"}),

@@ -56,6 +56,8 @@ def homes_of(key: str) -> tuple[str, ...]:
             kind = _unwrapped(get_args(kind)[-1])
         if isinstance(kind, type) and issubclass(kind, BaseModel) and key in keys_of(kind):
             homes.append(section)
+    if any(key in keys_of(options) for options in ROUTE_OPTIONS.values()):
+        homes.append("route")
     return tuple(homes)
 
 
