@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from coalmine.spec.canary import SpecModel
 
@@ -28,12 +28,20 @@ def _visible(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_token)]
-Values = list[Annotated[str, AfterValidator(_visible)]]
+def _hundredths(percent: float) -> float:
+    if abs(percent * 100 - round(percent * 100)) > 1e-6:
+        raise ValueError(f"{percent!r} is finer than 0.01: round it")
+    return percent
+
+
+Name = Annotated[str, AfterValidator(_token), Field(json_schema_extra={"pattern": f"^{_TOKEN.pattern}$"})]
+Values = list[Annotated[str, AfterValidator(_visible), Field(json_schema_extra={"pattern": r"^[^;\s]([^;]*[^;\s])?$"})]]
 
 
 class UserKey(SpecModel):
     """What tells users apart: a header or a cookie."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["header"]}, {"required": ["cookie"]}]})
 
     header: Name | None = Field(default=None, description="A request header.", examples=["x-user-id"])
     cookie: Name | None = Field(default=None, description="A cookie.", examples=["uid"])
@@ -77,4 +85,6 @@ class Mirror(SpecModel):
         description="The new version under a name of its own, so that copies are not counted as requests.",
         examples=["checkout-v42-shadow"],
     )
-    percent: float = Field(default=100.0, ge=0.01, le=100, description="How many of the requests, in steps of 0.01.")
+    percent: Annotated[float, AfterValidator(_hundredths)] = Field(
+        default=100.0, ge=0.01, le=100, description="How many of the requests, in steps of 0.01."
+    )

@@ -99,7 +99,7 @@ def _arms(spec: CanarySpec) -> Iterator[Fault]:
 @_reads("arms", "route")
 def _route_backends(spec: CanarySpec) -> Iterator[Fault]:
     """What does not come by the weights is counted apart, so it goes to a backend that is nobody else's."""
-    taken = {spec.arms.baseline.backend: "the baseline's", spec.arms.canary.backend: "the canary's"}
+    taken = {spec.arms.baseline.backend: "the baseline", spec.arms.canary.backend: "the canary"}
     for key in ("testers", "mirror"):
         asked = spec.route.options.get(key)
         backend = asked.get("backend") if isinstance(asked, Mapping) else None
@@ -107,11 +107,11 @@ def _route_backends(spec: CanarySpec) -> Iterator[Fault]:
             continue
         if backend in taken:
             message = (
-                f"{shown(backend)} is {taken[backend]} already: give it a backend of its own, so that its requests do "
-                "not count in the sample ratio and in the comparison"
+                f"{shown(backend)} is the backend of {taken[backend]} already: give it one of its own, so that its "
+                "requests do not count in the sample ratio and in the comparison"
             )
             yield Fault(("route", key, "backend"), message)
-        taken.setdefault(backend, f"route.{key}'s")
+        taken.setdefault(backend, f"route.{key}")
 
 
 @_reads("steps", "people", "sources", "route")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from activities.routers.envoy import EnvoyRouter
+from activities.routers.envoy import EnvoyRouter, envoy_options
 from coalmine.local.envoy import envoy_program
+from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import live
 from tests.routers.worlds import envoy_route
 
@@ -24,7 +25,7 @@ ARMS = ("checkout-v41", "checkout-v42")
 
 def blocks() -> tuple[dict[str, Any], str]:
     """The bootstrap, and the text of the route file."""
-    _, bootstrap, route = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    _, bootstrap, route, _ = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     content: dict[str, Any] = YAML(typ="safe").load(bootstrap)
     return content, route
 
@@ -107,3 +108,13 @@ async def test_hidden_statistics_fail_the_check(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
         await router.apply(route, {ARMS[0]: 99, ARMS[1]: 1}, 1)
         assert (await router.confirm(route, 1, ARMS)).answer == "yes"
+
+
+def test_what_it_says_of_testers_and_copies_is_a_route() -> None:
+    *_, users = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    route = Route.model_validate(YAML(typ="safe").load(users)["route"])
+    options = envoy_options(route)
+    assert options.sticky is not None
+    assert options.testers is not None
+    assert options.mirror is not None
+    assert [match.values for match in options.testers.match] == [["beta", "staff"], ["yes"]]
