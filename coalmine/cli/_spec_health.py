@@ -70,11 +70,8 @@ async def look_at(spec: CanarySpec, now: datetime | None = None) -> SpecHealth:
     from coalmine.cli._connect import ask_world
 
     moment = now or datetime.now(UTC)
-    route, checks, *found = await asyncio.gather(
-        _route(spec),
-        ask_world(spec),
-        *(_data(spec, metric, arm, moment) for metric in spec.metrics for arm in _arms_of(metric)),
-    )
+    asked = (_data(spec, metric, arm, moment) for metric in spec.metrics for arm in _arms_of(metric))
+    route, checks, found = await asyncio.gather(_route(spec), ask_world(spec), asyncio.gather(*asked))
     told = {f"{one.metric}: {one.arm}" for one in found}
     return SpecHealth(route=route, metrics=found, checks=[check for check in checks if check.name not in told])
 
