@@ -81,11 +81,12 @@ class TroubleCases:
         with pytest.raises(RouteUnconfirmed) as cut:
             await world.workers[0].apply(world.route, back(world), 2)
         assert cut.value.retryable
-        answer = await world.workers[0].confirm(world.route, 2, world.backends.arms)
-        assert answer.answer == "no"
-        reached = [live(proxy.weights) for proxy in answer.proxies if proxy.ok]
-        assert reached == [live(back(world))] * len(reached)
-        assert len(reached) < len(world.proxies)
+        if (await able(world)).confirm:
+            answer = await world.workers[0].confirm(world.route, 2, world.backends.arms)
+            assert answer.answer == "no"
+            reached = [live(proxy.weights) for proxy in answer.proxies if proxy.ok]
+            assert reached == [live(back(world))] * len(reached)
+            assert len(reached) < len(world.proxies)
         await world.workers[1].apply(world.route, back(world), 2)
         await confirmed(world, 2)
         assert await shown(world) == live(back(world))
@@ -109,10 +110,11 @@ class TroubleCases:
         await confirmed(world, 1)
         await world.stop(down)
         await world.workers[0].apply(world.route, back(world), 2)
-        answer = await world.workers[0].confirm(world.route, 2, world.backends.arms)
-        assert answer.answer == "no"
-        assert down in answer.reason
-        assert [proxy.proxy for proxy in answer.proxies if not proxy.ok] == [down]
+        if (await able(world)).confirm:
+            answer = await world.workers[0].confirm(world.route, 2, world.backends.arms)
+            assert answer.answer == "no"
+            assert down in answer.reason
+            assert [proxy.proxy for proxy in answer.proxies if not proxy.ok] == [down]
         with pytest.raises(RouterUnreachable) as unreachable:
             await state_of(world)
         assert down in str(unreachable.value)
@@ -149,9 +151,10 @@ class TroubleCases:
         await confirmed(world, 1)
         await world.stop(world.proxies[0])
         await world.start(world.proxies[0])
-        answer = await world.workers[0].confirm(world.route, 1, world.backends.arms)
-        assert answer.answer == "no"
-        assert world.proxies[0] in answer.reason
+        if (await able(world)).confirm:
+            answer = await world.workers[0].confirm(world.route, 1, world.backends.arms)
+            assert answer.answer == "no"
+            assert world.proxies[0] in answer.reason
         await world.workers[1].apply(world.route, weights, 1)
         await confirmed(world, 1)
         assert await shown(world) == weights

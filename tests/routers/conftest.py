@@ -27,7 +27,12 @@ from tests.routers.worlds import (
 
 @pytest.fixture
 def fake_world() -> FakeWorld:
-    router = FakeRouter({STABLE: 100, CANARY: 0, DEAD: 0})
+    return fake_of(FakeRouter)
+
+
+def fake_of(kind: type[FakeRouter]) -> FakeWorld:
+    """A fake of that kind, at rest."""
+    router = kind({STABLE: 100, CANARY: 0, DEAD: 0})
     router.end_endpoints(DEAD)
     return FakeWorld(router)
 

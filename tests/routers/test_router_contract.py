@@ -1,17 +1,32 @@
-"""One contract, kept by every router: the fake, Envoys on one file, with a file each, and with all they can do."""
+"""One contract, kept by every router: fakes, Envoys on one file, with a file each, and with all they can do."""
 
 from __future__ import annotations
 
 import pytest
 
 from coalmine.testing.router_contract import RouterContract
-from tests.routers.worlds import EnvoyWorld, FakeWorld
+from tests.routers.conftest import fake_of
+from tests.routers.worlds import EnvoyWorld, FakeWorld, Forgetful, Unconfirming
 
 
 class TestFakeRouter(RouterContract):
     @pytest.fixture
     def world(self, fake_world: FakeWorld) -> FakeWorld:
         return fake_world
+
+
+class TestForgetfulFakeRouter(RouterContract):
+    @pytest.fixture
+    def world(self) -> FakeWorld:
+        world = fake_of(Forgetful)
+        world.lacks = {**world.lacks, "memory": "it stands for proxies that keep nothing"}
+        return world
+
+
+class TestUnconfirmingFakeRouter(RouterContract):
+    @pytest.fixture
+    def world(self) -> FakeWorld:
+        return fake_of(Unconfirming)
 
 
 class TestEnvoyOnOneFile(RouterContract):

@@ -21,7 +21,7 @@ from activities.routers.envoy_document import RouteDocument
 from activities.routers.locked_files import replace
 from activities.routers.weights import weight_units
 from coalmine.local.envoy import EnvoyProxy, route_response
-from coalmine.records import Weights
+from coalmine.records import Confirmation, Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN, Lack, RouterWorld
@@ -116,6 +116,25 @@ class FakeWorld(RouterWorld):
 
     def cut_next_short(self) -> None:
         self.router.cut_short(1)
+
+
+class Forgetful(FakeRouter):
+    """Its proxies forget the weights when they restart, until they are written again."""
+
+    def bring_up(self, proxy: str) -> None:
+        super().bring_up(proxy)
+        for plane in self._planes.values():
+            shown = plane.proxies[proxy]
+            shown.weights, shown.generation, shown.cut = self._first, 0, True
+
+
+class Unconfirming(FakeRouter):
+    """Nobody can say which proxies have taken a write."""
+
+    able = FakeRouter.able.model_copy(update={"confirm": False})
+
+    async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
+        return Confirmation(answer="unsupported", reason="the proxies do not say")
 
 
 @dataclass
