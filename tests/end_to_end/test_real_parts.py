@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from ruamel.yaml import YAML
 
 from coalmine.local import stack as local
 from coalmine.local.demo_releases import HEALTHY, Release
@@ -139,6 +140,27 @@ async def test_a_day_at_the_command_line(at_work: StackAtWork) -> None:
     over = (await at_work.coalmine("status", "checkout", "-e", "day", "-o", "json")).data
     assert (over["phase"], over["outcome"], over["cause"]) == ("closed", "rolled_back", "human")
     assert "enough for today" in over["reason"]
+
+
+def _route_file(at_work: StackAtWork) -> str:
+    return Path(at_work.stack.envoy["route_file"]).read_text()
+
+
+async def test_what_keeps_users_on_their_version_goes_with_the_rollback(at_work: StackAtWork) -> None:
+    file = await at_work.release(Release("kept", "2.3.0", "promoted", HEALTHY, SLOW_STEP), environment="kept")
+    spec = YAML(typ="safe").load(file.read_text())
+    spec["route"]["sticky"] = {"header": "x-user-id"}
+    file.write_text(json.dumps(spec))
+    started = await at_work.coalmine("start", str(file), "-o", "json")
+    assert (started.code, started.data["disposition"]) == (0, "started"), started.err
+    async with asyncio.timeout(60):
+        while (await at_work.route()).weights[GREEN] != 20:
+            await asyncio.sleep(0.1)
+    assert "use_hash_policy" in _route_file(at_work)
+    back = await at_work.coalmine("rollback", "checkout", "-e", "kept", "-m", "seen", "-o", "json")
+    assert (back.code, back.data["confirmed"], back.data["outcome"]) == (0, True, "rolled_back"), back.err
+    assert "hash_policy" not in _route_file(at_work)
+    assert [proxy.weights for proxy in (await at_work.route()).proxies] == [{BLUE: 100, GREEN: 0}]
 
 
 CI_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

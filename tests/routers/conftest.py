@@ -12,7 +12,7 @@ import pytest
 from coalmine.local.envoy import route_response
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
-from coalmine.testing.router_contract import CANARY, DEAD, STABLE
+from coalmine.testing.router_contract import CANARY, STABLE
 from tests.routers.worlds import (
     ASKED,
     SECOND,
@@ -28,13 +28,6 @@ from tests.routers.worlds import (
 @pytest.fixture
 def fake_world() -> FakeWorld:
     return fake_of(FakeRouter)
-
-
-def fake_of(kind: type[FakeRouter]) -> FakeWorld:
-    """A fake of that kind, at rest."""
-    router = kind({STABLE: 100, CANARY: 0, DEAD: 0})
-    router.end_endpoints(DEAD)
-    return FakeWorld(router)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coalmine.testing.router_contract import RouterContract
-from tests.routers.conftest import fake_of
-from tests.routers.worlds import EnvoyWorld, FakeWorld, Forgetful, Unconfirming
+from tests.routers.worlds import EnvoyWorld, FakeWorld, Forgetful, Unconfirming, fake_of
 
 
 class TestFakeRouter(RouterContract):

@@ -137,6 +137,13 @@ class Unconfirming(FakeRouter):
         return Confirmation(answer="unsupported", reason="the proxies do not say")
 
 
+def fake_of(kind: type[FakeRouter]) -> FakeWorld:
+    """A fake of that kind, at rest."""
+    router = kind({STABLE: 100, CANARY: 0, DEAD: 0})
+    router.end_endpoints(DEAD)
+    return FakeWorld(router)
+
+
 @dataclass
 class EnvoyWorld(RouterWorld):
     """Real Envoys."""
