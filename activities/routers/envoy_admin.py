@@ -13,8 +13,9 @@ from typing import Any
 
 import aiohttp
 
-from activities.routers.envoy_document import Version
-from activities.routers.envoy_routes import Split, splits
+from activities.routers.envoy_routes import splits
+from activities.routers.preflight import Endpoints
+from activities.routers.splits import Shown, Silent, Version
 from activities.secrets import filled
 from coalmine.errors import RouteRejected, SecretMissing
 from coalmine.redaction import redactor
@@ -25,10 +26,6 @@ _UNFILTERED = 100
 """Above this many names a filter would make the address too long, so all clusters are asked for."""
 _FAILED = ("failed_active_health_check", "failed_outlier_check", "excluded_via_immediate_hc_fail")
 _OUT = ("UNHEALTHY", "DRAINING", "TIMEOUT")
-
-
-class Silent(Exception):
-    """Raised when a proxy did not answer, or not as an Envoy does; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -42,35 +39,6 @@ class Updates:
 
     version: Version | None = None
     refused: int = 0
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Of one cluster: how many there are, how many may get traffic, how many an outlier detection has ejected."""
-
-    all: int = 0
-    healthy: int = 0
-    ejected: int = 0
-
-    def problem(self) -> str:
-        """Why none may get traffic; empty when one may."""
-        if self.healthy:
-            return ""
-        why = f" (outlier detection has ejected {self.ejected} of {self.all})" if self.ejected else ""
-        return f"has no healthy endpoint{why}"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The route a proxy uses. ``version`` is None when it has no such route."""
-
-    version: Version | None
-    splits: tuple[Split, ...] = ()
-
-    @property
-    def generation(self) -> int:
-        """The fence it shows."""
-        return self.version.generation if self.version else 0
 
 
 class EnvoyAdmin:

@@ -6,71 +6,41 @@ generation is the fence: it is compared under a lock on the host right before th
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from activities.routers.envoy_routes import (
     RouteConfiguration,
-    Split,
     field,
     put,
     set_weights,
     splits,
 )
 from activities.routers.envoy_users import NOBODY, Users, add, clusters_kept, shared, strip
+from activities.routers.splits import Reading, Version
+from activities.routers.yaml_files import parse_yaml, yaml_text
 from coalmine.errors import RouteRejected
 
-OURS = "coalmine"
-_LISTS_INDENTED = re.compile(r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*#[^\n]*\n)*\1[ ]+- ", re.MULTILINE)
 _FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-
-
-@dataclass(frozen=True)
-class Version:
-    """A ``version_info``; one that is not ours has generation 0."""
-
-    text: str
-
-    @property
-    def generation(self) -> int:
-        """The fence in it."""
-        generation, _, rest = self.text.partition(":")
-        ours = rest.endswith(f":{OURS}") and generation.isascii() and generation.isdigit()
-        return int(generation) if ours else 0
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a route file says, without the text around it."""
-
-    path: str
-    version: Version
-    splits: tuple[Split, ...]
-    clusters: frozenset[str]
-    """All it names, but those of testers and copies: they leave with the next write."""
 
 
 class RouteDocument:
     """A route file that was read: its weights can be changed, everything else stays as it was written."""
 
-    def __init__(self, path: str, text: str, name: str) -> None:
-        """Understand ``text`` as the route ``name``.
+    def __init__(self, path: str, text: str, name: str, users: Users = NOBODY) -> None:
+        """Understand ``text`` as the route ``name``; what ``users`` ask for is written with the weights.
 
         Raises:
             RouteRejected: it is not JSON or YAML, or holds no such RouteConfiguration.
         """
         self._path = path
         self._name = name
+        self._users = users
         self._format = file_format(path)
         self._text = text
         self._response = self._parse(text)
@@ -94,10 +64,10 @@ class RouteDocument:
         except (TypeError, AttributeError) as error:
             raise RouteRejected(f"{self._path}: is not a RouteConfiguration Envoy would take ({error!r})") from error
 
-    def set_weights(self, units: Mapping[str, int], users: Users = NOBODY) -> int:
+    def set_weights(self, units: Mapping[str, int], users: Users | None = None) -> int:
         """Change the weights of the entries that name these clusters; returns how many there are.
 
-        What ``users`` asks for is there while two clusters share the traffic; what an earlier write left goes.
+        What ``users`` ask for is there while two clusters share the traffic; what an earlier write left goes.
         Envoy is told to refuse a cluster it does not know: otherwise it would answer 503 for that share.
         """
         put(self._configuration, "validate_clusters", True)
@@ -105,7 +75,7 @@ class RouteDocument:
         changed = set_weights(self._configuration, units)
         if shared(units):
             try:
-                add(self._configuration, users, units)
+                add(self._configuration, self._users if users is None else users, units)
             except RouteRejected as error:
                 raise RouteRejected(f"{self._path}: {error}") from error
         return changed
@@ -113,23 +83,17 @@ class RouteDocument:
     def stamp(self, generation: int) -> None:
         """Write the version for this generation."""
         content = json.dumps(self._configuration, sort_keys=True, default=str)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-        put(self._response, "version_info", DoubleQuotedScalarString(f"{generation}:{digest}:{OURS}"))
+        put(self._response, "version_info", DoubleQuotedScalarString(Version.of(generation, content).text))
 
     def render(self) -> str:
         """The text of the file."""
         if self._format == "json":
             return json.dumps(self._response, indent=_json_indent(self._text), ensure_ascii=False) + "\n"
-        stream = io.StringIO()
-        yaml = _yaml()
-        if _LISTS_INDENTED.search(self._text):
-            yaml.indent(mapping=2, sequence=4, offset=2)
-        yaml.dump(self._response, stream)
-        return stream.getvalue()
+        return yaml_text(self._response, self._text)
 
     def _parse(self, text: str) -> Any:
         try:
-            return json.loads(text) if self._format == "json" else _yaml().load(text)
+            return json.loads(text) if self._format == "json" else parse_yaml(text)
         except (ValueError, YAMLError) as error:
             reason = " ".join(str(error).split())
             raise RouteRejected(f"{self._path}: is not valid {self._format.upper()}: {reason}") from error
@@ -170,10 +134,3 @@ def _json_indent(text: str) -> int | None:
     """The indentation a JSON text has, None when it is on one line."""
     _, newline, second = text.strip().partition("\n")
     return (len(second) - len(second.lstrip(" ")) or 2) if newline else None
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    return yaml

@@ -7,42 +7,15 @@ Source: envoy.config.route.v3.RouteConfiguration, VirtualHost, RouteAction, Weig
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from activities.routers.weights import TOTAL, percents
+from activities.routers.splits import Split, Terms
+from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected
-from coalmine.records import Weights
 
 RouteConfiguration = MutableMapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Split:
-    """One route entry, and the units each of its clusters gets, in Envoy's order.
-
-    ``runtime_key`` is set when Envoy's runtime may override the units, so that they need not be true.
-    """
-
-    where: str
-    shares: tuple[tuple[str, int], ...]
-    weighted: bool
-    runtime_key: str = ""
-
-    @property
-    def clusters(self) -> frozenset[str]:
-        """The clusters it names."""
-        return frozenset(name for name, _ in self.shares)
-
-    @property
-    def live(self) -> Weights:
-        """Percent by cluster, of those that get traffic."""
-        return {name: weight for name, weight in self.weights().items() if weight}
-
-    def weights(self, backends: Collection[str] = ()) -> Weights:
-        """Percent by cluster; those of ``backends`` it does not name have 0."""
-        return {**dict.fromkeys(backends, 0.0), **percents(dict(self.shares))}
+ENVOY = Terms("cluster", "route.weighted_clusters (or route.cluster) of the entries whose traffic is to move")
 
 
 def field(mapping: Mapping[str, Any], name: str) -> Any:
@@ -63,43 +36,6 @@ def splits(configuration: RouteConfiguration) -> list[Split]:
     """
     found = [_split(where, action) for where, action in _actions(configuration)]
     return [split for split in found if split.shares]
-
-
-def managed(found: Collection[Split], backends: Collection[str]) -> list[Split]:
-    """The entries that name one of ``backends``; without any, those with weighted clusters, else all."""
-    if backends:
-        return [split for split in found if split.clusters & set(backends)]
-    return [split for split in found if split.weighted] or list(found)
-
-
-def agreed_weights(found: Collection[Split], backends: Collection[str], name: str) -> Weights:
-    """Percent by cluster, the same in every managed entry.
-
-    Raises:
-        RouteRejected: no entry is managed, or they share the traffic differently.
-    """
-    ours = managed(found, backends)
-    if not ours:
-        raise RouteRejected(no_entry(name, backends))
-    first = ours[0].live
-    if any(split.live != first for split in ours):
-        shown = "; ".join(f"{split.where}: {_listed(split.live)}" for split in ours)
-        raise RouteRejected(
-            f"the entries of route {name!r} share traffic differently ({shown}): give them equal weights, or give the "
-            "entries that are not to move clusters of their own"
-        )
-    return ours[0].weights(backends)
-
-
-def no_entry(name: str, backends: Collection[str]) -> str:
-    """What to say when nothing in the route is ours."""
-    if not backends:
-        return f"route {name!r} sends no traffic to a cluster: give it an entry with route.weighted_clusters"
-    names = " or ".join(repr(backend) for backend in backends)
-    return (
-        f"no entry of route {name!r} names {names}: name the clusters in route.weighted_clusters (or route.cluster) of "
-        "the entries whose traffic is to move"
-    )
 
 
 def clusters_named(configuration: RouteConfiguration) -> set[str]:
@@ -185,7 +121,3 @@ def _replace_key(mapping: MutableMapping[str, Any], old: str, new: str, value: A
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
-
-
-def _listed(weights: Weights) -> str:
-    return ", ".join(f"{name} {weight:g} %" for name, weight in weights.items())

@@ -9,41 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from activities.routers.envoy_admin import EnvoyAdmin, Shown, Silent, Updates
-from activities.routers.envoy_document import Reading
-
-PATIENCE = 1.0
-"""Seconds; a proxy takes a file within milliseconds. One that lags is left to ``confirm``."""
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.05
-
-
-class Took(Enum):
-    """What a proxy did with the route."""
-
-    SHOWN = "shows it"
-    REFUSED = "refused it"
-    OVERTAKEN = "shows a newer one"
-    WAITING = "does not show it yet"
+from activities.routers.envoy_admin import EnvoyAdmin, Updates
+from activities.routers.splits import Reading
+from activities.routers.watching import Took, Watched, until_taken
 
 
 @dataclass(frozen=True)
-class Watched:
-    """One proxy, what it did, and what it showed last."""
+class EnvoyWatched(Watched):
+    """And its updates so far."""
 
-    proxy: str
-    took: Took
-    detail: str = ""
-    shown: Shown | None = None
     updates: Updates = field(default_factory=Updates)
-    """Its updates so far."""
 
 
 async def watch(
     admin: EnvoyAdmin, name: str, written: Collection[Reading], before: Mapping[str, Updates]
-) -> list[Watched]:
+) -> list[EnvoyWatched]:
     """Watch all proxies at once.
 
     Args:
@@ -55,25 +36,16 @@ async def watch(
     return list(await asyncio.gather(*(_watch(admin, proxy, name, written, before[proxy]) for proxy in before)))
 
 
-async def _watch(admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Reading], before: Updates) -> Watched:
-    last = Watched(proxy, Took.WAITING, f"{proxy}: no answer within {PATIENCE:g} s")
-    pause = _FIRST_PAUSE
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while last.took is Took.WAITING:
-                try:
-                    last = await _look(admin, proxy, name, written, before)
-                except Silent as error:
-                    last = Watched(proxy, Took.WAITING, str(error))
-                if last.took is Took.WAITING:
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 1.5, _LONGEST_PAUSE)
-    except TimeoutError:
-        pass
-    return last
+async def _watch(
+    admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Reading], before: Updates
+) -> EnvoyWatched:
+    last = await until_taken(proxy, lambda: _look(admin, proxy, name, written, before))
+    return last if isinstance(last, EnvoyWatched) else EnvoyWatched(proxy, last.took, last.detail)
 
 
-async def _look(admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Reading], before: Updates) -> Watched:
+async def _look(
+    admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Reading], before: Updates
+) -> EnvoyWatched:
     versions = {reading.version for reading in written}
     generation = max(version.generation for version in versions)
     now = await admin.updates(proxy, name)
@@ -81,12 +53,12 @@ async def _look(admin: EnvoyAdmin, proxy: str, name: str, written: Collection[Re
     if now.version in versions or now.version is None:
         shown = await admin.shown(proxy, name)
         if shown.version in versions:
-            return Watched(proxy, Took.SHOWN, shown=shown, updates=now)
+            return EnvoyWatched(proxy, Took.SHOWN, shown=shown, updates=now)
     if now.version is not None and now.version.generation > generation:
-        return Watched(proxy, Took.OVERTAKEN, f"{proxy}: shows generation {now.version.generation}", updates=now)
+        return EnvoyWatched(proxy, Took.OVERTAKEN, f"{proxy}: shows generation {now.version.generation}", updates=now)
     if now.refused > before.refused:
         counted = f"update_rejected {before.refused} -> {now.refused}"
-        return Watched(
+        return EnvoyWatched(
             proxy, Took.REFUSED, f"{proxy}: Envoy refused the route ({counted}); its log says why", updates=now
         )
-    return Watched(proxy, Took.WAITING, f"{proxy}: does not show generation {generation} yet", updates=now)
+    return EnvoyWatched(proxy, Took.WAITING, f"{proxy}: does not show generation {generation} yet", updates=now)

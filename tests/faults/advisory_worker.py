@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import worker
-from activities.routers import envoy, envoy_files
+from activities.routers import envoy, file_router, route_files
 from activities.routers.registry import BUILT_IN
 from coalmine.records import Capabilities
 from coalmine.spec.canary import Route
@@ -30,7 +30,7 @@ def _never(reading: Any, units: Mapping[str, int], generation: int) -> bool:
 
 
 if __name__ == "__main__":
-    envoy.is_written = _never  # type: ignore[attr-defined]
-    envoy_files.is_written = _never
+    file_router.is_written = _never  # type: ignore[attr-defined]
+    route_files.is_written = _never
     BUILT_IN["envoy"] = AdvisoryEnvoy
     worker.entry()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import worker
-from activities.routers import envoy_files
+from activities.routers import route_files
 from coalmine import commands
 from coalmine.rollout import RolloutState
 
@@ -23,7 +23,7 @@ def no_fencing() -> None:
     def is_written(reading: Any, units: Mapping[str, int], generation: int) -> bool:
         return False
 
-    envoy_files.is_written = is_written
+    route_files.is_written = is_written
 
 
 def no_compensation() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from activities.routers.envoy_document import RouteDocument, Version
-from activities.routers.envoy_routes import agreed_weights
+from activities.routers.envoy_document import RouteDocument
+from activities.routers.envoy_routes import ENVOY
+from activities.routers.splits import Version, agreed_weights
 from coalmine.errors import RouteRejected
 from coalmine.local.envoy import route_response
 from tests.routers.worlds import YAML_ROUTE
@@ -193,6 +194,6 @@ def test_without_backends_the_weighted_entries_count_and_must_agree() -> None:
     with pytest.raises(RouteRejected, match="differently"):
         agreed_weights(RouteDocument("r.json", two, "shop").reading().splits, [], "shop")
     with pytest.raises(RouteRejected, match=r"route\.weighted_clusters"):
-        agreed_weights(splits, ["films"], "shop")
+        agreed_weights(splits, ["films"], "shop", ENVOY)
     with pytest.raises(RouteRejected, match="no traffic"):
         agreed_weights([], [], "shop")

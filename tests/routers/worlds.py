@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from activities.routers import envoy_document, envoy_files, envoy_routes
+from activities.routers import envoy_document, envoy_routes, route_files
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
 from activities.routers.envoy_document import RouteDocument
@@ -228,7 +228,7 @@ class EnvoyWorld(RouterWorld):
             if fails:
                 raise OSError(errno.EIO, "Input/output error")
 
-        self.patch.setattr(envoy_files, "replace", badly)
+        self.patch.setattr(route_files, "replace", badly)
 
     def refuse_next(self) -> None:
         """Name a cluster nobody knows in the next write, as if it had vanished after it was looked for."""

@@ -1,18 +1,19 @@
-"""The route files of one route: read, and written under the fence. Everything here blocks; call it in a thread."""
+"""The route files of one route: read, and written under the fence. Everything here blocks; call it in a thread.
+
+What a file looks like is its ``Document``'s matter: Envoy's discovery response, a map, a block of a configuration.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from activities.routers.envoy_document import Reading, RouteDocument
-from activities.routers.envoy_routes import managed, no_entry
-from activities.routers.envoy_users import NOBODY, Users
 from activities.routers.locked_files import locked, replace
+from activities.routers.splits import PLAIN, Document, DocumentType, Reading, Terms, managed, no_entry
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 
 _log = structlog.get_logger("coalmine.router")
@@ -40,6 +41,8 @@ class WriteResult:
     written: list[Written] = field(default_factory=list)
     kept: list[Reading] = field(default_factory=list)
     failed: dict[str, RouterError] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """By proxy, why it refused what was published to it."""
 
     @property
     def readings(self) -> list[Reading]:
@@ -47,10 +50,16 @@ class WriteResult:
         return [*(one.reading for one in self.written), *self.kept]
 
 
+Publish = Callable[[Sequence[Reading]], Mapping[str, str]]
+"""Called under the lock with what the files say now, for proxies that do not watch them; by proxy, why it refused."""
+
+
 class RouteFiles:
     """Reads and writes route files. One instance serves all routes, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, document: DocumentType, terms: Terms = PLAIN) -> None:
+        self._document = document
+        self._terms = terms
         self._readings: dict[tuple[str, str], tuple[str, Reading]] = {}
 
     def read(self, path: str, name: str) -> Reading:
@@ -64,7 +73,7 @@ class RouteFiles:
         known = self._readings.get((path, name))
         if known is not None and known[0] == text:
             return known[1]
-        return self._remember(name, text, RouteDocument(path, text, name).reading())
+        return self._remember(name, text, self._document(path, text, name).reading())
 
     def read_all(self, paths: Sequence[str], name: str) -> tuple[dict[str, Reading], dict[str, RouterError]]:
         """The readings of those that could be read, and why the others could not."""
@@ -78,13 +87,13 @@ class RouteFiles:
         return readings, failed
 
     def rehearse(
-        self, paths: Sequence[str], name: str, units: Mapping[str, int], users: Users = NOBODY
+        self, paths: Sequence[str], name: str, units: Mapping[str, int], document: DocumentType | None = None
     ) -> dict[str, str]:
         """Everything a write does but the write; by file, why it would fail. Files that cannot be read are left out."""
         problems: dict[str, str] = {}
         for path in paths:
             try:
-                self._changed(path, name, _text(path), units, 1, users).reading()
+                self._changed(path, name, _text(path), units, 1, document or self._document).reading()
             except RouterUnreachable:
                 continue
             except RouteRejected as error:
@@ -100,11 +109,13 @@ class RouteFiles:
         name: str,
         units: Mapping[str, int],
         generation: int,
-        users: Users = NOBODY,
+        publish: Publish | None = None,
+        document: DocumentType | None = None,
     ) -> WriteResult:
         """Write the weights under the generation into every file, or into none when one is newer.
 
-        A file that cannot be read or written does not keep the others from being written.
+        A file that cannot be read or written does not keep the others from being written. ``document`` instead of the
+        usual one, where a route asks for more than weights.
 
         Raises:
             StaleGeneration: a file carries a newer generation, or the same one with other weights.
@@ -128,12 +139,18 @@ class RouteFiles:
                     result.failed[path] = error
             for path, before in texts.items():
                 try:
-                    result.written.append(self._change(path, name, before, units, generation, users))
+                    result.written.append(
+                        self._change(path, name, before, units, generation, document or self._document)
+                    )
                 except RouterError as error:
                     result.failed[path] = error
+            if publish is not None and result.readings:
+                result.refused = publish(result.readings)
         return result
 
-    def put_back(self, written: Sequence[Written], name: str, generation: int) -> list[Reading]:
+    def put_back(
+        self, written: Sequence[Written], name: str, generation: int, publish: Publish | None = None
+    ) -> list[Reading]:
         """Put back what the files held, under ``generation``: the fence never goes down.
 
         A file that somebody has written since is theirs and stays. Returns those put back.
@@ -145,27 +162,30 @@ class RouteFiles:
         with locked([Path(one.path) for one in written]):
             for one in written:
                 if self.read(one.path, name).version == one.reading.version:
-                    document = RouteDocument(one.path, one.before, name)
+                    document = self._document(one.path, one.before, name)
                     document.stamp(generation)
                     back.append(self._replace(one.path, name, document))
+            if publish is not None and back:
+                publish(back)
         return back
 
     def _change(
-        self, path: str, name: str, before: str, units: Mapping[str, int], generation: int, users: Users
+        self, path: str, name: str, before: str, units: Mapping[str, int], generation: int, document: DocumentType
     ) -> Written:
-        document = self._changed(path, name, before, units, generation, users)
-        return Written(self._replace(path, name, document), before)
+        return Written(
+            self._replace(path, name, self._changed(path, name, before, units, generation, document)), before
+        )
 
     def _changed(
-        self, path: str, name: str, before: str, units: Mapping[str, int], generation: int, users: Users
-    ) -> RouteDocument:
-        document = RouteDocument(path, before, name)
-        if not document.set_weights(units, users):
-            raise RouteRejected(f"{path}: {no_entry(name, list(units))}")
-        document.stamp(generation)
-        return document
+        self, path: str, name: str, before: str, units: Mapping[str, int], generation: int, document: DocumentType
+    ) -> Document:
+        changed = document(path, before, name)
+        if not changed.set_weights(units):
+            raise RouteRejected(f"{path}: {no_entry(name, list(units), self._terms)}")
+        changed.stamp(generation)
+        return changed
 
-    def _replace(self, path: str, name: str, document: RouteDocument) -> Reading:
+    def _replace(self, path: str, name: str, document: Document) -> Reading:
         text = document.render()
         try:
             replace(Path(path), text)
@@ -202,7 +222,7 @@ def _text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise RouteRejected(f"{path}: is not there: route.files names the files Envoy's rds watches") from error
+        raise RouteRejected(f"{path}: is not there: route.files names the files the proxies read") from error
     except UnicodeDecodeError as error:
         raise RouteRejected(f"{path}: is not UTF-8") from error
     except OSError as error:

@@ -1,0 +1,165 @@
+"""What a route says, in a file or at a proxy, whatever the plane: who shares its traffic, under which generation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from activities.routers.weights import percents
+from coalmine.errors import RouteRejected
+from coalmine.records import Weights
+
+OURS = "coalmine"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a data plane calls what we call a backend, and where a route names those whose traffic moves."""
+
+    backend: str
+    naming: str
+
+
+PLAIN = Terms("backend", "the entries whose traffic is to move")
+
+
+@dataclass(frozen=True)
+class Version:
+    """``<generation>:<hash of the route>:coalmine``, as routes carry it; one that is not ours has generation 0."""
+
+    text: str
+
+    @property
+    def generation(self) -> int:
+        """The fence in it."""
+        generation, _, rest = self.text.partition(":")
+        ours = rest.endswith(f":{OURS}") and generation.isascii() and generation.isdigit()
+        return int(generation) if ours else 0
+
+    @classmethod
+    def of(cls, generation: int, content: str) -> Version:
+        """Ours, for a route of this content."""
+        return cls(f"{generation}:{hashlib.sha256(content.encode()).hexdigest()[:12]}:{OURS}")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One entry of a route, and the units each of its backends ("clusters") gets, in the proxy's order.
+
+    ``weighted`` where it can share at all. ``runtime_key`` is set when Envoy's runtime may override the units, so that
+    they need not be true.
+    """
+
+    where: str
+    shares: tuple[tuple[str, int], ...]
+    weighted: bool
+    runtime_key: str = ""
+
+    @property
+    def clusters(self) -> frozenset[str]:
+        """The clusters it names."""
+        return frozenset(name for name, _ in self.shares)
+
+    @property
+    def live(self) -> Weights:
+        """Percent by cluster, of those that get traffic."""
+        return {name: weight for name, weight in self.weights().items() if weight}
+
+    def weights(self, backends: Collection[str] = ()) -> Weights:
+        """Percent by cluster; those of ``backends`` it does not name have 0."""
+        return {**dict.fromkeys(backends, 0.0), **percents(dict(self.shares))}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a route file says, without the text around it."""
+
+    path: str
+    version: Version
+    splits: tuple[Split, ...]
+    clusters: frozenset[str]
+    """All it names that stay with the next write."""
+
+
+class Document(Protocol):
+    """A route file that was read: its weights can be changed, everything else stays as it was written.
+
+    Made of path, text and the route's name; raises ``RouteRejected`` when it cannot be understood.
+    """
+
+    def reading(self) -> Reading:
+        """What it says now."""
+        ...
+
+    def set_weights(self, units: Mapping[str, int]) -> int:
+        """Change the weights of the entries that name these backends; returns how many there are."""
+        ...
+
+    def stamp(self, generation: int) -> None:
+        """Write the version for this generation."""
+        ...
+
+    def render(self) -> str:
+        """The text of the file."""
+        ...
+
+
+DocumentType = Callable[[str, str, str], Document]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The route a proxy uses. ``version`` is None when it has none; ``problem``: why it serves nobody by it."""
+
+    version: Version | None
+    splits: tuple[Split, ...] = ()
+    problem: str = ""
+
+    @property
+    def generation(self) -> int:
+        """The fence it shows."""
+        return self.version.generation if self.version else 0
+
+
+class Silent(Exception):
+    """Raised when a proxy did not answer, or not as one of its kind does; the message names it."""
+
+
+def managed(found: Collection[Split], backends: Collection[str]) -> list[Split]:
+    """The entries that name one of ``backends``; without any, those with weighted clusters, else all."""
+    if backends:
+        return [split for split in found if split.clusters & set(backends)]
+    return [split for split in found if split.weighted] or list(found)
+
+
+def agreed_weights(found: Collection[Split], backends: Collection[str], name: str, terms: Terms = PLAIN) -> Weights:
+    """Percent by backend, the same in every managed entry.
+
+    Raises:
+        RouteRejected: no entry is managed, or they share the traffic differently.
+    """
+    ours = managed(found, backends)
+    if not ours:
+        raise RouteRejected(no_entry(name, backends, terms))
+    first = ours[0].live
+    if any(split.live != first for split in ours):
+        shown = "; ".join(f"{split.where}: {_listed(split.live)}" for split in ours)
+        raise RouteRejected(
+            f"the entries of route {name!r} share traffic differently ({shown}): give them equal weights, or give the "
+            f"entries that are not to move {terms.backend}s of their own"
+        )
+    return ours[0].weights(backends)
+
+
+def no_entry(name: str, backends: Collection[str], terms: Terms = PLAIN) -> str:
+    """What to say when nothing in the route is ours."""
+    if not backends:
+        return f"route {name!r} sends no traffic to a {terms.backend}: name one in {terms.naming}"
+    names = " or ".join(repr(backend) for backend in backends)
+    return f"no entry of route {name!r} names {names}: name the {terms.backend}s in {terms.naming}"
+
+
+def _listed(weights: Weights) -> str:
+    return ", ".join(f"{name} {weight:g} %" for name, weight in weights.items())
