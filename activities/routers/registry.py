@@ -30,7 +30,12 @@ def built_in(target: str, extra: str = "") -> RouterFactory:
     return make
 
 
-BUILT_IN: dict[str, RouterFactory] = {"envoy": EnvoyRouter}
+BUILT_IN: dict[str, RouterFactory] = {
+    "envoy": EnvoyRouter,
+    "haproxy": built_in("activities.routers.haproxy:HAProxyRouter"),
+    "nginx": built_in("activities.routers.nginx:NginxRouter"),
+    "traefik": built_in("activities.routers.traefik:TraefikRouter"),
+}
 
 
 class Routers:

@@ -9,7 +9,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
     "kind": frozenset({"Pipeline", "Experiment"}),
     "route.router": frozenset(
         {
-            *("haproxy", "nginx", "traefik", "caddy", "kubernetes", "istio", "linkerd", "gateway-api", "consul"),
+            *("caddy", "kubernetes", "istio", "linkerd", "gateway-api", "consul"),
             *("alb", "lambda", "route53", "apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
         }
     ),

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from coalmine.spec import canary
-from coalmine.spec.routes import ROUTE_OPTIONS, USER_KEYS
+from coalmine.spec import canary, route_users, routes
 
 _BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _KINDS = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false", "timedelta": "duration"}
@@ -23,14 +22,9 @@ _KINDS = {"str": "text", "float": "number", "int": "whole number", "bool": "true
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model a spec is made of, by name."""
-    found = [
-        value for value in vars(canary).values() if isinstance(value, type) and issubclass(value, canary.SpecModel)
-    ]
-    return {
-        model.__name__: model
-        for model in (*found, *ROUTE_OPTIONS.values(), *USER_KEYS)
-        if model is not canary.SpecModel
-    }
+    drawn = [value for module in (canary, route_users, routes) for value in vars(module).values()]
+    found = [value for value in drawn if isinstance(value, type) and issubclass(value, canary.SpecModel)]
+    return {model.__name__: model for model in found if model is not canary.SpecModel}
 
 
 def fill(text: str) -> str:

@@ -13,6 +13,9 @@ from coalmine.local.envoy import route_response
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, STABLE
+from tests.routers.haproxy_world import HAProxyWorld, haproxy_world
+from tests.routers.nginx_world import NginxWorld, nginx_world
+from tests.routers.traefik_world import TraefikWorld, traefik_world
 from tests.routers.worlds import (
     ASKED,
     SECOND,
@@ -64,3 +67,45 @@ async def envoy_world(
         yield EnvoyWorld(envoy_route(files, list(envoys)), files, envoys, patch, second)
     finally:
         await stop_envoys(list(envoys.values()))
+
+
+@pytest.fixture
+async def haproxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HAProxyWorld]:
+    """Two HAProxies that load one map file."""
+    async with haproxy_world(tmp_path, monkeypatch, files=1) as world:
+        yield world
+
+
+@pytest.fixture
+async def haproxies_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HAProxyWorld]:
+    """Two HAProxies with a map file each."""
+    async with haproxy_world(tmp_path, monkeypatch, files=2) as world:
+        yield world
+
+
+@pytest.fixture
+async def nginxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NginxWorld]:
+    """Two nginxes that include one file."""
+    async with nginx_world(tmp_path, monkeypatch, files=1) as world:
+        yield world
+
+
+@pytest.fixture
+async def nginxes_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NginxWorld]:
+    """Two nginxes with an included file each."""
+    async with nginx_world(tmp_path, monkeypatch, files=2) as world:
+        yield world
+
+
+@pytest.fixture
+async def traefiks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TraefikWorld]:
+    """Two Traefiks that watch one file."""
+    async with traefik_world(tmp_path, monkeypatch, files=1) as world:
+        yield world
+
+
+@pytest.fixture
+async def traefiks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TraefikWorld]:
+    """Two Traefiks with a file each."""
+    async with traefik_world(tmp_path, monkeypatch, files=2) as world:
+        yield world

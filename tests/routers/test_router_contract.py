@@ -1,10 +1,13 @@
-"""One contract, kept by every router: fakes, Envoys on one file, with a file each, and with all they can do."""
+"""One contract, kept by every router: fakes, real proxies on one file and on a file each, Envoys with all they can do."""
 
 from __future__ import annotations
 
 import pytest
 
 from coalmine.testing.router_contract import RouterContract
+from tests.routers.haproxy_world import HAProxyWorld
+from tests.routers.nginx_world import NginxWorld
+from tests.routers.traefik_world import TraefikWorld
 from tests.routers.worlds import EnvoyWorld, FakeWorld, Forgetful, Unconfirming, fake_of
 
 
@@ -44,3 +47,39 @@ class TestEnvoyWithTestersAndCopies(RouterContract):
     @pytest.fixture
     def world(self, asking: EnvoyWorld) -> EnvoyWorld:
         return asking
+
+
+class TestHAProxyOnOneFile(RouterContract):
+    @pytest.fixture
+    def world(self, haproxies: HAProxyWorld) -> HAProxyWorld:
+        return haproxies
+
+
+class TestHAProxyOnTwoFiles(RouterContract):
+    @pytest.fixture
+    def world(self, haproxies_apart: HAProxyWorld) -> HAProxyWorld:
+        return haproxies_apart
+
+
+class TestNginxOnOneFile(RouterContract):
+    @pytest.fixture
+    def world(self, nginxes: NginxWorld) -> NginxWorld:
+        return nginxes
+
+
+class TestNginxOnTwoFiles(RouterContract):
+    @pytest.fixture
+    def world(self, nginxes_apart: NginxWorld) -> NginxWorld:
+        return nginxes_apart
+
+
+class TestTraefikOnOneFile(RouterContract):
+    @pytest.fixture
+    def world(self, traefiks: TraefikWorld) -> TraefikWorld:
+        return traefiks
+
+
+class TestTraefikOnTwoFiles(RouterContract):
+    @pytest.fixture
+    def world(self, traefiks_apart: TraefikWorld) -> TraefikWorld:
+        return traefiks_apart

@@ -1,0 +1,198 @@
+"""nginx by ``split_clients``: the split lies in a file it includes, tested before it counts, and loaded by a reload.
+
+The process itself says which file it runs, at a location of its own: a file that is not loaded is not believed.
+Measured behaviour this rests on: docs/nginx.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from activities.routers.file_router import FileRouter, Places, options_of
+from activities.routers.nginx_process import configuration, configuration_problem, reachable, reload, taking_connections
+from activities.routers.nginx_split import NGINX, NginxSplit, understood
+from activities.routers.preflight import PATIENCE, Endpoints, Preflight
+from activities.routers.proxy_states import is_of
+from activities.routers.route_files import Publish, WriteResult
+from activities.routers.splits import Reading, Shown, Silent, Version
+from activities.routers.watching import Took, Watched
+from activities.secrets import filled
+from coalmine.errors import RouterError, SecretMissing
+from coalmine.records import Capabilities
+from coalmine.redaction import redactor
+from coalmine.spec.canary import Route
+from coalmine.spec.routes import NginxProxy, NginxRoute
+
+RELOAD_EVERY = 1.0
+"""Seconds between two reloads of one nginx: each leaves old workers behind until their requests are answered."""
+SETTLE = 0.02
+"""Seconds from the moment an old worker says it is shutting down until it has closed its doors."""
+_OVERLAP = 2.0
+"""Seconds to wait until the old workers of a reload have heard of it: nginx tells them after a tenth of a second."""
+_WATCH = 2.0
+"""Seconds for a reload beyond the wait for its turn."""
+_PAUSE = 0.02
+_TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
+
+
+@dataclass(frozen=True)
+class NginxPreflight(Preflight):
+    """And the files its configuration is made of."""
+
+    files: frozenset[str] = frozenset()
+
+
+class NginxRouter(FileRouter[NginxRoute]):
+    """nginxes on the worker's host. Fencing is strict there: lock, compare, rename; a reload loads what is newest."""
+
+    able = Capabilities(fencing="strict", granularity=0.01, confirm=True, tested_against="nginx 1.22, real processes")
+    plane = "nginx"
+    settle = SETTLE
+    watched_files = False
+
+    def __init__(self, reload_every: float = RELOAD_EVERY) -> None:
+        super().__init__(NginxSplit, NGINX)
+        self._every = reload_every
+        self._workers: dict[str, int] = {}
+
+    def places(self, route: Route) -> Places[NginxRoute]:
+        """Its included files, and the locations at which processes say what they run."""
+        options = options_of(NginxRoute, route)
+        return Places(route.name, options.files, [proxy.status for proxy in options.proxies], options)
+
+    async def look(self, places: Places[NginxRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
+        """Upstreams of its configuration, and their servers that let us in."""
+        looks = await asyncio.gather(*(self._look(places, proxy, backends) for proxy in places.options.proxies))
+        return dict(zip(places.proxies, looks, strict=True))
+
+    async def shown(self, places: Places[NginxRoute], proxy: str) -> Shown:
+        """What its worker processes say, once all that take connections are of one reload."""
+        text = await self._agreed(next(one for one in places.options.proxies if one.status == proxy))
+        version = text.strip().partition(" ")[0]
+        readings: list[Reading] = []
+        for path in places.files:
+            try:
+                readings.append(await asyncio.to_thread(self._files.read, path, places.name))
+            except RouterError:
+                continue
+        of_file = next((reading for reading in readings if reading.version.text == version), None)
+        try:
+            return understood(text, of_file)
+        except ValueError as error:
+            raise Silent(f"{proxy}: answered {text[:80]!r}, not what ${places.name}_route holds") from error
+
+    def route_problems(
+        self,
+        places: Places[NginxRoute],
+        proxy: str,
+        shown: Shown | None,
+        look: Preflight,
+        versions: Collection[Version],
+    ) -> list[str]:
+        """Also a configuration that includes none of the files."""
+        if isinstance(look, NginxPreflight) and not look.files.intersection(places.files):
+            return [f"{proxy}: its configuration includes none of route.files: write include {places.files[0]};"]
+        return super().route_problems(places, proxy, shown, look, versions)
+
+    def publisher(self, places: Places[NginxRoute], looks: Mapping[str, Preflight]) -> Publish:
+        """Under the lock the configuration is only tested; a reload later loads whatever is newest by then."""
+        answering = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
+
+        def publish(readings: Sequence[Reading]) -> Mapping[str, str]:
+            problems = {proxy.status: configuration_problem(proxy) for proxy in answering}
+            return {status: f"nginx does not take it: {problem}" for status, problem in problems.items() if problem}
+
+        return publish
+
+    async def watch(
+        self, places: Places[NginxRoute], result: WriteResult, generation: int, looks: Mapping[str, Preflight]
+    ) -> list[Watched]:
+        """Reload each that does not run the file yet, when its turn comes, and wait for its new workers."""
+        if result.refused:
+            # No reload: what they run is still the last good file.
+            return [Watched(status, Took.REFUSED, f"{status}: {reason}") for status, reason in result.refused.items()]
+        proxies = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
+        wanted = {reading.path: reading for reading in result.readings}
+        return list(await asyncio.gather(*(self._reloaded(places, proxy, wanted, generation) for proxy in proxies)))
+
+    async def _reloaded(
+        self, places: Places[NginxRoute], proxy: NginxProxy, wanted: Mapping[str, Reading], generation: int
+    ) -> Watched:
+        last = Watched(proxy.status, Took.WAITING, f"{proxy.status}: does not run generation {generation} yet")
+        told = False
+        try:
+            async with asyncio.timeout(_WATCH + self._every):
+                while True:
+                    shown = await self.shown(places, proxy.status)
+                    if is_of(shown, wanted):
+                        return Watched(proxy.status, Took.SHOWN, shown=shown)
+                    if shown.generation > generation:
+                        detail = f"{proxy.status}: shows generation {shown.generation}"
+                        return Watched(proxy.status, Took.OVERTAKEN, detail)
+                    wait = _PAUSE
+                    if not told:
+                        left = await asyncio.to_thread(reload, proxy, self._every)
+                        told, wait = not left, min(left or _PAUSE, 10 * _PAUSE)
+                    await asyncio.sleep(wait)
+        except TimeoutError:
+            return last
+        except Silent as error:
+            return Watched(proxy.status, Took.WAITING, str(error))
+
+    async def _agreed(self, proxy: NginxProxy) -> str:
+        """What a worker says while no other worker can say anything else."""
+        if proxy.config not in self._workers:
+            self._workers[proxy.config] = (await asyncio.to_thread(configuration, proxy)).workers
+        try:
+            async with asyncio.timeout(_OVERLAP):
+                while True:
+                    # In this order: a reload that begins in between leaves us with the old answer, which is true.
+                    text = await _status(proxy.status)
+                    if taking_connections(proxy) <= self._workers[proxy.config]:
+                        return text
+                    await asyncio.sleep(_PAUSE)
+        except TimeoutError as error:
+            raise Silent(
+                f"{proxy.status}: old worker processes take connections {_OVERLAP:g} s after a reload"
+            ) from error
+
+    async def _look(self, places: Places[NginxRoute], proxy: NginxProxy, backends: Collection[str]) -> NginxPreflight:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await _status(proxy.status)
+            found = await asyncio.to_thread(configuration, proxy)
+        except Silent as error:
+            return NginxPreflight(silent=str(error))
+        except TimeoutError:
+            return NginxPreflight(silent=f"{proxy.status}: no answer within {PATIENCE:g} s")
+        self._workers[proxy.config] = found.workers
+        names = [name for name in backends if name in found.upstreams]
+        counts = await asyncio.gather(*(reachable(found.upstreams[name]) for name in names))
+        known = {name: Endpoints(len(found.upstreams[name]), count) for name, count in zip(names, counts, strict=True)}
+        return NginxPreflight(known, files=found.files)
+
+
+async def _status(url: str) -> str:
+    """What a worker process says it runs.
+
+    Raises:
+        Silent: no answer, or not 200.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
+            session.get(filled(url), allow_redirects=False) as answer,
+        ):
+            if answer.status != 200:
+                raise Silent(f"{url}: answered {answer.status}: return 200 there, with the route's variable")
+            return (await answer.content.read(4096)).decode(errors="replace")
+    except TimeoutError as error:
+        raise Silent(f"{url}: no answer within {_TIMEOUT.total:g} s") from error
+    except SecretMissing as error:
+        raise Silent(f"{url}: {error}") from error
+    except aiohttp.ClientError as error:
+        raise Silent(f"{url}: {redactor.text(str(error))}") from error

@@ -1,0 +1,151 @@
+"""What nginx does beyond the contract: its block, its reloads, workers that overlap, somebody's hands on the file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from activities.routers.nginx import NginxRouter
+from activities.routers.nginx_process import configuration, reload
+from activities.routers.nginx_split import NginxSplit
+from activities.routers.splits import Silent
+from activities.routers.weights import weight_units
+from coalmine.errors import RouteRejected
+from coalmine.spec.canary import Route
+from coalmine.spec.routes import NginxProxy
+from coalmine.testing.router_contract import CANARY, STABLE, confirmed, live, shown
+from tests.routers.nginx_world import NginxWorld, first
+
+HALF = {STABLE: 50.0, CANARY: 50.0}
+FIRST = {STABLE: 100.0, CANARY: 0.0}
+
+
+def test_the_block_and_the_version_are_written_and_the_rest_stays() -> None:
+    document = NginxSplit("shop.conf", first("shop"), "shop")
+    assert (document.reading().version.generation, document.reading().splits[0].live) == (0, {STABLE: 100})
+    document.set_weights(weight_units({STABLE: 99.93, CANARY: 0.07}))
+    document.stamp(12)
+    lines = document.render().splitlines()
+    assert lines[:5] == [
+        "# The way into the shop. Ask before you touch it.", 'split_clients "${request_id}" $shop {',
+        "    99.93% stable;", "    * canary;", "}",
+    ]  # fmt: skip
+    assert re.fullmatch(r'map "" \$shop_route { default "12:\w{12}:coalmine stable=9993 canary=7"; }', lines[5])
+    assert lines[6] == 'map $http_x_beta $shop_beta { default ""; "yes" canary; }'
+    again = NginxSplit("shop.conf", document.render(), "shop").reading()
+    assert (again.version.generation, again.splits[0].live) == (12, {STABLE: 99.93, CANARY: 0.07})
+
+
+def test_a_block_that_was_changed_under_our_version_is_somebody_elses() -> None:
+    document = NginxSplit("shop.conf", first("shop"), "shop")
+    document.set_weights(weight_units(HALF))
+    document.stamp(3)
+    changed = document.render().replace("50.00%", "60.00%")
+    assert NginxSplit("shop.conf", changed, "shop").reading().version.generation == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", r"one split_clients block.*\$shop \(it has none\)"),
+        (first("store"), r"it has \$store"),
+        (first("shop") + first("shop"), r"it has \$shop, \$shop"),
+        ('split_clients "$request_id" $shop { * stable; }', r'write map "" \$shop_route'),
+        (first("shop").replace("* stable", "10% stable"), r"leaves 90 % to nobody"),
+        (first("shop").replace("* stable;", "10.001% stable; * stable;"), "is no share"),
+    ],
+)
+def test_a_file_that_is_not_a_routes_is_refused_with_the_mend(text: str, word: str) -> None:
+    with pytest.raises(RouteRejected, match=rf"(?s)shop\.conf: .*{word}"):
+        NginxSplit("shop.conf", text, "shop")
+
+
+def test_an_upstream_that_nginx_could_not_name_is_refused() -> None:
+    document = NginxSplit("shop.conf", first("shop"), "shop")
+    with pytest.raises(RouteRejected, match="cannot be the name"):
+        document.set_weights({"stable; } evil {": 10_000})
+
+
+async def test_a_reload_is_asked_for_at_most_once_in_a_while_by_all_workers(nginxes: NginxWorld) -> None:
+    proxy = NginxProxy.model_validate(nginxes.route.options["proxies"][0])
+    assert await asyncio.to_thread(reload, proxy, 60.0) == 0
+    left = await asyncio.to_thread(reload, proxy, 60.0)
+    assert 50 < left <= 60
+    stamp = Path(proxy.pid).with_name(".nginx.pid.coalmine-reload")
+    os.utime(stamp, (time.time() - 61, time.time() - 61))
+    assert await asyncio.to_thread(reload, proxy, 60.0) == 0
+
+
+async def test_writes_that_come_faster_than_reloads_share_one(nginxes: NginxWorld) -> None:
+    router = NginxRouter(reload_every=0.5)
+    for generation in range(1, 6):
+        write = asyncio.create_task(router.apply(nginxes.route, HALF, generation))
+        while (
+            await asyncio.to_thread(router._files.read, str(nginxes.files[0]), "shop")
+        ).version.generation < generation:
+            await asyncio.sleep(0.002)
+        write.cancel()
+        await asyncio.gather(write, return_exceptions=True)
+    await router.apply(nginxes.route, FIRST, 6)
+    await confirmed(nginxes, 6)
+    assert await shown(nginxes) == live(FIRST)
+
+
+async def test_a_file_that_is_not_loaded_is_not_believed(nginxes: NginxWorld) -> None:
+    path = nginxes.files[0]
+    document = NginxSplit(str(path), path.read_text(), "shop")
+    document.set_weights(weight_units(HALF))
+    document.stamp(4)
+    path.write_text(document.render())
+    answer = await nginxes.workers[0].confirm(nginxes.route, 4)
+    assert answer.answer == "no"
+    assert [proxy.ok for proxy in answer.proxies] == [False, False]
+    await nginxes.workers[0].apply(nginxes.route, HALF, 4)
+    await confirmed(nginxes, 4)
+
+
+async def test_a_configuration_that_was_broken_elsewhere_is_never_reloaded(nginxes: NginxWorld) -> None:
+    proxy = next(iter(nginxes.running.values()))
+    proxy.config.write_text(proxy.config.read_text().replace("worker_processes", "worker_progresses"))
+    before = nginxes.files[0].read_text()
+    checks = await nginxes.workers[0].check(nginxes.route, [STABLE, CANARY], [10])
+    assert "worker_progresses" in "; ".join(check.reason for check in checks if not check.ok)
+    await nginxes.workers[0].apply(nginxes.route, HALF, 1)
+    answer = await nginxes.workers[0].confirm(nginxes.route, 1)
+    assert [(one.ok, one.proxy == proxy.status("shop")) for one in answer.proxies] == [(False, True), (True, False)]
+    assert before != nginxes.files[0].read_text()
+
+
+async def test_a_configuration_that_does_not_include_the_file_fails_the_check(nginxes: NginxWorld) -> None:
+    (path,) = nginxes.files
+    other = path.with_name("other.conf")
+    other.write_text(path.read_text())
+    route = Route.model_validate({**nginxes.route.model_dump(), "files": [str(other)]})
+    checks = await nginxes.workers[0].check(route, [STABLE, CANARY], [10])
+    assert ["includes none of route.files" in check.reason for check in checks if not check.ok] == [True, True]
+
+
+def test_a_program_that_takes_no_configuration_is_named(tmp_path: Path) -> None:
+    proxy = NginxProxy.model_validate({"status": "http://127.0.0.1:1/x", "config": str(tmp_path / "none.conf")})
+    with pytest.raises(Silent, match=r"none\.conf"):
+        configuration(proxy)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"files": ["/a.conf"]}, r"route\.proxies"),
+        ({"files": ["a.conf"], "proxies": [{"status": "http://a/b"}]}, r"route\.files\.0.*whole path"),
+        ({"files": ["/a.conf"], "proxies": [{"status": "nonsense"}]}, r"route\.proxies\.0\.status"),
+        ({"files": ["/a.conf"], "proxies": [{"status": "http://a/b", "port": 1}]}, r"route\.proxies\.0\.port"),
+        ({"files": ["/a.conf"], "proxies": [{"status": "http://a/b"}] * 2}, r"route\.proxies.*listed twice"),
+    ],
+)
+async def test_wrong_keys_of_the_route_are_named(options: dict[str, object], word: str) -> None:
+    with pytest.raises(RouteRejected, match=word):
+        await NginxRouter().read(Route.model_validate({"router": "nginx", "name": "shop", **options}))

@@ -1,0 +1,149 @@
+"""Real Traefiks that watch one file, or a file each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from activities.routers.base import Router
+from activities.routers.locked_files import replace
+from activities.routers.traefik import TraefikRouter
+from activities.routers.traefik_document import HEADER, TraefikDocument, carrier
+from activities.routers.weights import weight_units
+from coalmine.local.traefik import Traefik
+from coalmine.records import Weights
+from coalmine.spec.canary import Route
+from coalmine.testing.router_contract import UNKNOWN
+from tests.routers.disk_trouble import FileWorld
+
+SHOP = """\
+# The shop's way in. Mind the admin pages.
+http:
+  routers:
+    shop: {rule: "PathPrefix(`/`)", entryPoints: [web], service: shop}   # everything
+  services:
+    shop:
+      weighted:
+        services:
+          - {name: stable, weight: 1}
+    stable: {loadBalancer: {servers: [{url: "http://127.0.0.1:9"}]}}
+    canary: {loadBalancer: {servers: [{url: "http://127.0.0.1:9"}]}}
+    dead: {loadBalancer: {servers: []}}
+"""
+STORE = """\
+http:
+  routers:
+    store: {rule: "Host(`store`)", entryPoints: [web], service: store}
+  services:
+    store: {weighted: {services: [{name: stable, weight: 1}]}}
+"""
+
+
+@dataclass
+class TraefikWorld(FileWorld):
+    """Real Traefiks."""
+
+    route: Route
+    second_route: Route
+    files: list[Path]
+    running: dict[str, Traefik]
+    patch: pytest.MonkeyPatch
+    _workers: Sequence[Router] = field(default_factory=lambda: [TraefikRouter(), TraefikRouter()])
+
+    @property
+    def workers(self) -> Sequence[Router]:
+        return self._workers
+
+    @property
+    def proxies(self) -> Sequence[str]:
+        return list(self.running)
+
+    @property
+    def second(self) -> Route:
+        return self.second_route
+
+    async def stop(self, proxy: str) -> None:
+        await self.running[proxy].stop()
+
+    async def start(self, proxy: str) -> None:
+        await self.running[proxy].start()
+
+    async def meddle(self, weights: Weights) -> None:
+        """Deploy the files anew, with a version of the deployment's own."""
+        for path in self.files:
+            document = TraefikDocument(str(path), path.read_text(), self.route.name)
+            document.set_weights(weight_units(weights))
+            middlewares = document._content["http"]["middlewares"]
+            middlewares[carrier(self.route.name)]["headers"]["customRequestHeaders"][HEADER] = "deployed"
+            replace(path, document.render())
+        while not all(proxy.ok for proxy in (await self._workers[0].read(self.route, list(weights))).proxies):
+            await asyncio.sleep(0.01)
+
+    async def foreign(self) -> object:
+        """The files without the weights and our version, and their comments."""
+        kept: list[object] = []
+        for path in self.files:
+            text = path.read_text()
+            content = YAML(typ="safe").load(text)
+            content["http"].pop("middlewares", None)
+            del content["http"]["services"][self.route.name]
+            kept += [content, [line for line in text.splitlines() if "#" in line]]
+        (second,) = self.second_route.options["files"]
+        return kept, await asyncio.to_thread(Path(second).read_text)
+
+    def refuse_next(self) -> None:
+        """Name a service nobody knows in the next write, as if it had vanished after it was looked for."""
+        left = len(self.files)
+        real = TraefikDocument.render
+
+        def with_ghost(document: TraefikDocument) -> str:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                document._weighted["services"].append({"name": UNKNOWN, "weight": 1})
+            return real(document)
+
+        self.patch.setattr(TraefikDocument, "render", with_ghost)
+
+
+@asynccontextmanager
+async def traefik_world(
+    folder: Path, patch: pytest.MonkeyPatch, files: int, proxies: int = 2
+) -> AsyncIterator[TraefikWorld]:
+    """Proxies by turns on these many folders, each with a second route beside."""
+    folders = [folder / f"dynamic-{number}" for number in range(files)]
+    for dynamic in folders:
+        dynamic.mkdir()
+        (dynamic / "shop.yml").write_text(SHOP)
+        (dynamic / "store.yml").write_text(STORE)
+    paths = [dynamic / "shop.yml" for dynamic in folders]
+    async with AsyncExitStack() as stack:
+        running = [Traefik(folder / f"traefik-{number}", folders[number % files]) for number in range(proxies)]
+        for proxy in running:
+            await stack.enter_async_context(proxy)
+        apis = [proxy.api for proxy in running]
+        world = TraefikWorld(
+            traefik_route("shop", paths, apis),
+            traefik_route("store", [folders[0] / "store.yml"], apis),
+            paths,
+            dict(zip(apis, running, strict=True)),
+            patch,
+        )
+        if files > 1:
+            world.lacks = {**world.lacks, "second route": "each Traefik watches a folder of its own"}
+        while not all(check.ok for check in await TraefikRouter().check(world.route, ["stable", "canary"], [10])):
+            await asyncio.sleep(0.01)
+        yield world
+
+
+def traefik_route(name: str, files: Sequence[Path], apis: Sequence[str]) -> Route:
+    """The route of a spec."""
+    return Route.model_validate(
+        {"router": "traefik", "name": name, "files": [str(path) for path in files], "apis": list(apis)}
+    )
