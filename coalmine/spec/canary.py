@@ -72,7 +72,9 @@ class Arm(SpecModel):
         examples=["1.42.0"],
     )
     backend: str = Field(
-        min_length=1, description="What the router calls the backend; Envoy: the cluster.", examples=["checkout-v42"]
+        min_length=1,
+        description="What the router calls the backend; Envoy: the cluster, nginx: the upstream, Traefik: the service.",
+        examples=["checkout-v42"],
     )
 
 
@@ -89,11 +91,11 @@ class Route(SpecModel):
     model_config = ConfigDict(extra="allow")
 
     router: str = Field(
-        min_length=1, description="The data plane: `envoy`, or one an adapter adds.", examples=["envoy"]
+        min_length=1,
+        description="The data plane: `envoy`, `haproxy`, `nginx`, `traefik`, or one an adapter adds.",
+        examples=["envoy"],
     )
-    name: str = Field(
-        min_length=1, description="The route's name in the router; Envoy: the route configuration.", examples=["shop"]
-    )
+    name: str = Field(min_length=1, description="The route's name in the router: docs/routers.md.", examples=["shop"])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -252,8 +254,9 @@ class Metric(SpecModel):
     )
     template: str | None = Field(
         default=None,
-        description="Ready selectors: `envoy` (Envoy's own cluster statistics) or `http` "
-        "(`http_requests_total`, `http_request_duration_seconds` with the label `version`). Instead of your own.",
+        description="Ready selectors: those of a proxy (`envoy`, `haproxy`, `traefik`, `istio`; `nginx` has none and "
+        "says so), `http` (`http_requests_total`, `http_request_duration_seconds` with the label `version`) or "
+        "`opentelemetry` (`http.server.request.duration` with `service_version`). Instead of your own.",
         examples=["envoy"],
     )
     events: Selectors = Field(

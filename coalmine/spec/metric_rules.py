@@ -42,6 +42,8 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
     if metric.template is not None and metric.template not in TEMPLATES:
         mend = did_you_mean(metric.template, list(TEMPLATES))
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
+    elif metric.template is not None:
+        yield from _lacking_parts(metric, path)
     for part in PARTS[metric.kind]:
         yield from _selector_faults(metric, part, (*path, part))
     yield from _same_series(metric, path)
@@ -60,6 +62,14 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
         yield from _slo_faults(metric, path)
     if metric.kind == "threshold":
         yield from _threshold_faults(metric, path)
+
+
+def _lacking_parts(metric: Metric, path: Path) -> Iterator[Fault]:
+    """What the template cannot read and the metric does not say itself: each reason once."""
+    lacks = TEMPLATES[str(metric.template)].lacks
+    reasons = [lacks[part] for part in PARTS[metric.kind] if part in lacks and not getattr(metric, part)]
+    for reason in dict.fromkeys(reasons):
+        yield Fault((*path, "template"), f"{metric.template} has nothing for a {metric.kind} metric: {reason}")
 
 
 def has_absolute_limit(metric: Metric) -> bool:

@@ -1,14 +1,14 @@
-"""Templates: what ``template: envoy`` and ``template: http`` read for each kind of metric.
+"""Templates: what ``template: envoy`` or ``template: http`` reads for each kind of metric, and what cannot be read.
 
-Both were read off the real thing: Envoy 1.40's ``/stats/prometheus``, and what the Prometheus client libraries' HTTP
-instrumentations have in common (see docs/prometheus.md).
+Read off the real thing: Envoy 1.40, HAProxy 2.6, Traefik 3.7, and what the Prometheus client libraries' HTTP
+instrumentations have in common. Read off their documentation: Istio, OpenTelemetry (see docs/prometheus.md).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from coalmine.spec.canary import Arm, Metric
@@ -35,6 +35,8 @@ class Template:
     name: str
     unit: Literal["s", "ms"]
     select: Callable[[Part, Arm], Selector]
+    lacks: Mapping[Part, str] = field(default_factory=dict)
+    """Parts that are not there to be read, and what to do instead."""
 
 
 def _envoy(part: Part, arm: Arm) -> Selector:
@@ -61,9 +63,68 @@ def _http(part: Part, arm: Arm) -> Selector:
     return Selector("http_request_duration_seconds_bucket", (version,))
 
 
+def _haproxy(part: Part, arm: Arm) -> Selector:
+    # Not haproxy_backend_http_requests_total: it counts what has no answer yet, so it is ahead of the errors.
+    answers = Selector("haproxy_backend_http_responses_total", (Matcher("proxy", "=", arm.backend),))
+    if part == "events":
+        return Selector(answers.name, (*answers.matchers, Matcher("code", "=", "5xx")))
+    return answers
+
+
+def _traefik(part: Part, arm: Arm) -> Selector:
+    backend = arm.backend if "@" in arm.backend else f"{arm.backend}@file"
+    service = Matcher("service", "=", backend)
+    if part == "total":
+        return Selector("traefik_service_requests_total", (service,))
+    if part == "events":
+        return Selector("traefik_service_requests_total", (service, Matcher("code", "=~", "5..")))
+    return Selector("traefik_service_request_duration_seconds_bucket", (service,))
+
+
+def _istio(part: Part, arm: Arm) -> Selector:
+    # Both ends of a call report it: those of the called one also have what came from outside the mesh.
+    workload = (Matcher("reporter", "=", "destination"), Matcher("destination_workload", "=", arm.backend))
+    if part == "total":
+        return Selector("istio_requests_total", workload)
+    if part == "events":
+        return Selector("istio_requests_total", (*workload, Matcher("response_code", "=~", "5..")))
+    return Selector("istio_request_duration_milliseconds_bucket", workload)
+
+
+def _opentelemetry(part: Part, arm: Arm) -> Selector:
+    version = Matcher("service_version", "=", arm.version)
+    if part == "total":
+        return Selector("http_server_request_duration_seconds_count", (version,))
+    if part == "events":
+        failed = Matcher("http_response_status_code", "=~", "5..")
+        return Selector("http_server_request_duration_seconds_count", (version, failed))
+    return Selector("http_server_request_duration_seconds_bucket", (version,))
+
+
+def _none(part: Part, arm: Arm) -> Selector:
+    raise AssertionError(f"{part} is lacking for every arm")
+
+
+_NO_ARMS = (
+    "open nginx counts no requests by upstream: read what your service counts (template: http or opentelemetry), or "
+    "write selectors for an exporter that reads its access log"
+)
 TEMPLATES: dict[str, Template] = {
     "envoy": Template("envoy", "ms", _envoy),
     "http": Template("http", "s", _http),
+    "haproxy": Template(
+        "haproxy",
+        "s",
+        _haproxy,
+        {
+            "buckets": "HAProxy has averages of latency and no histogram: read one your service has (template: http or "
+            "opentelemetry), or write buckets"
+        },
+    ),
+    "nginx": Template("nginx", "s", _none, {"total": _NO_ARMS, "events": _NO_ARMS, "buckets": _NO_ARMS}),
+    "traefik": Template("traefik", "s", _traefik),
+    "istio": Template("istio", "ms", _istio),
+    "opentelemetry": Template("opentelemetry", "s", _opentelemetry),
 }
 
 
@@ -82,22 +143,24 @@ def metric_query(metric: Metric, part: Part, arm: Arm) -> Query:
         ValueError: no selector for the part, an unknown template, or a selector that is none; names field and mend.
     """
     own: str | list[str] | None = getattr(metric, part)
-    field = f"metrics.{metric.name}.{part}"
+    place = f"metrics.{metric.name}.{part}"
     if own:
         try:
             parsed = tuple(
                 fill_selector(parse_selector(text), arm) for text in ([own] if isinstance(own, str) else own)
             )
         except ValueError as error:
-            raise ValueError(f"{field}: {error}") from None
+            raise ValueError(f"{place}: {error}") from None
         return Query(parsed, metric.unit)
     if part not in TEMPLATED:
-        raise ValueError(f"{field} is missing: write a selector")
+        raise ValueError(f"{place} is missing: write a selector")
     if metric.template is None:
-        raise ValueError(f"{field} is missing: write a selector, or a template ({', '.join(TEMPLATES)})")
+        raise ValueError(f"{place} is missing: write a selector, or a template ({', '.join(TEMPLATES)})")
     template = TEMPLATES.get(metric.template)
     if template is None:
         raise ValueError(
             f"metrics.{metric.name}.template: {metric.template!r} is not known, known are {', '.join(TEMPLATES)}"
         )
+    if part in template.lacks:
+        raise ValueError(f"{place}: {template.lacks[part]}")
     return Query((template.select(part, arm),), template.unit)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from coalmine.spec import json_schema
 from coalmine.spec.later import LATER_VALUES
+from coalmine.spec.templates import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = Draft202012Validator(json_schema())
@@ -82,5 +83,6 @@ def values(schema: Any) -> Iterator[Any]:
 def test_what_is_not_built_is_not_in_it() -> None:
     names = {path.rpartition(".")[2] for path, _ in properties(json_schema())}
     assert names.isdisjoint({"holdback", "waves", "native_histogram"})
-    later = {value for group in LATER_VALUES.values() for value in group}
+    # What is a router of a later release may be a template already.
+    later = {value for group in LATER_VALUES.values() for value in group} - TEMPLATES.keys()
     assert later.isdisjoint(values(json_schema()))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
 from coalmine.spec.selectors import Matcher, fill_selector, parse_selector
-from coalmine.spec.templates import metric_query
 
 ARM = Arm(version='1.2+"x"', backend="shop-v1")
 
@@ -86,65 +85,3 @@ def test_an_unknown_placeholder_lists_the_known() -> None:
 )
 def test_an_absent_label_is_the_empty_text(operator: str, value: str, accepted: bool) -> None:
     assert Matcher("l", operator, value).accepts({}) is accepted
-
-
-# ------------------------------------------------------------------------------------------------ templates
-
-
-def queries(metric: Metric, arm: Arm) -> list[str]:
-    parts = ("total", "events") if metric.kind == "ratio" else ("buckets",)
-    return [str(selector) for part in parts for selector in metric_query(metric, part, arm).selectors]  # type: ignore[arg-type]
-
-
-def test_the_template_envoy() -> None:
-    arm = Arm(version="1", backend="shop-v1")
-    assert queries(Metric(name="e", kind="ratio", template="envoy"), arm) == [
-        'envoy_cluster_upstream_rq_completed{envoy_cluster_name="shop-v1"}',
-        'envoy_cluster_upstream_rq_xx{envoy_cluster_name="shop-v1",envoy_response_code_class="5"}',
-    ]
-    latency = Metric(name="l", kind="latency", template="envoy")
-    assert queries(latency, arm) == ['envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="shop-v1"}']
-    assert metric_query(latency, "buckets", arm).unit == "ms"
-
-
-@pytest.mark.parametrize(
-    ("backend", "total"),
-    [
-        ("shop-1.42.0", 'envoy_cluster_42_0_upstream_rq_completed{envoy_cluster_name="shop-1"}'),
-        ("shop:80", 'envoy_cluster_upstream_rq_completed{envoy_cluster_name="shop_80"}'),
-        ("a.b-c", 'envoy_cluster_b_c_upstream_rq_completed{envoy_cluster_name="a"}'),
-    ],
-)
-def test_envoy_renames_clusters_with_dots_and_colons(backend: str, total: str) -> None:
-    arm = Arm(version="1", backend=backend)
-    assert queries(Metric(name="e", kind="ratio", template="envoy"), arm)[0] == total
-
-
-def test_the_template_http() -> None:
-    arm = Arm(version="1.2", backend="x")
-    assert queries(Metric(name="e", kind="ratio", template="http"), arm) == [
-        'http_requests_total{version="1.2"}',
-        'http_requests_total{version="1.2",code=~"5.."}',
-    ]
-    latency = Metric(name="l", kind="latency", template="http")
-    assert queries(latency, arm) == ['http_request_duration_seconds_bucket{version="1.2"}']
-    assert metric_query(latency, "buckets", arm).unit == "s"
-
-
-def test_ones_own_selector_wins_over_the_template() -> None:
-    metric = Metric(name="e", kind="ratio", template="http", events='http_requests_total{status=~"5.."}')
-    assert queries(metric, ARM)[1] == 'http_requests_total{status=~"5.."}'
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"template": "nginx"}, r"metrics\.e\.template: 'nginx' is not known, known are envoy, http"),
-        ({}, r"metrics\.e\.total is missing: write a selector, or a template \(envoy, http\)"),
-        ({"total": "rate(x[1m])"}, r"metrics\.e\.total: 'rate\(x\[1m\]\)' calls rate"),
-    ],
-)
-def test_what_cannot_be_asked_names_field_and_mend(fields: dict[str, str], message: str) -> None:
-    metric = Metric.model_validate({"name": "e", "kind": "ratio", **fields})
-    with pytest.raises(ValueError, match=message):
-        metric_query(metric, "total", ARM)

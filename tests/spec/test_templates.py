@@ -1,0 +1,160 @@
+"""Templates: what is read for each kind of metric and arm, and what a template lacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from coalmine.errors import SpecError
+from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.check import check_spec
+from coalmine.spec.templates import TEMPLATES, metric_query
+
+ARM = Arm(version="1.42", backend="shop-v42")
+
+
+def queries(metric: Metric, arm: Arm) -> list[str]:
+    parts = ("total", "events") if metric.kind == "ratio" else ("buckets",)
+    return [str(selector) for part in parts for selector in metric_query(metric, part, arm).selectors]  # type: ignore[arg-type]
+
+
+def test_the_template_envoy() -> None:
+    arm = Arm(version="1", backend="shop-v1")
+    assert queries(Metric(name="e", kind="ratio", template="envoy"), arm) == [
+        'envoy_cluster_upstream_rq_completed{envoy_cluster_name="shop-v1"}',
+        'envoy_cluster_upstream_rq_xx{envoy_cluster_name="shop-v1",envoy_response_code_class="5"}',
+    ]
+    latency = Metric(name="l", kind="latency", template="envoy")
+    assert queries(latency, arm) == ['envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="shop-v1"}']
+    assert metric_query(latency, "buckets", arm).unit == "ms"
+
+
+@pytest.mark.parametrize(
+    ("backend", "total"),
+    [
+        ("shop-1.42.0", 'envoy_cluster_42_0_upstream_rq_completed{envoy_cluster_name="shop-1"}'),
+        ("shop:80", 'envoy_cluster_upstream_rq_completed{envoy_cluster_name="shop_80"}'),
+        ("a.b-c", 'envoy_cluster_b_c_upstream_rq_completed{envoy_cluster_name="a"}'),
+    ],
+)
+def test_envoy_renames_clusters_with_dots_and_colons(backend: str, total: str) -> None:
+    arm = Arm(version="1", backend=backend)
+    assert queries(Metric(name="e", kind="ratio", template="envoy"), arm)[0] == total
+
+
+def test_the_template_http() -> None:
+    arm = Arm(version="1.2", backend="x")
+    assert queries(Metric(name="e", kind="ratio", template="http"), arm) == [
+        'http_requests_total{version="1.2"}',
+        'http_requests_total{version="1.2",code=~"5.."}',
+    ]
+    latency = Metric(name="l", kind="latency", template="http")
+    assert queries(latency, arm) == ['http_request_duration_seconds_bucket{version="1.2"}']
+    assert metric_query(latency, "buckets", arm).unit == "s"
+
+
+def test_ones_own_selector_wins_over_the_template() -> None:
+    metric = Metric(name="e", kind="ratio", template="http", events='http_requests_total{status=~"5.."}')
+    assert queries(metric, ARM)[1] == 'http_requests_total{status=~"5.."}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"template": "caddy"}, r"metrics\.e\.template: 'caddy' is not known, known are envoy, http, haproxy"),
+        ({}, r"metrics\.e\.total is missing: write a selector, or a template \(envoy, http, haproxy"),
+        ({"template": "nginx"}, r"metrics\.e\.total: open nginx counts no requests by upstream: .*exporter"),
+        ({"total": "rate(x[1m])"}, r"metrics\.e\.total: 'rate\(x\[1m\]\)' calls rate"),
+    ],
+)
+def test_what_cannot_be_asked_names_field_and_mend(fields: dict[str, str], message: str) -> None:
+    metric = Metric.model_validate({"name": "e", "kind": "ratio", **fields})
+    with pytest.raises(ValueError, match=message):
+        metric_query(metric, "total", ARM)
+
+
+@pytest.mark.parametrize(
+    ("template", "total", "events", "buckets", "unit"),
+    [
+        (
+            "traefik",
+            'traefik_service_requests_total{service="shop-v42@file"}',
+            'traefik_service_requests_total{service="shop-v42@file",code=~"5.."}',
+            'traefik_service_request_duration_seconds_bucket{service="shop-v42@file"}',
+            "s",
+        ),
+        (
+            "istio",
+            'istio_requests_total{reporter="destination",destination_workload="shop-v42"}',
+            'istio_requests_total{reporter="destination",destination_workload="shop-v42",response_code=~"5.."}',
+            'istio_request_duration_milliseconds_bucket{reporter="destination",destination_workload="shop-v42"}',
+            "ms",
+        ),
+        (
+            "opentelemetry",
+            'http_server_request_duration_seconds_count{service_version="1.42"}',
+            'http_server_request_duration_seconds_count{service_version="1.42",http_response_status_code=~"5.."}',
+            'http_server_request_duration_seconds_bucket{service_version="1.42"}',
+            "s",
+        ),
+    ],
+)
+def test_templates_that_have_everything(template: str, total: str, events: str, buckets: str, unit: str) -> None:
+    assert queries(Metric(name="e", kind="ratio", template=template), ARM) == [total, events]
+    latency = Metric(name="l", kind="latency", template=template)
+    assert queries(latency, ARM) == [buckets]
+    assert metric_query(latency, "buckets", ARM).unit == unit
+
+
+def test_the_template_haproxy_has_errors_alone() -> None:
+    assert queries(Metric(name="e", kind="ratio", template="haproxy"), ARM) == [
+        'haproxy_backend_http_responses_total{proxy="shop-v42"}',
+        'haproxy_backend_http_responses_total{proxy="shop-v42",code="5xx"}',
+    ]
+
+
+def test_a_service_of_another_provider_of_traefik_keeps_its_name() -> None:
+    arm = Arm(version="1", backend="shop@docker")
+    total = queries(Metric(name="e", kind="ratio", template="traefik"), arm)[0]
+    assert total == 'traefik_service_requests_total{service="shop@docker"}'
+
+
+SPEC = {
+    "service": "shop",
+    "environment": "production",
+    "arms": {"baseline": {"version": "1", "backend": "a"}, "canary": {"version": "2", "backend": "b"}},
+    "route": {"router": "haproxy", "name": "shop", "files": ["/m/shop.map"], "sockets": ["/run/haproxy.sock"]},
+    "steps": [{"weight": 10, "for": "5m"}],
+    "sources": {"prometheus": {"url": "http://127.0.0.1:9090"}},
+}
+
+
+def problems(*metrics: dict[str, object]) -> list[str]:
+    try:
+        check_spec({**SPEC, "metrics": list(metrics)})
+    except SpecError as error:
+        return [f"{problem.field}: {problem.message}" for problem in error.problems]
+    return []
+
+
+def test_what_a_template_lacks_is_refused_with_the_mend() -> None:
+    errors = {"name": "errors", "kind": "ratio", "template": "haproxy", "max": 0.02}
+    latency = {"name": "latency", "kind": "latency", "objective": {"under": "250ms", "share": 0.99}}
+    assert problems(errors) == []
+    (found,) = problems(errors, {**latency, "template": "haproxy"})
+    assert found.startswith("metrics[1].template: haproxy has nothing for a latency metric: ")
+    assert "no histogram" in found
+    assert "template: http or opentelemetry" in found
+    (found,) = problems({**errors, "template": "nginx"})
+    assert found.startswith("metrics[0].template: nginx has nothing for a ratio metric: open nginx counts no requests")
+    own = {"events": 'nginx_5xx{up="{arm.backend}"}', "total": 'nginx_all{up="{arm.backend}"}'}
+    assert problems({**errors, "template": "nginx", **own}) == []
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_every_part_is_read_or_lacking_with_a_reason(template: str) -> None:
+    found = TEMPLATES[template]
+    for part in ("total", "events", "buckets"):
+        if part in found.lacks:
+            assert found.lacks[part]
+        else:
+            assert found.select(part, ARM).matchers
