@@ -32,9 +32,10 @@ LEAD = 1.0
 """Seconds of load before the first change and after the last."""
 
 
-async def load(url: str, rate: float, seconds: float) -> LoadReport:
+async def load(url: str, rate: float, seconds: float, timeout: float = 5.0) -> LoadReport:
     """The load, from a process of its own."""
-    request = LoadRequest(url=url, rate=rate, duration=timedelta(seconds=seconds), timeout=timedelta(seconds=5))
+    lasting, within = timedelta(seconds=seconds), timedelta(seconds=timeout)
+    request = LoadRequest(url=url, rate=rate, duration=lasting, timeout=within)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.envoy_shift", "--load", request.model_dump_json()),
         stdout=asyncio.subprocess.PIPE,

@@ -1,0 +1,223 @@
+"""Requests lost, and the split that is seen, while weights change on real proxies of every kind under 1,000 requests/s.
+
+Run ``python -m benchmarks.proxy_shifts [--only nginx]``. One proxy each, 100 changes, then 10,000 requests at a weight
+that stays. The load is open loop, in a process of its own; the backends answer with different statuses, by which it
+counts the arms. Writes ``results/proxy_shifts.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from activities.routers.base import Router
+from activities.routers.envoy import EnvoyRouter
+from activities.routers.haproxy import HAProxyRouter
+from activities.routers.nginx import NginxRouter
+from activities.routers.traefik import TraefikRouter
+from benchmarks.envoy_shift import load
+from benchmarks.report import RESULTS, machine, quantile, write
+from coalmine.local.envoy import EnvoyProxy, fixed_response, route_response
+from coalmine.local.haproxy import HAProxy
+from coalmine.local.nginx import Nginx
+from coalmine.local.traefik import Traefik
+from coalmine.records import LoadReport
+from coalmine.spec.canary import Route
+
+STABLE, CANARY = "stable", "canary"
+STATUSES = {STABLE: 200, CANARY: 201}
+CHANGES = 100
+RATE = 1_000.0
+HELD = 10.0
+"""Percent the canary has while the split is counted."""
+COUNTED = 10_000
+"""Requests over which it is counted."""
+LEAD = 1.0
+"""Seconds of load before the first change and after the last."""
+TIMEOUT = 30.0
+"""Seconds a request may take: where other work keeps the machine busy, the load itself is late, and no request lost."""
+POINTS = 2.0
+"""How far the split that is seen may be from the one that was asked for, in percentage points."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A proxy that runs: its router, its route, and where it takes requests."""
+
+    router: Router
+    route: Route
+    url: str
+    pace: float = 0.2
+    """Seconds between the starts of two changes."""
+
+
+@asynccontextmanager
+async def envoy(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
+    """One that watches a route file."""
+    file = folder / "shop.json"
+    file.write_text(json.dumps(route_response("shop", {STABLE: 10_000, CANARY: 0})))
+    async with EnvoyProxy(folder / "envoy", file, {name: [one] for name, one in backends.items()}) as proxy:
+        yield Plane(EnvoyRouter(), _route("envoy", files=[str(file)], admins=[proxy.admin_url]), proxy.listener_url)
+
+
+@asynccontextmanager
+async def haproxy(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
+    """One that is told by its socket."""
+    file = folder / "shop.map"
+    file.write_text("0:9999 stable\n")
+    servers = {name: [one] for name, one in backends.items()}
+    async with HAProxy(folder / "haproxy", {"shop": file}, servers, threads=2) as proxy:
+        yield Plane(HAProxyRouter(), _route("haproxy", files=[str(file)], sockets=[proxy.socket]), proxy.url("shop"))
+
+
+@asynccontextmanager
+async def nginx(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
+    """One that is reloaded, at most once a second."""
+    file = folder / "shop.conf"
+    file.write_text('split_clients "${request_id}" $shop { * stable; }\nmap "" $shop_route { default "0"; }\n')
+    upstreams = {name: [one] for name, one in backends.items()}
+    async with Nginx(folder / "nginx", {"shop": file}, upstreams, workers=2) as proxy:
+        route = _route("nginx", files=[str(file)], proxies=[proxy.option("shop")])
+        yield Plane(NginxRouter(), route, proxy.url("shop"), pace=1.0)
+
+
+@asynccontextmanager
+async def traefik(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
+    """One that watches a folder."""
+    file = folder / "dynamic" / "shop.yml"
+    file.parent.mkdir()
+    services: dict[str, Any] = {
+        name: {"loadBalancer": {"servers": [{"url": f"http://{one}"}]}} for name, one in backends.items()
+    }
+    services["shop"] = {"weighted": {"services": [{"name": STABLE, "weight": 1}]}}
+    routers = {"shop": {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "shop"}}
+    file.write_text(json.dumps({"http": {"routers": routers, "services": services}}))
+    async with Traefik(folder / "traefik", file.parent) as proxy:
+        yield Plane(TraefikRouter(), _route("traefik", files=[str(file)], apis=[proxy.api]), proxy.url)
+
+
+PLANES: dict[str, Callable[[Path, Mapping[str, str]], AbstractAsyncContextManager[Plane]]] = {
+    "envoy": envoy,
+    "haproxy": haproxy,
+    "nginx": nginx,
+    "traefik": traefik,
+}
+
+
+async def measure(
+    name: str, folder: Path, rate: float = RATE, changes: int = CHANGES, counted: int = COUNTED
+) -> dict[str, Any]:
+    """Run one of them in a folder that is there."""
+    async with AsyncExitStack() as stack:
+        backends = {arm: await stack.enter_async_context(_backend(folder, arm)) for arm in STATUSES}
+        plane = await stack.enter_async_context(PLANES[name](folder, backends))
+        while not all(check.ok for check in await plane.router.check(plane.route, [STABLE, CANARY], [HELD])):
+            await asyncio.sleep(0.02)
+        changing, took = await _changing(plane, rate, changes)
+        await _change(plane, HELD, changes + 1)
+        held = await load(plane.url, rate, counted / rate, TIMEOUT)
+    answered = sum(held.statuses.get(str(status), 0) for status in STATUSES.values())
+    seen = 100 * held.statuses.get(str(STATUSES[CANARY]), 0) / max(1, answered)
+    return {
+        "changes": changes,
+        "requests_per_second": rate,
+        "seconds": round(changing.seconds, 1),
+        "requests": changing.sent,
+        "failed_requests": changing.failed,
+        "statuses": changing.statuses,
+        "errors": changing.errors,
+        "requests_per_second_reached": round(changing.sent / changing.seconds, 1),
+        "load_late_ms_max": round(1000 * changing.max_sched_late, 1),
+        "request_ms": {one: round(1000 * getattr(changing, one), 1) for one in ("p50", "p99", "max")},
+        "apply_to_confirmed_ms": {
+            "p50": round(1000 * quantile(took, 0.5), 1),
+            "p95": round(1000 * quantile(took, 0.95), 1),
+            "max": round(1000 * max(took), 1),
+        },
+        "split": {
+            "asked_percent": HELD,
+            "seen_percent": round(seen, 2),
+            "requests": held.sent,
+            "failed_requests": held.failed,
+        },
+    }
+
+
+def good(figures: Mapping[str, Any]) -> bool:
+    """Whether no request was lost, and the split is where it was asked to be."""
+    split = figures["split"]
+    off = abs(split["seen_percent"] - split["asked_percent"])
+    return not figures["failed_requests"] and not split["failed_requests"] and bool(off <= POINTS)
+
+
+async def _changing(plane: Plane, rate: float, changes: int) -> tuple[LoadReport, list[float]]:
+    """The load while weights change, and how long each change took until it was confirmed."""
+    stop = LEAD + changes * plane.pace
+    loading = asyncio.create_task(load(plane.url, rate, stop + LEAD, TIMEOUT))
+    await asyncio.sleep(LEAD)
+    draw = random.Random(1)
+    took: list[float] = []
+    began = time.perf_counter()
+    for generation in range(1, changes + 1):
+        # All the way there and back, and steps between: 0 and 100 are where a request could find nobody.
+        canary = (0.0, 100.0, round(draw.uniform(0.01, 99.99), 2))[generation % 3]
+        took.append(await _change(plane, canary, generation))
+        await asyncio.sleep(max(0.0, began + generation * plane.pace - time.perf_counter()))
+    return await loading, took
+
+
+async def _change(plane: Plane, canary: float, generation: int) -> float:
+    began = time.perf_counter()
+    weights = {STABLE: round(100 - canary, 2), CANARY: canary}
+    await plane.router.apply(plane.route, weights, generation)
+    while (await plane.router.confirm(plane.route, generation, list(weights))).answer != "yes":
+        await asyncio.sleep(0.005)
+    return time.perf_counter() - began
+
+
+@asynccontextmanager
+async def _backend(folder: Path, name: str) -> AsyncIterator[str]:
+    """An Envoy that answers by itself with the arm's status: ``host:port``."""
+    route = folder / f"{name}.json"
+    route.write_text(json.dumps(fixed_response(name, name, STATUSES[name])))
+    async with EnvoyProxy(folder / name, route, {}, route_name=name) as proxy:
+        yield proxy.listener_url.removeprefix("http://")
+
+
+def _route(router: str, **options: object) -> Route:
+    return Route.model_validate({"router": router, "name": "shop", **options})
+
+
+def main() -> int:
+    """Measure, print, write; 1 when a request was lost or a split was off."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=sorted(PLANES), help="one of them; the others' figures stay")
+    parser.add_argument("--rate", type=float, default=RATE, help="requests per second")
+    parser.add_argument("--changes", type=int, default=CHANGES, help="weight changes")
+    options = parser.parse_args()
+    path = RESULTS / "proxy_shifts.json"
+    kept = json.loads(path.read_text())["proxies"] if options.only and path.exists() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        # The workers of nginx run as another user.
+        Path(folder).chmod(0o755)
+        for name in [options.only] if options.only else PLANES:
+            (Path(folder) / name).mkdir()
+            figures = asyncio.run(measure(name, Path(folder) / name, options.rate, options.changes))
+            kept[name] = {**figures, "date": machine()["date"]}
+            print(json.dumps({name: figures}, indent=2), flush=True)
+    write("proxy_shifts", {"proxies": kept})
+    return 0 if all(good(figures) for figures in kept.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
