@@ -16,6 +16,7 @@ ALL = (
     "look_speed",
     "history",
     "envoy_shift",
+    "proxy_shifts",
     "rollback_latency",
     "kills",
     "chat_ack",

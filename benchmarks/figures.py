@@ -22,6 +22,7 @@ def write() -> Path:
     """Write the page anew from what was measured so far."""
     rows = [
         *_traffic(),
+        *_proxies(),
         *_rollback(),
         *_kills(),
         *_look(),
@@ -57,6 +58,23 @@ def _traffic() -> list[tuple[str, str, str, str]]:
     changes, rate = found["changes"], found["requests_per_second"]
     figure = f"{found['failed_requests']} of {found['requests']:,}"
     return [(f"failed requests while weights change {changes} times under {rate:g}/s", figure, "0", _machine(found))]
+
+
+def _proxies() -> list[tuple[str, str, str, str]]:
+    found = _read("proxy_shifts")
+    if found is None:
+        return []
+    rows: list[tuple[str, str, str, str]] = []
+    for name, one in found["proxies"].items():
+        split = one["split"]
+        machine = _machine({"machine": {**found["machine"], "date": one["date"]}})
+        what = (
+            f"{name}: failed requests in {one['changes']} changes at {one['requests_per_second_reached']:g}/s reached"
+        )
+        rows.append((what, f"{one['failed_requests']} of {one['requests']:,}", "0", machine))
+        what = f"{name}: split seen over {split['requests']:,} requests, asked {split['asked_percent']:g} %"
+        rows.append((what, f"{split['seen_percent']:g} %", "within 2 points", machine))
+    return rows
 
 
 def _rollback() -> list[tuple[str, str, str, str]]:

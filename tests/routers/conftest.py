@@ -22,6 +22,7 @@ from tests.routers.worlds import (
     EnvoyWorld,
     FakeWorld,
     envoy_route,
+    fake_of,
     start_envoys,
     stop_envoys,
     write_routes,

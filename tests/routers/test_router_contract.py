@@ -1,4 +1,4 @@
-"""One contract, kept by every router: fakes, real proxies on one file and on a file each, Envoys with all they can do."""
+"""One contract, kept by every router: fakes, real proxies on one file and on a file each, Envoys with all they do."""
 
 from __future__ import annotations
 
