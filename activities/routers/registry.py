@@ -35,6 +35,7 @@ BUILT_IN: dict[str, RouterFactory] = {
     "haproxy": built_in("activities.routers.haproxy:HAProxyRouter"),
     "nginx": built_in("activities.routers.nginx:NginxRouter"),
     "traefik": built_in("activities.routers.traefik:TraefikRouter"),
+    "aws-lambda": built_in("activities.routers.aws_lambda:LambdaRouter", "aws"),
 }
 
 

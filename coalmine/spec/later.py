@@ -10,7 +10,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
     "route.router": frozenset(
         {
             *("caddy", "kubernetes", "istio", "linkerd", "gateway-api", "consul"),
-            *("alb", "lambda", "route53", "apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
+            *("apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
         }
     ),
     "ledger.kind": frozenset({"postgres", "dynamodb"}),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from coalmine.spec.aws_routes import LambdaRoute
 from coalmine.spec.canary import SpecModel
 from coalmine.spec.route_users import Mirror, PinnedTesters, Sticky
 from coalmine.spec.secret_names import BY_NAME
@@ -136,6 +137,7 @@ class TraefikRoute(SpecModel):
 
 
 ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
+    "aws-lambda": LambdaRoute,
     "envoy": EnvoyRoute,
     "haproxy": HAProxyRoute,
     "nginx": NginxRoute,

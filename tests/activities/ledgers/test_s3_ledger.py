@@ -110,7 +110,7 @@ class TestObjectLock:
     """What is written can be neither replaced nor deleted."""
 
     @pytest.fixture
-    def ledger(self, s3: Any, environment: None) -> Ledger:
+    def ledger(self, s3: Any, aws_environment: None) -> Ledger:
         name = bucket_name()
         s3.create_bucket(
             Bucket=name,
@@ -146,7 +146,7 @@ class TestObjectLock:
 class TestTrouble:
     """Told with what to do; the workflow asks again."""
 
-    async def test_no_such_bucket(self, environment: None) -> None:
+    async def test_no_such_bucket(self, aws_environment: None) -> None:
         ledger = Ledger(kind="s3", bucket="nobody-made-it")
         with pytest.raises(
             LedgerError, match=r"ledger s3://nobody-made-it/ cannot be \w+: NoSuchBucket.*; create it"
@@ -154,7 +154,7 @@ class TestTrouble:
             await open_ledger(ledger).append(BOOK, entries(1))
         assert e.value.retryable
 
-    async def test_nobody_answers(self, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_nobody_answers(self, aws_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
         with pytest.raises(LedgerError, match="Could not connect to the endpoint URL"):
             await open_ledger(Ledger(kind="s3", bucket="records")).read(BOOK)

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import requests
 
 from activities.ledgers.file import FileLedger
 from activities.ledgers.file_pages import FilePages
@@ -74,44 +64,6 @@ class S3World:
         self.objects.delete([found.key for found in self.objects.listed(HEADS)])
         for number, line in enumerate(lines, 1):
             assert self.objects.put_new(head_key(number), line)
-
-
-@contextmanager
-def moto_server(folder: Path) -> Iterator[str]:
-    """AWS over HTTP, as a process of its own on a free port of loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (folder / "moto.log").open("wb") as log:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        # No proxy of this machine stands between the tests and loopback.
-        environ = {**os.environ, "NO_PROXY": "*"}
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{url}/moto-api/", process)
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for(url: str, process: subprocess.Popen[Any]) -> None:
-    """Until it answers."""
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None, "moto_server ended"
-        try:
-            if requests.get(url, timeout=2).ok:
-                return
-        except requests.ConnectionError:
-            pass
-        assert time.monotonic() < deadline, "moto_server does not answer"
-        time.sleep(0.05)
 
 
 def bucket_name() -> str:

@@ -1,0 +1,221 @@
+"""AWS Lambda: the versions an alias is divided between, by ``update_alias``.
+
+Everything is in one object with a token of its own: weights and generation change together or not at all, and a write
+names the RevisionId it was based on. So the fence is strict. The generation stands at the end of the alias'
+description.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.aws_services import AwsPlace, AwsRefused, AwsServices, AwsSilent, telling
+from activities.routers.aws_options import aws_options, aws_place
+from activities.routers.weights import TOTAL, percents, weight_units, weights_check
+from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
+from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
+from coalmine.spec.aws_routes import LambdaRoute
+from coalmine.spec.canary import Route
+
+TRIES = 30
+"""Of one write, while others keep changing the alias."""
+LONGEST_DESCRIPTION = 256
+_MARK = re.compile(r"\s*\[coalmine generation (\d+)\]$")
+_VERSION = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class Alias:
+    """One alias as it was read: ``shares`` in units of 0.01 % by version."""
+
+    name: str
+    shares: Mapping[str, int]
+    primary: str
+    said: str
+    """The description, without our mark."""
+    generation: int
+    revision: str
+
+    @property
+    def live(self) -> dict[str, int]:
+        """Versions that get traffic."""
+        return {version: share for version, share in self.shares.items() if share}
+
+
+class LambdaRouter:
+    """Aliases of Lambda functions."""
+
+    def __init__(self, services: AwsServices | None = None) -> None:
+        self._services = services or AwsServices()
+
+    async def capabilities(self, route: Route) -> Capabilities:
+        """Strict fence, steps of 0.01 %."""
+        aws_options(route, LambdaRoute)
+        return Capabilities(fencing="strict", granularity=0.01, confirm=True)
+
+    async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
+        """One check for the weights, one for the alias, one for each version."""
+        checks = [weights_check(weights, 1)]
+        try:
+            alias = await self._alias(route)
+            strangers = [version for version in alias.live if version not in backends]
+            told = f"{alias.name} can be read"
+            if strangers:
+                told = f"{alias.name} gives traffic to version {strangers[0]} too: give it to the baseline"
+            checks.append(Check(ok=not strangers, name="alias", reason=told))
+        except RouteRejected as error:
+            return [*checks, Check(ok=False, name="alias", reason=str(error))]
+        for version in backends:
+            problem = await self._problem(route, version)
+            checks.append(Check(ok=not problem, name="version", reason=problem or f"version {version} is ready"))
+        return checks
+
+    async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
+        """The alias as it is."""
+        alias = await self._alias(route)
+        weights = _weights(alias, backends)
+        proxy = ProxyState(proxy=alias.name, generation=alias.generation, weights=weights)
+        return RouteState(weights=weights, generation=alias.generation, proxies=[proxy])
+
+    async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
+        """Change the alias if it is still as it was read; where somebody was faster, read it again first."""
+        wanted = {version: units for version, units in weight_units(weights).items() if units}
+        if generation < 1:
+            raise RouteRejected(f"generation {generation}: generations count from 1")
+        if len(wanted) > 2:
+            raise RouteRejected(f"an alias divides its traffic between two versions, not {len(wanted)}")
+        alias = await self._alias(route)
+        if not _is_written(alias, wanted, generation):
+            rising = [version for version in wanted if version not in alias.live]
+            problems = [problem for version in rising if (problem := await self._problem(route, version))]
+            if problems:
+                raise RouteRejected("; ".join(problems))
+            try:
+                await self._change(route, lambda _: wanted, wanted, generation)
+            except RouteRejected as error:
+                # The fence goes up all the same: what was refused must not be followed by something older.
+                await self._change(route, lambda now: now.live, None, generation)
+                raise RouteRejected(f"{error}. The weights are as before, under generation {generation}") from error
+        return await self.read(route, list(weights))
+
+    async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
+        """Whether the alias carries the generation. Lambda takes a change within seconds, and shows no more of it."""
+        try:
+            state = await self.read(route, backends)
+        except RouterUnreachable as error:
+            options = aws_options(route, LambdaRoute)
+            silent = ProxyState(proxy=f"{route.name}:{options.alias}", ok=False, detail=str(error))
+            return Confirmation(answer="no", reason=f"{silent.proxy}: {error}", proxies=[silent])
+        if state.generation == generation:
+            return Confirmation(answer="yes", proxies=state.proxies)
+        (proxy,) = state.proxies
+        reason = f"{proxy.proxy}: shows generation {state.generation}, not {generation}"
+        shown = proxy.model_copy(update={"ok": False, "detail": reason})
+        return Confirmation(answer="no", reason=reason, proxies=[shown])
+
+    async def _change(
+        self,
+        route: Route,
+        shares: Callable[[Alias], Mapping[str, int]],
+        wanted: Mapping[str, int] | None,
+        generation: int,
+    ) -> None:
+        for tried in range(TRIES):
+            alias = await self._alias(route)
+            if _is_written(alias, wanted, generation):
+                return
+            try:
+                with telling(RouteRejected, RouterUnreachable, alias.name):
+                    await self._ask(route, "update_alias", **_written(alias, shares(alias), generation))
+                return
+            except RouteRejected as error:
+                if not isinstance(error.__cause__, AwsRefused) or error.__cause__.code != "PreconditionFailedException":
+                    raise
+            await asyncio.sleep(random.uniform(0, 0.01 * (tried + 1)))
+        raise RouterUnreachable(f"{route.name}: others kept changing the alias through {TRIES} tries")
+
+    async def _alias(self, route: Route) -> Alias:
+        options = aws_options(route, LambdaRoute)
+        with telling(RouteRejected, RouterUnreachable, f"{route.name}:{options.alias}"):
+            return _alias(route.name, await self._ask(route, "get_alias"))
+
+    async def _problem(self, route: Route, version: str) -> str:
+        """Why a version must not get traffic; empty when it may."""
+        if not _VERSION.fullmatch(version):
+            return f"{route.name}: {version!r} is no published version: an alias is divided between numbers such as 42"
+        place = aws_place(aws_options(route, LambdaRoute))
+        try:
+            told = await self._services.ask(
+                place, "lambda", "get_function_configuration", FunctionName=route.name, Qualifier=version
+            )
+        except AwsRefused as error:
+            if error.code == "ResourceNotFoundException":
+                return f"{route.name}: does not know version {version!r}: publish it first"
+            return str(error)
+        except AwsSilent as error:
+            raise RouterUnreachable(str(error)) from error
+        state = told.get("State", "Active")
+        why = told.get("StateReason") or "AWS gives no reason"
+        return "" if state == "Active" else f"{route.name}: version {version} is not healthy: {state} ({why})"
+
+    async def _ask(self, route: Route, operation: str, **arguments: Any) -> dict[str, Any]:
+        options = aws_options(route, LambdaRoute)
+        named = {"FunctionName": route.name, "Name": options.alias, **arguments}
+        place: AwsPlace = aws_place(options)
+        return await self._services.ask(place, "lambda", operation, **named)
+
+
+def _alias(function: str, told: Mapping[str, Any]) -> Alias:
+    further = (told.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    shares = {str(version): round(share * TOTAL) for version, share in further.items()}
+    primary = str(told["FunctionVersion"])
+    shares = {primary: TOTAL - sum(shares.values()), **shares}
+    said = told.get("Description") or ""
+    mark = _MARK.search(said)
+    return Alias(
+        name=f"{function}:{told['Name']}",
+        shares=shares,
+        primary=primary,
+        said=said[: mark.start()] if mark else said,
+        generation=int(mark[1]) if mark else 0,
+        revision=told["RevisionId"],
+    )
+
+
+def _is_written(alias: Alias, wanted: Mapping[str, int] | None, generation: int) -> bool:
+    """Whether it carries this generation already, with these weights (None: whatever they are)."""
+    if alias.generation > generation:
+        raise StaleGeneration(f"{alias.name}: carries generation {alias.generation}, newer than {generation}")
+    if alias.generation < generation:
+        return False
+    if wanted is not None and alias.live != dict(wanted):
+        raise StaleGeneration(f"{alias.name}: carries generation {generation} with other weights")
+    return True
+
+
+def _written(alias: Alias, shares: Mapping[str, int], generation: int) -> dict[str, Any]:
+    mark = f"[coalmine generation {generation}]"
+    description = f"{alias.said} {mark}" if alias.said else mark
+    if len(description) > LONGEST_DESCRIPTION:
+        raise RouteRejected(
+            f"{alias.name}: its description has no room for {mark!r}: "
+            f"shorten it to {LONGEST_DESCRIPTION - 40} characters"
+        )
+    # Who is primary changes as late as can be: of two that share, AWS shows the primary as "the" version.
+    primary = alias.primary if alias.primary in shares else max(shares, key=lambda version: shares[version])
+    further = {version: share / TOTAL for version, share in shares.items() if version != primary}
+    return {
+        "FunctionVersion": primary,
+        "RoutingConfig": {"AdditionalVersionWeights": further},
+        "Description": description,
+        "RevisionId": alias.revision,
+    }
+
+
+def _weights(alias: Alias, backends: Sequence[str]) -> Weights:
+    return {**dict.fromkeys(backends, 0.0), **percents(alias.shares)}

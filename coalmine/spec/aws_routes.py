@@ -1,0 +1,98 @@
+"""The keys of routes in AWS. Region and endpoint are the worker's own where a spec names none."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from coalmine.spec.canary import SpecModel
+from coalmine.spec.secret_names import BY_NAME
+from coalmine.spec.urls import url_problem
+
+
+def _endpoint(url: str) -> str:
+    problem = url_problem(url, BY_NAME, parameters=False, named=True)
+    if problem:
+        raise ValueError(problem)
+    return url
+
+
+def _place(arn: str) -> str:
+    kind = arn.split(":")[-1].split("/")[0]
+    if not arn.startswith("arn:") or kind not in ("listener", "listener-rule"):
+        raise ValueError(f"{arn!r} is no ARN of a listener or a rule: take it from aws elbv2 describe-rules")
+    return arn
+
+
+def _distinct(values: list[str]) -> list[str]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} is listed twice: each is named once")
+    return values
+
+
+class AwsRoute(SpecModel):
+    """What every route in AWS may say."""
+
+    region: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The region; else as the worker's environment says.",
+        examples=["eu-west-1"],
+    )
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        default=None, description="Where AWS answers, such as a VPC endpoint; else as the worker's environment says."
+    )
+
+
+class FencedRoute(AwsRoute):
+    """A route whose plane keeps no token: the fence is kept beside it."""
+
+    fence_table: str | None = Field(
+        default=None,
+        pattern=r"^[a-zA-Z0-9_.-]{3,255}$",
+        description="The DynamoDB table that keeps who may write, with the key `route` (text). All workers share it.",
+        examples=["coalmine-fences"],
+    )
+    fence_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Instead of a table: a file on the worker's disk, where all workers run on one host.",
+    )
+
+    @model_validator(mode="after")
+    def _one_fence(self) -> Self:
+        if (self.fence_table is None) == (self.fence_file is None):
+            raise ValueError("name one of fence_table and fence_file: without it an older write could win unseen")
+        return self
+
+
+class AlbRoute(FencedRoute):
+    """Weighted target groups of listeners and rules. `arms.*.backend` is the target group's name."""
+
+    places: Annotated[list[Annotated[str, AfterValidator(_place)]], AfterValidator(_distinct)] = Field(
+        min_length=1,
+        max_length=20,
+        description="ARNs of the listeners (their default action) and rules whose weights move together.",
+        examples=[["arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener-rule/app/shop/50dc6c/f2f7dc/9683b2"]],
+    )
+
+
+class LambdaRoute(AwsRoute):
+    """A function's alias. `route.name` is the function; `arms.*.backend` its version's number."""
+
+    alias: str = Field(
+        pattern=r"^(?!^[0-9]+$)[a-zA-Z0-9_-]{1,128}$", description="The alias that callers use.", examples=["live"]
+    )
+
+
+class Route53Route(FencedRoute):
+    """Weighted records. `route.name` is the records' name; `arms.*.backend` their set identifier."""
+
+    zone: str = Field(
+        pattern=r"^[A-Z0-9]{1,32}$", description="The hosted zone's id.", examples=["Z0123456789ABCDEFGHIJ"]
+    )
+    type: str = Field(
+        default="A", pattern=r"^(A|AAAA|CNAME)$", description="The records' type: `A`, `AAAA` or `CNAME`."
+    )
