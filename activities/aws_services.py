@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from coalmine.errors import CoalmineError, MissingExtra
@@ -86,6 +87,12 @@ class AwsServices:
             if (service, place) not in self._clients:
                 self._clients[service, place] = new_client(place, service)
             return self._clients[service, place]
+
+
+@cache
+def shared_services() -> AwsServices:
+    """Those of this process: routers, sources and channels share clients, which take long to make."""
+    return AwsServices()
 
 
 def new_client(place: AwsPlace, service: str) -> Any:

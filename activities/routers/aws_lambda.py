@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activities.aws_services import AwsPlace, AwsRefused, AwsServices, AwsSilent, telling
+from activities.aws_services import AwsPlace, AwsRefused, AwsServices, AwsSilent, shared_services, telling
 from activities.routers.aws_options import aws_options, aws_place
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
@@ -50,17 +50,24 @@ class Alias:
 class LambdaRouter:
     """Aliases of Lambda functions."""
 
+    able = Capabilities(
+        fencing="strict",
+        granularity=0.01,
+        confirm=True,
+        tested_against="moto 5.2 over HTTP, with a layer that keeps revisions; never AWS",
+    )
+
     def __init__(self, services: AwsServices | None = None) -> None:
-        self._services = services or AwsServices()
+        self._services = services or shared_services()
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Strict fence, steps of 0.01 %."""
         aws_options(route, LambdaRoute)
-        return Capabilities(fencing="strict", granularity=0.01, confirm=True)
+        return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
         """One check for the weights, one for the alias, one for each version."""
-        checks = [weights_check(weights, 1)]
+        checks = [weights_check(weights)]
         try:
             alias = await self._alias(route)
             strangers = [version for version in alias.live if version not in backends]

@@ -35,7 +35,9 @@ BUILT_IN: dict[str, RouterFactory] = {
     "haproxy": built_in("activities.routers.haproxy:HAProxyRouter"),
     "nginx": built_in("activities.routers.nginx:NginxRouter"),
     "traefik": built_in("activities.routers.traefik:TraefikRouter"),
+    "aws-alb": built_in("activities.routers.aws_alb:AlbRouter", "aws"),
     "aws-lambda": built_in("activities.routers.aws_lambda:LambdaRouter", "aws"),
+    "aws-route53": built_in("activities.routers.aws_route53:Route53Router", "aws"),
 }
 
 

@@ -55,16 +55,16 @@ class FencedRoute(AwsRoute):
         description="The DynamoDB table that keeps who may write, with the key `route` (text). All workers share it.",
         examples=["coalmine-fences"],
     )
-    fence_file: str | None = Field(
+    fence_folder: str | None = Field(
         default=None,
         min_length=1,
-        description="Instead of a table: a file on the worker's disk, where all workers run on one host.",
+        description="Instead of a table: a folder on the worker's disk, where all workers run on one host.",
     )
 
     @model_validator(mode="after")
     def _one_fence(self) -> Self:
-        if (self.fence_table is None) == (self.fence_file is None):
-            raise ValueError("name one of fence_table and fence_file: without it an older write could win unseen")
+        if (self.fence_table is None) == (self.fence_folder is None):
+            raise ValueError("name one of fence_table and fence_folder: without it an older write could win unseen")
         return self
 
 
@@ -83,7 +83,10 @@ class LambdaRoute(AwsRoute):
     """A function's alias. `route.name` is the function; `arms.*.backend` its version's number."""
 
     alias: str = Field(
-        pattern=r"^(?!^[0-9]+$)[a-zA-Z0-9_-]{1,128}$", description="The alias that callers use.", examples=["live"]
+        pattern=r"^[0-9]*[a-zA-Z_-][a-zA-Z0-9_-]*$",
+        max_length=128,
+        description="The alias that callers use.",
+        examples=["live"],
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from coalmine.spec.aws_routes import LambdaRoute
+from coalmine.spec.aws_routes import AlbRoute, LambdaRoute, Route53Route
 from coalmine.spec.canary import SpecModel
 from coalmine.spec.route_users import Mirror, PinnedTesters, Sticky
 from coalmine.spec.secret_names import BY_NAME
@@ -137,7 +137,9 @@ class TraefikRoute(SpecModel):
 
 
 ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
+    "aws-alb": AlbRoute,
     "aws-lambda": LambdaRoute,
+    "aws-route53": Route53Route,
     "envoy": EnvoyRoute,
     "haproxy": HAProxyRoute,
     "nginx": NginxRoute,
