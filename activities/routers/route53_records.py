@@ -10,7 +10,7 @@ from activities.routers.weights import percents
 from coalmine.errors import RouteRejected
 
 FINEST = 0.5
-"""Percent: a weight is a whole number up to 255, so of round shares halves of a percent are the finest that are left."""
+"""Percent: a weight is a whole number up to 255, so of round shares half a percent is the finest that is left."""
 _UNITS = 50
 """Of 0.01 % in one weight."""
 _MARK = re.compile(r'"generation=([0-9]+)"')
@@ -29,9 +29,7 @@ def weighted(records: Sequence[Record], where: str) -> dict[str, Record]:
         if "Weight" not in record:
             raise RouteRejected(f"{where}: a record is not weighted: give each a Weight and a SetIdentifier")
     if not any(record["Weight"] for record in records):
-        raise RouteRejected(
-            f"{where}: all weights are zero, which Route 53 answers as if all were equal: give one more"
-        )
+        raise RouteRejected(f"{where}: all weights are zero, which Route 53 takes for equal: give one more")
     return {record["SetIdentifier"]: record for record in records}
 
 
@@ -49,7 +47,7 @@ def longest_ttl(records: Mapping[str, Record]) -> int | None:
 
 def plain_name(name: str) -> str:
     """A name as it is compared: AWS shows a dot at the end, and octal codes for what it escapes."""
-    return re.sub(r"\\\\([0-7]{3})", lambda code: chr(int(code[1], 8)), name).rstrip(".").lower()
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), name).rstrip(".").lower()
 
 
 def mark_name(name: str, kind: str) -> str:
