@@ -1,7 +1,8 @@
 """Amazon Route 53: weighted records of one name and type.
 
-Weights and generation change in one batch, which is atomic; the generation is a TXT record beside them. Route 53 compares
-nothing, so the fence is kept beside it and is advisory. What DNS cannot prove: resolvers keep an answer for its TTL.
+Weights and generation change in one batch, which is atomic; the generation is a TXT record beside them. Route 53
+compares nothing, so the fence is kept beside it and is advisory. What DNS cannot prove:
+resolvers keep an answer for its TTL.
 """
 
 from __future__ import annotations

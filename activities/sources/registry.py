@@ -18,7 +18,13 @@ def _prometheus() -> MetricSource:
     return PrometheusSource()
 
 
-BUILT_IN: dict[str, Callable[[], MetricSource]] = {"prometheus": _prometheus}
+def _cloudwatch() -> MetricSource:
+    from activities.sources.cloudwatch import CloudwatchSource
+
+    return CloudwatchSource()
+
+
+BUILT_IN: dict[str, Callable[[], MetricSource]] = {"cloudwatch": _cloudwatch, "prometheus": _prometheus}
 
 
 def source_kinds() -> list[str]:

@@ -523,13 +523,26 @@ class Ledger(SpecModel):
 class Source(SpecModel):
     """One metric store. Secrets are named, never written: ``token_env``/``password_env`` name environment variables."""
 
-    kind: Literal["prometheus"] = Field(default="prometheus", description="The kind of metric store.")
-    url: str = Field(description="Its address, without user and password.", examples=["http://127.0.0.1:9090"])
+    kind: Literal["prometheus", "cloudwatch"] = Field(
+        default="prometheus", description="The kind of metric store: `prometheus`, or `cloudwatch` (docs/aws.md)."
+    )
+    url: str = Field(
+        default="",
+        description="Its address, without user and password. cloudwatch: only where AWS answers elsewhere, such as at "
+        "a VPC endpoint.",
+        examples=["http://127.0.0.1:9090"],
+    )
+    region: str | None = Field(
+        default=None, min_length=1, description="cloudwatch: the region; else as the worker's environment says."
+    )
     scrape: Duration = Field(
-        default=timedelta(seconds=15), description="How often it scrapes the service. A look is never shorter."
+        default=timedelta(seconds=15),
+        description="How often it scrapes the service; cloudwatch: the period of the metric, such as `1m`. A look is "
+        "never shorter.",
     )
     flush: Duration = Field(
-        default=timedelta(seconds=1), description="How long a sample may lag behind; Envoy: `stats_flush_interval`."
+        default=timedelta(seconds=1),
+        description="How long a sample may lag behind; Envoy: `stats_flush_interval`; cloudwatch: `2m` or more.",
     )
     timeout: Duration = Field(default=timedelta(seconds=10), description="How long one query may take.")
     username: str | None = Field(default=None, min_length=1, description="User for basic authentication.")

@@ -31,7 +31,8 @@ def _places(spec: CanarySpec) -> Iterator[tuple[Path, str]]:
     yield from ((("hooks", hook), url) for hook, url in spec.hooks if url is not None)
     yield from ((("notify", at, "url"), one.url) for at, one in enumerate(spec.notify) if one.url is not None)
     for name, source in spec.sources.items():
-        yield ("sources", name, "url"), source.url
+        if source.url:
+            yield ("sources", name, "url"), source.url
         yield from ((("sources", name, "headers", header), value) for header, value in source.headers.items())
 
 

@@ -18,7 +18,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
         {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "sns", "chat"}
     ),
     "sources.*.kind": frozenset(
-        {"cloudwatch", "datadog", "newrelic", "influxdb", "graphite", "dynatrace", "splunk", "otlp", "loki", "sql"}
+        {"datadog", "newrelic", "influxdb", "graphite", "dynatrace", "splunk", "otlp", "loki", "sql"}
     ),
 }
 """Values of known keys, by place."""

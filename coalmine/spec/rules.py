@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from coalmine.spec.canary import CanarySpec, Ledger, Metric
+from coalmine.spec.cloudwatch import cloudwatch_faults
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
@@ -264,6 +265,14 @@ def _requests_are_counted(spec: CanarySpec) -> Iterator[Fault]:
 def _metrics_read_something(spec: CanarySpec) -> Iterator[Fault]:
     for index, metric in enumerate(spec.metrics):
         yield from missing_parts(metric, index)
+
+
+@_reads("metrics", "sources")
+def _cloudwatch(spec: CanarySpec) -> Iterator[Fault]:
+    for index, metric in enumerate(spec.metrics):
+        source = spec.sources.get(metric.source)
+        if source is not None and source.kind == "cloudwatch":
+            yield from cloudwatch_faults(metric, index)
 
 
 @_reads("metrics", "sources")

@@ -27,6 +27,7 @@ def json_schema() -> dict[str, Any]:
     definitions["Notifier"]["allOf"] = [
         {"if": _kind_is(kind), "then": _of_channel(kind, *keys)} for kind, keys in KEYS_OF_CHANNEL.items()
     ]
+    definitions["Source"]["allOf"] = [{"if": _kind_is("cloudwatch"), "else": {"required": ["url"]}}]
     definitions["Gate"]["required"] = ["approval"]
     schema.pop("description", None)
     return {

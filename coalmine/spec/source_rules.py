@@ -14,13 +14,25 @@ from coalmine.spec.urls import url_problem
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
+PERIODS = (1, 5, 10, 20, 30)
+"""Seconds below a minute that CloudWatch divides time into."""
+_NOT_OF_CLOUDWATCH = frozenset(
+    {"username", "password_env", "token_env", "ca_file", "cert_file", "key_file", "insecure_skip_verify", "headers"}
+    | {"proxy"}
+)
 _MEND = "use username with password_env, or token_env, or write ${COALMINE_SECRET_...} in its place"
 
 
 def source_faults(name: str, source: Source) -> Iterator[Fault]:
     """Everything that contradicts itself within one source."""
     path = ("sources", name)
-    if problem := url_problem(source.url, _MEND, parameters=False, named=True):
+    if source.kind == "cloudwatch":
+        yield from _cloudwatch_faults(path, source)
+    elif not source.url:
+        yield Fault((*path, "url"), "is missing: write the store's address, such as http://127.0.0.1:9090")
+    if source.region is not None and source.kind != "cloudwatch":
+        yield Fault((*path, "region"), f"belongs to kind: cloudwatch; {source.kind} has none")
+    if source.url and (problem := url_problem(source.url, _MEND, parameters=False, named=True)):
         yield Fault((*path, "url"), problem)
     if source.proxy is not None and (problem := url_problem(source.proxy, BY_NAME, named=True)):
         yield Fault((*path, "proxy"), problem)
@@ -41,6 +53,18 @@ def source_faults(name: str, source: Source) -> Iterator[Fault]:
         elif value != value.strip() or any(ord(char) > 255 for char in value):
             message = f"{shown(value)} cannot be sent: no space at either end, and no character beyond Latin-1"
             yield Fault((*path, "headers", header), message)
+
+
+def _cloudwatch_faults(path: tuple[str, str], source: Source) -> Iterator[Fault]:
+    for key in sorted(source.model_fields_set.intersection(_NOT_OF_CLOUDWATCH)):
+        if getattr(source, key) != Source.model_fields[key].get_default():
+            mend = "AWS' own credentials are used, as boto3 finds them"
+            yield Fault((*path, key), f"belongs to kind: prometheus; cloudwatch has none: {mend}", on_key=True)
+    period = source.scrape.total_seconds()
+    if period not in PERIODS and (period < 60 or period % 60):
+        periods = ", ".join(f"{one}s" for one in PERIODS)
+        message = f"is no period of CloudWatch: write {periods} or whole minutes; most metrics of AWS have 1m"
+        yield Fault((*path, "scrape"), message)
 
 
 def _credential_faults(path: tuple[str, str], source: Source) -> Iterator[Fault]:

@@ -106,7 +106,7 @@ class FenceContract:
 
     async def test_one_that_died_is_waited_for_no_longer_than_a_lease(self, stores: Stores) -> None:
         assert await stores[0].put(KEY, FenceRow(1, 1, TENTH, ("dead",), 1))
-        async with Fences(stores[1], lease=0.05).raised(KEY, 2, HALF) as held:
+        async with Fences(stores[1], lease=1.0).raised(KEY, 2, HALF) as held:
             assert await held.write(_done) == "done"
 
     async def test_one_that_held_on_for_too_long_writes_no_more(self, stores: Stores) -> None:
