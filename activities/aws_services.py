@@ -26,6 +26,8 @@ _CREDENTIALS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"}
 )
 _FORBIDDEN = ("AccessDenied", "Unauthorized", "AuthorizationError", "NotAuthorized")
+TRANSIENT = ("Throttl", "Internal")
+"""How codes of single entries begin that may be taken at another try."""
 _BUSY = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "LimitExceededException", "SlowDown")
 _PASSING = frozenset(
     {
@@ -93,6 +95,11 @@ class AwsServices:
 def shared_services() -> AwsServices:
     """Those of this process: routers, sources and channels share clients, which take long to make."""
     return AwsServices()
+
+
+def place_of(arn: str) -> AwsPlace:
+    """Where an ARN says its thing is; of a mere name, where the worker's environment says."""
+    return AwsPlace(arn.split(":")[3]) if arn.startswith("arn:") else AwsPlace()
 
 
 def new_client(place: AwsPlace, service: str) -> Any:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from activities.notifiers.base import NotifierChannel
+from activities.notifiers.eventbridge import EventBridgeChannel
 from activities.notifiers.github_deployment import GithubDeploymentChannel
 from activities.notifiers.gitlab_deployment import GitlabDeploymentChannel
 from activities.notifiers.log import LogChannel
+from activities.notifiers.sns import SnsChannel
 from activities.notifiers.webhook import WebhookChannel
 from coalmine.errors import UnknownAdapter
 
@@ -20,6 +22,8 @@ BUILT_IN: dict[str, Callable[[], NotifierChannel]] = {
     "webhook": WebhookChannel,
     "github_deployment": GithubDeploymentChannel,
     "gitlab_deployment": GitlabDeploymentChannel,
+    "sns": SnsChannel,
+    "eventbridge": EventBridgeChannel,
 }
 
 

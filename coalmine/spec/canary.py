@@ -432,9 +432,9 @@ class Hooks(SpecModel):
 class Notifier(SpecModel):
     """Where people hear of it: the worker's log, a webhook, or the status of a deployment (docs/ci.md)."""
 
-    kind: Literal["log", "webhook", "github_deployment", "gitlab_deployment"] = Field(
+    kind: Literal["log", "webhook", "github_deployment", "gitlab_deployment", "sns", "eventbridge"] = Field(
         description="`log`: the worker's log. `webhook`: JSON posted to `url`. `github_deployment`, "
-        "`gitlab_deployment`: the status of the deployment that CI made."
+        "`gitlab_deployment`: the status of the deployment that CI made. `sns`, `eventbridge`: docs/aws.md."
     )
     url: str | None = Field(
         default=None,
@@ -459,6 +459,18 @@ class Notifier(SpecModel):
         default=None,
         description="github_deployment: where the released service is.",
         examples=["https://shop.example"],
+    )
+    topic: str | None = Field(
+        default=None,
+        pattern=r"^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$",
+        description="sns: the topic's ARN.",
+        examples=["arn:aws:sns:eu-west-1:111122223333:releases"],
+    )
+    bus: str | None = Field(
+        default=None,
+        pattern=r"^(arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}$",
+        description="eventbridge: the event bus, by name or ARN.",
+        examples=["releases"],
     )
     name: Identifier | None = Field(default=None, description="What `escalate` calls the channel.", examples=["pager"])
     only: Literal["escalations"] | None = Field(

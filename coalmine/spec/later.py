@@ -15,7 +15,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
     ),
     "ledger.kind": frozenset({"postgres", "dynamodb"}),
     "notify.*.kind": frozenset(
-        {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "sns", "chat"}
+        {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "chat"}
     ),
     "sources.*.kind": frozenset(
         {"datadog", "newrelic", "influxdb", "graphite", "dynatrace", "splunk", "otlp", "loki", "sql"}

@@ -17,11 +17,15 @@ KEYS_OF_CHANNEL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "webhook": (("url",), ()),
     "github_deployment": (("repository", "token"), ("url", "deployment", "environment_url")),
     "gitlab_deployment": (("repository", "token"), ("url", "deployment")),
+    "sns": (("topic",), ()),
+    "eventbridge": (("bus",), ()),
 }
 """What each kind must and may say."""
 OWN_KEYS = tuple(dict.fromkeys(key for must, may in KEYS_OF_CHANNEL.values() for key in (*must, *may)))
 _NEEDED = {
     ("webhook", "url"): "a webhook needs the URL to post to",
+    ("sns", "topic"): "the ARN of the topic to publish to",
+    ("eventbridge", "bus"): "the event bus to put events on, such as default",
     ("github_deployment", "repository"): "whose deployment it is, as owner/name",
     ("gitlab_deployment", "repository"): "whose deployment it is, the project's path or number",
     ("github_deployment", "token"): "write ${COALMINE_SECRET_...}, and set that variable on the worker",
