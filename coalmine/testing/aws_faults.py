@@ -28,7 +28,7 @@ class AwsFault:
     match: str
     """A regular expression, searched in ``METHOD path?query``, the header X-Amz-Target and the body, one a line."""
     code: str = ""
-    """AWS' word for the error, such as ``Throttling``; empty: the answer is only changed by ``merge``."""
+    """AWS' word for the error, such as ``Throttling``; empty: the answer is only changed, by ``merge`` and ``swap``."""
     status: int = 400
     times: int = 1
     """-1: from now on."""
@@ -36,6 +36,8 @@ class AwsFault:
     """The call is made before its answer is lost."""
     merge: dict[str, Any] = field(default_factory=dict)
     """Put over the keys of a JSON answer."""
+    swap: tuple[str, str] = ("", "")
+    """A text of the answer, and what stands in its place."""
 
 
 def add_fault(url: str, fault: AwsFault) -> None:
@@ -69,8 +71,11 @@ class Faults:
                 called(self._app, environ)
             return error_answer(environ, fault.status, fault.code, "asked for by a test", start_response)
         status, headers, content = called(self._app, environ)
-        merged = json.dumps(json.loads(content) | fault.merge).encode()
-        return answer(status, headers, merged, start_response)
+        if fault.merge:
+            content = json.dumps(json.loads(content) | fault.merge).encode()
+        if fault.swap[0]:
+            content = content.replace(fault.swap[0].encode(), fault.swap[1].encode())
+        return answer(status, headers, content, start_response)
 
     def _told(self, environ: Environ, body: bytes, start_response: StartResponse) -> Iterable[bytes]:
         with self._lock:
