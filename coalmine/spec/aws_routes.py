@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from coalmine.spec.canary import SpecModel
 from coalmine.spec.secret_names import BY_NAME
@@ -48,6 +48,10 @@ class AwsRoute(SpecModel):
 
 class FencedRoute(AwsRoute):
     """A route whose plane keeps no token: the fence is kept beside it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["fence_table"]}, {"required": ["fence_folder"]}]}
+    )
 
     fence_table: str | None = Field(
         default=None,

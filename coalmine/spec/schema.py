@@ -97,5 +97,6 @@ def _say_route(route: dict[str, Any]) -> dict[str, Any]:
         named = {"properties": {"router": {"const": router}}, "required": ["router"]}
         keys = {**route["properties"], **drawn["properties"]}
         then = {"properties": keys, "required": drawn.get("required", []), "additionalProperties": False}
+        then |= {key: drawn[key] for key in ("oneOf",) if key in drawn}
         route["allOf"].append({"if": named, "then": then})
     return further

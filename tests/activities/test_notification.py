@@ -174,10 +174,10 @@ async def test_the_log_gets_one_line(lines: io.StringIO, severity: str) -> None:
 
 
 def test_channels_are_made_by_name() -> None:
-    assert notifier_kinds() == ["github_deployment", "gitlab_deployment", "log", "webhook"]
+    assert notifier_kinds() == ["eventbridge", "github_deployment", "gitlab_deployment", "log", "sns", "webhook"]
     assert isinstance(make_notifier("log"), LogChannel)
     with pytest.raises(
-        UnknownAdapter, match="'pager' is not known; known are github_deployment, gitlab_deployment, log, webhook"
+        UnknownAdapter, match="'pager' is not known; known are eventbridge, github_deployment, .*log, sns, webhook"
     ):
         make_notifier("pager")
 

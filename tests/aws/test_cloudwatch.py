@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from activities.sources.base import MetricSource
 from activities.sources.cloudwatch import CloudwatchSource
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import Window
@@ -34,7 +35,7 @@ class CloudwatchWorld:
         # moto tells namespaces apart only where a metric has no dimensions.
         self.balancer = f"app/shop/{self.namespace[5:]}"
         self.aws = client("cloudwatch")
-        self.adapter = CloudwatchSource()
+        self.adapter: MetricSource = CloudwatchSource()
         self.source = Source(kind="cloudwatch", scrape=PERIOD, flush=timedelta(0))
         self.arms, self.now = ARMS, BEGIN
         total, failed = (self.selector(name) for name in ("RequestCount", "HTTPCode_Target_5XX_Count"))

@@ -185,7 +185,7 @@ def test_models_that_were_put_together_wrongly_are_found(small: dict[str, Any]) 
         (
             {"notify": [{"kind": ["log"]}]},
             "notify[0].kind",
-            "(known: log, webhook, github_deployment, gitlab_deployment)",
+            "(known: log, webhook, github_deployment, gitlab_deployment, sns, eventbridge)",
         ),
         ({"kind": "Experiment", "arms": 3, "goal": "more"}, "kind", "'Experiment' is not built yet"),
     ],
