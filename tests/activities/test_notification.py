@@ -177,7 +177,7 @@ def test_channels_are_made_by_name() -> None:
     assert notifier_kinds() == ["eventbridge", "github_deployment", "gitlab_deployment", "log", "sns", "webhook"]
     assert isinstance(make_notifier("log"), LogChannel)
     with pytest.raises(
-        UnknownAdapter, match="'pager' is not known; known are eventbridge, github_deployment, .*log, sns, webhook"
+        UnknownAdapter, match=r"'pager' is not known; known are eventbridge, github_deployment, .*log, sns, webhook"
     ):
         make_notifier("pager")
 
