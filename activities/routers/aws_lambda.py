@@ -99,7 +99,8 @@ class LambdaRouter:
         alias = await self._alias(route)
         if not _is_written(alias, wanted, generation):
             rising = [version for version in wanted if version not in alias.live]
-            problems = [problem for version in rising if (problem := await self._problem(route, version))]
+            looked = [await self._problem(route, version, asleep=restoring) for version in rising]
+            problems = [problem for problem in looked if problem]
             if problems:
                 raise RouteRejected("; ".join(problems))
             try:
@@ -151,8 +152,12 @@ class LambdaRouter:
         with telling(RouteRejected, RouterUnreachable, f"{route.name}:{options.alias}"):
             return _alias(route.name, await self._ask(route, "get_alias"))
 
-    async def _problem(self, route: Route, version: str) -> str:
-        """Why a version must not get traffic; empty when it may."""
+    async def _problem(self, route: Route, version: str, *, asleep: bool = False) -> str:
+        """Why a version must not get traffic; empty when it may.
+
+        Lambda lays versions to sleep that nobody calls, and wakes them at the first call: on the way back (``asleep``)
+        that is better than what is rolled back.
+        """
         if not _VERSION.fullmatch(version):
             return f"{route.name}: {version!r} is no published version: an alias is divided between numbers such as 42"
         place = aws_place(aws_options(route, LambdaRoute))
@@ -168,7 +173,9 @@ class LambdaRouter:
             raise RouterUnreachable(str(error)) from error
         state = told.get("State", "Active")
         why = told.get("StateReason") or "AWS gives no reason"
-        return "" if state == "Active" else f"{route.name}: version {version} is not healthy: {state} ({why})"
+        if state == "Active" or (asleep and state == "Inactive"):
+            return ""
+        return f"{route.name}: version {version} is not healthy: {state} ({why})"
 
     async def _ask(self, route: Route, operation: str, **arguments: Any) -> dict[str, Any]:
         options = aws_options(route, LambdaRoute)

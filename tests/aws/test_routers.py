@@ -101,6 +101,12 @@ class TestLambda:
         with pytest.raises(RouteRejected, match=word):
             await lambda_world.workers[0].apply(lambda_world.route, weights, 1)
 
+    async def test_a_version_that_sleeps_is_woken_on_the_way_back_only(self, lambda_world: LambdaWorld) -> None:
+        lambda_world.fail_version("2", "Inactive")
+        with pytest.raises(RouteRejected, match="not healthy: Inactive"):
+            await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 1)
+        await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 1, restoring=True)
+
     async def test_one_that_was_overtaken_between_reading_and_writing_reads_again(
         self, lambda_world: LambdaWorld
     ) -> None:

@@ -100,9 +100,9 @@ class LambdaWorld(AwsWorld):
         kept = {key: beta[key] for key in ("FunctionVersion", "Description", "RevisionId")}
         return json.dumps([kept, live["Description"].partition(" [")[0]])
 
-    def fail_version(self, version: str) -> None:
-        """Let Lambda say that a version could not be made ready."""
-        told = {"State": "Failed", "StateReason": "The image could not be pulled"}
+    def fail_version(self, version: str, state: str = "Failed") -> None:
+        """Let Lambda say that a version is not ready."""
+        told = {"State": state, "StateReason": "The image could not be pulled"}
         match = rf"GET /2015-03-31/functions/{self.function}/configuration\?Qualifier={version}\b"
         add_fault(self.url, AwsFault(match, times=-1, merge=told))
 
