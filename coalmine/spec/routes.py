@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from coalmine.spec.aws_routes import AlbRoute, LambdaRoute, Route53Route
 from coalmine.spec.canary import SpecModel
-from coalmine.spec.route_users import Mirror, PinnedTesters, Sticky
+from coalmine.spec.route_users import Mirror, PinnedTesters, StickyROUTE_OPTIONS: dict[str, type[SpecModel]] = {
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.urls import url_problem
 
@@ -142,6 +142,9 @@ ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
     "aws-route53": Route53Route,
     "envoy": EnvoyRoute,
     "haproxy": HAProxyRoute,
+    "kubernetes-gateway": KubernetesGatewayRoute,
+    "kubernetes-istio": KubernetesIstioRoute,
+    "kubernetes-replicas": KubernetesReplicasRoute,
     "nginx": NginxRoute,
     "traefik": TraefikRoute,
 }

@@ -1,0 +1,264 @@
+"""Traffic without a mesh: a Service deals requests evenly to its pods, so an arm's share is its share of the pods.
+
+Two Deployments are two objects: the rising one is scaled first, and the other loses pods only once those are ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import structlog
+
+from activities.routers.kubernetes_api import (
+    DEPLOYMENT,
+    SERVICE,
+    STAND_IN,
+    KubernetesApi,
+    Refused,
+    annotated_generation,
+)
+from activities.routers.kubernetes_credentials import Clusters
+from activities.routers.kubernetes_deployments import (
+    Fleet,
+    autoscaled,
+    claim,
+    claimed,
+    disclaim,
+    ours,
+    pods_text,
+    read_fleet,
+    scale,
+)
+from activities.routers.options import options_of
+from activities.routers.weights import TOTAL, percents, weight_units, weights_check
+from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
+from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
+from coalmine.spec.canary import Route
+from coalmine.spec.kubernetes_routes import KubernetesReplicasRoute
+
+OBSERVED_WITHIN = 1.0
+"""Seconds for the Deployments' controller to see a change; it takes milliseconds."""
+READY_WITHIN = 4.0
+"""Seconds a write waits for pods before it says that they are not ready; trying it again goes on waiting."""
+_PAUSE = 0.02
+_log = structlog.get_logger("coalmine.router")
+
+
+class KubernetesReplicasRouter:
+    """``router: kubernetes-replicas``; ``name`` is the Service, a backend is a Deployment."""
+
+    able = Capabilities(fencing="strict", granularity=0.01, confirm=True, tested_against=STAND_IN)
+
+    def __init__(self) -> None:
+        self._clusters = Clusters()
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    async def aclose(self) -> None:
+        """End this loop's connections."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
+        await self._clusters.aclose()
+
+    async def capabilities(self, route: Route) -> Capabilities:
+        """Strict fence; the smallest step is one pod of all."""
+        return self.able.model_copy(update={"granularity": 100 / _options(route).replicas})
+
+    async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
+        """One check for the weights, the Service, and each Deployment."""
+        checks = [weights_check(weights, 100 / _options(route).replicas)]
+        async with self._api(route) as api:
+            try:
+                fleet = await read_fleet(api, route.name)
+            except RouterError as error:
+                return [*checks, Check(ok=False, name="service", reason=str(error))]
+            scalers = await autoscaled(api)
+            for name in backends:
+                problem = fleet.problem(name) or (fleet.waiting(name) if fleet.pods[name] else "")
+                if name in scalers:
+                    problem = f"autoscaler {scalers[name]!r} sets the pods of {name!r}: remove it for the rollout"
+                right = await api.may("update", DEPLOYMENT, name)
+                problem = f"{_proxy(api, route)}: {problem}" if problem else right
+                checks.append(_check("backend", problem, f"Deployment {name!r} can be scaled"))
+            problem = await api.may("update", SERVICE, route.name)
+        others = {name: count for name, count in fleet.pods.items() if count and name not in backends}
+        if others:
+            shown = ", ".join(f"{name} {count}" for name, count in others.items())
+            problem = f"other Deployments have pods behind Service {route.name!r} ({shown}): change their labels"
+        checks.append(_check("service", problem, f"Service {route.name!r} selects the arms' pods"))
+        return checks
+
+    async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
+        """Each Deployment's share of the pods that are asked for, and whether they are ready."""
+        async with self._api(route) as api:
+            fleet = await _observed(api, route.name)
+        late = [name for name in fleet.deployments if not fleet.observed(name)]
+        if late:
+            raise RouterUnreachable(f"{_proxy(api, route)}: {fleet.waiting(late[0])}")
+        weights = _weights(fleet, backends)
+        return RouteState(
+            weights=weights, generation=fleet.generation, proxies=[_state(api, route, fleet, fleet.generation, weights)]
+        )
+
+    async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
+        """Scale what rises, wait for its pods, scale the rest; on the way back the rest does not wait for long.
+
+        A write that has begun goes on when the caller is cancelled: half of it would be another split than any asked
+        for. The fence keeps it from overriding a newer one.
+
+        Raises:
+            RouteUnconfirmed: the pods that are to take over are not ready yet; trying again goes on from there.
+        """
+        pods = _pods(weights, _options(route).replicas)
+        if generation < 1:
+            raise RouteRejected(f"generation {generation}: generations count from 1")
+        return await self._whole(self._apply(route, weights, pods, generation, restoring))
+
+    async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
+        """Whether all carry the generation, and every pod that is asked for is ready."""
+        async with self._api(route) as api:
+            fleet = await read_fleet(api, route.name)
+        proxy = _state(api, route, fleet, generation, _weights(fleet, backends))
+        return Confirmation(answer="yes" if proxy.ok else "no", reason=proxy.detail, proxies=[proxy])
+
+    def _api(self, route: Route) -> AbstractAsyncContextManager[KubernetesApi]:
+        return self._clusters.of(_options(route))
+
+    async def _whole(self, write: Coroutine[Any, Any, RouteState]) -> RouteState:
+        task = asyncio.create_task(write)
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+        return await asyncio.shield(task)
+
+    def _written(self, task: asyncio.Task[Any]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), StaleGeneration):
+            # Told here: whoever asked may have been cancelled meanwhile, and hear of it no more.
+            _log.warning("write refused", error=type(error).__name__, reason=str(error))
+
+    async def _apply(
+        self, route: Route, weights: Weights, pods: Mapping[str, int], generation: int, restoring: bool
+    ) -> RouteState:
+        async with self._api(route) as api:
+            fleet = await read_fleet(api, route.name)
+            there = fleet.pods
+            if fleet.generation <= generation:
+                rising = [name for name, count in pods.items() if count and not there.get(name)]
+                problems = [fleet.problem(name) for name in rising]
+                strange = [name for name, one in fleet.deployments.items() if not (name in pods or ours(one))]
+                problems += [f"Deployment {name!r} has pods behind the Service too" for name in strange if there[name]]
+                if any(problems):
+                    raise RouteRejected("; ".join(filter(None, problems)))
+            # Absolute: a Deployment we have given pods before, and that is not named now, is to have none.
+            wanted = {name: pods.get(name, 0) for name, one in fleet.deployments.items() if name in pods or ours(one)}
+            up = [name for name, count in wanted.items() if count >= there[name]]
+            down = [name for name in wanted if name not in up]
+            try:
+                await claim(api, route.name, pods, generation)
+                for name in up:
+                    await scale(api, name, wanted[name], generation)
+                if down:
+                    await _ready(api, route.name, up, restoring)
+                for name in down:
+                    await scale(api, name, wanted[name], generation)
+            except Refused as error:
+                raise RouteRejected(f"{error}. {await _put_back(api, fleet, list(wanted), generation)}") from error
+            fleet = await _observed(api, route.name)
+        proxy = _state(api, route, fleet, generation, _weights(fleet, list(pods)))
+        return RouteState(weights=weights, generation=generation, proxies=[proxy])
+
+
+def _options(route: Route) -> KubernetesReplicasRoute:
+    return options_of(route, KubernetesReplicasRoute)
+
+
+def _pods(weights: Weights, total: int) -> dict[str, int]:
+    """Pods by Deployment.
+
+    Raises:
+        RouteRejected: the weights are wrong, or finer than one pod.
+    """
+    return {name: units * total // TOTAL for name, units in weight_units(weights, 100 / total).items()}
+
+
+async def _observed(api: KubernetesApi, service: str) -> Fleet:
+    """The fleet once its controller has seen it and its pods are those of the last write, or as it is when late."""
+    late = asyncio.get_running_loop().time() + OBSERVED_WITHIN
+    while True:
+        fleet = await read_fleet(api, service)
+        seen = all(fleet.observed(name) for name in fleet.deployments) and not _half(fleet)
+        if seen or asyncio.get_running_loop().time() > late:
+            return fleet
+        await asyncio.sleep(_PAUSE)
+
+
+async def _ready(api: KubernetesApi, service: str, names: Sequence[str], restoring: bool) -> None:
+    """Wait for the pods of those that rise.
+
+    A controller that sees nothing keeps nobody: ``confirm`` names it. Nor do pods keep a rollback: they may be waiting
+    for the very room that the canary leaves.
+
+    Raises:
+        RouteUnconfirmed: they are not ready yet.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while True:
+        fleet = await read_fleet(api, service)
+        waiting = [fleet.waiting(name) for name in names if fleet.waiting(name)]
+        took = loop.time() - began
+        blind = not all(fleet.observed(name) for name in names)
+        if not waiting or (took > OBSERVED_WITHIN and (blind or restoring)):
+            return
+        if took > READY_WITHIN:
+            raise RouteUnconfirmed(f"{'; '.join(waiting)}: the other Deployment keeps its pods until they are")
+        await asyncio.sleep(_PAUSE)
+
+
+async def _put_back(api: KubernetesApi, before: Fleet, names: Sequence[str], generation: int) -> str:
+    """Give each Deployment the pods it had, under the refused generation; says whether that worked."""
+    try:
+        await disclaim(api, before.service["metadata"]["name"], before.pods, generation)
+        for name in names:
+            await scale(api, name, before.pods[name], generation)
+    except (Refused, RouterError) as error:
+        return f"The pods could not all be put back: {error}"
+    return f"All have the pods they had, under generation {generation}"
+
+
+def _half(fleet: Fleet) -> bool:
+    """Whether a write is on its way: the Service says other pods than the Deployments have."""
+    return claimed(fleet.service) not in (None, pods_text(fleet.pods))
+
+
+def _weights(fleet: Fleet, backends: Sequence[str]) -> Weights:
+    """Percent by Deployment, of those that have pods and of ``backends``."""
+    pods = {name: count for name, count in fleet.pods.items() if count or name in backends}
+    if not sum(pods.values()):
+        raise RouteRejected(f"no Deployment behind Service {fleet.service['metadata']['name']!r} has pods")
+    return {**dict.fromkeys(backends, 0.0), **percents(pods)}
+
+
+def _state(api: KubernetesApi, route: Route, fleet: Fleet, generation: int, weights: Weights) -> ProxyState:
+    """The Service as one proxy; ``ok`` when ``generation`` is everywhere and every pod is ready."""
+    name = _proxy(api, route)
+    told = [f"carries generation {fleet.generation}, not {generation}"] if fleet.generation != generation else []
+    for deployment, one in fleet.deployments.items():
+        there = annotated_generation(one)
+        if ours(one) and there < fleet.generation:
+            told.append(f"Deployment {deployment!r} carries generation {there} still")
+        if waiting := fleet.waiting(deployment):
+            told.append(waiting)
+    if _half(fleet):
+        told.append(f"its Deployments have {pods_text(fleet.pods)}, not what generation {fleet.generation} gave them")
+    detail = f"{name}: {'; '.join(told)}" if told else ""
+    return ProxyState(proxy=name, ok=not told, generation=fleet.generation, weights=weights, detail=detail)
+
+
+def _proxy(api: KubernetesApi, route: Route) -> str:
+    return f"Service {api.namespace}/{route.name}"
+
+
+def _check(name: str, problem: str, fine: str) -> Check:
+    return Check(ok=not problem, name=name, reason=problem or fine)
