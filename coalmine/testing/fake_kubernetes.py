@@ -9,7 +9,9 @@ apply, defaults, and every admission but what ``refuse_next`` says.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
+from coalmine.testing.fake_kubernetes_discovery import discovered
 from coalmine.testing.fake_kubernetes_store import RESOURCES, ApiProblem, Object, Resource, Store, not_found
 
 REVIEW = ("authorization.k8s.io", "selfsubjectaccessreviews")
@@ -43,7 +46,9 @@ Rule = Mapping[str, Sequence[str]]
 class FakeKubernetes:
     """``async with FakeKubernetes() as cluster``; then ``cluster.url``, or ``cluster.kubeconfig(path)``."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, ca: bytes = b"") -> None:
+        """``tls`` with the certificate of 127.0.0.1, ``ca`` in PEM who signed it: without, kubectl sends no token."""
+        self._tls, self._ca = tls, ca
         self.store = Store(self._changed)
         self.asked: list[Asked] = []
         """Every request that was understood, in order."""
@@ -105,11 +110,14 @@ class FakeKubernetes:
 
     def kubeconfig(self, path: Path, token: str = "anybody", namespace: str = "default") -> Path:
         """Write a kubeconfig for this server."""
+        server = {"server": self.url}
+        if self._ca:
+            server["certificate-authority-data"] = base64.b64encode(self._ca).decode()
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "clusters": [{"name": "fake", "cluster": server}],
             "users": [{"name": "fake", "user": {"token": token}}],
             "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": namespace}}],
         }
@@ -124,9 +132,9 @@ class FakeKubernetes:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(
@@ -151,10 +159,10 @@ class FakeKubernetes:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
             parts = [part for part in request.path.split("/") if part]
-            discovered = _discovery(parts) if request.method == "GET" else None
-            if discovered is not None:
-                return web.json_response(discovered)
-            body = json.loads(await request.read() or b"null")
+            found = discovered(parts) if request.method == "GET" else None
+            if found is not None:
+                return web.json_response(found)
+            body = _body(request.content_type, await request.read())
             answer = self._answer(request, parts, body)
         except ApiProblem as problem:
             status = {
@@ -170,6 +178,8 @@ class FakeKubernetes:
         return web.json_response(answer, status=201 if request.method == "POST" else 200)
 
     def _answer(self, request: web.Request, parts: list[str], body: Any) -> Object:
+        if len(parts) < (3 if parts[:1] == ["api"] else 4):
+            raise ApiProblem(404, "NotFound", "the server could not find the requested resource")
         group, version, rest = ("", parts[1], parts[2:]) if parts[:1] == ["api"] else (parts[1], parts[2], parts[3:])
         user, rules = self._who(request)
         if (group, rest[-1]) == REVIEW:
@@ -247,6 +257,13 @@ class FakeKubernetes:
         return self.store.delete(resource, namespace, name)
 
 
+def _body(media: str, sent: bytes) -> Any:
+    try:
+        return json.loads(sent or b"null")
+    except ValueError:
+        raise ApiProblem(415, "UnsupportedMediaType", f"the fake takes JSON only, not {media}") from None
+
+
 def _of_kind(kind: str) -> Resource:
     return next(one for one in RESOURCES if one.kind == kind)
 
@@ -262,36 +279,3 @@ def _allowed(rules: Mapping[str, Sequence[Rule]] | None, asked: Asked) -> bool:
         and (not rule.get("resourceNames") or asked.name in rule["resourceNames"])
         for rule in rules.get(asked.namespace, ())
     )
-
-
-def _discovery(parts: list[str]) -> Object | None:
-    """What ``kubectl`` asks to learn which kinds there are."""
-    groups = sorted({(one.group, one.version) for one in RESOURCES if one.group})
-    match parts:
-        case ["version"]:
-            return {"major": "1", "minor": "32", "gitVersion": "v1.32.0-fake"}
-        case ["api"]:
-            return {"kind": "APIVersions", "versions": ["v1"]}
-        case ["apis"]:
-            versions = [
-                (group, {"groupVersion": f"{group}/{version}", "version": version}) for group, version in groups
-            ]
-            listed = [{"name": group, "versions": [one], "preferredVersion": one} for group, one in versions]
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
-        case ["api", version]:
-            return _resources("", version)
-        case ["apis", group, version]:
-            return _resources(group, version)
-    return None
-
-
-def _resources(group: str, version: str) -> Object:
-    verbs = ["create", "delete", "get", "list", "patch", "update"]
-    known = [one for one in RESOURCES if (one.group, one.version) == (group, version)]
-    listed = [
-        {"name": one.plural, "singularName": one.kind.lower(), "namespaced": True, "kind": one.kind, "verbs": verbs,
-         "shortNames": list(one.short)}
-        for one in known
-    ]  # fmt: skip
-    whole = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": whole, "resources": listed}
