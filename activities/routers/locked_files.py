@@ -17,6 +17,8 @@ from coalmine.errors import RouterUnreachable
 LOCK_PATIENCE = 2.0
 """Seconds to wait for another writer, who holds the lock for milliseconds."""
 _RETRY = 0.002
+_TICK = 1_000_000
+"""Nanoseconds: a reader that keeps times as floating seconds tells these apart."""
 
 
 @contextmanager
@@ -65,6 +67,8 @@ def replace(path: Path, text: str, *, create: bool = False) -> None:
                 os.fchown(stream.fileno(), old.st_uid, old.st_gid)
             stream.write(text)
             stream.flush()
+            now = os.fstat(stream.fileno()).st_mtime_ns
+            os.utime(stream.fileno(), ns=(now, max(now, old.st_mtime_ns + _TICK)))
             os.fsync(stream.fileno())
         draft.rename(path)
     except BaseException:

@@ -38,6 +38,7 @@ BUILT_IN: dict[str, RouterFactory] = {
     "aws-alb": built_in("activities.routers.aws_alb:AlbRouter", "aws"),
     "aws-lambda": built_in("activities.routers.aws_lambda:LambdaRouter", "aws"),
     "aws-route53": built_in("activities.routers.aws_route53:Route53Router", "aws"),
+    "flagd": built_in("activities.routers.flagd:FlagdRouter"),
     "kubernetes-gateway": built_in("activities.routers.kubernetes_gateway:KubernetesGatewayRouter"),
     "kubernetes-istio": built_in("activities.routers.kubernetes_istio:KubernetesIstioRouter"),
     "kubernetes-replicas": built_in("activities.routers.kubernetes_replicas:KubernetesReplicasRouter"),

@@ -141,7 +141,7 @@ ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
     "aws-lambda": LambdaRoute,
     "aws-route53": Route53Route,
     "envoy": EnvoyRoute,
-    "haproxy": HAProxyRoute,
+    "haproxy": HAProxyRoute,ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
     "kubernetes-gateway": KubernetesGatewayRoute,
     "kubernetes-istio": KubernetesIstioRoute,
     "kubernetes-replicas": KubernetesReplicasRoute,

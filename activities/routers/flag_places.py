@@ -1,0 +1,134 @@
+"""Where flag definitions are kept: files under a lock, objects of S3 under their ETag. All of this blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+from activities.routers.locked_files import locked, replace
+from coalmine.errors import MissingExtra, RouteRejected, RouterUnreachable
+
+Change = Callable[[str], str | None]
+"""Given the text that is there, the text to be there instead; None leaves it."""
+ATTEMPTS = 25
+"""Times an object is read anew because somebody else has written it meanwhile."""
+MISSING = "is not there: route.places names where the apps' flags are defined"
+
+
+class FlagPlace(Protocol):
+    """One place."""
+
+    def read(self) -> str:
+        """Its text.
+
+        Raises:
+            RouteRejected: it is not there.
+            RouterUnreachable: it could not be read.
+        """
+        ...
+
+    def change(self, change: Change) -> None:
+        """Change it whole, or not at all, with nobody else's write between ``change`` and ours; raises as ``read``."""
+        ...
+
+
+class FlagFile:
+    """A file that apps on this host read, or that a sidecar or a volume carries to them."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def read(self) -> str:
+        """Raises as ``FlagPlace.read``."""
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise RouteRejected(f"{self._path}: {MISSING}") from error
+        except UnicodeDecodeError as error:
+            raise RouteRejected(f"{self._path}: is not UTF-8") from error
+        except OSError as error:
+            raise RouterUnreachable(f"{self._path}: could not be read ({error.strerror})") from error
+
+    def change(self, change: Change) -> None:
+        """Under a lock of this host."""
+        with locked([self._path]):
+            text = change(self.read())
+            if text is None:
+                return
+            try:
+                replace(self._path, text)
+            except OSError as error:
+                raise RouterUnreachable(f"{self._path}: could not be written ({error.strerror})") from error
+
+
+class FlagObject:
+    """An object of S3, or of a store that speaks its protocol and its conditional writes (``If-Match``)."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._bucket, _, self._key = place.removeprefix("s3://").partition("/")
+
+    def read(self) -> str:
+        """Raises as ``FlagPlace.read``."""
+        with closing(_client()) as client:
+            return self._get(client)[0]
+
+    def change(self, change: Change) -> None:
+        """Under the ETag it had when it was read."""
+        with closing(_client()) as client:
+            for _ in range(ATTEMPTS):
+                there, etag = self._get(client)
+                text = change(there)
+                if text is None or self._put(client, text, etag):
+                    return
+        raise RouterUnreachable(f"{self._place}: others changed it {ATTEMPTS} times while we wrote")
+
+    def _get(self, client: Any) -> tuple[str, str]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = client.get_object(Bucket=self._bucket, Key=self._key)
+            return found["Body"].read().decode("utf-8"), found["ETag"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket"):
+                raise RouteRejected(f"{self._place}: {MISSING}") from error
+            raise RouterUnreachable(f"{self._place}: {error} (the worker needs s3:GetObject)") from error
+        except BotoCoreError as error:
+            raise RouterUnreachable(f"{self._place}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise RouteRejected(f"{self._place}: is not UTF-8") from error
+
+    def _put(self, client: Any, text: str, etag: str) -> bool:
+        """False when somebody was faster."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            client.put_object(
+                Bucket=self._bucket, Key=self._key, Body=text.encode(), IfMatch=etag, ContentType="application/json"
+            )
+            return True
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise RouterUnreachable(f"{self._place}: {error} (the worker needs s3:PutObject)") from error
+        except BotoCoreError as error:
+            raise RouterUnreachable(f"{self._place}: {error}") from error
+
+
+def place_of(place: str) -> FlagPlace:
+    """The place a spec names."""
+    return FlagObject(place) if place.startswith("s3://") else FlagFile(place)
+
+
+def _client() -> Any:
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        raise MissingExtra("aws", "flags in S3") from None
+    # A session of its own: making a client of the shared one is not safe in several threads.
+    return boto3.session.Session().client(
+        "s3", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+    )

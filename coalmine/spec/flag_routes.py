@@ -1,0 +1,50 @@
+"""The keys of the router that moves users by feature flags."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from coalmine.spec.canary import SpecModel
+
+
+def _place(place: str) -> str:
+    bucket, _, key = place.removeprefix("s3://").partition("/")
+    if place.startswith("s3://") and not (bucket and key):
+        raise ValueError(f"{place!r} names no object: write s3://BUCKET/KEY.json")
+    if "://" in place and not place.startswith("s3://"):
+        raise ValueError(f"{place!r} cannot be written: name a file, or s3://BUCKET/KEY.json")
+    if not place.endswith(".json"):
+        raise ValueError(f"{place!r} is not written as JSON: its name must end in .json")
+    return place
+
+
+def _distinct(places: list[str]) -> list[str]:
+    twice = sorted({place for place in places if places.count(place) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} is listed twice: each is named once")
+    return places
+
+
+class FlagTesters(SpecModel):
+    """Users who get a variant whatever its weight, as long as it has one."""
+
+    variant: str = Field(min_length=1, description="The variant they get.", examples=["new"])
+    when: dict[str, Any] = Field(
+        min_length=1,
+        description="A JsonLogic rule over the evaluation context, as in flagd's `targeting`. Gone when the variant "
+        "has all users or none: a rollback leaves nobody behind.",
+        examples=[{"ends_with": [{"var": "email"}, "@example.org"]}],
+    )
+
+
+class FlagdRoute(SpecModel):
+    """Feature flags in flagd's format: `name` is the flag's key, each arm's `backend` a variant."""
+
+    places: Annotated[list[Annotated[str, AfterValidator(_place)]], AfterValidator(_distinct)] = Field(
+        min_length=1,
+        description="Files (`.json`) of flag definitions, on the worker's file system or as `s3://BUCKET/KEY.json`.",
+        examples=[["/etc/flags/shop.json"]],
+    )
+    testers: FlagTesters | None = Field(default=None, description="Who gets a variant beside its share.")

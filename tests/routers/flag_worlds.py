@@ -1,0 +1,137 @@
+"""Flag definitions that tests make things happen in: files, and objects of S3 in a process of moto."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.routers import flag_places
+from activities.routers.base import Router
+from activities.routers.flag_document import GENERATION
+from activities.routers.flagd import FlagdRouter
+from activities.routers.locked_files import replace
+from coalmine.records import Weights
+from coalmine.spec.canary import Route
+from coalmine.testing.router_contract import Backends, Lack, RouterWorld
+
+FLAG = "new-checkout"
+APPS = "apps read their flags by themselves: there is no proxy to stop"
+LACKS: dict[Lack, str] = {
+    "outage": APPS,
+    "refusal": "nobody but our own validation judges a definition",
+    "endpoints": "a variant is a value, not a server",
+}
+
+
+def definitions(**flags: Any) -> str:
+    """A file with the flag that is tested, one of somebody else, and a second one over the same variants."""
+    segment = {"in": [{"var": "country"}, ["NO", "SE"]]}
+    flag = {
+        "state": "ENABLED", "variants": {"old": False, "new": True, "odd": None}, "defaultVariant": "old",
+        "targeting": {"if": [segment, {"fractional": [["old", 1], ["new", 0]]}, {"fractional": [["old", 1]]}]},
+        "metadata": {"team": "shop"},
+    }  # fmt: skip
+    second = {"state": "ENABLED", "variants": {"old": 1, "new": 2}, "defaultVariant": "old"}
+    banner = {"state": "ENABLED", "variants": {"on": True}, "defaultVariant": "on", "targeting": {}}
+    content = {
+        "$schema": "https://flagd.dev/schema/v0/flags.json",
+        "flags": {FLAG: flag, "second": second, "banner": banner, **flags},
+        "$evaluators": {"staff": {"ends_with": [{"var": "email"}, "@example.org"]}},
+    }
+    return json.dumps(content)
+
+
+class FlagWorld(RouterWorld):
+    """Places with equal definitions."""
+
+    backends = Backends(stable="old", canary="new")
+
+    def __init__(self, places: Sequence[str]) -> None:
+        self.places = list(places)
+        self.route = self.named(FLAG)
+        self._workers = [FlagdRouter(), FlagdRouter()]
+
+    def named(self, name: str) -> Route:
+        """A flag of these places."""
+        return Route.model_validate({"router": "flagd", "name": name, "places": self.places})
+
+    @property
+    def workers(self) -> Sequence[Router]:
+        return self._workers
+
+    @property
+    def proxies(self) -> Sequence[str]:
+        return self.places
+
+    @property
+    def second(self) -> Route:
+        return self.named("second")
+
+    async def meddle(self, weights: Weights) -> None:
+        for place in self.places:
+
+            def changed(text: str) -> str:
+                content = json.loads(text)
+                buckets = [[name, round(weight)] for name, weight in weights.items()]
+                content["flags"][FLAG]["targeting"] = {"fractional": buckets}
+                return json.dumps(content)
+
+            flag_places.place_of(place).change(changed)
+
+    async def foreign(self) -> object:
+        return [_still(json.loads(flag_places.place_of(place).read())) for place in self.places]
+
+
+def _still(content: Any) -> Any:
+    flag = content["flags"][FLAG]
+    flag["metadata"].pop(GENERATION, None)
+    for branch in flag["targeting"]["if"][1:]:
+        branch.pop("fractional")
+    return content
+
+
+class FlagFilesWorld(FlagWorld):
+    """Files."""
+
+    def __init__(self, folder: Path, count: int, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        files = [folder / f"flags-{number}.json" for number in range(count)]
+        for file in files:
+            file.write_text(definitions())
+        self.lacks: Mapping[Lack, str] = LACKS | ({"parts": "one file is replaced whole"} if count == 1 else {})
+        super().__init__([str(file) for file in files])
+
+    def lose_next_answer(self) -> None:
+        """Let the disk report an error once each file is in its place, as it may for its folder."""
+        self._replace_badly(set(), then_fail=True)
+
+    def cut_next_short(self) -> None:
+        """Let every file but the first be out of reach once."""
+        self._replace_badly({Path(self.places[0]).name}, then_fail=False)
+
+    def _replace_badly(self, sound: set[str], *, then_fail: bool) -> None:
+        failed: set[str] = set()
+
+        def badly(path: Path, text: str) -> None:
+            fails = path.name not in sound | failed
+            failed.add(path.name)
+            if not fails or then_fail:
+                replace(path, text)
+            if fails:
+                raise OSError(errno.EIO, "Input/output error")
+
+        self._patch.setattr(flag_places, "replace", badly)
+
+
+class FlagObjectWorld(FlagWorld):
+    """One object of S3."""
+
+    lacks: Mapping[Lack, str] = LACKS | {
+        "parts": "one object is replaced whole",
+        "lost answer": "moto answers every write it carries out",
+    }
