@@ -75,7 +75,7 @@ class FlagDocument:
         splits = self._splits()
         if not managed(splits, backends):
             raise RouteRejected(
-                f"{self.where}: the targeting of {self.name!r} has no fractional over {' or '.join(backends) or 'variants'}"
+                f"{self.where}: the targeting of {self.name!r} has no fractional over {' or '.join(backends)}"
                 ": put one where the rest of the users are dealt out"
             )
         return agreed_weights(splits, backends, self.name)

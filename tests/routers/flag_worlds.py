@@ -46,6 +46,21 @@ def definitions(**flags: Any) -> str:
     return json.dumps(content)
 
 
+def put(file: Path, text: str) -> None:
+    """Write a file as somebody else would."""
+    file.write_text(text)
+
+
+def text_of(file: Path) -> str:
+    """What it says."""
+    return file.read_text()
+
+
+def remove(file: Path) -> None:
+    """Remove it."""
+    file.unlink()
+
+
 class FlagWorld(RouterWorld):
     """Places with equal definitions."""
 
