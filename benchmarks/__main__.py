@@ -17,6 +17,7 @@ ALL = (
     "history",
     "envoy_shift",
     "proxy_shifts",
+    "flag_change",
     "rollback_latency",
     "kills",
     "chat_ack",

@@ -14,8 +14,9 @@ from activities.aws_services import AwsServices, shared_services
 from activities.routers.alb_actions import FINEST, stickiness
 from activities.routers.alb_places import AlbPlaces, Place, first_of
 from activities.routers.aws_fences import LATEST, AwsFences
-from activities.routers.aws_options import aws_options, aws_place
+from activities.routers.aws_place import aws_place
 from activities.routers.fences import FenceRow, fits, stale
+from activities.routers.options import options_of
 from activities.routers.weights import percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
@@ -36,12 +37,12 @@ class AlbRouter:
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Advisory fence, steps of 0.1 %."""
-        aws_options(route, AlbRoute)
+        options_of(route, AlbRoute)
         return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
         """One check for the weights, one for each listener or rule, one for each target group."""
-        options = aws_options(route, AlbRoute)
+        options = options_of(route, AlbRoute)
         plane = self._plane(options)
         checks = [weights_check(weights, FINEST)]
         try:
@@ -59,7 +60,7 @@ class AlbRouter:
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
         """Every listener and rule; the weights are those of the newest."""
-        options = aws_options(route, AlbRoute)
+        options = options_of(route, AlbRoute)
         row, places, silent = await self._look(route, options)
         if silent:
             raise RouterUnreachable(first_of(silent))
@@ -70,7 +71,7 @@ class AlbRouter:
 
     async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
         """Hold the fence, write every listener and rule that answers, and put them back after a refusal."""
-        options = aws_options(route, AlbRoute)
+        options = options_of(route, AlbRoute)
         units = weight_units(weights, FINEST)
         if generation < 1:
             raise RouteRejected(f"generation {generation}: generations count from 1")
@@ -107,7 +108,7 @@ class AlbRouter:
 
         The nodes of the load balancer follow within seconds, of which ELBv2 shows nothing.
         """
-        options = aws_options(route, AlbRoute)
+        options = options_of(route, AlbRoute)
         row, places, silent = await self._look(route, options)
         proxies = [
             ProxyState(proxy=arn, ok=False, detail=str(silent[arn]))

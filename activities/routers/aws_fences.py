@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from activities.aws_services import AwsPlace, AwsRefused, AwsServices, telling
-from activities.routers.aws_options import aws_place
+from activities.routers.aws_place import aws_place
 from activities.routers.fences import FenceRow, FenceRows, Fences
 from activities.routers.file_fences import FileFenceRows
 from coalmine.errors import RouteRejected, RouterUnreachable

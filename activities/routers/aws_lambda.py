@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from activities.aws_services import AwsPlace, AwsRefused, AwsServices, AwsSilent, shared_services, telling
-from activities.routers.aws_options import aws_options, aws_place
+from activities.routers.aws_place import aws_place
+from activities.routers.options import options_of
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
@@ -62,7 +63,7 @@ class LambdaRouter:
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Strict fence, steps of 0.01 %."""
-        aws_options(route, LambdaRoute)
+        options_of(route, LambdaRoute)
         return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
@@ -116,7 +117,7 @@ class LambdaRouter:
         try:
             state = await self.read(route, backends)
         except RouterUnreachable as error:
-            options = aws_options(route, LambdaRoute)
+            options = options_of(route, LambdaRoute)
             silent = ProxyState(proxy=f"{route.name}:{options.alias}", ok=False, detail=str(error))
             return Confirmation(answer="no", reason=f"{silent.proxy}: {error}", proxies=[silent])
         if state.generation == generation:
@@ -148,7 +149,7 @@ class LambdaRouter:
         raise RouterUnreachable(f"{route.name}: others kept changing the alias through {TRIES} tries")
 
     async def _alias(self, route: Route) -> Alias:
-        options = aws_options(route, LambdaRoute)
+        options = options_of(route, LambdaRoute)
         with telling(RouteRejected, RouterUnreachable, f"{route.name}:{options.alias}"):
             return _alias(route.name, await self._ask(route, "get_alias"))
 
@@ -160,7 +161,7 @@ class LambdaRouter:
         """
         if not _VERSION.fullmatch(version):
             return f"{route.name}: {version!r} is no published version: an alias is divided between numbers such as 42"
-        place = aws_place(aws_options(route, LambdaRoute))
+        place = aws_place(options_of(route, LambdaRoute))
         try:
             told = await self._services.ask(
                 place, "lambda", "get_function_configuration", FunctionName=route.name, Qualifier=version
@@ -178,7 +179,7 @@ class LambdaRouter:
         return f"{route.name}: version {version} is not healthy: {state} ({why})"
 
     async def _ask(self, route: Route, operation: str, **arguments: Any) -> dict[str, Any]:
-        options = aws_options(route, LambdaRoute)
+        options = options_of(route, LambdaRoute)
         named = {"FunctionName": route.name, "Name": options.alias, **arguments}
         place: AwsPlace = aws_place(options)
         return await self._services.ask(place, "lambda", operation, **named)

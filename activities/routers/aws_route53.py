@@ -14,8 +14,9 @@ from typing import Any
 
 from activities.aws_services import AwsServices, shared_services, telling
 from activities.routers.aws_fences import LATEST, AwsFences
-from activities.routers.aws_options import aws_options, aws_place
+from activities.routers.aws_place import aws_place
 from activities.routers.fences import FenceRow, fits, stale
+from activities.routers.options import options_of
 from activities.routers.route53_records import (
     FINEST,
     Record,
@@ -62,7 +63,7 @@ class Route53Router:
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Advisory fence, steps of 0.5 %."""
-        aws_options(route, Route53Route)
+        options_of(route, Route53Route)
         return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
@@ -92,7 +93,7 @@ class Route53Router:
 
     async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
         """Hold the fence and change all records in one batch; what is refused was not written."""
-        options = aws_options(route, Route53Route)
+        options = options_of(route, Route53Route)
         units = weight_units(weights, FINEST)
         if generation < 1:
             raise RouteRejected(f"generation {generation}: generations count from 1")
@@ -118,7 +119,7 @@ class Route53Router:
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
         """Whether all of Route 53's servers answer with the generation's weights; resolvers follow by their TTL."""
-        options = aws_options(route, Route53Route)
+        options = options_of(route, Route53Route)
         try:
             row, zone = await self._look(route)
             proxy = _shown(zone, row, generation, backends)
@@ -134,7 +135,7 @@ class Route53Router:
         return Confirmation(answer="yes", reason=_unproven(zone), proxies=[proxy])
 
     async def _look(self, route: Route) -> tuple[FenceRow, Zone]:
-        options = aws_options(route, Route53Route)
+        options = options_of(route, Route53Route)
         row, zone = await asyncio.gather(
             self._fences.of(options).read(_key(route, options)), self._zone(route, options)
         )

@@ -16,14 +16,15 @@ from activities.routers.envoy_preflight import EnvoyPreflight, look_first, route
 from activities.routers.envoy_routes import ENVOY
 from activities.routers.envoy_users import Users
 from activities.routers.envoy_watch import EnvoyWatched, watch
-from activities.routers.file_router import FileRouter, Places, options_of
+from activities.routers.file_router import FileRouter, Places
+from activities.routers.options import options_of
 from activities.routers.preflight import Besides, Preflight
 from activities.routers.route_files import WriteResult
 from activities.routers.splits import Shown, Version
 from activities.routers.watching import Watched
 from coalmine.records import Capabilities
 from coalmine.spec.canary import Route
-from coalmine.spec.routes import EnvoyRoute
+from coalmine.spec.proxy_routes import EnvoyRoute
 
 SETTLE = 0.02
 """Seconds from the moment a proxy shows a route until its worker threads use it: measured 2-3 ms at the median."""
@@ -50,7 +51,7 @@ class EnvoyRouter(FileRouter[EnvoyRoute]):
 
     def places(self, route: Route) -> Places[EnvoyRoute]:
         """Its route files and admin interfaces, and what it asks for besides weights."""
-        options = options_of(EnvoyRoute, route)
+        options = options_of(route, EnvoyRoute)
         users = Users(options.sticky, options.testers, options.mirror)
         document = partial(RouteDocument, users=users)
         besides = Besides(users.served, users.clusters)

@@ -12,8 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
-
 from activities.routers import watching
 from activities.routers.preflight import (
     Besides,
@@ -311,16 +309,3 @@ class FileRouter(ABC, Generic[Options]):
     def looks_again(self, looks: Mapping[str, Preflight], watched: Sequence[Watched]) -> Mapping[str, Preflight]:
         """The looks to watch the way back with: after a refusal a proxy may have counted on."""
         return looks
-
-
-def options_of(model: type[Options], route: Route) -> Options:
-    """The keys of the route that belong to its router.
-
-    Raises:
-        RouteRejected: a key is missing, unknown or wrong; names each.
-    """
-    try:
-        return model.model_validate(route.options)
-    except ValidationError as error:
-        problems = [f"route.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise RouteRejected("; ".join(problems)) from error

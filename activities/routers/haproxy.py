@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-from activities.routers.file_router import FileRouter, Places, options_of
+from activities.routers.file_router import FileRouter, Places
 from activities.routers.haproxy_map import HAPROXY, HAProxyMap, entries
 from activities.routers.haproxy_socket import Refused, StatsSocket
+from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Preflight
 from activities.routers.route_files import Publish
 from activities.routers.splits import Reading, Shown, Silent, Version
 from coalmine.records import Capabilities
 from coalmine.spec.canary import Route
-from coalmine.spec.routes import HAProxyRoute
+from coalmine.spec.proxy_routes import HAProxyRoute
 
 
 class HAProxyRouter(FileRouter[HAProxyRoute]):
@@ -33,7 +34,7 @@ class HAProxyRouter(FileRouter[HAProxyRoute]):
 
     def places(self, route: Route) -> Places[HAProxyRoute]:
         """Its map files and stats sockets."""
-        options = options_of(HAProxyRoute, route)
+        options = options_of(route, HAProxyRoute)
         return Places(route.name, options.files, options.sockets, options)
 
     async def look(self, places: Places[HAProxyRoute], backends: Collection[str]) -> Mapping[str, Preflight]:

@@ -74,7 +74,8 @@ class Fleet:
         """Whether the controller has seen the Deployment as it stands."""
         one = self.deployments[name]
         seen: int = (one.get("status") or {}).get("observedGeneration") or 0
-        return seen >= one["metadata"].get("generation", 0)
+        wanted: int = one["metadata"].get("generation", 0)
+        return seen >= wanted
 
 
 async def read_fleet(api: KubernetesApi, service: str) -> Fleet:

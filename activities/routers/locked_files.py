@@ -50,7 +50,8 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
 def replace(path: Path, text: str, *, create: bool = False) -> None:
     """Replace a file under its lock; a reader, or a crash at any moment, finds the old or the new text, whole.
 
-    Mode and, where it may, owner stay: the proxy often runs as another user. A file that is not there is an error,
+    Mode and, where it may, owner stay: the proxy often runs as another user. Its time of change is later than the old
+    one's, however coarse the disk's clock: some readers look at nothing else. A file that is not there is an error,
     unless ``create``.
 
     Raises:
@@ -67,8 +68,9 @@ def replace(path: Path, text: str, *, create: bool = False) -> None:
                 os.fchown(stream.fileno(), old.st_uid, old.st_gid)
             stream.write(text)
             stream.flush()
-            now = os.fstat(stream.fileno()).st_mtime_ns
-            os.utime(stream.fileno(), ns=(now, max(now, old.st_mtime_ns + _TICK)))
+            if old:
+                now = os.fstat(stream.fileno()).st_mtime_ns
+                os.utime(stream.fileno(), ns=(now, max(now, old.st_mtime_ns + _TICK)))
             os.fsync(stream.fileno())
         draft.rename(path)
     except BaseException:

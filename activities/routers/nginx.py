@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from activities.routers.file_router import FileRouter, Places, options_of
+from activities.routers.file_router import FileRouter, Places
 from activities.routers.nginx_process import configuration, configuration_problem, reachable, reload, taking_connections
 from activities.routers.nginx_split import NGINX, NginxSplit, understood
+from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
 from activities.routers.proxy_states import is_of
 from activities.routers.route_files import Publish, WriteResult
@@ -25,7 +26,7 @@ from coalmine.errors import RouterError, SecretMissing
 from coalmine.records import Capabilities
 from coalmine.redaction import redactor
 from coalmine.spec.canary import Route
-from coalmine.spec.routes import NginxProxy, NginxRoute
+from coalmine.spec.proxy_routes import NginxProxy, NginxRoute
 
 RELOAD_EVERY = 1.0
 """Seconds between two reloads of one nginx: each leaves old workers behind until their requests are answered."""
@@ -61,7 +62,7 @@ class NginxRouter(FileRouter[NginxRoute]):
 
     def places(self, route: Route) -> Places[NginxRoute]:
         """Its included files, and the locations at which processes say what they run."""
-        options = options_of(NginxRoute, route)
+        options = options_of(route, NginxRoute)
         return Places(route.name, options.files, [proxy.status for proxy in options.proxies], options)
 
     async def look(self, places: Places[NginxRoute], backends: Collection[str]) -> Mapping[str, Preflight]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from activities.routers.splits import Silent
-from coalmine.spec.routes import NginxProxy
+from coalmine.spec.proxy_routes import NginxProxy
 
 TEST_PATIENCE = 10.0
 """Seconds a test of the configuration may take; it takes hundredths."""

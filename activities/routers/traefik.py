@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from activities.routers.file_router import FileRouter, Places, options_of
+from activities.routers.file_router import FileRouter, Places
+from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
 from activities.routers.splits import Shown, Silent
 from activities.routers.traefik_document import TRAEFIK, TraefikDocument, shown_of
@@ -20,7 +21,7 @@ from coalmine.errors import SecretMissing
 from coalmine.records import Capabilities
 from coalmine.redaction import redactor
 from coalmine.spec.canary import Route
-from coalmine.spec.routes import TraefikRoute
+from coalmine.spec.proxy_routes import TraefikRoute
 
 _TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 
@@ -39,7 +40,7 @@ class TraefikRouter(FileRouter[TraefikRoute]):
 
     def places(self, route: Route) -> Places[TraefikRoute]:
         """Its files and APIs."""
-        options = options_of(TraefikRoute, route)
+        options = options_of(route, TraefikRoute)
         return Places(route.name, options.files, options.apis, options)
 
     async def look(self, places: Places[TraefikRoute], backends: Collection[str]) -> Mapping[str, Preflight]:

@@ -43,7 +43,8 @@ class FlagEndpoint:
             raise MissingExtra("flags", "serving flags") from None
         self._core = FlagdCore()
         self._place, self._listen, self._every = place, (host, port), every
-        self._text, self._flags = "", {}
+        self._text = ""
+        self._flags: dict[str, Any] = {}
         self._read_at = 0.0
         self._trouble = ""
         self._runner: web.AppRunner | None = None

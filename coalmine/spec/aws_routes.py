@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from coalmine.spec.canary import SpecModel
+from coalmine.spec.distinct import distinct
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.urls import url_problem
 
@@ -23,13 +24,6 @@ def _place(arn: str) -> str:
     if not arn.startswith("arn:") or kind not in ("listener", "listener-rule"):
         raise ValueError(f"{arn!r} is no ARN of a listener or a rule: take it from aws elbv2 describe-rules")
     return arn
-
-
-def _distinct(values: list[str]) -> list[str]:
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"{twice[0]!r} is listed twice: each is named once")
-    return values
 
 
 class AwsRoute(SpecModel):
@@ -75,7 +69,7 @@ class FencedRoute(AwsRoute):
 class AlbRoute(FencedRoute):
     """Weighted target groups of listeners and rules. `arms.*.backend` is the target group's name."""
 
-    places: Annotated[list[Annotated[str, AfterValidator(_place)]], AfterValidator(_distinct)] = Field(
+    places: Annotated[list[Annotated[str, AfterValidator(_place)]], AfterValidator(distinct)] = Field(
         min_length=1,
         max_length=20,
         description="ARNs of the listeners (their default action) and rules whose weights move together.",

@@ -91,11 +91,13 @@ class Route(SpecModel):
     model_config = ConfigDict(extra="allow")
 
     router: str = Field(
-        min_length=1,
-        description="The data plane: `envoy`, `haproxy`, `nginx`, `traefik`, or one an adapter adds.",
-        examples=["envoy"],
+        min_length=1, description="The data plane: one of docs/routers.md, or one an adapter adds.", examples=["envoy"]
     )
-    name: str = Field(min_length=1, description="The route's name in the router: docs/routers.md.", examples=["shop"])
+    name: str = Field(
+        min_length=1,
+        description="The route's name in the router: its route configuration, object or flag.",
+        examples=["shop"],
+    )
 
     @property
     def options(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from coalmine.spec.canary import SpecModel
+from coalmine.spec.distinct import distinct
 
 
 def _place(place: str) -> str:
@@ -18,13 +19,6 @@ def _place(place: str) -> str:
     if not place.endswith(".json"):
         raise ValueError(f"{place!r} is not written as JSON: its name must end in .json")
     return place
-
-
-def _distinct(places: list[str]) -> list[str]:
-    twice = sorted({place for place in places if places.count(place) > 1})
-    if twice:
-        raise ValueError(f"{twice[0]!r} is listed twice: each is named once")
-    return places
 
 
 class FlagTesters(SpecModel):
@@ -42,7 +36,7 @@ class FlagTesters(SpecModel):
 class FlagdRoute(SpecModel):
     """Feature flags in flagd's format: `name` is the flag's key, each arm's `backend` a variant."""
 
-    places: Annotated[list[Annotated[str, AfterValidator(_place)]], AfterValidator(_distinct)] = Field(
+    places: Annotated[list[Annotated[str, AfterValidator(_place)]], AfterValidator(distinct)] = Field(
         min_length=1,
         description="Files (`.json`) of flag definitions, on the worker's file system or as `s3://BUCKET/KEY.json`.",
         examples=[["/etc/flags/shop.json"]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -10,6 +11,12 @@ from coalmine.spec.canary import SpecModel
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 """Names of namespaces: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
+
+
+def _label(name: str) -> str:
+    if not re.fullmatch(LABEL, name):
+        raise ValueError(f"{name!r} is no name of a namespace: lower-case letters, digits and '-' within, 63 at most")
+    return name
 
 
 def _divides_all(replicas: int) -> int:
@@ -22,7 +29,9 @@ def _divides_all(replicas: int) -> int:
 class KubernetesRoute(SpecModel):
     """Where the object is, and by whose credentials."""
 
-    namespace: str = Field(pattern=LABEL, description="The namespace of the object `name`.", examples=["shop"])
+    namespace: Annotated[str, AfterValidator(_label)] = Field(
+        description="The namespace of the object `name`.", examples=["shop"], json_schema_extra={"pattern": LABEL}
+    )
     kubeconfig: str = Field(
         default="",
         description="A kubeconfig on the worker. Absent: the pod's service account, or outside a cluster `KUBECONFIG`.",

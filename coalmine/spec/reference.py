@@ -14,17 +14,27 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from coalmine.spec import canary, route_users, routes
+from coalmine.spec import canary, route_users
+from coalmine.spec.routes import ROUTE_OPTIONS
 
 _BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_KINDS = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false", "timedelta": "duration"}
+_KINDS = {
+    "str": "text",
+    "float": "number",
+    "int": "whole number",
+    "bool": "true or false",
+    "timedelta": "duration",
+    "Any": "any",
+}
 
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model a spec is made of, by name."""
-    drawn = [value for module in (canary, route_users, routes) for value in vars(module).values()]
+    modules = [canary, route_users, *(sys.modules[options.__module__] for options in ROUTE_OPTIONS.values())]
+    drawn = [value for module in modules for value in vars(module).values()]
     found = [value for value in drawn if isinstance(value, type) and issubclass(value, canary.SpecModel)]
-    return {model.__name__: model for model in found if model is not canary.SpecModel}
+    # What others only build on is no part of a spec by itself.
+    return {model.__name__: model for model in found if not any(model in other.__bases__ for other in found)}
 
 
 def fill(text: str) -> str:

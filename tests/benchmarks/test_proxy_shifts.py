@@ -1,4 +1,4 @@
-"""A slice of the benchmark: ten changes on a real proxy under load lose no request, and the split is where it was put."""
+"""A slice of the benchmark: ten changes on a real proxy under load lose no request, and the split is as it was put."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from activities.routers.flagd import FlagdRouter
 from activities.routers.locked_files import replace
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
-from coalmine.testing.router_contract import Backends, Lack, RouterWorld
+from coalmine.testing.router_contract import Lack, RouterWorld
+from coalmine.testing.router_world import Backends
 
 FLAG = "new-checkout"
 APPS = "apps read their flags by themselves: there is no proxy to stop"

@@ -17,7 +17,8 @@ from coalmine.spec.canary import Route
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.fake_kubernetes_controllers import FakeDeployments, FakeGateway, FakeIstiod
 from coalmine.testing.fake_kubernetes_store import Object
-from coalmine.testing.router_contract import CANARY, DEAD, STABLE, Backends, Lack, RouterWorld
+from coalmine.testing.router_contract import CANARY, DEAD, STABLE, Lack, RouterWorld
+from coalmine.testing.router_world import Backends
 
 NAMESPACE = "shop"
 ONE_OBJECT = "the weights are in one object, which is replaced whole"

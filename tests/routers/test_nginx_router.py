@@ -17,7 +17,7 @@ from activities.routers.splits import Silent
 from activities.routers.weights import weight_units
 from coalmine.errors import RouteRejected
 from coalmine.spec.canary import Route
-from coalmine.spec.routes import NginxProxy
+from coalmine.spec.proxy_routes import NginxProxy
 from coalmine.testing.router_contract import CANARY, STABLE, confirmed, live, shown
 from tests.routers.nginx_world import NginxWorld, first
 
