@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from activities.routers.envoy_routes import Split, agreed_weights, managed
+from activities.routers.splits import Split, agreed_weights, managed
 from activities.routers.weights import percents
 from coalmine.errors import RouteRejected, StaleGeneration
 from coalmine.records import Weights

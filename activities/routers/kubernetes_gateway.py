@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from activities.routers.envoy_routes import Split
 from activities.routers.kubernetes_api import STAND_IN, Kind, KubernetesApi, Object
 from activities.routers.kubernetes_objects import Dialect, Observer, service_problem, share_out
 from activities.routers.kubernetes_weights import WeightedObjectRouter
 from activities.routers.options import options_of
+from activities.routers.splits import Split
 from coalmine.errors import RouteRejected
 from coalmine.records import Capabilities
 from coalmine.spec.canary import Route

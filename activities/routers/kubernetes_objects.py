@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from activities.routers.envoy_routes import Split, agreed_weights, managed
 from activities.routers.kubernetes_api import (
     ENDPOINT_SLICE,
     SERVICE,
@@ -16,6 +15,7 @@ from activities.routers.kubernetes_api import (
     Object,
     annotated_generation,
 )
+from activities.routers.splits import Split, agreed_weights, managed
 from activities.routers.weights import percents
 from coalmine.errors import RouteRejected, StaleGeneration
 from coalmine.records import ProxyState, Weights

@@ -28,6 +28,9 @@ def _absolute(path: str) -> str:
     return path
 
 
+_WholePath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+
+
 class EnvoyRoute(SpecModel):
     """Envoy reads the route from a file and shows what it uses on its admin interface."""
 
@@ -63,12 +66,10 @@ def _socket_address(address: str) -> str:
 class HAProxyRoute(SpecModel):
     """HAProxy deals requests by a map, which it loads from a file and is told anew by its stats socket."""
 
-    files: Annotated[list[Annotated[str, Field(min_length=1), AfterValidator(_absolute)]], AfterValidator(distinct)] = (
-        Field(
-            min_length=1,
-            description="The map files, as HAProxy's configuration names them; each called like the route, with `.map`.",
-            examples=[["/etc/haproxy/maps/checkout.map"]],
-        )
+    files: Annotated[list[_WholePath], AfterValidator(distinct)] = Field(
+        min_length=1,
+        description="The map files, as HAProxy's configuration names them; each called like the route, with `.map`.",
+        examples=[["/etc/haproxy/maps/checkout.map"]],
     )
     sockets: Annotated[list[Annotated[str, AfterValidator(_socket_address)]], AfterValidator(distinct)] = Field(
         min_length=1,
@@ -100,12 +101,10 @@ def _apart(proxies: list[NginxProxy]) -> list[NginxProxy]:
 class NginxRoute(SpecModel):
     """nginx splits clients by a file it includes, and loads it anew at a reload."""
 
-    files: Annotated[list[Annotated[str, Field(min_length=1), AfterValidator(_absolute)]], AfterValidator(distinct)] = (
-        Field(
-            min_length=1,
-            description="The included files, each with one `split_clients` block, of the variable called like the route.",
-            examples=[["/etc/nginx/coalmine/checkout.conf"]],
-        )
+    files: Annotated[list[_WholePath], AfterValidator(distinct)] = Field(
+        min_length=1,
+        description="The included files, each with one `split_clients` block of the variable called like the route.",
+        examples=[["/etc/nginx/coalmine/checkout.conf"]],
     )
     proxies: Annotated[list[NginxProxy], AfterValidator(_apart)] = Field(
         min_length=1,

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from activities.routers.envoy import EnvoyRouter, envoy_options
+from activities.routers.envoy import EnvoyRouter
+from activities.routers.options import options_of
 from coalmine.local.envoy import envoy_program
 from coalmine.spec.canary import Route
+from coalmine.spec.proxy_routes import EnvoyRoute
 from coalmine.testing.router_contract import live
 from tests.routers.worlds import envoy_route
 
@@ -113,7 +115,7 @@ async def test_hidden_statistics_fail_the_check(tmp_path: Path) -> None:
 def test_what_it_says_of_testers_and_copies_is_a_route() -> None:
     *_, users = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     route = Route.model_validate(YAML(typ="safe").load(users)["route"])
-    options = envoy_options(route)
+    options = options_of(route, EnvoyRoute)
     assert options.sticky is not None
     assert options.testers is not None
     assert options.mirror is not None
