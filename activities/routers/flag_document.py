@@ -7,7 +7,7 @@ Source: https://flagd.dev/reference/flag-definitions/ and .../custom-operations/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from activities.routers.splits import Split, agreed_weights, managed
@@ -66,6 +66,17 @@ class FlagDocument:
             return f"{self.where}: flag {self.name!r} has no variant {variant!r} (it has {', '.join(self.variants)})"
         return ""
 
+    def testers_problem(self, testers: FlagTesters | None, arms: Collection[str]) -> str:
+        """Why testers cannot get their variant: one of an arm's would count them in every comparison."""
+        if testers is None:
+            return ""
+        if testers.variant in arms:
+            return (
+                f"route.testers.variant: {testers.variant!r} is an arm, whose users are compared: define a variant of "
+                "their own with the same value, and name that"
+            )
+        return self.problem(testers.variant)
+
     def weights(self, backends: list[str]) -> Weights:
         """Percent by variant, the same in every ``fractional`` that names one.
 
@@ -113,8 +124,8 @@ class FlagDocument:
         metadata = self._flag.setdefault("metadata", {})
         metadata.pop(PINNED, None)
         metadata[GENERATION] = generation
-        # Pins must not outlive a rollback, nor hide that all users have the variant.
-        if testers and 0 < units.get(testers.variant, 0) < sum(units.values()):
+        # Pins must not outlive a rollback, nor a promotion.
+        if testers and sum(map(bool, units.values())) > 1:
             self._flag["targeting"] = {"if": [testers.when, testers.variant, self._flag["targeting"]]}
             metadata[PINNED] = True
         return json.dumps(self._content, indent=2, ensure_ascii=False) + "\n"

@@ -49,9 +49,7 @@ class FlagdRouter:
         checks += [Check(ok=False, name="flag", reason=str(error)) for error in failed.values()]
         testers = options_of(route, FlagdRoute).testers
         for place, document in documents.items():
-            problems = [document.problem(backend) for backend in backends]
-            if testers and testers.variant not in backends:
-                problems.append(f"route.testers.variant: {testers.variant!r} is none of {', '.join(backends)}")
+            problems = [*map(document.problem, backends), document.testers_problem(testers, backends)]
             try:
                 shares = document.weights(list(backends))
                 others = [f"{name} {share:g} %" for name, share in shares.items() if share and name not in backends]
@@ -85,6 +83,7 @@ class FlagdRouter:
             for document in documents.values():
                 document.is_written(units, generation)
                 problems = [document.problem(name) for name, unit in units.items() if unit]
+                problems.append(document.testers_problem(testers, units))
                 if any(problems):
                     raise RouteRejected("; ".join(filter(None, problems)))
                 document.weights(list(units))

@@ -22,13 +22,15 @@ def _place(place: str) -> str:
 
 
 class FlagTesters(SpecModel):
-    """Users who get a variant whatever its weight, as long as it has one."""
+    """Users who get a variant of their own while both arms have users."""
 
-    variant: str = Field(min_length=1, description="The variant they get.", examples=["new"])
+    variant: str = Field(
+        min_length=1, description="The variant they get: none of an arm's, or they would count.", examples=["testers"]
+    )
     when: dict[str, Any] = Field(
         min_length=1,
-        description="A JsonLogic rule over the evaluation context, as in flagd's `targeting`. Gone when the variant "
-        "has all users or none: a rollback leaves nobody behind.",
+        description="A JsonLogic rule over the evaluation context, as in flagd's `targeting`. Gone when one arm has "
+        "all users: a rollback leaves nobody behind.",
         examples=[{"ends_with": [{"var": "email"}, "@example.org"]}],
     )
 
@@ -41,4 +43,4 @@ class FlagdRoute(SpecModel):
         description="Files (`.json`) of flag definitions, on the worker's file system or as `s3://BUCKET/KEY.json`.",
         examples=[["/etc/flags/shop.json"]],
     )
-    testers: FlagTesters | None = Field(default=None, description="Who gets a variant beside its share.")
+    testers: FlagTesters | None = Field(default=None, description="Who meets the new way beside the shares.")

@@ -17,6 +17,7 @@ from openfeature.evaluation_context import EvaluationContext
 
 from activities.routers.flag_document import GENERATION
 from activities.routers.flagd import FlagdRouter
+from coalmine.errors import RouteRejected
 from coalmine.flags.endpoint import FlagEndpoint
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
@@ -28,7 +29,7 @@ DEFINITIONS = {
     "flags": {
         FLAG: {
             "state": "ENABLED",
-            "variants": {"old": False, "new": True},
+            "variants": {"old": False, "new": True, "testers": True},
             "defaultVariant": "old",
             "targeting": {"fractional": [["old", 10_000], ["new", 0]]},
         }
@@ -130,18 +131,27 @@ async def test_two_writes_within_one_tick_of_the_clock_are_both_read(file: Path,
     assert with_the_new(client) == set()
 
 
-async def test_testers_get_the_new_variant_until_a_rollback_leaves_nobody_behind(
+async def test_testers_get_the_new_way_and_count_apart_until_a_rollback_leaves_nobody_behind(
     file: Path, client: OpenFeatureClient
 ) -> None:
-    testers = {"variant": "new", "when": {"ends_with": [{"var": "email"}, "@example.org"]}}
+    testers = {"variant": "testers", "when": {"ends_with": [{"var": "email"}, "@example.org"]}}
     tester = EvaluationContext("ana", {"email": "ana@example.org"})
-    for generation, (percent, hers) in enumerate([(0, False), (0.01, True), (5, True), (0, False), (5, True)], 1):
+    steps = [(0, "old"), (0.01, "testers"), (5, "testers"), (0, "old"), (5, "testers"), (100, "new")]
+    for generation, (percent, hers) in enumerate(steps, 1):
         await write(file, percent, generation, testers=testers)
         await took(client, generation)
-        assert client.get_boolean_value(FLAG, not hers, tester) is hers
-    await write(file, 100, 6, testers=testers)
+        assert client.get_boolean_details(FLAG, False, tester).variant == hers
     definition = json.loads(text_of(file))["flags"][FLAG]
     assert definition["targeting"] == {"fractional": [["old", 0], ["new", 10_000]]}
+
+
+@pytest.mark.parametrize(("variant", "mend"), [("new", "a variant of their own"), ("nobody", "no variant 'nobody'")])
+async def test_testers_who_would_count_or_have_no_variant_are_refused(variant: str, mend: str, file: Path) -> None:
+    testers = {"variant": variant, "when": {"==": [{"var": "email"}, "x"]}}
+    with pytest.raises(RouteRejected, match=mend):
+        await write(file, 5, 1, testers=testers)
+    checks = await FlagdRouter().check(route(file, testers=testers), ["old", "new"], [5])
+    assert mend in "; ".join(check.reason for check in checks if not check.ok)
 
 
 async def test_a_user_without_a_key_stays_with_the_old(file: Path, client: OpenFeatureClient) -> None:
