@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,12 @@ async def haproxy(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Pl
 
 
 @asynccontextmanager
-async def nginx(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
+async def nginx(folder: Path, backends: Mapping[str, str], keeping: bool = True) -> AsyncIterator[Plane]:
     """One that is reloaded, at most once a second."""
     file = folder / "shop.conf"
     file.write_text('split_clients "${request_id}" $shop { * stable; }\nmap "" $shop_route { default "0"; }\n')
     upstreams = {name: [one] for name, one in backends.items()}
-    async with Nginx(folder / "nginx", {"shop": file}, upstreams, workers=2) as proxy:
+    async with Nginx(folder / "nginx", {"shop": file}, upstreams, workers=2, keeping=keeping) as proxy:
         route = _route("nginx", files=[str(file)], proxies=[proxy.option("shop")])
         yield Plane(NginxRouter(), route, proxy.url("shop"), pace=1.0)
 
@@ -110,6 +111,8 @@ PLANES: dict[str, Callable[[Path, Mapping[str, str]], AbstractAsyncContextManage
     "envoy": envoy,
     "haproxy": haproxy,
     "nginx": nginx,
+    # A reload closes connections that clients keep; one they have just used again is a request they must repeat.
+    "nginx_without_keepalive": partial(nginx, keeping=False),
     "traefik": traefik,
 }
 

@@ -14,15 +14,25 @@ class Nginx(Daemon):
     name = "nginx"
 
     def __init__(
-        self, folder: Path, splits: Mapping[str, Path], upstreams: Mapping[str, Sequence[str]], *, workers: int = 1
+        self,
+        folder: Path,
+        splits: Mapping[str, Path],
+        upstreams: Mapping[str, Sequence[str]],
+        *,
+        workers: int = 1,
+        keeping: bool = True,
     ) -> None:
-        """A server on a free port for each included file, by route; ``upstreams`` are ``host:port`` by name."""
+        """A server on a free port for each included file, by route; ``upstreams`` are ``host:port`` by name.
+
+        Unless ``keeping``, a client's connection ends with its answer: a reload cannot close one that is used again.
+        """
         super().__init__(folder, 1 + len(splits))
         self.config = folder / "nginx.conf"
         self.pid_file = folder / "nginx.pid"
         self._splits = dict(splits)
         self._upstreams = dict(upstreams)
         self._workers = workers
+        self._keeping = keeping
 
     def url(self, route: str) -> str:
         """Where the route takes requests."""
@@ -58,7 +68,7 @@ class Nginx(Daemon):
             "http {",
             "  access_log off;",
             # Enough for a load generator's connections, each kept for long.
-            "  keepalive_requests 100000;",
+            "  keepalive_requests 100000;" if self._keeping else "  keepalive_timeout 0;",
             *(f"  {place} {self.folder / place};" for place in places),
         ]
         for name, endpoints in self._upstreams.items():
