@@ -392,7 +392,7 @@ class RolloutState(Record):
     def settle(self) -> timedelta:
         """How long ago a window must end for its samples to be scraped and flushed (DESIGN section 3)."""
         used = {metric.source for metric in self.spec.metrics}
-        lags = [source.scrape + source.flush for name, source in self.spec.sources.items() if name in used]
+        lags = [source.every + source.flush for name, source in self.spec.sources.items() if name in used]
         return max(lags, default=timedelta(0))
 
     def deadline(self) -> datetime | None:

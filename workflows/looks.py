@@ -96,7 +96,7 @@ class Looks:
         for metric in self._state.spec.metrics:
             start = self._state.collected_until.get(metric.name, end)
             # A window shorter than a scrape may hold no sample at all, which would look like silence.
-            if end - start >= self._state.spec.sources[metric.source].scrape:
+            if end - start >= self._state.spec.sources[metric.source].every:
                 windows[start, end].append(metric)
         return dict(windows)
 

@@ -42,6 +42,7 @@ BUILT_IN: dict[str, RouterFactory] = {
     "kubernetes-gateway": built_in("activities.routers.kubernetes_gateway:KubernetesGatewayRouter"),
     "kubernetes-istio": built_in("activities.routers.kubernetes_istio:KubernetesIstioRouter"),
     "kubernetes-replicas": built_in("activities.routers.kubernetes_replicas:KubernetesReplicasRouter"),
+    "temporal-worker": built_in("activities.routers.temporal_worker:TemporalWorkerRouter"),
 }
 
 

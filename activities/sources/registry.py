@@ -24,7 +24,24 @@ def _cloudwatch() -> MetricSource:
     return CloudwatchSource()
 
 
-BUILT_IN: dict[str, Callable[[], MetricSource]] = {"cloudwatch": _cloudwatch, "prometheus": _prometheus}
+def _temporal() -> MetricSource:
+    from activities.sources.temporal import TemporalSource
+
+    return TemporalSource()
+
+
+def _sql() -> MetricSource:
+    from activities.sources.sql import SqlSource
+
+    return SqlSource()
+
+
+BUILT_IN: dict[str, Callable[[], MetricSource]] = {
+    "cloudwatch": _cloudwatch,
+    "prometheus": _prometheus,
+    "sql": _sql,
+    "temporal": _temporal,
+}
 
 
 def source_kinds() -> list[str]:

@@ -55,9 +55,9 @@ async def _of(spec: CanarySpec, metric: Metric) -> Measured:
     adapter = make_source(source.kind)
     # Alone: the live version takes all traffic before a rollout, and the new one may not exist yet.
     live = Arms(baseline=spec.arms.baseline, canary=spec.arms.baseline)
-    end = datetime.now(UTC) - source.scrape - source.flush
+    end = datetime.now(UTC) - source.every - source.flush
     reason = ""
-    for period in (*LOOKED_BACK, 4 * source.scrape):
+    for period in (*LOOKED_BACK, *([4 * source.every] if source.every else [])):
         request = CollectRequest(
             window=Window(start=end - period, end=end),
             metrics=[metric],

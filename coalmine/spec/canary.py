@@ -24,6 +24,7 @@ from coalmine.spec.durations import Duration, Retention
 
 Role = Literal["guardrail", "signal"]
 ArmName = Literal["baseline", "canary"]
+SourceKind = Literal["prometheus", "cloudwatch", "sql", "temporal"]
 Kind = Literal["ratio", "latency", "value", "count", "slo", "threshold"]
 
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -258,7 +259,8 @@ class Metric(SpecModel):
         default=None,
         description="Ready selectors: those of a proxy (`envoy`, `haproxy`, `traefik`, `istio`; `nginx` has none and "
         "says so), `http` (`http_requests_total`, `http_request_duration_seconds` with the label `version`) or "
-        "`opentelemetry` (`http.server.request.duration` with `service_version`). Instead of your own.",
+        "`opentelemetry` (`http.server.request.duration` with `service_version`); of a source of kind `temporal`: "
+        "`temporal`. Instead of your own.",
         examples=["envoy"],
     )
     events: Selectors = Field(
@@ -286,7 +288,7 @@ class Metric(SpecModel):
         default=None,
         min_length=1,
         description="threshold: any PromQL that answers one number; `{arm.version}` and `{arm.backend}` are the "
-        "canary's.",
+        "canary's. sql: a statement. temporal: a list filter, whose answer is how many workflows match.",
         examples=['max(queue_length{version="{arm.version}"})'],
     )
     direction: Literal["up", "down"] = Field(
@@ -537,13 +539,12 @@ class Ledger(SpecModel):
 class Source(SpecModel):
     """One metric store. Secrets are named, never written: ``token_env``/``password_env`` name environment variables."""
 
-    kind: Literal["prometheus", "cloudwatch"] = Field(
-        default="prometheus", description="The kind of metric store: `prometheus`, or `cloudwatch` (docs/aws.md)."
-    )
+    kind: SourceKind = Field(default="prometheus", description="The kind of metric store.")
     url: str = Field(
         default="",
-        description="Its address, without user and password. cloudwatch: only where AWS answers elsewhere, such as at "
-        "a VPC endpoint.",
+        description="prometheus: its address, without user and password. sql: `duckdb:///path/on/the/worker`, or "
+        "`postgresql://user@host:port/database`. Required by both. cloudwatch: only where AWS answers elsewhere, such "
+        "as at a VPC endpoint.",
         examples=["http://127.0.0.1:9090"],
     )
     region: str | None = Field(
@@ -551,12 +552,13 @@ class Source(SpecModel):
     )
     scrape: Duration = Field(
         default=timedelta(seconds=15),
-        description="How often it scrapes the service; cloudwatch: the period of the metric, such as `1m`. A look is "
-        "never shorter.",
+        description="prometheus: how often it scrapes the service; cloudwatch: the period of the metric, such as `1m`. "
+        "A look is never shorter.",
     )
     flush: Duration = Field(
         default=timedelta(seconds=1),
-        description="How long a sample may lag behind; Envoy: `stats_flush_interval`; cloudwatch: `2m` or more.",
+        description="How long a sample may lag behind; Envoy: `stats_flush_interval`; cloudwatch: `2m` or more; "
+        "temporal: visibility's lag.",
     )
     timeout: Duration = Field(default=timedelta(seconds=10), description="How long one query may take.")
     username: str | None = Field(default=None, min_length=1, description="User for basic authentication.")
@@ -580,6 +582,30 @@ class Source(SpecModel):
     proxy: str | None = Field(
         default=None, description="A forward proxy for this store. Those of the environment are not used."
     )
+    deployment: str | None = Field(
+        default=None,
+        min_length=1,
+        description="temporal: the worker deployment whose builds are the arms' backends; required.",
+        examples=["orders"],
+    )
+    namespace: str | None = Field(
+        default=None, min_length=1, description="temporal: as in `route`; absent: the one of Coalmine's own worker."
+    )
+    address: str | None = Field(
+        default=None, min_length=1, description="temporal: as in `route`; absent: the server of Coalmine's own worker."
+    )
+    profile: str | None = Field(default=None, min_length=1, description="temporal: as in `route`.")
+    bounds: list[Duration] = Field(
+        default=[],
+        max_length=30,
+        description="temporal: the durations latencies are counted up to, rising. Absent: 100ms to 1h in twelve steps.",
+        examples=[["250ms", "1s", "5s"]],
+    )
+
+    @property
+    def every(self) -> timedelta:
+        """How far apart its samples are; nothing where single events are counted."""
+        return timedelta(0) if self.kind in ("sql", "temporal") else self.scrape
 
 
 class CanarySpec(SpecModel):

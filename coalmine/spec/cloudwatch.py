@@ -80,11 +80,6 @@ def alarms_of(query: str) -> list[str]:
 def cloudwatch_faults(metric: Metric, index: int) -> Iterator[Fault]:
     """What a metric says that CloudWatch cannot answer."""
     path = ("metrics", index)
-    if metric.kind == "value":
-        yield Fault((*path, "kind"), "CloudWatch keeps no series of each instance: use ratio, count or latency")
-    if metric.template is not None:
-        mend = "write selectors with namespace and dimensions (docs/aws.md)"
-        yield Fault((*path, "template"), f"{metric.template!r} reads Prometheus, and the source is cloudwatch: {mend}")
     if metric.kind == "threshold" and metric.query is not None:
         try:
             alarms_of(metric.query)

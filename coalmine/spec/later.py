@@ -17,9 +17,7 @@ LATER_VALUES: dict[str, frozenset[str]] = {
     "notify.*.kind": frozenset(
         {"slack", "email", "pagerduty", "opsgenie", "teams", "discord", "telegram", "github", "chat"}
     ),
-    "sources.*.kind": frozenset(
-        {"datadog", "newrelic", "influxdb", "graphite", "dynatrace", "splunk", "otlp", "loki", "sql"}
-    ),
+    "sources.*.kind": frozenset({"datadog", "newrelic", "influxdb", "graphite", "dynatrace", "splunk", "otlp", "loki"}),
 }
 """Values of known keys, by place."""
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from coalmine.spec.canary import Metric
+from coalmine.spec.canary import Metric, SourceKind
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed
-from coalmine.spec.selectors import PLACEHOLDERS, broken_regex, parse_selector
-from coalmine.spec.templates import PARTS, TEMPLATED, TEMPLATES, Part
+from coalmine.spec.selectors import PLACEHOLDERS
+from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, TEMPLATED, TEMPLATES
 
 SMALLEST_SHARE = 1e-9
 """Of max and of an objective: far below it the judge's arithmetic has no digits left."""
@@ -26,7 +26,6 @@ KEYS_OF_KIND = {
 _OF_SOME = tuple(dict.fromkeys(key for keys in KEYS_OF_KIND.values() for key in keys))
 COUNTS_REQUESTS = ("ratio", "latency", "slo")
 """Kinds whose counts say how many requests an arm served."""
-_PLACEHOLDER = re.compile(r"\{+\s*([A-Za-z_][^{}]*?)\s*\}+")
 _ARM = re.compile(r"\{+\s*(arm\b[^{}]*?)\s*\}+")
 _KNOWN = listed("{" + name + "}" for name in PLACEHOLDERS)
 
@@ -39,13 +38,11 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
             homes = [kind for kind, keys in KEYS_OF_KIND.items() if key in keys]
             have = listed(KEYS_OF_KIND[metric.kind])
             yield Fault((*path, key), f"belongs to kind: {listed(homes)}; a {metric.kind} metric has {have}")
-    if metric.template is not None and metric.template not in TEMPLATES:
-        mend = did_you_mean(metric.template, list(TEMPLATES))
+    if metric.template is not None and metric.template not in TEMPLATE_SOURCES:
+        mend = did_you_mean(metric.template, list(TEMPLATE_SOURCES))
         yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
-    elif metric.template is not None:
+    elif metric.template in TEMPLATES:
         yield from _lacking_parts(metric, path)
-    for part in PARTS[metric.kind]:
-        yield from _selector_faults(metric, part, (*path, part))
     yield from _same_series(metric, path)
     least = f"it must be at least {SMALLEST_SHARE:g}"
     if metric.max is not None and metric.max < SMALLEST_SHARE:
@@ -83,44 +80,23 @@ def _is_said(metric: Metric, key: str) -> bool:
     return said
 
 
-def missing_parts(metric: Metric, index: int) -> Iterator[Fault]:
-    """What a metric that is read from a source does not say."""
+def missing_parts(metric: Metric, index: int, source: SourceKind) -> Iterator[Fault]:
+    """What a metric that is read from a source of this kind does not say."""
     if metric.kind == "threshold" and metric.query is None:
         yield Fault(("metrics", index), f"{metric.name!r} reads nothing: write query")
     parts = PARTS[metric.kind]
     missing = [part for part in parts if not getattr(metric, part)]
     if metric.template is not None or not missing:
         return
-    templates = f"name a template ({listed(TEMPLATES)})" if missing[0] in TEMPLATED else ""
+    ready = [name for name, home in TEMPLATE_SOURCES.items() if home == source]
+    templates = f"name a template ({listed(ready)})" if missing[0] in TEMPLATED and ready else ""
     if len(missing) < len(parts):
-        message = f"{metric.name!r} has no selector for {missing[0]}: write it, or {templates}"
+        message = f"{metric.name!r} has no selector for {missing[0]}: write it"
+        message += f", or {templates}" if templates else ""
     else:
         own = f"write {' and '.join(reversed(parts))}"
         message = f"{metric.name!r} reads nothing: {f'{templates}, or {own}' if templates else own}"
     yield Fault(("metrics", index), message)
-
-
-def _selector_faults(metric: Metric, part: Part, path: Path) -> Iterator[Fault]:
-    own: str | list[str] | None = getattr(metric, part)
-    for place, text in enumerate([own] if isinstance(own, str) else own or []):
-        at = path if isinstance(own, str) else (*path, place)
-        problem = _selector_problem(text)
-        if problem:
-            yield Fault(at, problem)
-
-
-def _selector_problem(text: str) -> str | None:
-    try:
-        selector = parse_selector(text)
-    except ValueError as error:
-        return str(error)
-    used = [match for matcher in selector.matchers for match in _PLACEHOLDER.finditer(matcher.value)]
-    for match in used:
-        if match[1] not in PLACEHOLDERS or match[0].count("{") > 1:
-            return f"{match[0]!r} in {text!r} is not known: use {_KNOWN}"
-    if not used:
-        return f"{text!r} reads the same series for both arms: put {_KNOWN.replace(', ', ' or ')} where they differ"
-    return broken_regex(selector)
 
 
 def _same_series(metric: Metric, path: Path) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ from coalmine.spec.canary import SpecModel
 from coalmine.spec.flag_routes import FlagdRoute
 from coalmine.spec.kubernetes_routes import KubernetesGatewayRoute, KubernetesIstioRoute, KubernetesReplicasRoute
 from coalmine.spec.proxy_routes import EnvoyRoute, HAProxyRoute, NginxRoute, TraefikRoute
+from coalmine.spec.temporal_routes import TemporalWorkerRoute
 
 ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
     "aws-alb": AlbRoute,
@@ -19,6 +20,7 @@ ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
     "kubernetes-istio": KubernetesIstioRoute,
     "kubernetes-replicas": KubernetesReplicasRoute,
     "nginx": NginxRoute,
+    "temporal-worker": TemporalWorkerRoute,
     "traefik": TraefikRoute,
 }
 """The routers of this package, and the model of their keys. Routers of other distributions check their own."""

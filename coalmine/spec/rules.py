@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 
-from coalmine.spec.canary import CanarySpec, Ledger, Metric
-from coalmine.spec.cloudwatch import cloudwatch_faults
+from coalmine.spec.canary import CanarySpec, Ledger, Metric, SourceKind
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
 from coalmine.spec.notifier_rules import notifier_faults
+from coalmine.spec.reading_rules import reading_faults
 from coalmine.spec.reminder_rules import reminder_faults
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
@@ -264,15 +264,19 @@ def _requests_are_counted(spec: CanarySpec) -> Iterator[Fault]:
 @_reads("metrics", "sources")
 def _metrics_read_something(spec: CanarySpec) -> Iterator[Fault]:
     for index, metric in enumerate(spec.metrics):
-        yield from missing_parts(metric, index)
+        yield from missing_parts(metric, index, _kind_of(spec, metric))
 
 
 @_reads("metrics", "sources")
-def _cloudwatch(spec: CanarySpec) -> Iterator[Fault]:
+def _metrics_suit_their_source(spec: CanarySpec) -> Iterator[Fault]:
     for index, metric in enumerate(spec.metrics):
-        source = spec.sources.get(metric.source)
-        if source is not None and source.kind == "cloudwatch":
-            yield from cloudwatch_faults(metric, index)
+        yield from reading_faults(metric, index, _kind_of(spec, metric))
+
+
+def _kind_of(spec: CanarySpec, metric: Metric) -> SourceKind:
+    """The kind of store a metric is read from; the first where its source is not there, which another rule says."""
+    source = spec.sources.get(metric.source)
+    return source.kind if source is not None else "prometheus"
 
 
 @_reads("metrics", "sources")
@@ -315,15 +319,15 @@ def _looks_hold_a_scrape(spec: CanarySpec) -> Iterator[Fault]:
     look = spec.policy.look
     slowest = max(
         (source for name, source in spec.sources.items() if name in used),
-        key=lambda source: source.scrape,
+        key=lambda source: source.every,
         default=None,
     )
-    if slowest is not None and SHORTEST_LOOK <= look < slowest.scrape:
+    if slowest is not None and SHORTEST_LOOK <= look < slowest.every:
         name = next(name for name, source in spec.sources.items() if source is slowest)
         yield Fault(
             ("policy", "look"),
             f"{format_duration(look)} is shorter than the scrape interval of {name} "
-            f"({format_duration(slowest.scrape)}): looks would be empty; make it at least as long",
+            f"({format_duration(slowest.every)}): looks would be empty; make it at least as long",
             near=("sources", name, "scrape"),
         )
 

@@ -10,7 +10,7 @@ from coalmine.spec.metric_rules import KEYS_OF_KIND
 from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS, REPOSITORY
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.secret_names import REFERENCE
-from coalmine.spec.templates import PARTS, TEMPLATES
+from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -63,7 +63,7 @@ def _of_channel(kind: str, must: Sequence[str], may: Sequence[str]) -> dict[str,
 def _say_kinds(metric: dict[str, Any]) -> None:
     """Limits belong to a kind, and a metric reads something."""
     metric["properties"]["source"].pop("default", None)
-    metric["properties"]["template"]["anyOf"] = [{"enum": sorted(TEMPLATES)}, {"type": "null"}]
+    metric["properties"]["template"]["anyOf"] = [{"enum": sorted(TEMPLATE_SOURCES)}, {"type": "null"}]
     for key in ("events", "total", "buckets", "values"):
         for form in metric["properties"][key]["anyOf"]:
             form.update({"minItems": 1} if form["type"] == "array" else {})

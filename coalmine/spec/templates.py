@@ -126,6 +126,8 @@ TEMPLATES: dict[str, Template] = {
     "istio": Template("istio", "ms", _istio),
     "opentelemetry": Template("opentelemetry", "s", _opentelemetry),
 }
+TEMPLATE_SOURCES: dict[str, str] = {**dict.fromkeys(TEMPLATES, "prometheus"), "temporal": "temporal"}
+"""Every template, and the kind of source it is of."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
 from coalmine.testing.fake_prometheus import FakePrometheus
 from coalmine.testing.fake_source import FakeSource
 from coalmine.testing.source_contract import Happened
+from tests.sources.sql_worlds import postgres
+from tests.sources.victoria import victoria_metrics
 
 ARMS = Arms(baseline=Arm(version="1.41.0", backend="shop-v41"), canary=Arm(version="1.42.0", backend="shop-v42"))
 RATIO = Metric(name="errors", kind="ratio", template="http")
@@ -173,6 +175,7 @@ class RealWorld:
         self.source = Source(url=url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
         self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
         self.end: datetime | None = None
+        self.flush = timedelta(0)
 
     async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
         if self.end is None:
@@ -191,7 +194,7 @@ class RealWorld:
     async def _settle(self) -> datetime:
         """A moment by which what is exposed now has been scraped, and that is itself covered by a later scrape."""
         exposed = await self._scraped_after(datetime.now(UTC))
-        await self._scraped_after(exposed)
+        await self._scraped_after(exposed + self.flush)
         return exposed
 
     async def _scraped_after(self, moment: datetime) -> datetime:
@@ -240,6 +243,34 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
             yield running.url, exporter
     finally:
         exporter.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scraped_by_victoria(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, Exporter]]:
+    """A real VictoriaMetrics and what it scrapes."""
+    exporter = Exporter()
+    try:
+        folder = tmp_path_factory.mktemp("victoria")
+        async with victoria_metrics(folder, [exporter.target], RealWorld.scrape) as url:
+            yield url, exporter
+    finally:
+        exporter.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A real PostgreSQL, whose owner this is."""
+    async with postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def victoria_world(scraped_by_victoria: tuple[str, Exporter], prometheus_source: PrometheusSource) -> RealWorld:
+    world = RealWorld(*scraped_by_victoria, prometheus_source)
+    # What it has taken in is shown a second later, one series after the other.
+    world.flush = timedelta(seconds=2)
+    world.source = world.source.model_copy(update={"flush": world.flush})
+    return world
 
 
 @pytest.fixture

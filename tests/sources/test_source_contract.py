@@ -1,10 +1,15 @@
-"""One contract, kept by every source: the fake, Prometheus over exact samples, and a real Prometheus."""
+"""One contract, kept by every source: the fake, Prometheus over exact samples, real stores."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from coalmine.testing.source_contract import MetricSourceContract, SourceWorld
+from tests.sources.sql_worlds import duckdb_world, postgres_world
+from tests.sources.temporal_world import TemporalSourceWorld, visibility
 
 
 class TestFakeSource(MetricSourceContract):
@@ -23,3 +28,30 @@ class TestRealPrometheus(MetricSourceContract):
     @pytest.fixture
     def world(self, real_world: SourceWorld) -> SourceWorld:
         return real_world
+
+
+class TestRealVictoriaMetrics(MetricSourceContract):
+    @pytest.fixture
+    def world(self, victoria_world: SourceWorld) -> SourceWorld:
+        return victoria_world
+
+
+class TestTemporalVisibility(MetricSourceContract):
+    @pytest.fixture
+    async def world(self, tmp_path: Path) -> AsyncIterator[SourceWorld]:
+        async with visibility(tmp_path) as (client, file, namespace):
+            world = TemporalSourceWorld(client, file, namespace)
+            await world.begin()
+            yield world
+
+
+class TestDuckDb(MetricSourceContract):
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> SourceWorld:
+        return duckdb_world(tmp_path)
+
+
+class TestPostgres(MetricSourceContract):
+    @pytest.fixture
+    def world(self, postgres_url: str) -> SourceWorld:
+        return postgres_world(postgres_url)
