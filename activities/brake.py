@@ -20,8 +20,9 @@ from activities.beating import beating
 from activities.failures import translate_errors
 from coalmine.connection import lacks_workflow
 from coalmine.errors import TemporalUnavailable
-from coalmine.executions import OPEN, PAGE, Execution, describe, is_paused, listed, paused_sentence
+from coalmine.executions import PAGE, Execution, describe, is_paused, listed, paused_sentence
 from coalmine.records import BRAKE, EVERYWHERE, Braked, BrakeRequest, CommandInput, Phase
+from coalmine.ui_views import OPEN
 
 AT_ONCE = 10
 AT_REST = frozenset({Phase.WINDOW, Phase.ROLLING_BACK, Phase.CLOSED})

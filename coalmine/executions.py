@@ -20,9 +20,6 @@ from temporalio.common import TypedSearchAttributes
 from temporalio.converter import decode_typed_search_attributes
 from temporalio.service import RPCError, RPCStatusCode
 
-OPEN = "CloseTime IS NULL"
-"""The query of what is not over, paused or not: servers differ in whether they know the word for paused."""
-CLOSED = "CloseTime IS NOT NULL"
 PAGE = 1_000
 """Rows the server is asked for at once: what it gives at most."""
 

@@ -16,9 +16,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from coalmine.connection import asking
 from coalmine.errors import InputError, RolloutNotFound
-from coalmine.executions import CLOSED, OPEN, listed, moment
+from coalmine.executions import listed, moment
 from coalmine.records import Record
 from coalmine.rollout_names import RolloutName
+from coalmine.ui_views import OPEN
 
 _CALL = timedelta(seconds=10)
 _ATTRIBUTES = ("Service", "Environment", "Version", "Phase", "Outcome", "Weight")
@@ -82,7 +83,7 @@ async def list_rollouts(
         quoted = ", ".join(f"'{_plain(workflow_id)}'" for workflow_id in workflow_ids)
         clauses.append(f"WorkflowId IN ({quoted})")
     if running is not None:
-        clauses.append(OPEN if running else CLOSED)
+        clauses.append(OPEN if running else "CloseTime IS NOT NULL")
     rows: list[RolloutRow] = []
     followers: dict[str, RolloutRow] = {}
     async with asking("list of rollouts", client.namespace, _CALL):

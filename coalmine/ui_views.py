@@ -13,8 +13,9 @@ from coalmine.errors import InputError
 from coalmine.records import Outcome, Phase, fleet_id, guard_id
 
 LATELY = timedelta(days=7)
+OPEN = "CloseTime IS NULL"
+"""The query of what is not over, paused in Temporal or not: servers differ in whether they know the word for paused."""
 _CANARY = "WorkflowType = 'Canary'"
-_RUNNING = "ExecutionStatus = 'Running'"
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,18 @@ def views(environment: str | None = None, now: datetime | None = None) -> list[V
     found = [
         View(
             "Waiting for a human",
-            f"{canary} AND {_RUNNING} AND CoalminePhase IN ('{Phase.GATED}', '{Phase.HELD}')",
+            f"{canary} AND {OPEN} AND CoalminePhase IN ('{Phase.GATED}', '{Phase.HELD}')",
             "gates that wait for an approval, and rollouts that are held",
         ),
-        View("Held", f"{canary} AND {_RUNNING} AND CoalminePhase = '{Phase.HELD}'", "rollouts that are held"),
+        View("Held", f"{canary} AND {OPEN} AND CoalminePhase = '{Phase.HELD}'", "rollouts that are held"),
         View(
             "In flight",
-            f"{canary} AND {_RUNNING} AND CoalminePhase != '{Phase.WINDOW}'",
+            f"{canary} AND {OPEN} AND CoalminePhase != '{Phase.WINDOW}'",
             "rollouts between their start and their end",
         ),
         View(
             "Rollback window",
-            f"{canary} AND {_RUNNING} AND CoalminePhase = '{Phase.WINDOW}'",
+            f"{canary} AND {OPEN} AND CoalminePhase = '{Phase.WINDOW}'",
             "promoted; one word still restores the old version",
         ),
         View("Rolled back", back, "rolled back and rejected, the latest first"),
@@ -66,7 +67,7 @@ def views(environment: str | None = None, now: datetime | None = None) -> list[V
             f"{canary} AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')",
             "ended without a rollback of their own: the traffic guard looks after them",
         ),
-        View("Fleets and guards", f"{keepers} AND {_RUNNING}", "bans, freezes and slots; traffic that nobody owns"),
+        View("Fleets and guards", f"{keepers} AND {OPEN}", "bans, freezes and slots; traffic that nobody owns"),
     ]
     if now is not None:
         since = (now - LATELY).astimezone(UTC)

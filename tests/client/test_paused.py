@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from temporalio import workflow
 from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest, UnpauseWorkflowExecutionRequest
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
@@ -28,10 +29,17 @@ with workflow.unsafe.imports_passed_through():
         Verb,
     )
     from coalmine.run_truth import RunTruth
+    from coalmine.ui_views import views
     from tests.conftest import TemporalServer
 
 ID = "canary/pausing/checkout"
 WITHIN = 60.0
+GATED = TypedSearchAttributes(
+    [
+        SearchAttributePair(SearchAttributeKey.for_keyword("CoalminePhase"), str(Phase.GATED)),
+        SearchAttributePair(SearchAttributeKey.for_keyword("CoalmineEnvironment"), "pausing"),
+    ]
+)
 
 
 @workflow.defn(name="Canary")
@@ -68,7 +76,7 @@ async def test_it_is_said_to_be_paused_and_counts_as_running(pausing_temporal: T
     coalmine, ref = Coalmine(client), RolloutRef(ID)
     mend = f"temporal workflow unpause --namespace {client.namespace} --workflow-id {ID}"
     async with Worker(client, task_queue="pausing", workflows=[Stepping]):
-        handle = await client.start_workflow("Canary", id=ID, task_queue="pausing")
+        handle = await client.start_workflow("Canary", id=ID, task_queue="pausing", search_attributes=GATED)
         assert (await coalmine.status(ref)).phase is Phase.STEPPING
         await client.workflow_service.pause_workflow_execution(
             PauseWorkflowExecutionRequest(
@@ -99,6 +107,10 @@ async def test_it_is_said_to_be_paused_and_counts_as_running(pausing_temporal: T
         (row,) = await coalmine.rollouts(running=True)
         assert await coalmine.rollouts(running=False) == []
         assert (row.open, row.workflow_id) == (True, ID)
+        # Nor does it leave the lists of people who know the Temporal UI only.
+        for view in views("pausing"):
+            counted = await client.count_workflows(view.query)
+            assert counted.count == (view.name in ("Waiting for a human", "In flight")), view.name
         assert stands(row).startswith("paused in Temporal")
         assert in_a_line(row).startswith("paused in Temporal")
         runs, _ = await RolloutRuns(client).listed(None)
