@@ -24,7 +24,7 @@ from coalmine.chat.settings import READ
 from coalmine.chat.web import Slack, SlackAway, SlackBusy, SlackRefused
 from coalmine.cli import _words
 from coalmine.client import RolloutRef
-from coalmine.errors import CoalmineError, InputError, RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.errors import CoalmineError, InputError, RefusedError, RolloutNotFound
 from coalmine.records import LedgerEntry, RolloutStatus, Verb
 
 LONGEST_ANSWER = 2_900
@@ -238,13 +238,12 @@ def _why(error: Exception, what: str) -> str:
     """What went wrong, for the person who asked."""
     if isinstance(error, RefusedError):
         return f"🚫 refused: {escaped(str(error))}"
-    if isinstance(error, TemporalUnavailable):
-        return f"⚠️ {escaped(what)}: it was not said, because Temporal does not answer: {escaped(str(error))}"
     if isinstance(error, InputError | RolloutNotFound):
         return f"🚫 {escaped(str(error))}"
     if isinstance(error, SlackAway | SlackBusy | SlackRefused):
         return f"⚠️ {escaped(what)}: it was not said, because Slack does not play along: {escaped(str(error))}"
     if isinstance(error, CoalmineError):
+        # Its words name who does not answer: Temporal, the workers, or a workflow that somebody paused.
         return f"⚠️ {escaped(what)}: it was not said: {escaped(str(error))}"
     if isinstance(error, ValueError):
         return f"🚫 {escaped(what)} cannot be used: {escaped(str(error))}"

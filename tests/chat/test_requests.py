@@ -14,6 +14,7 @@ from coalmine.chat.app import ChatApp, Secrets
 from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
 from coalmine.errors import InputError, TemporalUnavailable
+from coalmine.executions import paused_sentence
 from coalmine.records import Phase, Verb
 from coalmine.testing.slack.hands import signature
 from tests.chat.conftest import ANA, BO, CHANNEL, SETTINGS, Office
@@ -210,17 +211,27 @@ async def test_temporal_down_is_told_to_whoever_asked(office: Office) -> None:
         heard = office.heard(ANA)
         assert (await office.hands.command("/rollout", words, ANA)).in_time
         told = await office.hands.told(ANA, heard)
-        assert "because Temporal does not answer" in told
-        assert DOWN in told
+        assert f"it was not said: {DOWN}" in told
     # A button still opens its dialog: what it is checked by is what was known last.
     heard = office.heard(ANA)
     assert (await office.hands.click(root, "rollout:approve", ANA)).in_time
     view = await office.hands.opened(0)
     assert (await office.hands.submit(view, ANA)).in_time
-    assert "it was not said, because Temporal does not answer" in await office.hands.told(ANA, heard)
+    assert f"it was not said: {DOWN}" in await office.hands.told(ANA, heard)
     # And once it is back, the same dialog may be answered again, and the button works.
     office.rollouts.down = False
     assert "gate 'go' is open" in await office.press("approve", BO)
+
+
+async def test_a_rollout_that_is_paused_in_temporal_is_not_told_as_a_temporal_that_is_away(office: Office) -> None:
+    await office.open()
+    state = office.rollouts.add(make_state(Phase.GATED))
+    why = paused_sentence(state.workflow_id, "coalmine")
+    office.rollouts.broken[state.workflow_id] = TemporalUnavailable(why)
+    await office.hands.command("/rollout", "approve checkout", ANA)
+    told = await office.hands.told(ANA)
+    assert told == f"⚠️ /rollout approve: it was not said: {why}"
+    assert office.rollouts.said == []
 
 
 async def test_a_temporal_that_never_answers_delays_no_acknowledgement(office: Office) -> None:
