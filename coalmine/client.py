@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from coalmine import searching, starting
 from coalmine.closed import ended, log_of_report, status_of_closed, status_of_report
 from coalmine.connection import Settings, asking, connect_client, lacks_workflow, meaning, no_worker, settings
-from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.errors import InputError, RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.executions import Execution, describe, is_paused
 from coalmine.fleet_calls import FleetCalls
 from coalmine.following import LOOK_EVERY, follow, is_over
@@ -66,6 +67,8 @@ ROLLOUTS_COMPARED = 10_000
 """Closed rollouts whose results are read at most, the latest first, to verify a ledger."""
 CALL_WITHIN = timedelta(seconds=10)
 """How long one question or command waits for the worker."""
+SERVER_WITHIN = timedelta(seconds=10)
+"""How long the server may take for what needs no worker: a description, a history, a signal."""
 Answer = TypeVar("Answer", bound=Record)
 
 
@@ -252,7 +255,7 @@ class Coalmine(FleetCalls):
             RolloutNotFound: there is none.
         """
         described = await self._describe(ref)
-        async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
+        async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, SERVER_WITHIN):
             return await timeline(self.temporal, described.id, described.run_id, everything)
 
     async def recorded(self, ref: RolloutRef) -> Recorded:
@@ -262,7 +265,7 @@ class Coalmine(FleetCalls):
             RolloutNotFound: there is none.
         """
         described = await self._describe(ref)
-        async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
+        async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, SERVER_WITHIN):
             return await recorded(self.temporal, described.id, described.run_id)
 
     # ------------------------------------------------------------------------------------------ saying
@@ -349,14 +352,16 @@ class Coalmine(FleetCalls):
     async def _leave_signal(
         self, ref: RolloutRef, verb: Verb, command: CommandInput, message: str = ""
     ) -> CommandReceipt:
-        async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN):
-            await self._handle(ref).signal(str(verb), command, rpc_timeout=CALL_WITHIN)
+        async with asking(f"workflow {ref.workflow_id}", self.temporal.namespace, SERVER_WITHIN):
+            await self._handle(ref).signal(str(verb), command, rpc_timeout=SERVER_WITHIN)
         message = message or (
             f"no worker answered within {CALL_WITHIN.total_seconds():g} s: {verb} is recorded and will be carried out "
             "by the next worker; start one with: coalmine worker"
         )
-        rows = await searching.list_rollouts(self.temporal, limit=500, running=True)
-        phases = [row.phase for row in rows if row.workflow_id == ref.workflow_id and row.phase]
+        phases: list[str] = []
+        with suppress(TemporalUnavailable, InputError):  # It is recorded, whatever a list says of its phase.
+            rows = await searching.list_rollouts(self.temporal, workflow_ids=[ref.workflow_id], running=True)
+            phases = [row.phase for row in rows if row.phase]
         return CommandReceipt(message=message, phase=Phase(phases[0]) if phases else Phase.ADMITTING)
 
     async def _cannot_hear(self, ref: RolloutRef) -> Exception:
@@ -439,12 +444,12 @@ class Coalmine(FleetCalls):
 
     async def _describe(self, ref: RolloutRef) -> Execution:
         try:
-            return await describe(self.temporal, ref.workflow_id, ref.run_id, CALL_WITHIN)
+            return await describe(self.temporal, ref.workflow_id, ref.run_id, SERVER_WITHIN)
         except RPCError as error:
             malformed = error.status is RPCStatusCode.INVALID_ARGUMENT and "amespace" not in str(error)
             if lacks_workflow(error) or malformed:
                 raise await searching.not_found(self.temporal, ref.workflow_id) from None
-            raise meaning(error, f"workflow {ref.workflow_id}", self.temporal.namespace, CALL_WITHIN) from error
+            raise meaning(error, f"workflow {ref.workflow_id}", self.temporal.namespace, SERVER_WITHIN) from error
 
     async def _query(self, ref: RolloutRef, name: str, answer: type[Answer]) -> Answer:
         return await ask(self.temporal, self._handle(ref), name, answer, CALL_WITHIN)
@@ -454,8 +459,8 @@ class Coalmine(FleetCalls):
             return None
         handle = self.temporal.get_workflow_handle(described.id, run_id=described.run_id, result_type=RolloutReport)
         try:
-            async with asking(f"workflow {described.id}", self.temporal.namespace, CALL_WITHIN):
-                report: RolloutReport = await handle.result(follow_runs=False, rpc_timeout=CALL_WITHIN)
+            async with asking(f"workflow {described.id}", self.temporal.namespace, SERVER_WITHIN):
+                report: RolloutReport = await handle.result(follow_runs=False, rpc_timeout=SERVER_WITHIN)
                 return report
         except WorkflowFailureError:
             return None

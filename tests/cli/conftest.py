@@ -21,7 +21,7 @@ from temporalio.worker import Worker
 from coalmine.cli import main
 from coalmine.client import Coalmine, RolloutRef
 from coalmine.connection import settings
-from coalmine.errors import CoalmineError
+from coalmine.errors import CoalmineError, TemporalUnavailable
 from coalmine.preflight import create_missing
 from coalmine.records import Phase, RolloutStatus, Verb
 from coalmine.spec.canary import CanarySpec
@@ -117,9 +117,11 @@ class Desk:
         """Wait for a status."""
         async with asyncio.timeout(60):
             while True:
-                status = await self.coalmine.status(self.ref)
-                if met(status):
-                    return status
+                # A worker that has just begun, on a busy machine, may not answer in time at first.
+                with suppress(TemporalUnavailable):
+                    status = await self.coalmine.status(self.ref)
+                    if met(status):
+                        return status
                 await asyncio.sleep(0.1)
 
     async def close(self) -> None:

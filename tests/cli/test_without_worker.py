@@ -9,15 +9,22 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from coalmine import client as client_module
-from coalmine import fleet_client, starting
+from coalmine import fleet_client, searching, starting
+from coalmine.errors import TemporalUnavailable
 from coalmine.records import TASK_QUEUE, Phase
 from tests.cli.conftest import Desk
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "CALL_WITHIN", timedelta(seconds=1.5))
+    """For where no worker is, nor comes: however short the wait for one, it is in vain."""
     monkeypatch.setattr(fleet_client, "WITHIN", timedelta(seconds=1))
+
+
+async def retired(desk: Desk, patch: pytest.MonkeyPatch) -> None:
+    """End the workers, and only then wait for none of them; the server has all its time."""
+    await desk.retire()
+    patch.setattr(client_module, "CALL_WITHIN", timedelta(seconds=1.5))
 
 
 async def test_a_start_is_bounded_and_starts_nothing(empty_desk: Desk) -> None:
@@ -51,8 +58,8 @@ async def test_a_start_waits_for_a_worker_that_comes_up(empty_desk: Desk) -> Non
     assert (await starting).code == 0
 
 
-async def test_questions_and_commands_say_so(busy_desk: Desk) -> None:
-    await busy_desk.retire()
+async def test_questions_and_commands_say_so(busy_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await retired(busy_desk, monkeypatch)
     asked = await busy_desk.type("status", "checkout")
     assert asked.code == 1
     assert "worker" in asked.err
@@ -69,10 +76,18 @@ async def test_questions_and_commands_say_so(busy_desk: Desk) -> None:
     assert "(still watching)" in watched.err
 
 
+async def no_lists(*_: object, **__: object) -> None:
+    """A visibility store that is away."""
+    raise TemporalUnavailable("no lists now")
+
+
 async def test_a_rollback_is_not_lost(busy_desk: Desk) -> None:
-    await busy_desk.retire()
-    ran = await busy_desk.type("rollback", "checkout", "--no-wait", "-o", "json")
-    assert ran.code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        await retired(busy_desk, patch)
+        # What is recorded is recorded, also while the server gives no lists.
+        patch.setattr(searching, "list_rollouts", no_lists)
+        ran = await busy_desk.type("rollback", "checkout", "-e", "test", "--no-wait", "-o", "json")
+    assert ran.code == 0, ran.err
     assert "rollback is recorded and will be carried out by the next worker" in ran.data["message"]
     await busy_desk.serve()
     status = await busy_desk.until(lambda status: status.phase is Phase.CLOSED)
@@ -80,6 +95,7 @@ async def test_a_rollback_is_not_lost(busy_desk: Desk) -> None:
     assert busy_desk.world.canary == 0
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_bans_say_so(empty_desk: Desk) -> None:
     ran = await empty_desk.type("ban", "checkout", "1.1.0", "-e", "test")
     assert ran.code == 1
