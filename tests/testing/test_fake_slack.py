@@ -209,6 +209,13 @@ async def test_a_message_may_be_so_long_and_no_longer(slack: FakeSlack) -> None:
     assert slack.workspace.messages == []
 
 
+async def test_an_update_takes_less_text_than_a_new_message(slack: FakeSlack) -> None:
+    _, posted, _ = await call(slack, "chat.postMessage", channel=CHANNEL, text="x" * 4_001)
+    assert await error(slack, "chat.update", channel=CHANNEL, ts=posted["ts"], text="x" * 4_001) == "msg_too_long"
+    assert (await call(slack, "chat.update", channel=CHANNEL, ts=posted["ts"], text="y" * 4_000))[1]["ok"]
+    assert [one.text[0] for one in slack.workspace.messages] == ["y"]
+
+
 async def test_a_workspace_takes_so_many_posts_a_minute_over_all_channels() -> None:
     async with FakeSlack(second=60.0, posts_per_minute=2) as slack:
         slack.workspace.channels = {"C0A", "C0B", "C0C"}

@@ -30,25 +30,28 @@ INPUT = 3_000
 CONFIRM = {"title": 100, "text": 300, "confirm": 30, "deny": 30}
 MESSAGE_TEXT = 40_000
 """Slack cuts what is longer off, without a word: here it is refused, since nobody would be told the rest."""
+UPDATE_TEXT = 4_000
+"""Of ``chat.update``, which answers ``msg_too_long`` from there on; the 40,000 of its page are an old rule, says one of
+Slack's own people (seratch/ChatGPT-in-Slack issue 102)."""
 MESSAGE_BLOCKS_TEXT = 13_000
 """Characters of all blocks as JSON. Slack documents none, and answers ``msg_blocks_too_long`` from about 13,200 on
 (slackapi/bolt-js issue 2509)."""
 
 
-def message_faults(text: Any, blocks: Any) -> list[str]:
-    """What Slack would refuse in a message."""
+def message_faults(text: Any, blocks: Any, most: int = MESSAGE_TEXT) -> list[str]:
+    """What Slack would refuse in a message; ``most``: characters of its text."""
     faults = []
-    if isinstance(text, str) and len(text) > MESSAGE_TEXT:
-        faults.append(f"text has {len(text)} characters, more than {MESSAGE_TEXT}")
+    if isinstance(text, str) and len(text) > most:
+        faults.append(f"text has {len(text)} characters, more than {most}")
     if blocks is not None:
         faults += _blocks(blocks, MESSAGE_BLOCKS, in_view=False)
         faults += _too_long(blocks)
     return faults
 
 
-def message_error(text: Any, blocks: Any) -> str:
-    """The word by which Slack refuses a message with faults."""
-    if isinstance(text, str) and len(text) > MESSAGE_TEXT:
+def message_error(text: Any, blocks: Any, most: int = MESSAGE_TEXT) -> str:
+    """The word by which Slack refuses a message with faults; ``most`` as above."""
+    if isinstance(text, str) and len(text) > most:
         return "msg_too_long"
     return "msg_blocks_too_long" if any(_too_long(blocks)) else "invalid_blocks"
 

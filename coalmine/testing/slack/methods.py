@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
-from coalmine.testing.slack.limits import message_error, message_faults, view_faults
+from coalmine.testing.slack.limits import MESSAGE_TEXT, UPDATE_TEXT, message_error, message_faults, view_faults
 from coalmine.testing.slack.refusal import Refuse
 from coalmine.testing.slack.workspace import BOT, TEAM, Message, Told, Workspace
 
@@ -89,7 +89,7 @@ class Methods:
         message = self.workspace.find(channel, str(args.get("ts")))
         if message is None:
             raise Refuse("message_not_found")
-        message.text, message.blocks = self._content(args)
+        message.text, message.blocks = self._content(args, UPDATE_TEXT)
         message.metadata = args.get("metadata", message.metadata)
         message.updates += 1
         return {"channel": channel, "ts": message.ts}
@@ -154,11 +154,11 @@ class Methods:
             raise Refuse("channel_not_found")
         return channel
 
-    def _content(self, args: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    def _content(self, args: Mapping[str, Any], most: int = MESSAGE_TEXT) -> tuple[str, list[dict[str, Any]]]:
         text, blocks = args.get("text"), args.get("blocks")
         if not text and not blocks:
             raise Refuse("no_text")
-        if found := message_faults(text, blocks):
+        if found := message_faults(text, blocks, most):
             self.faults += found
-            raise Refuse(message_error(text, blocks), response_metadata={"messages": found})
+            raise Refuse(message_error(text, blocks, most), response_metadata={"messages": found})
         return str(text or ""), list(blocks or [])

@@ -1,7 +1,11 @@
-"""How often Slack lets an app call: tiers, posts to a channel and in the whole workspace.
+"""How often an app may call Slack: by method, by channel, and in the whole workspace.
 
-Source: docs.slack.dev/apis/web-api/rate-limits. Of the workspace's own limit Slack tells no number but "several hundred
-messages a minute": this one is at the lower end of that. Bursts that Slack may bear are refused here.
+Slack documents tiers as "so many calls a minute or more", by app, method and workspace, one post a second to a channel,
+and that a workspace has a limit of its own (docs.slack.dev/apis/web-api/rate-limits; which tier a method has is on the
+method's page). It tolerates bursts, without saying how large: here there are none. The numbers it does not give are our
+own, chosen low: posts in a workspace, and ``auth.test``. ``conversations.history`` is as for an app that a company
+builds for itself: those sold outside of Slack's marketplace get less. Whoever keeps to these limits keeps to what is
+documented; that Slack refuses nothing beyond them was never tested.
 """
 
 from __future__ import annotations
@@ -14,11 +18,11 @@ TIERS = {
     "chat.update": 50, "chat.postEphemeral": 100, "views.open": 100, "users.info": 100, "usergroups.users.list": 20,
     "conversations.history": 50, "auth.test": 100, "apps.connections.open": 1,
 }  # fmt: skip
-"""Calls a minute."""
+"""Calls a minute: what a tier allows at least."""
 POSTS_PER_SECOND = 1
 """In one channel."""
 POSTS_PER_MINUTE = 300
-"""In all channels of the workspace together."""
+"""In all channels of the workspace together: our own number, for a limit that Slack names without one."""
 
 
 class Rates:
