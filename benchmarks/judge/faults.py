@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
 
-from benchmarks.judge.quiet_releases import overdispersed
+from benchmarks.judge.quiet_releases import DEVELOPED_ON, overdispersed
 from benchmarks.judge.traffic import MEDIAN, MINUTE, SLOW, SPREAD, Arm, Scenario, Values
 from benchmarks.judge.unseen_releases import bimodal_latency
 
@@ -80,6 +80,17 @@ def odds_times(share: float, ratio: float) -> float:
     return ratio * share / (1.0 - share + ratio * share)
 
 
+def at_the_margin(quiet: Scenario) -> Scenario:
+    """A release without fault, but for the canary's errors: they have ``NO_HARM`` times the odds at every look."""
+
+    def scenario(rng: np.random.Generator, size: tuple[int, int], weight: float) -> tuple[Arm, Arm]:
+        canary, baseline = quiet(rng, size, weight)
+        share = np.clip(canary.errors, 0.0, 1.0)
+        return replace(canary, errors=NO_HARM * share / (1.0 - share + NO_HARM * share)), baseline
+
+    return scenario
+
+
 def _tail_width(growth: float) -> float:
     """How much wider the latency must spread above its median for p99 to grow so many times."""
     return 1.0 + math.log(growth) / (float(norm.ppf(0.99)) * SPREAD)
@@ -110,5 +121,9 @@ FAULTS: dict[str, Fault] = {
 AT_THE_MARGIN: dict[str, tuple[Scenario, str]] = {
     "errors at 1.5 times the odds": (regression(0.005, odds_times(0.005, NO_HARM)), QUIET),
     "slow requests at 1.5 times the odds": (regression(0.005, 0.005, shift=slow_shift(NO_HARM)), QUIET),
+    **{
+        f"errors at 1.5 times the odds, {name}": (at_the_margin(DEVELOPED_ON[name]), name)
+        for name in (NOISY, "bursts", "autocorrelated arms")
+    },
 }
 """As bad as the policy's ``no_harm``: who promotes these promotes harm. With the release they depart from."""

@@ -94,9 +94,13 @@ def _detection(results: Results, name: str) -> Target:
 
 
 def _false_promotion(results: Results, name: str) -> Target:
-    found = [results.found("margin", name, weight, judge) for judge in (OURS, OURS_NEW) for weight in WEIGHTS]
+    # Noise of one arm that lasts for minutes is nothing a new service can know of: reported, as its rollbacks are.
+    judges, whose = (
+        ((OURS,), "with history") if AUTOCORRELATED in name else ((OURS, OURS_NEW), "with and without history")
+    )
+    found = [results.found("margin", name, weight, judge) for judge in judges for weight in WEIGHTS]
     return _judged(
-        f"false promotions, {name}, with and without history",
+        f"false promotions, {name}, {whose}",
         "at most 5 %",
         found,
         _promoted,

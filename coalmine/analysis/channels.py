@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
-from coalmine.analysis.dispersion import FOR_HARM, Caution, Dispersion, Prior
+from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.increments import curve, one_sample
 from coalmine.analysis.noises import Noises
@@ -86,6 +86,8 @@ class Pace:
     """Looks per minute, at least 1."""
     burst: float = 1.0
     """Part of the cap that one window of events may add for harm."""
+    proof_cap: float = np.inf
+    """Most nats one window may add to the proof that the canary is within the no-harm margin of the baseline."""
     noises: Noises | None = None
     """Where the noise of all panels is folded in at once; None = each by itself."""
 
@@ -141,9 +143,9 @@ class Shares:
         """All windows so far as one."""
         return Counts(self.canary, self.canary_events, self.baseline, self.baseline_events)
 
-    def phi(self, prior: Prior, caution: Caution = FOR_HARM) -> Array:
+    def phi(self, prior: Prior) -> Array:
         """The dispersion to judge by now."""
-        return self.noise.lagged(prior, level(self.totals), caution)
+        return self.noise.lagged(prior, level(self.totals))
 
     def estimate(self) -> Array:
         """Odds ratio, stratified by look; nan while nothing is known."""
@@ -152,9 +154,6 @@ class Shares:
     def bounds(self, phi: Array, alpha: float) -> tuple[Array, Array]:
         """Anytime-valid interval of the odds ratio."""
         return interval.interval(self.curve, phi, alpha)
-
-
-_LOG_TWO = float(np.log(2.0))
 
 
 @dataclass(frozen=True)
@@ -174,16 +173,22 @@ class NoHarm:
         against = likelihood[..., :-1] - likelihood[..., -1:]
         below = one_sample(counts.canary_events, counts.canary, grids.NO_HARM_SHARE, grids.NO_HARM_RATIOS)
         return NoHarm(
-            mixture.fold(self.relative, pace.log_weight, against, pace.cap),
+            mixture.fold(self.relative, pace.log_weight, against, min(pace.cap, pace.proof_cap)),
             mixture.fold(self.absolute, pace.log_weight, below, pace.cap),
         )
 
-    def log_evidence(self, phi: Array, unspent: float) -> Array:
-        """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C]."""
-        prior = grids.NO_HARM_LOG_PRIOR
-        tempering = Tempering(phi)
-        both = (tempering.log_evidence(capital, prior, unspent) for capital in (self.relative, self.absolute))
-        result: Array = np.logaddexp(*both) - _LOG_TWO
+    def log_evidence(self, phi: Array, log_prior: Array, unspent: float) -> Array:
+        """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C].
+
+        Args:
+            phi: the dispersion, [..., C].
+            log_prior: of the ratios below the margin, [14] or broadcast to [..., C, 14].
+            unspent: cash not yet invested.
+        """
+        tempering = Tempering(phi, rounded=False)
+        relative = tempering.log_evidence(self.relative, log_prior, unspent)
+        below = tempering.log_evidence(self.absolute, grids.BELOW_LOG_PRIOR, unspent)
+        result: Array = np.logaddexp(relative + grids.RELATIVE_LOG_SHARE, below + grids.BELOW_LOG_SHARE)
         return result
 
 
@@ -211,6 +216,11 @@ class ShareRule:
     @cached_property
     def _log_ratios(self) -> Array:
         return np.log(self.ratios)
+
+    @cached_property
+    def no_harm_log_prior(self) -> Array:
+        """Of the ratios below the no-harm margins, [..., 14]."""
+        return grids.no_harm_log_prior(self.no_harm)
 
     @cached_property
     def floored(self) -> Mask:
@@ -309,39 +319,52 @@ _PARTS = tuple(slice(*ends) for ends in pairwise([*_ENDS, None]))
 """Where ``ratios_of`` has each of them."""
 
 
-def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float) -> Array:
+def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float, *, rounded: bool = True) -> Array:
     """``ln E`` at this dispersion: at the ladder's next rung; beyond its top tempered further.
 
     Below the first rung it is interpolated between pure counting and that rung, in 1/phi, in which the log-likelihood
     is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
-    it makes up for dispersions that are estimated too small (``benchmarks.judge``).
+    it makes up for dispersions that are estimated too small (``benchmarks.judge``). The proof of no harm, at ``beta``,
+    needs less of that: not ``rounded``, it is interpolated between all rungs, at a dispersion with ``RESERVE``.
     """
-    return Tempering(phi).log_evidence(capital, log_prior, unspent)
+    return Tempering(phi, rounded=rounded).log_evidence(capital, log_prior, unspent)
 
 
-_FIRST_RUNG = float(1.0 / grids.PHI_LADDER[1])
+RESERVE = 1.15
+"""By how much the excess dispersion is enlarged where it is not rounded up."""
+_INVERSE: Array = 1.0 / grids.PHI_LADDER
+_GAPS: Array = np.append(1.0, _INVERSE[:-1] - _INVERSE[1:])
+"""From each rung to the one below, in 1/phi; the first has none."""
 
 
 class Tempering:
     """What a dispersion [..., C] makes of capitals; worked out once for all of them."""
 
-    def __init__(self, phi: Array) -> None:
+    def __init__(self, phi: Array, *, rounded: bool = True) -> None:
+        """Args:
+        phi: the dispersion.
+        rounded: up to the ladder, from its first rung on; else with a reserve, and interpolated between all rungs.
+        """
+        if not rounded:
+            phi = 1.0 + RESERVE * (phi - 1.0)
         rung = mixture.rung_of(phi)
-        low, top = rung == 1, grids.PHI_LADDER[-1]
+        inner, top = rung == 1 if rounded else rung > 0, grids.PHI_LADDER[-1]
         self._rungs = rung
         self._part: Array | None = None
-        if grids.some(low):
+        if grids.some(inner):
             self._rungs = np.zeros((2, *rung.shape), np.int64)
             self._rungs[0] = rung
-            self._part = np.where(low, (1.0 / np.maximum(phi, 1.0) - _FIRST_RUNG) / (1.0 - _FIRST_RUNG), 0.0)
+            np.maximum(rung - 1, 0, out=self._rungs[1])
+            above = 1.0 / np.maximum(phi, 1.0) - _INVERSE[rung]
+            self._part = np.where(inner, np.maximum(above, 0.0) / _GAPS[rung], 0.0)
         self._excess = np.maximum(phi / top, 1.0) if grids.some(phi > top) else None
 
     def log_evidence(self, capital: Array, log_prior: Array, unspent: float) -> Array:
         """See ``tempered``."""
         evidence = mixture.log_evidence(capital, log_prior, self._rungs, unspent)
         if self._part is not None:
-            rounded, counting = evidence[0], evidence[1]
-            evidence = rounded + self._part * (counting - rounded)
+            rounded, quieter = evidence[0], evidence[1]
+            evidence = rounded + self._part * (quieter - rounded)
         if self._excess is not None:
             evidence = np.where(evidence > 0, evidence / self._excess, evidence)
         return evidence

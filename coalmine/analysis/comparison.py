@@ -31,6 +31,8 @@ KNOWN_CAP = 2.5
 """With history one window may add this many times ln(1/alpha); without, once."""
 COLD_BURST = 0.7
 """Without history one window of events adds at most this part of that to harm: bursts are what is known least."""
+PROOF_BURST = 0.4
+"""One window adds at most this part of ln(1/beta) to the proof of no harm: a burst of the baseline's is none."""
 MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""
@@ -164,6 +166,7 @@ class Comparison:
         self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
         self._panels = Panels(self._judges)
         self._block = looks_per_minute(judge)
+        self._proof_cap = PROOF_BURST * log(1.0 / judge.policy.beta)
 
     def metric(self, index: int) -> MetricJudge:
         """The judge of metric ``index``."""
@@ -198,7 +201,7 @@ class Comparison:
         for panel in state.panels:
             metric = self.judge.metrics[panel.members[0]]
             burst = 1.0 if self._known(metric) else COLD_BURST
-            pace = Pace(weight, self._cap(metric), self._block, burst, noises)
+            pace = Pace(weight, self._cap(metric), self._block, burst, self._proof_cap, noises)
             window = windows_together([counts[place] for place in panel.members])
             updated.append(Panel(panel.members, self._panels.judge(panel.members).update(panel.state, window, pace)))
         noises.settle()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
 from coalmine.analysis.channels import Pace, ratios_of, tempered
-from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
+from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading
@@ -71,6 +72,10 @@ class CountMetric:
     look_seconds: float = 60.0
     counts = EventCounts
 
+    @cached_property
+    def _no_harm_log_prior(self) -> Array:
+        return grids.no_harm_log_prior(np.array(self.no_harm))
+
     def start(self, size: int, bounds: Bounds = ()) -> CountState:
         """Nothing seen, for ``size`` runs."""
         shape = (size, 1)
@@ -124,7 +129,7 @@ class CountMetric:
             curve=summed - summed.max(axis=-1, keepdims=True),
             relative=mixture.fold(state.relative, pace.log_weight, harm - at_margin, pace.harm_cap),
             floor=mixture.fold(state.floor, pace.log_weight, above, pace.harm_cap) if self.tolerance else state.floor,
-            no_harm=mixture.fold(state.no_harm, pace.log_weight, proof - at_proof, pace.cap),
+            no_harm=mixture.fold(state.no_harm, pace.log_weight, proof - at_proof, min(pace.cap, pace.proof_cap)),
             below=mixture.fold(state.below, pace.log_weight, below, pace.cap) if self.tolerance else state.below,
             noise=pace.noise(state.noise, look, present),
         )
@@ -133,12 +138,11 @@ class CountMetric:
         """The evidence so far; harm never rests on fewer than 5 events of the arm that has too many."""
         phi = state.noise.lagged(self.prior, _LEVEL)
         harm = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
-        milder = state.noise.lagged(self.prior, _LEVEL, FOR_NO_HARM)
-        proof = tempered(state.no_harm, grids.NO_HARM_LOG_PRIOR, milder, unspent)
+        proof = tempered(state.no_harm, self._no_harm_log_prior, phi, unspent, rounded=False)
         if self.tolerance:
             harm = np.minimum(harm, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
-            below = tempered(state.below, grids.NO_HARM_LOG_PRIOR, milder, unspent)
-            proof = np.logaddexp(proof, below) - np.log(2.0)
+            below = tempered(state.below, grids.BELOW_LOG_PRIOR, phi, unspent, rounded=False)
+            proof = np.logaddexp(proof + grids.RELATIVE_LOG_SHARE, below + grids.BELOW_LOG_SHARE)
         more = state.baseline if self.down else state.canary
         harm = np.where(more >= grids.MIN_EVENTS, harm, np.minimum(harm, 0.0))[:, 0]
         return Weighed(harm, harm, None, proof[:, 0], phi, state.curve)

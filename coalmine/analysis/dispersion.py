@@ -23,25 +23,9 @@ SAFETY = 1.25
 """By how much the excess dispersion a history shows is enlarged."""
 EARLY = 30.0
 """Without history, looks within which noise that was just seen counts at once, not only after the lag."""
+COLD_PHI, COLD_LOOKS = 1.5, 5.0
+"""Without history: the dispersion taken for granted, and how many looks that weighs."""
 HIGHEST_RHO = 0.95
-
-
-@dataclass(frozen=True)
-class Caution:
-    """How a history is used: by how much its excess is enlarged, and how many looks it weighs at most.
-
-    Without one: the dispersion taken for granted, and how many looks that weighs.
-    """
-
-    safety: float
-    looks: float
-    cold_phi: float
-    cold_looks: float
-
-
-FOR_HARM = Caution(SAFETY, KNOWN_LOOKS, cold_phi=1.5, cold_looks=5.0)
-FOR_NO_HARM = Caution(1.0, 60.0, cold_phi=1.25, cold_looks=10.0)
-"""No harm is shown at ``beta``, not at ``alpha``, and waits for minutes anyway: it needs less of a reserve."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +37,10 @@ class Prior:
     seen: float = KNOWN_LOOKS
     """Looks the history has."""
 
-    def phi(self, information: Array, caution: Caution = FOR_HARM) -> Array:
+    def phi(self, information: Array) -> Array:
         """Expected dispersion at this much information per look."""
-        expected: Array = 1.0 + caution.safety * self.tau2 * information
-        return expected if self.certain else np.where(self.known, expected, caution.cold_phi)
+        expected: Array = 1.0 + SAFETY * self.tau2 * information
+        return expected if self.certain else np.where(self.known, expected, COLD_PHI)
 
     @cached_property
     def certain(self) -> bool:
@@ -76,9 +60,9 @@ class Prior:
         """Of some of the channels (the last axis)."""
         return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels])
 
-    def looks(self, caution: Caution = FOR_HARM) -> Array:
+    def looks(self) -> Array:
         """How many looks the prior weighs."""
-        return np.where(self.known, min(caution.looks, self.seen), caution.cold_looks)
+        return np.where(self.known, min(KNOWN_LOOKS, self.seen), COLD_LOOKS)
 
 
 _SUMS = (
@@ -200,7 +184,7 @@ class Dispersion:
         recent[..., -1] = observed
         return Dispersion(self.sums, recent if every(present) else np.where(present[..., None], recent, self.recent))
 
-    def lagged(self, prior: Prior, level: Array, caution: Caution = FOR_HARM) -> Array:
+    def lagged(self, prior: Prior, level: Array) -> Array:
         """The dispersion to judge by, at least 1: the estimate ``LAG`` looks ago shrunk to the prior.
 
         A new service's noise counts at once while there are few looks: a first burst would else be judged as if there
@@ -209,10 +193,9 @@ class Dispersion:
         Args:
             prior: what is known.
             level: variance of one request's event, [...]; 1 where the information says it all.
-            caution: how the history is used.
         """
-        expected, looks = np.maximum(prior.phi(level * self.information(), caution), 1.0), self._sum("looks")
-        weight = prior.looks(caution)
+        expected, looks = np.maximum(prior.phi(level * self.information()), 1.0), self._sum("looks")
+        weight = prior.looks()
 
         def shrunk(observed: Array, seen: Array) -> Array:
             return np.maximum((weight * expected + seen * observed) / (weight + seen), 1.0)

@@ -39,8 +39,27 @@ FLOOR_LOG_PRIOR: Array = np.full(6, -np.log(6.0))
 NO_HARM_RATIOS: Array = 1.0 / np.geomspace(1.1, 8.0, 14)
 """Odds ratios bet on for no harm, as multiples of the no-harm margin."""
 NO_HARM_LOG_PRIOR: Array = np.full(14, -np.log(14.0))
+"""Where nothing is expected beforehand."""
 NO_HARM_SHARE = 0.005
 """A level below this share is no harm whatever the baseline."""
+BELOW_LOG_PRIOR: Array = -np.log(NO_HARM_RATIOS) - np.log(np.sum(1.0 / NO_HARM_RATIOS))
+"""Of the bets on a level below it: lower ones first, for what is hardly below is shown against the baseline sooner."""
+RELATIVE_LOG_SHARE, BELOW_LOG_SHARE = float(np.log(0.8)), float(np.log(0.2))
+"""Parts of the proof of no harm: against the baseline, and below that level."""
+_NO_CHANGE_WIDTH, _NO_CHANGE_PART = 0.2, 0.9
+
+
+def no_harm_log_prior(margin: Array) -> Array:
+    """Of the ratios of ``NO_HARM_RATIOS`` below each no-harm margin [...], [..., 14]: most lies about "no change".
+
+    That is the truth of nearly all releases that are to be promoted; a tenth is spread over all ratios.
+    """
+    away = np.log(np.asarray(margin, float)[..., None] * NO_HARM_RATIOS) / _NO_CHANGE_WIDTH
+    near = np.exp(0.5 * (np.min(away**2, axis=-1, keepdims=True) - away**2))
+    near /= near.sum(axis=-1, keepdims=True)
+    result: Array = np.log(_NO_CHANGE_PART * near + (1.0 - _NO_CHANGE_PART) / NO_HARM_RATIOS.size)
+    return result
+
 
 TILTS: Array = np.geomspace(0.03, 3.0, 14)
 """Exponential tilts bet on by the rank scores."""

@@ -15,7 +15,7 @@ import numpy as np
 from coalmine.analysis import crash, grids, interval, latency, mixture
 from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, tempered
 from coalmine.analysis.crash import Crash
-from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
+from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.analysis.readings import Reading, read_latencies, read_ratios
 from coalmine.analysis.scores import bucket_scores, tilt_increments
@@ -144,7 +144,7 @@ class RatioMetric:
         """The evidence so far."""
         phi = state.shares.phi(self.prior)
         harm = self.rule.log_evidence(state.shares, phi, unspent)[..., 0]
-        no_harm = state.no_harm.log_evidence(state.shares.phi(self.prior, FOR_NO_HARM), unspent)[..., 0]
+        no_harm = state.no_harm.log_evidence(phi, self.rule.no_harm_log_prior, unspent)[..., 0]
         return Weighed(harm, harm, state.crash.log_evidence(unspent)[..., 0], no_harm, phi, state.shares.curve)
 
     def take(
@@ -307,8 +307,7 @@ class LatencyMetric:
         both = np.logaddexp(scores[..., 0], scores[..., 1])
         harm = np.logaddexp(share_mean + _LOG_HALF, both + _LOG_QUARTER)
         first = slice(0, self.required)
-        phi = state.shares.phi(self.share_prior, FOR_NO_HARM)[..., first]
-        proof = state.no_harm.log_evidence(phi, unspent)
+        proof = state.no_harm.log_evidence(share_phi[..., first], self.rule.no_harm_log_prior, unspent)
         required = watched[..., first]
         proven = np.minimum.reduce(np.where(required, proof, np.inf), axis=-1)
         no_harm = np.where(np.logical_or.reduce(required, axis=-1), proven, 0.0)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from scipy.stats import binom, nchypergeom_fisher
+from scipy.stats import binom, nchypergeom_fisher, norm
 
 Array = NDArray[np.float64]
 Look = tuple[int, int, int, int]
@@ -53,13 +53,10 @@ def dispersion(
     scale: Callable[[int], float],
     tau2: float | None,
     block: int,
-    no_harm: bool = False,
 ) -> float:
     """phi to judge by after these looks; ``tau2`` None = without history, ``scale`` by the number of looks."""
     information = level * (unit**2).sum() / unit.sum() if unit.sum() > 0 else 0.0
-    safety, most = (1.0, 60.0) if no_harm else (1.25, 180.0)
-    cold = (10.0, 1.25) if no_harm else (5.0, 1.5)
-    weight, expected = cold if tau2 is None else (most, max(1 + safety * tau2 * information, 1.0))
+    weight, expected = (5.0, 1.5) if tau2 is None else (180.0, max(1 + 1.25 * tau2 * information, 1.0))
 
     def shrunk(until: int) -> float:
         looks = max(until - 1, 0)
@@ -110,14 +107,27 @@ def mixture(increments: Array, weights: Array, prior: Array, phi: float, cap: fl
     return float(logsumexp(parts))
 
 
-def tempered(increments: Array, weights: Array, prior: Array, phi: float, cap: float) -> float:
-    """ln E at ``phi``: rounded up to the ladder, but interpolated in 1/phi below its first rung."""
+def tempered(increments: Array, weights: Array, prior: Array, phi: float, cap: float, *, rounded: bool = True) -> float:
+    """ln E at ``phi``: rounded up to the ladder, but interpolated in 1/phi below its first rung.
+
+    Not ``rounded``: interpolated below all rungs, after the excess is enlarged by 15 %.
+    """
+    if not rounded:
+        phi += 0.15 * (phi - 1)
     rung = next((one for one in LADDER if one >= phi - 1e-9), 40.0)
     found = mixture(increments, weights, prior, rung, cap)
-    if rung == 1.25:
-        counting = mixture(increments, weights, prior, 1.0, cap)
-        found += (1 / phi - 0.8) / 0.2 * (counting - found)
+    if rung == 1.25 or (not rounded and rung > 1.0 and phi < 40.0):
+        lower = LADDER[LADDER.index(rung) - 1]
+        quieter = mixture(increments, weights, prior, lower, cap)
+        found += (1 / phi - 1 / rung) / (1 / lower - 1 / rung) * (quieter - found)
     return found / max(phi / 40.0, 1.0) if found > 0 else found
+
+
+def no_change(margin: float) -> Array:
+    """Of the bets on no harm: nine tenths as a log-normal about "the arms are alike" has it, a tenth even."""
+    near = norm.pdf(np.log(margin * NO_HARM), scale=0.2)
+    result: Array = 0.9 * near / near.sum() + 0.1 / 14
+    return result
 
 
 @dataclass(frozen=True)
@@ -160,12 +170,7 @@ def ratio(looks: Sequence[Look], weights: Array, rule: Rule) -> Found:
         return float(np.clip(seen * (1 - seen) / max(assumed * (1 - assumed), 1e-9), 0.05, 20.0))
 
     rate = (x_b.sum() + 0.5) / (n_b.sum() + 1)
-    phi, proof_phi = (
-        dispersion(
-            t, v, unit, level=float(rate * (1 - rate)), scale=scale, tau2=rule.tau2, block=rule.block, no_harm=no_harm
-        )
-        for no_harm in (False, True)
-    )
+    phi = dispersion(t, v, unit, level=float(rate * (1 - rate)), scale=scale, tau2=rule.tau2, block=rule.block)
     harm_cap = rule.cap * (0.7 if rule.tau2 is None else 1.0)
 
     def against(ratios: Array, null: float) -> Array:
@@ -179,10 +184,13 @@ def ratio(looks: Sequence[Look], weights: Array, rule: Rule) -> Found:
         harm = min(harm, tempered(above, weights, np.full(6, 1 / 6), phi, harm_cap))
     if x_c.sum() < 5:
         harm = min(harm, 0.0)
-    flat = np.full(14, 1 / 14)
+    within = against(rule.no_harm * NO_HARM, rule.no_harm)
     below = np.array([one_sample(look, 0.005, NO_HARM) for look in looks])
-    proofs = [against(rule.no_harm * NO_HARM, rule.no_harm), below]
-    no_harm = logsumexp([tempered(one, weights, flat, proof_phi, rule.cap) for one in proofs]) - np.log(2)
+    proof_cap = min(rule.cap, 0.4 * np.log(20))
+    no_harm = np.logaddexp(
+        np.log(0.8) + tempered(within, weights, no_change(rule.no_harm), phi, proof_cap, rounded=False),
+        np.log(0.2) + tempered(below, weights, 1 / NO_HARM / (1 / NO_HARM).sum(), phi, rule.cap, rounded=False),
+    )
     grid = np.geomspace(1 / 30, 400, 41)
     curve = np.array([likelihood(look, grid) for look in looks]).sum(axis=0)
     return Found(harm, float(no_harm), phi, curve - curve.max())

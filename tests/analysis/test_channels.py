@@ -92,15 +92,45 @@ def test_evidence_against_a_bet_is_not_tempered_beyond_the_ladder() -> None:
     assert tempered(mixed, np.zeros(1), np.array([1.1, 12.0]), 0.0) == pytest.approx([4 / 1.1, 4 / 12], rel=1e-3)
 
 
-def test_no_harm_is_the_mean_of_both_ways_to_show_it() -> None:
-    flat = np.full((7, 14), -np.log(14.0))
+def test_what_is_not_rounded_gets_a_reserve_and_is_interpolated_between_all_rungs() -> None:
+    capital = np.broadcast_to((4.0 / LADDER)[:, None], (6, 7, 1))
+    phis = np.array([1.0, 1.1, 1.3, 7.0, 34.0, 80.0])
+    expected = 4.0 / (1.0 + 1.15 * (phis - 1.0))
+    assert tempered(capital, np.zeros(1), phis, 0.0, rounded=False) == pytest.approx(expected)
+    against = np.broadcast_to((-4.0 / LADDER)[:, None], (2, 7, 1))
+    found = tempered(against, np.zeros(1), np.array([7.0, 80.0]), 0.0, rounded=False)
+    assert found == pytest.approx([-4 / 7.9, -0.1])
+
+
+def test_no_harm_is_the_weighted_mean_of_both_ways_to_show_it() -> None:
+    even = np.full(14, -np.log(14.0))
     for relative, absolute in ((3.0, 1.0), (1.0, 3.0)):
-        state = NoHarm(flat[None] * 0 + relative, flat[None] * 0 + absolute)
-        evidence = state.log_evidence(np.ones(1), 0.0)
-        assert evidence == pytest.approx(np.log((np.exp(3.0) + np.exp(1.0)) / 2))
+        state = NoHarm(np.full((1, 7, 14), relative), np.full((1, 7, 14), absolute))
+        evidence = state.log_evidence(np.ones(1), even, 0.0)
+        assert evidence == pytest.approx(np.log(0.8 * np.exp(relative) + 0.2 * np.exp(absolute)))
     start = NoHarm.start((2, 1))
     assert start.relative.shape == start.absolute.shape == (2, 1, 7, 14)
-    assert start.log_evidence(np.ones((2, 1)), 1.0) == pytest.approx(np.zeros((2, 1)))
+    assert start.log_evidence(np.ones((2, 1)), even, 1.0) == pytest.approx(np.zeros((2, 1)))
+
+
+def test_each_metric_of_a_panel_bets_about_no_change_from_its_own_margin() -> None:
+    margins = np.array([[1.5], [4.0]])
+    rng = np.random.default_rng(1)
+    state = NoHarm(rng.normal(size=(3, 2, 1, 7, 14)), rng.normal(size=(3, 2, 1, 7, 14)))
+    prior, phi = grids.no_harm_log_prior(margins), rng.uniform(1.0, 9.0, (3, 2, 1))
+    together = state.log_evidence(phi, prior, 0.2)
+    for at in range(2):
+        alone = NoHarm(state.relative[:, at], state.absolute[:, at]).log_evidence(phi[:, at], prior[at], 0.2)
+        assert together[:, at] == pytest.approx(alone)
+
+
+def test_one_window_adds_little_to_the_proof_of_no_harm() -> None:
+    counts = Counts(*(np.array([value]) for value in (1000.0, 5.0, 1000.0, 100.0)))
+    likelihood = np.zeros((1, 15))
+    likelihood[:, :-1] = 9.0
+    after = NoHarm.start((1,)).fold(counts, likelihood, Pace(1.0, 4.6, 6, proof_cap=1.2))
+    assert after.relative == pytest.approx(np.minimum(9.0 / LADDER, 1.2)[None, :, None] + np.zeros(14))
+    assert NoHarm.start((1,)).fold(counts, likelihood, Pace(1.0, 4.6, 6)).relative.max() == pytest.approx(4.6)
 
 
 def test_nothing_seen_is_nothing_known() -> None:

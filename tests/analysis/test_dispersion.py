@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from coalmine.analysis.dispersion import FOR_HARM, FOR_NO_HARM, Caution, Dispersion, Prior
+from coalmine.analysis.dispersion import Dispersion, Prior
 from tests.analysis.oracles import long_run
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
@@ -72,18 +72,15 @@ def test_information_is_the_average_weighted_by_itself() -> None:
 
 @pytest.mark.parametrize("looks", [2, 4, 5, 30, 31, 40])
 @pytest.mark.parametrize(
-    ("tau2", "seen", "caution", "safety", "weight"),
+    ("tau2", "seen", "weight"),
     [
-        (None, 0.0, FOR_HARM, 1.25, 5.0),
-        (None, 0.0, FOR_NO_HARM, 1.0, 10.0),
-        (0.2, 500.0, FOR_HARM, 1.25, 180.0),
-        (0.2, 500.0, FOR_NO_HARM, 1.0, 60.0),
-        (0.2, 70.0, FOR_HARM, 1.25, 70.0),
-        (0.2, 70.0, FOR_NO_HARM, 1.0, 60.0),
+        (None, 0.0, 5.0),
+        (0.2, 500.0, 180.0),
+        (0.2, 70.0, 70.0),
     ],
 )
 def test_what_is_judged_by_is_shrunk_to_what_is_known(
-    tau2: float | None, seen: float, caution: Caution, safety: float, weight: float, looks: int
+    tau2: float | None, seen: float, weight: float, looks: int
 ) -> None:
     prior = Prior(np.array([tau2 or 0.0]), np.array([tau2 is not None]), seen)
     t, v, unit = draw("slow", looks, seed=3)
@@ -94,8 +91,7 @@ def test_what_is_judged_by_is_shrunk_to_what_is_known(
         state = state.add(t[here], v[here], unit[here], BLOCK, HERE)
         observed.append(state.observed(np.array([0.8]), 1.0)[0])
         state = state.remember(observed[-1], HERE)
-    cold = 1.5 if caution is FOR_HARM else 1.25
-    expected = 1 + safety * tau2 * 0.7 * (unit**2).sum() / unit.sum() if tau2 else cold
+    expected = 1 + 1.25 * tau2 * 0.7 * (unit**2).sum() / unit.sum() if tau2 else 1.5
 
     def shrunk(until: int) -> float:
         if until < 2:
@@ -105,7 +101,7 @@ def test_what_is_judged_by_is_shrunk_to_what_is_known(
     wanted = max(shrunk(looks - 3), 1.0)
     if tau2 is None and looks <= 30:
         wanted = max(wanted, shrunk(looks))
-    assert state.lagged(prior, np.array([0.7]), caution) == pytest.approx(wanted)
+    assert state.lagged(prior, np.array([0.7])) == pytest.approx(wanted)
 
 
 def test_it_is_never_below_one() -> None:
@@ -163,6 +159,5 @@ def test_a_prior_of_some_channels() -> None:
     assert part.tau2.tolist() == [0.2, 0.3]
     assert part.known.tolist() == [False, True]
     assert part.looks().tolist() == [5.0, 180.0]
-    assert part.looks(FOR_NO_HARM).tolist() == [10.0, 60.0]
     few = Prior(np.array([0.1, 0.2]), np.array([True, False]), seen=66.0).part(slice(0, 1))
     assert few.looks().tolist() == [66.0]

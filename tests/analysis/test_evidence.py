@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coalmine.analysis import mixture
 from coalmine.analysis.channels import tempered
-from coalmine.analysis.dispersion import FOR_NO_HARM, Dispersion, Prior
+from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import CURVE_RATIOS, HARM_LOG_PRIOR, HARM_RATIOS, PHI_LADDER
 from coalmine.analysis.increments import curve
 from coalmine.analysis.interval import estimate, interval
@@ -103,9 +103,7 @@ def test_a_missing_look_leaves_no_trace() -> None:
 def test_history_scales_with_the_information_of_a_look() -> None:
     known = Prior(np.array([0.5]), np.ones(1, bool))
     assert known.phi(np.array([4.0])) == pytest.approx(1 + 1.25 * 0.5 * 4.0)
-    assert known.phi(np.array([4.0]), FOR_NO_HARM) == pytest.approx(1 + 0.5 * 4.0)
     assert COLD.phi(np.array([4.0])) == pytest.approx(1.5)
-    assert COLD.phi(np.array([4.0]), FOR_NO_HARM) == pytest.approx(1.25)
 
 
 def test_the_interval_holds_the_truth_at_all_looks() -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from coalmine.analysis import mixture
-from coalmine.analysis.dispersion import FOR_HARM, Caution
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
@@ -75,9 +74,10 @@ class Process:
     """[K]."""
     tempered: bool = True
     """Whether it is divided by the dispersion and capped: all but the crash guard are."""
-    caution: Caution = FOR_HARM
     burst: float = 1.0
     """Part of the cap that one window may add."""
+    rounded: bool = True
+    """Whether the dispersion is rounded up to the ladder."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def _mixed(view: View, process: Process) -> Array:
     if not process.tempered:
         return _capital(view.course, nats, process.log_prior)
     events = view.seen(statistic) if statistic.counts else None
-    phi = statistic.noise.tempering(view.course, statistic.residuals, events, view.luck, process.caution)
-    # Between pure counting and the first rung the judge interpolates; dividing by phi is the same to a few hundredths.
+    phi = statistic.noise.tempering(view.course, statistic.residuals, events, view.luck, rounded=process.rounded)
+    # Between rungs the judge interpolates, where it does not round up; dividing by phi is the same to a few hundredths.
     return _capital(view.course, np.minimum(nats / phi[:, None, :, None], process.burst * view.cap), process.log_prior)
 
 

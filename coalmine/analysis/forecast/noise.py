@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from coalmine.analysis import mixture
-from coalmine.analysis.channels import Counts, residuals
-from coalmine.analysis.dispersion import FOR_HARM, HIGHEST_RHO, KNOWN_LOOKS, Caution
+from coalmine.analysis.channels import RESERVE, Counts, residuals
+from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOWN_LOOKS, SAFETY
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
 
@@ -61,7 +61,7 @@ class Noise:
         return 1.0 + (self.tau2 or 0.0) * np.asarray(information, float)
 
     def tempering(
-        self, course: Course, looks: Residuals, events_seen: Array | None, luck: float, caution: Caution = FOR_HARM
+        self, course: Course, looks: Residuals, events_seen: Array | None, luck: float, *, rounded: bool = True
     ) -> Array:
         """What the log-likelihood will be divided by.
 
@@ -70,7 +70,7 @@ class Noise:
             looks: what the looks add to the estimate.
             events_seen: canary events by each moment, [T, Z]; None when they are many.
             luck: how far the run's estimate is from its expectation, in standard deviations.
-            caution: how the judge uses its history.
+            rounded: the judge rounds up to its ladder; else it adds a reserve.
 
         Returns:
             [T, Z], or [T, 1].
@@ -80,8 +80,8 @@ class Noise:
         information = _over(taken @ looks.information**2, taken @ looks.information)
         truth = self.truth(information)
         known = self.tau2 is not None
-        weight = min(caution.looks, self.seen) if known else caution.cold_looks
-        prior = 1.0 + caution.safety * (truth - 1.0) if known else np.full_like(truth, caution.cold_phi)
+        weight = min(KNOWN_LOOKS, self.seen) if known else COLD_LOOKS
+        prior = 1.0 + SAFETY * (truth - 1.0) if known else np.full_like(truth, COLD_PHI)
         # Lagged: in the first looks there is nothing but the prior.
         lagged = course.lagged(LAG).astype(float)
         seen = np.maximum(lagged.sum(axis=1) - 1.0, 0.0)
@@ -97,6 +97,8 @@ class Noise:
         )
         middle = (1.0 - share)[:, None] * prior[:, None] + (share * observed)[:, None] * seen_share
         estimate = np.maximum(middle + luck * (share * scatter)[:, None] * seen_share, 1.0)
+        if not rounded:
+            return 1.0 + RESERVE * (estimate - 1.0)
         rung = mixture.rung_of(estimate)
         result: Array = np.where(rung <= 1, estimate, np.maximum(PHI_LADDER[rung], estimate))
         return result

@@ -15,6 +15,7 @@ from coalmine.analysis.comparison import (
     EVENTS,
     KNOWN_CAP,
     NORMAL,
+    PROOF_BURST,
     SAVAGE,
     channel_names,
     channels_of,
@@ -171,14 +172,13 @@ class Outlook:
             return self._of_burn(metric, course, None)
         traffic = self._traffic(metric, 1.0, course, 0)
         required = self._slots(metric, traffic)[: self._required(metric)]
-        rule, known = self._rule(metric), bool(channels_of(self.judge, metric))
-        needed = log(1.0 / self.judge.policy.alpha)
-        cap = (KNOWN_CAP if known else 1.0) * needed
+        known, enough = bool(channels_of(self.judge, metric)), log(1.0 / self.judge.policy.beta)
+        cap = (KNOWN_CAP if known else 1.0) * log(1.0 / self.judge.policy.alpha)
+        rule = replace(self._rule(metric), proof_burst=min(PROOF_BURST * enough / cap, 1.0))
         if metric.kind == "count":
             evidence = processes.count_no_harm(traffic, required[0], rule)
         else:
             evidence = processes.latency_no_harm(traffic, required, rule)
-        enough = log(1.0 / self.judge.policy.beta)
         return Question(course, traffic, cap, evidence, enough, required, rises=False).arrival()
 
     def requests(self, course: Course, look: int) -> float:

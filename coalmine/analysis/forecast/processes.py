@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from coalmine.analysis import grids, latency, mixture
-from coalmine.analysis.dispersion import FOR_NO_HARM
 from coalmine.analysis.forecast.evidence import Evidence, Process, Statistic, Traffic, View
 from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
@@ -23,6 +22,8 @@ class Rule:
     no_harm: float
     burst: float = 1.0
     """Part of the cap that one window of events may add for harm."""
+    proof_burst: float = 1.0
+    """Part of the cap that one window may add to the proof of no harm against the baseline."""
 
 
 @dataclass(frozen=True)
@@ -63,31 +64,33 @@ def share_harm(traffic: Traffic, statistic: Statistic, rule: Rule, log_prior: Ar
 
 def share_no_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidence:
     """Events against "at least the no-harm margin, and at least the level that matters"."""
-    ratios, prior = grids.NO_HARM_RATIOS, grids.NO_HARM_LOG_PRIOR
-    relative = _relative(traffic, statistic, rule.no_harm, rule.no_harm * ratios, prior)
-    absolute = _one_sample(traffic, statistic, grids.NO_HARM_SHARE, ratios, prior)
-    relative, absolute = (replace(one, caution=FOR_NO_HARM) for one in (relative, absolute))
-
-    def evidence(view: View) -> Array:
-        result: Array = np.logaddexp(view.log_evidence(relative), view.log_evidence(absolute)) - np.log(2.0)
-        return result
-
-    return evidence
+    return _either(_within(traffic, statistic, rule), _below(traffic, statistic, grids.NO_HARM_SHARE))
 
 
 def count_no_harm(traffic: Traffic, statistic: Statistic, rule: Rule) -> Evidence:
     """Events without requests against "at least the no-harm margin", and at least the floor when there is one."""
-    ratios, prior = grids.NO_HARM_RATIOS, grids.NO_HARM_LOG_PRIOR
-    relative = _relative(traffic, statistic, rule.no_harm, rule.no_harm * ratios, prior)
-    below = _one_sample(traffic, statistic, rule.floor, ratios, prior) if rule.floor > 0 else None
-    relative = replace(relative, caution=FOR_NO_HARM)
-    below = None if below is None else replace(below, caution=FOR_NO_HARM)
+    within = _within(traffic, statistic, rule)
+    if rule.floor > 0:
+        return _either(within, _below(traffic, statistic, rule.floor))
+    return lambda view: view.log_evidence(within)
 
+
+def _within(traffic: Traffic, statistic: Statistic, rule: Rule) -> Process:
+    prior = grids.no_harm_log_prior(np.array(rule.no_harm))
+    process = _relative(traffic, statistic, rule.no_harm, rule.no_harm * grids.NO_HARM_RATIOS, prior)
+    return replace(process, rounded=False, burst=rule.proof_burst)
+
+
+def _below(traffic: Traffic, statistic: Statistic, share: float) -> Process:
+    process = _one_sample(traffic, statistic, share, grids.NO_HARM_RATIOS, grids.BELOW_LOG_PRIOR)
+    return replace(process, rounded=False)
+
+
+def _either(within: Process, below: Process) -> Evidence:
     def evidence(view: View) -> Array:
-        found = view.log_evidence(relative)
-        if below is None:
-            return found
-        result: Array = np.logaddexp(found, view.log_evidence(below)) - np.log(2.0)
+        result: Array = np.logaddexp(
+            view.log_evidence(within) + grids.RELATIVE_LOG_SHARE, view.log_evidence(below) + grids.BELOW_LOG_SHARE
+        )
         return result
 
     return evidence
