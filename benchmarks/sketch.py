@@ -4,7 +4,8 @@ The targets of docs/benchmark.md count as kept where the judge is no worse than 
 own rules for promotion and interval run over the very traffic of the cells that are short: published seed, all runs or
 the first ones. They are a conditional e-process of errors, and of requests slower than 250 ms, against 1.5 times the
 odds (a bet of 75 % at the first look), and a confidence sequence of the odds ratio, both tempered by one estimate of
-the dispersion, three looks late. The sketch's promotions count even where it would have rolled back before. Writes
+the dispersion, three looks late. The sketch's promotions count even where it would have rolled back before. What its
+proof is worth is measured beside them: how often it promotes what is exactly at the no-harm margin. Writes
 ``results/sketch.json``, from which docs/benchmark.md is drawn.
 """
 
@@ -19,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.judge import page
-from benchmarks.judge.cells import PUBLISHED_SEED, QUIET_RELEASES, WEIGHTS, Cell
+from benchmarks.judge.beside_sketch import falls_short
+from benchmarks.judge.cells import PUBLISHED_SEED, QUIET_RELEASES, WEIGHTS, Cell, all_cells
 from benchmarks.judge.measure import OURS, OURS_NEW
-from benchmarks.judge.results import Found, Results, read
-from benchmarks.judge.targets import AUTOCORRELATED, LEAST_COVERED, LEAST_PROMOTED
+from benchmarks.judge.results import Results, read
 from benchmarks.judge.traffic import LOOKS, MINUTE, Counts, Traffic, Values, draw
 from benchmarks.report import RESULTS, write
 from coalmine.analysis.increments import curve
@@ -53,11 +54,13 @@ def short_cells(results: Results) -> list[Cell]:
     ]
 
 
-def falls_short(name: str, found: Found) -> bool:
-    """A quiet cell's promotions, or one of its intervals, miss their target."""
-    covered_runs = min(found.figures["covered"][channel] for channel in CHANNELS)
-    interval = name != AUTOCORRELATED and int(covered_runs) < LEAST_COVERED * found.runs
-    return interval or int(found.figures["promoted"]) < LEAST_PROMOTED * found.runs
+def margin_cells(results: Results) -> list[Cell]:
+    """Releases at the no-harm margin that were measured."""
+    return [
+        cell
+        for cell in all_cells()
+        if cell.kind == "margin" and results.found("margin", cell.name, cell.weight, OURS) is not None
+    ]
 
 
 def counts(traffic: Traffic) -> dict[str, tuple[Values, Values, Values, Values]]:
@@ -163,7 +166,7 @@ def measure(cell: Cell, runs: int) -> dict[str, Any]:
             proven &= no_harm(of, phi) >= np.log(1.0 / BETA)
             held[name] = int(covered(of, phi).sum())
         found[judge] = {"promoted": int(proven.any(axis=1).sum()), "covered": held}
-    return {"scenario": cell.name, "weight": cell.weight, "runs": runs, "judges": found}
+    return {"kind": cell.kind, "scenario": cell.name, "weight": cell.weight, "runs": runs, "judges": found}
 
 
 def _drawn(cell: Cell) -> Iterator[tuple[Any, Any]]:
@@ -186,12 +189,14 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     path = RESULTS / "sketch.json"
     known = json.loads(path.read_text())["cells"] if path.exists() and not chosen.anew else []
-    rows = {(row["scenario"], row["weight"]): row for row in known}
-    for cell in short_cells(read(RESULTS / "judge.json")):
-        if (cell.name, cell.weight) not in rows:
-            rows[cell.name, cell.weight] = measure(cell, min(chosen.runs or cell.runs, cell.runs))
+    rows = {(row.get("kind", "quiet"), row["scenario"], row["weight"]): row for row in known}
+    results = read(RESULTS / "judge.json")
+    for cell in [*short_cells(results), *margin_cells(results)]:
+        key = cell.kind, cell.name, cell.weight
+        if key not in rows:
+            rows[key] = measure(cell, min(chosen.runs or cell.runs, cell.runs))
             write("sketch", {"seed": PUBLISHED_SEED, "cells": [*rows.values()]})
-            print(rows[cell.name, cell.weight], flush=True)
+            print(rows[key], flush=True)
     page.write()
     return 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from math import log
+from math import inf, log
 
 import numpy as np
 
@@ -31,8 +31,9 @@ KNOWN_CAP = 2.5
 """With history one window may add this many times ln(1/alpha); without, once."""
 COLD_BURST = 0.7
 """Without history one window of events adds at most this part of that to harm: bursts are what is known least."""
-PROOF_BURST = 0.4
-"""One window adds at most this part of ln(1/beta) to the proof of no harm: a burst of the baseline's is none."""
+COLD_PROOF = 0.4
+"""Without history one window adds at most this part of ln(1/beta) to the proof of no harm: a burst of the baseline's,
+before any noise was seen, is none."""
 MARGIN, NOISY_MARGIN = 1.1, 1.2
 AUTOCORRELATED = 0.2
 """A service whose noise is more autocorrelated than this gets the wider default margin."""
@@ -166,7 +167,7 @@ class Comparison:
         self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
         self._panels = Panels(self._judges)
         self._block = looks_per_minute(judge)
-        self._proof_cap = PROOF_BURST * log(1.0 / judge.policy.beta)
+        self._cold_proof_cap = COLD_PROOF * log(1.0 / judge.policy.beta)
 
     def metric(self, index: int) -> MetricJudge:
         """The judge of metric ``index``."""
@@ -200,8 +201,9 @@ class Comparison:
         noises = Noises(self._block)
         for panel in state.panels:
             metric = self.judge.metrics[panel.members[0]]
-            burst = 1.0 if self._known(metric) else COLD_BURST
-            pace = Pace(weight, self._cap(metric), self._block, burst, self._proof_cap, noises)
+            known = self._known(metric)
+            burst, proof_cap = (1.0, inf) if known else (COLD_BURST, self._cold_proof_cap)
+            pace = Pace(weight, self._cap(metric), self._block, burst, proof_cap, noises)
             window = windows_together([counts[place] for place in panel.members])
             updated.append(Panel(panel.members, self._panels.judge(panel.members).update(panel.state, window, pace)))
         noises.settle()

@@ -186,7 +186,7 @@ def ratio(looks: Sequence[Look], weights: Array, rule: Rule) -> Found:
         harm = min(harm, 0.0)
     within = against(rule.no_harm * NO_HARM, rule.no_harm)
     below = np.array([one_sample(look, 0.005, NO_HARM) for look in looks])
-    proof_cap = min(rule.cap, 0.4 * np.log(20))
+    proof_cap = 0.4 * np.log(20) if rule.tau2 is None else rule.cap
     no_harm = np.logaddexp(
         np.log(0.8) + tempered(within, weights, no_change(rule.no_harm), phi, proof_cap, rounded=False),
         np.log(0.2) + tempered(below, weights, 1 / NO_HARM / (1 / NO_HARM).sum(), phi, rule.cap, rounded=False),

@@ -87,8 +87,8 @@ def test_any_counts_give_a_verdict_in_the_bake(data: st.DataObject) -> None:
         (ratio(1, 1, 0, 10**12), Finding.UNDECIDED),
         (ratio(10**12, 10**12, 10**12, 10**12), Finding.UNDECIDED),
         (ratio(10**12, 10**12, 0, 10**12), Finding.CRASH),
-        (ratio(0, 10**12, 0, 10**12), Finding.NO_HARM),
-        (ratio(0, 10**12, 10**12, 10**12), Finding.NO_HARM),
+        (ratio(0, 10**12, 0, 10**12), Finding.UNDECIDED),
+        (ratio(0, 10**12, 10**12, 10**12), Finding.UNDECIDED),
         (ratio(5 * 10**9, 10**12, 10**9, 10**12), Finding.UNDECIDED),
     ],
 )
@@ -96,6 +96,13 @@ def test_the_extremes_at_the_first_look(counts: MetricCounts, finding: Finding) 
     found = look(judge(), [counts])
     sound(found)
     assert found.finding is finding
+
+
+def test_one_look_never_proves_no_harm_of_a_new_service_but_two_may() -> None:
+    clean = [ratio(0, 10**12, 0, 10**12)]
+    first = look(judge(), clean)
+    assert first.finding is Finding.UNDECIDED
+    assert look(judge(), clean, first.evidence).finding is Finding.NO_HARM
 
 
 def looks_of(seed: int, number: int = 5) -> list[list[MetricCounts]]:

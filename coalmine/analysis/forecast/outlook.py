@@ -12,10 +12,10 @@ import numpy as np
 from coalmine.analysis import latency
 from coalmine.analysis.comparison import (
     COLD_BURST,
+    COLD_PROOF,
     EVENTS,
     KNOWN_CAP,
     NORMAL,
-    PROOF_BURST,
     SAVAGE,
     channel_names,
     channels_of,
@@ -174,7 +174,7 @@ class Outlook:
         required = self._slots(metric, traffic)[: self._required(metric)]
         known, enough = bool(channels_of(self.judge, metric)), log(1.0 / self.judge.policy.beta)
         cap = (KNOWN_CAP if known else 1.0) * log(1.0 / self.judge.policy.alpha)
-        rule = replace(self._rule(metric), proof_burst=min(PROOF_BURST * enough / cap, 1.0))
+        rule = replace(self._rule(metric), proof_burst=1.0 if known else min(COLD_PROOF * enough / cap, 1.0))
         if metric.kind == "count":
             evidence = processes.count_no_harm(traffic, required[0], rule)
         else:
