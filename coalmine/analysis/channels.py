@@ -330,7 +330,7 @@ def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float, *, ro
     return Tempering(phi, rounded=rounded).log_evidence(capital, log_prior, unspent)
 
 
-RESERVE = 1.15
+RESERVE = 1.4
 """By how much the excess dispersion is enlarged where it is not rounded up."""
 _INVERSE: Array = 1.0 / grids.PHI_LADDER
 _GAPS: Array = np.append(1.0, _INVERSE[:-1] - _INVERSE[1:])

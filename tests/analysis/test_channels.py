@@ -94,12 +94,12 @@ def test_evidence_against_a_bet_is_not_tempered_beyond_the_ladder() -> None:
 
 def test_what_is_not_rounded_gets_a_reserve_and_is_interpolated_between_all_rungs() -> None:
     capital = np.broadcast_to((4.0 / LADDER)[:, None], (6, 7, 1))
-    phis = np.array([1.0, 1.1, 1.3, 7.0, 34.0, 80.0])
-    expected = 4.0 / (1.0 + 1.15 * (phis - 1.0))
+    phis = np.array([1.0, 1.1, 1.3, 7.0, 28.0, 80.0])
+    expected = 4.0 / (1.0 + 1.4 * (phis - 1.0))
     assert tempered(capital, np.zeros(1), phis, 0.0, rounded=False) == pytest.approx(expected)
     against = np.broadcast_to((-4.0 / LADDER)[:, None], (2, 7, 1))
     found = tempered(against, np.zeros(1), np.array([7.0, 80.0]), 0.0, rounded=False)
-    assert found == pytest.approx([-4 / 7.9, -0.1])
+    assert found == pytest.approx([-4 / 9.4, -0.1])
 
 
 def test_no_harm_is_the_weighted_mean_of_both_ways_to_show_it() -> None:
