@@ -98,7 +98,8 @@ class Noise:
         middle = (1.0 - share)[:, None] * prior[:, None] + (share * observed)[:, None] * seen_share
         estimate = np.maximum(middle + luck * (share * scatter)[:, None] * seen_share, 1.0)
         if not rounded:
-            return 1.0 + RESERVE * (estimate - 1.0)
+            enlarged: Array = 1.0 + RESERVE * (estimate - 1.0)
+            return enlarged
         rung = mixture.rung_of(estimate)
         result: Array = np.where(rung <= 1, estimate, np.maximum(PHI_LADDER[rung], estimate))
         return result
