@@ -131,7 +131,7 @@ def test_a_canary_at_the_no_harm_margin_is_hardly_ever_promoted() -> None:
 def test_no_harm_needs_every_guardrail() -> None:
     rng = np.random.default_rng(6)
     both = judge(errors(), latency(), history=history(errors(), latency()))
-    clean = [[ratio(0, 400, 0, 1600), draw_latency(rng, weight=0.2)] for _ in range(40)]
+    clean = [[ratio(0, 100, 0, 1600), draw_latency(rng, weight=0.2)] for _ in range(40)]
     evaluations = fold(both, clean)
     proven = first(evaluations, Finding.NO_HARM)
     assert proven is not None
