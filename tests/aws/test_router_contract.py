@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coalmine.testing.router_contract import RouterContract
+from coalmine.testing.router_fencing import FencingCases
 from tests.aws.worlds import AlbWorld, LambdaWorld, Route53World
 
 
@@ -20,7 +21,7 @@ class TestAlbFencedByDynamoDb(RouterContract):
         return alb_world
 
 
-class TestAlbFencedByAFile(RouterContract):
+class TestAlbFencedByAFile(FencingCases):
     @pytest.fixture
     def world(self, alb_file_world: AlbWorld) -> AlbWorld:
         return alb_file_world

@@ -10,10 +10,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from coalmine.testing.router_contract import RouterContract
+from coalmine.testing.router_fencing import FencingCases
 from tests.routers.flag_worlds import FlagFilesWorld, FlagObjectWorld, FlagWorld, definitions
 
 
-class TestFlagFile(RouterContract):
+class TestFlagFile(FencingCases):
     @pytest.fixture
     def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlagWorld:
         return FlagFilesWorld(tmp_path, 1, monkeypatch)

@@ -9,6 +9,7 @@ import pytest
 
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.router_contract import RouterContract, RouterWorld
+from coalmine.testing.router_trouble import TroubleCases
 from tests.routers.kubernetes_worlds import (
     DeniedGatewayWorld,
     GatewayWorld,
@@ -39,7 +40,7 @@ class TestGateway(RouterContract):
             yield world
 
 
-class TestGatewayWithAWebhook(RouterContract):
+class TestGatewayWithAWebhook(TroubleCases):
     @pytest.fixture
     async def world(self, cluster: FakeKubernetes, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
         async for world in ended(DeniedGatewayWorld(cluster, tmp_path)):
@@ -56,7 +57,7 @@ class TestIstio(RouterContract):
             yield world
 
 
-class TestIstioWithoutStatus(RouterContract):
+class TestIstioWithoutStatus(TroubleCases):
     @pytest.fixture
     async def world(self, cluster: FakeKubernetes, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
         async for world in ended(SilentIstioWorld(cluster, tmp_path, istiod_status=False)):

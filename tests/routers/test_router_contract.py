@@ -1,10 +1,13 @@
-"""One contract, kept by every router: fakes, real proxies on one file and on a file each, Envoys with all they do."""
+"""One contract, kept by every router: fakes, and real proxies on a file each; of other set-ups, what differs there."""
 
 from __future__ import annotations
 
 import pytest
 
 from coalmine.testing.router_contract import RouterContract
+from coalmine.testing.router_fencing import FencingCases
+from coalmine.testing.router_trouble import TroubleCases
+from coalmine.testing.router_writing import WritingCases
 from tests.routers.haproxy_world import HAProxyWorld
 from tests.routers.nginx_world import NginxWorld
 from tests.routers.traefik_world import TraefikWorld
@@ -31,7 +34,7 @@ class TestUnconfirmingFakeRouter(RouterContract):
         return fake_of(Unconfirming)
 
 
-class TestEnvoyOnOneFile(RouterContract):
+class TestEnvoyOnOneFile(FencingCases):
     @pytest.fixture
     def world(self, one_file: EnvoyWorld) -> EnvoyWorld:
         return one_file
@@ -43,13 +46,13 @@ class TestEnvoyOnThreeFiles(RouterContract):
         return three_files
 
 
-class TestEnvoyWithTestersAndCopies(RouterContract):
+class TestEnvoyWithTestersAndCopies(WritingCases):
     @pytest.fixture
     def world(self, asking: EnvoyWorld) -> EnvoyWorld:
         return asking
 
 
-class TestHAProxyOnOneFile(RouterContract):
+class TestHAProxyOnOneFile(TroubleCases):
     @pytest.fixture
     def world(self, haproxies: HAProxyWorld) -> HAProxyWorld:
         return haproxies
@@ -61,7 +64,7 @@ class TestHAProxyOnTwoFiles(RouterContract):
         return haproxies_apart
 
 
-class TestNginxOnOneFile(RouterContract):
+class TestNginxOnOneFile(TroubleCases):
     @pytest.fixture
     def world(self, nginxes: NginxWorld) -> NginxWorld:
         return nginxes
@@ -73,7 +76,7 @@ class TestNginxOnTwoFiles(RouterContract):
         return nginxes_apart
 
 
-class TestTraefikOnOneFile(RouterContract):
+class TestTraefikOnOneFile(TroubleCases):
     @pytest.fixture
     def world(self, traefiks: TraefikWorld) -> TraefikWorld:
         return traefiks
