@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from activities.bodies import read_up_to
 from activities.secrets import filled
 from coalmine.errors import HookRefused, HookUnreachable
 from coalmine.redaction import redactor
@@ -92,7 +93,7 @@ async def ask_json(
             aiohttp.ClientSession(timeout=timeout, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(method, whole, json=body, headers=sent, allow_redirects=False) as response,
         ):
-            text = _text(await response.content.read(LONGEST_ANSWER), _charset(response))
+            text = _text(await read_up_to(response.content, LONGEST_ANSWER), _charset(response))
             return Answer(response.status, text, dict(response.headers), _retry_after(response.headers))
     except TimeoutError:
         raise HookUnreachable(f"{where(url)} did not answer within {within:g} s") from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from activities.bodies import read_up_to
 from activities.routers.file_router import FileRouter, Places
 from activities.routers.nginx_process import configuration, configuration_problem, reachable, reload, taking_connections
 from activities.routers.nginx_split import NGINX, NginxSplit, understood
@@ -190,7 +191,7 @@ async def _status(url: str) -> str:
         ):
             if answer.status != 200:
                 raise Silent(f"{url}: answered {answer.status}: return 200 there, with the route's variable")
-            return (await answer.content.read(4096)).decode(errors="replace")
+            return (await read_up_to(answer.content, 4096)).decode(errors="replace")
     except TimeoutError as error:
         raise Silent(f"{url}: no answer within {_TIMEOUT.total:g} s") from error
     except SecretMissing as error:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from starlette.requests import Request
 
+from activities.bodies import read_up_to
 from activities.key_sets import LARGEST_SET, KeySets, url_problem
 from coalmine.dashboard.people import Denied, Person
 from coalmine.dashboard.session import Sessions
@@ -240,7 +241,7 @@ async def _json(method: str, url: str, form: dict[str, str] | None = None, auth:
             ) as session,
             session.request(method, url, data=form, headers=headers, allow_redirects=False) as response,
         ):
-            raw = await response.content.read(LARGEST_SET)
+            raw = await read_up_to(response.content, LARGEST_SET)
             status = response.status
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         raise ProviderSilent(f"the identity provider did not answer ({type(error).__name__})") from None
