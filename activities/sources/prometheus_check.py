@@ -35,7 +35,7 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
         moment = clock.number()
     except SourceError as error:
         return [Check(ok=False, name=name, reason=str(error))]
-    checks = [Check(ok=True, name=name, reason=f"{http.shown_url} answers"), _check_clock(name, clock)]
+    checks = [Check(ok=True, name=name, reason=f"{http.login.shown_url} answers"), _check_clock(name, clock)]
     scrape = milliseconds_in(http.source.scrape)
     now = datetime.fromtimestamp(moment, UTC)
     end = now - http.source.scrape - http.source.flush

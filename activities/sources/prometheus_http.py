@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
-from activities.secrets import filled
+from activities.sources.login import Login
 from activities.sources.prometheus_answer import Answer, well_formed
-from coalmine.errors import QueryRejected, SecretMissing, SourceUnreachable
-from coalmine.redaction import redactor
+from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.spec.canary import Source
 
 CONNECT_TIMEOUT = 2.0
 """Seconds: a metric store that does not take a connection by then is down for this look."""
 _ANNOTATIONS = ("PromQL info:", "PromQL warning:")
-_LONGEST_ERROR = 300
-_LONG_ENOUGH_TO_HIDE = 8
 _THREADS = 8
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,35 +41,12 @@ class PrometheusHttp:
         Raises:
             QueryRejected: the source cannot work as written; names the key and the mend.
         """
+        self.login = login = Login(name, source)
         self.name = name
         self.source = source
         self.timeout = source.timeout.total_seconds()
-        self.shown_url = _without_userinfo(source.url)
-        self._url = self._filled("url", source.url).rstrip("/")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"prometheus-{name}")
         self._seen = threading.local()
-        self._secrets: list[str] = []
-        headers = {header: self._filled("headers", value) for header, value in source.headers.items()}
-        auth: Any = None
-        if source.token_env is not None:
-            if source.username is not None:
-                raise QueryRejected(f"{self._key('token_env')}: a token and a username are both given; keep one")
-            headers["Authorization"] = f"Bearer {self._secret('token_env', source.token_env)}"
-        elif source.username is not None:
-            if source.password_env is None:
-                raise QueryRejected(f"{self._key('password_env')} is missing: name the variable with the password")
-            password = self._secret("password_env", source.password_env)
-            auth = (source.username, password)
-            self._secrets.append(base64.b64encode(f"{source.username}:{password}".encode()).decode())
-        # Headers should hold no secret, but may; short values (a tenant "1") would only make errors unreadable.
-        self._secrets += [value for value in headers.values() if len(value) >= _LONG_ENOUGH_TO_HIDE]
-        for field, path in (
-            ("ca_file", source.ca_file),
-            ("cert_file", source.cert_file),
-            ("key_file", source.key_file),
-        ):
-            if path is not None and not os.path.isfile(path):
-                raise QueryRejected(f"{self._key(field)}: there is no file {path!r} where the worker runs")
         session = requests.Session()
         # The environment's proxies, .netrc and CA bundles would change who is asked, and as whom, without a word.
         session.trust_env = False
@@ -83,18 +54,17 @@ class PrometheusHttp:
         session.verify = False if source.insecure_skip_verify else (source.ca_file or True)
         if source.cert_file is not None:
             session.cert = (source.cert_file, source.key_file) if source.key_file else source.cert_file
-        if source.proxy is not None:
-            proxy = self._filled("proxy", source.proxy)
-            session.proxies = {"http": proxy, "https": proxy}
+        if login.proxy is not None:
+            session.proxies = {"http": login.proxy, "https": login.proxy}
         session.hooks["response"].append(self._keep)
         retry = Retry(
             total=1, connect=1, read=False, redirect=None, status=0, backoff_factor=0.1, raise_on_status=False
         )
         self._session = session
         self._connect = PrometheusConnect(
-            url=self._url,
-            headers=headers,
-            auth=auth,
+            url=login.url,
+            headers=login.headers,
+            auth=login.auth,  # type: ignore[arg-type]
             session=session,
             retry=retry,
             timeout=(CONNECT_TIMEOUT, self.timeout),  # type: ignore[arg-type]
@@ -110,7 +80,7 @@ class PrometheusHttp:
         try:
             return await asyncio.wait_for(self.run(self._query, text, at), self.timeout + CONNECT_TIMEOUT + 0.5)
         except TimeoutError:
-            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+            raise self.login.late() from None
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do work on answers in one of this store's threads: a catch-up may bring a million samples."""
@@ -130,7 +100,7 @@ class PrometheusHttp:
                 self.run(self._asked, text, call, _is_list), self.timeout + CONNECT_TIMEOUT + 0.5
             )
         except TimeoutError:
-            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+            raise self.login.late() from None
         return answer.result
 
     async def label_values(self, label: str, selector: str, since: int) -> Sequence[str]:
@@ -148,7 +118,7 @@ class PrometheusHttp:
                 self.run(self._asked, selector, call, _is_list), self.timeout + CONNECT_TIMEOUT + 0.5
             )
         except TimeoutError:
-            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+            raise self.login.late() from None
         return sorted(str(value) for value in answer.result)
 
     def close(self) -> None:
@@ -164,7 +134,7 @@ class PrometheusHttp:
 
     def _list(self, path: str, params: Mapping[str, str]) -> Sequence[Any]:
         response = self._session.get(
-            self._url + path,
+            self.login.url + path,
             params=params,
             headers=self._connect.headers,
             auth=self._connect.auth,
@@ -183,26 +153,24 @@ class PrometheusHttp:
         except PrometheusApiClientException:
             raise self._refused(text, self._seen.response) from None
         except requests.exceptions.SSLError as error:
-            raise SourceUnreachable(
-                f"{self._where()}: TLS failed ({self._clean(str(error))}); set ca_file to the authority that signed it"
-            ) from None
+            raise self.login.untrusted(error) from None
         except requests.exceptions.TooManyRedirects:
-            raise QueryRejected(
-                f"{self._where()} redirects (to a login page?): write the API's own address in {self._key('url')}"
-            ) from None
+            raise self.login.redirected() from None
         except requests.exceptions.Timeout:
-            raise SourceUnreachable(f"{self._where()} did not answer within {self.timeout:g} s") from None
+            raise self.login.late() from None
         except (
             requests.exceptions.InvalidURL,
             requests.exceptions.InvalidSchema,
             requests.exceptions.MissingSchema,
             requests.exceptions.InvalidHeader,
         ) as error:
-            raise QueryRejected(f"{self._key('url')}/headers cannot be used: {self._clean(str(error))}") from None
+            raise QueryRejected(
+                f"{self.login.key('url')}/headers cannot be used: {self.login.clean(str(error))}"
+            ) from None
         except requests.exceptions.JSONDecodeError:
             raise QueryRejected(self._otherwise()) from None
         except requests.exceptions.RequestException as error:
-            raise SourceUnreachable(f"{self._where()} is unreachable ({self._clean(_cause(error))})") from None
+            raise SourceUnreachable(f"{self.login.where} is unreachable ({self.login.clean(_cause(error))})") from None
         except (KeyError, TypeError, RecursionError):
             raise QueryRejected(self._otherwise()) from None
         if not known(result):
@@ -210,7 +178,7 @@ class PrometheusHttp:
         return Answer(result, self._warnings(), sent, time.time(), self._otherwise())
 
     def _otherwise(self) -> str:
-        return f"{self._where()} answered, but not as Prometheus: write the API's address in {self._key('url')}"
+        return f"{self.login.where} answered, but not as Prometheus: write the API's address in {self.login.key('url')}"
 
     def _keep(self, response: requests.Response, **_: object) -> None:
         self._seen.response = response
@@ -222,7 +190,7 @@ class PrometheusHttp:
         body = response.json()
         told = body.get("warnings") or []
         warnings = [
-            self._clean(str(text))
+            self.login.clean(str(text))
             for text in (told if isinstance(told, list) else [told])
             if not str(text).startswith(_ANNOTATIONS)
         ]
@@ -232,64 +200,27 @@ class PrometheusHttp:
 
     def _refused(self, text: str, response: requests.Response | None) -> QueryRejected | SourceUnreachable:
         if response is None:
-            return SourceUnreachable(f"{self._where()} gave no answer")
+            return SourceUnreachable(f"{self.login.where} gave no answer")
         status = response.status_code
         said = self._said(response)
-        if status == 401:
-            return QueryRejected(
-                f"{self._where()} wants authentication (401): set token_env, or username and password_env, in "
-                f"sources.{self.name}"
-            )
-        if status == 403:
-            return QueryRejected(f"{self._where()} forbids the query (403): {said}; the credentials may not read this")
+        if refused := self.login.refused(status, said):
+            return refused
         if status == 404:
             return QueryRejected(
-                f"{self._where()} has no Prometheus API (404): is a path missing in {self._key('url')}?"
+                f"{self.login.where} has no Prometheus API (404): is a path missing in {self.login.key('url')}?"
             )
         if status == 422 and ("too many samples" in said or "exceed" in said):
-            return TooManySamples(f"{self._where()} refused {text}: {said}")
+            return TooManySamples(f"{self.login.where} refused {text}: {said}")
         if status in (408, 429) or status >= 500:
-            return SourceUnreachable(f"{self._where()} answered {status}: {said}")
-        return QueryRejected(f"{self._where()} refused {text} ({status}): {said}")
+            return SourceUnreachable(f"{self.login.where} answered {status}: {said}")
+        return QueryRejected(f"{self.login.where} refused {text} ({status}): {said}")
 
     def _said(self, response: requests.Response) -> str:
         try:
             said = str(response.json()["error"])
         except (ValueError, KeyError, TypeError):
             said = response.text.strip().partition("\n")[0] or response.reason or "no reason given"
-        return self._clean(said)
-
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            if secret:
-                text = text.replace(secret, "***")
-        text = redactor.text(text.replace(self._url, self.shown_url))
-        return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + "..."
-
-    def _secret(self, field: str, variable: str) -> str:
-        value = os.environ.get(variable, "")
-        if not value:
-            raise QueryRejected(f"{self._key(field)}: the environment variable {variable} is not set on the worker")
-        self._secrets.append(value)
-        redactor.register(value)
-        return value
-
-    def _filled(self, field: str, text: str) -> str:
-        try:
-            return filled(text)
-        except SecretMissing as error:
-            raise QueryRejected(f"{self._key(field)}: {error}") from None
-
-    def _key(self, field: str) -> str:
-        return f"sources.{self.name}.{field}"
-
-    def _where(self) -> str:
-        return f"{self.name} at {self.shown_url}"
-
-
-def _without_userinfo(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return self.login.clean(said)
 
 
 def _cause(error: BaseException) -> str:

@@ -24,6 +24,12 @@ def _cloudwatch() -> MetricSource:
     return CloudwatchSource()
 
 
+def _http() -> MetricSource:
+    from activities.sources.http_json import HttpSource
+
+    return HttpSource()
+
+
 def _temporal() -> MetricSource:
     from activities.sources.temporal import TemporalSource
 
@@ -38,6 +44,7 @@ def _sql() -> MetricSource:
 
 BUILT_IN: dict[str, Callable[[], MetricSource]] = {
     "cloudwatch": _cloudwatch,
+    "http": _http,
     "prometheus": _prometheus,
     "sql": _sql,
     "temporal": _temporal,

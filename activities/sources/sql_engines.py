@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from activities.sources.rows import Row
 from coalmine.errors import MissingExtra, QueryRejected, SourceUnreachable
 from coalmine.spec.canary import Source
 
 MOST_ROWS = 10_000
 """Of one answer: a histogram or the instances of a service are far below."""
 _MARKER = re.compile(r"\{(start|end|arm\.version|arm\.backend)\}")
-Row = tuple[Any, ...]
 
 
 class Engine(Protocol):

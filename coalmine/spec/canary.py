@@ -24,7 +24,7 @@ from coalmine.spec.durations import Duration, Retention
 
 Role = Literal["guardrail", "signal"]
 ArmName = Literal["baseline", "canary"]
-SourceKind = Literal["prometheus", "cloudwatch", "sql", "temporal"]
+SourceKind = Literal["prometheus", "cloudwatch", "http", "sql", "temporal"]
 Kind = Literal["ratio", "latency", "value", "count", "slo", "threshold"]
 
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -288,7 +288,8 @@ class Metric(SpecModel):
         default=None,
         min_length=1,
         description="threshold: any PromQL that answers one number; `{arm.version}` and `{arm.backend}` are the "
-        "canary's. sql: a statement. temporal: a list filter, whose answer is how many workflows match.",
+        "canary's. sql: a statement. http: `/path -> expression`. temporal: a list filter, whose answer is how many "
+        "workflows match.",
         examples=['max(queue_length{version="{arm.version}"})'],
     )
     direction: Literal["up", "down"] = Field(
@@ -542,9 +543,9 @@ class Source(SpecModel):
     kind: SourceKind = Field(default="prometheus", description="The kind of metric store.")
     url: str = Field(
         default="",
-        description="prometheus: its address, without user and password. sql: `duckdb:///path/on/the/worker`, or "
-        "`postgresql://user@host:port/database`. Required by both. cloudwatch: only where AWS answers elsewhere, such "
-        "as at a VPC endpoint.",
+        description="prometheus, http: its address, without user and password. sql: `duckdb:///path/on/the/worker`, or "
+        "`postgresql://user@host:port/database`. Required by all three. cloudwatch: only where AWS answers elsewhere, "
+        "such as at a VPC endpoint.",
         examples=["http://127.0.0.1:9090"],
     )
     region: str | None = Field(
@@ -605,7 +606,7 @@ class Source(SpecModel):
     @property
     def every(self) -> timedelta:
         """How far apart its samples are; nothing where single events are counted."""
-        return timedelta(0) if self.kind in ("sql", "temporal") else self.scrape
+        return timedelta(0) if self.kind in ("http", "sql", "temporal") else self.scrape
 
 
 class CanarySpec(SpecModel):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from coalmine.spec.canary import Kind, Metric, SourceKind
 from coalmine.spec.cloudwatch import cloudwatch_faults
 from coalmine.spec.faults import Fault, Path, listed
+from coalmine.spec.http_questions import form_problem, question_problem
 from coalmine.spec.selectors import PLACEHOLDERS, broken_regex, parse_selector
 from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, Part
 
@@ -30,7 +31,7 @@ def reading_faults(metric: Metric, index: int, source: SourceKind) -> Iterator[F
     if home != source:
         message = f"{metric.template!r} is of sources of kind {home}; {metric.source!r} is of kind {source}"
         yield Fault((*path, "template"), message)
-    if source == "sql" and metric.query is not None and (problem := _statement_problem(metric.query)):
+    if metric.query is not None and store.query and (problem := store.query(metric.query)):
         yield Fault((*path, "query"), problem)
     if source == "cloudwatch":
         yield from cloudwatch_faults(metric, index)
@@ -102,11 +103,14 @@ class Store:
     kinds: tuple[Kind, ...]
     problem: Callable[[str], str | None]
     """Why a text cannot be one of its selectors; None when it can."""
+    query: Callable[[str], str | None] | None = None
+    """The same of a threshold's query, where it can be told offline."""
 
 
 STORES: dict[SourceKind, Store] = {
     "cloudwatch": Store(("ratio", "latency", "count", "slo", "threshold"), _selector_problem),
+    "http": Store(("ratio", "latency", "value", "count", "threshold"), question_problem, form_problem),
     "prometheus": Store(("ratio", "latency", "value", "count", "slo", "threshold"), _selector_problem),
-    "sql": Store(("ratio", "latency", "value", "count", "threshold"), _statement_problem),
+    "sql": Store(("ratio", "latency", "value", "count", "threshold"), _statement_problem, _statement_problem),
     "temporal": Store(("ratio", "latency", "count", "threshold"), _filter_problem),
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coalmine.spec.canary import CanarySpec
+from coalmine.spec.canary import CanarySpec, Source
 from coalmine.spec.metric_rules import KEYS_OF_KIND
 from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS, REPOSITORY
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.secret_names import REFERENCE
+from coalmine.spec.source_rules import KEYS_OF_SOURCE
 from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,7 +28,7 @@ def json_schema() -> dict[str, Any]:
     definitions["Notifier"]["allOf"] = [
         {"if": _kind_is(kind), "then": _of_channel(kind, *keys)} for kind, keys in KEYS_OF_CHANNEL.items()
     ]
-    definitions["Source"]["allOf"] = [{"if": _kind_is("cloudwatch"), "else": {"required": ["url"]}}]
+    definitions["Source"]["allOf"] = [_of_store(kind, must) for kind, (must, _) in KEYS_OF_SOURCE.items()]
     definitions["Gate"]["required"] = ["approval"]
     schema.pop("description", None)
     return {
@@ -48,6 +49,12 @@ def _tidy(definition: dict[str, Any]) -> None:
 
 def _kind_is(kind: str) -> dict[str, Any]:
     return {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
+
+
+def _of_store(kind: str, must: Sequence[str]) -> dict[str, Any]:
+    """What a source of this kind must say; one without a kind is a Prometheus."""
+    named = _kind_is(kind) if kind != Source().kind else {"properties": {"kind": {"const": kind}}}
+    return {"if": named, "then": {"required": [*must]}}
 
 
 def _of_channel(kind: str, must: Sequence[str], may: Sequence[str]) -> dict[str, Any]:

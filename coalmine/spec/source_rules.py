@@ -22,13 +22,14 @@ _ADDRESS = re.compile(r"[^\s/@]+:[0-9]{1,5}")
 _DATABASE = re.compile(
     r"duckdb://(?P<file>/[^?#]+)|postgresql://(?:(?P<user>[^/?#]*)@)?[^/?#@:]+(?::[0-9]{1,5})?/[^/?#]+"
 )
-_HTTP = (
-    *("scrape", "username", "password_env", "token_env", "ca_file", "cert_file", "key_file"),
+_LOGIN = (
+    *("username", "password_env", "token_env", "ca_file", "cert_file", "key_file"),
     *("insecure_skip_verify", "headers", "proxy"),
 )
 KEYS_OF_SOURCE: dict[SourceKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "prometheus": (("url",), _HTTP),
+    "prometheus": (("url",), ("scrape", *_LOGIN)),
     "cloudwatch": ((), ("url", "region", "scrape")),
+    "http": (("url",), _LOGIN),
     "sql": (("url",), ("password_env", "ca_file")),
     "temporal": (("deployment",), ("namespace", "address", "profile", "bounds")),
 }

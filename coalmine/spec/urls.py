@@ -12,7 +12,7 @@ _URL = re.compile(
     r"(?:[/?#]\S*)?",
     re.IGNORECASE,
 )
-_SECRET_PARAMETER = re.compile(r"[?&](token|access_token|api_?key|password|secret|auth)=", re.IGNORECASE)
+SECRET_PARAMETER = re.compile(r"[?&](token|access_token|api_?key|password|secret|auth)=", re.IGNORECASE)
 
 
 def url_problem(
@@ -41,7 +41,7 @@ def url_problem(
         return f"{shown(url)} has a user or password in it, which ends up in records: {mend}"
     if match["port"] is not None and not (match["port"] and len(match["port"]) < 6 and 0 < int(match["port"]) < 65536):
         return f"{shown(url)} has a wrong port: it is between 1 and 65535"
-    if not secrets and _SECRET_PARAMETER.search(url):
+    if not secrets and SECRET_PARAMETER.search(url):
         bare = url.partition("?")[0]
         return f"{shown(bare)} has a secret in its query, which ends up in records: {mend}"
     if not parameters and ("?" in url or "#" in url):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coalmine.testing.source_contract import MetricSourceContract, SourceWorld
+from tests.sources.http_world import orders
 from tests.sources.sql_worlds import duckdb_world, postgres_world
 from tests.sources.temporal_world import TemporalSourceWorld, visibility
 
@@ -55,3 +56,10 @@ class TestPostgres(MetricSourceContract):
     @pytest.fixture
     def world(self, postgres_url: str) -> SourceWorld:
         return postgres_world(postgres_url)
+
+
+class TestJsonOverHttp(MetricSourceContract):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[SourceWorld]:
+        async with orders() as made:
+            yield made

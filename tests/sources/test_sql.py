@@ -51,7 +51,7 @@ async def test_an_answer_that_is_no_count_is_refused(world: SqlWorld, answer: st
 
 async def test_null_and_no_row_are_no_data(world: SqlWorld) -> None:
     for statement, word in (
-        ("SELECT sum(total) FROM requests WHERE false", "NULL"),
+        ("SELECT sum(total) FROM requests WHERE false", "null"),
         ("SELECT 1 WHERE false", "no row"),
     ):
         counts = await asked(world, statement)
