@@ -47,6 +47,11 @@ class Fleet:
         """The fence: the highest any of them carries."""
         return max(map(annotated_generation, (self.service, *self.deployments.values())))
 
+    @property
+    def half_written(self) -> bool:
+        """Whether a write is on its way: the Service says other pods than the Deployments have."""
+        return claimed(self.service) not in (None, pods_text(self.pods))
+
     def problem(self, name: str) -> str:
         """Why a Deployment cannot get traffic; empty when it can."""
         if name not in self.deployments:

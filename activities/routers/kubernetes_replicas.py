@@ -25,25 +25,20 @@ from activities.routers.kubernetes_deployments import (
     Fleet,
     autoscaled,
     claim,
-    claimed,
     disclaim,
     ours,
     pods_text,
     read_fleet,
     scale,
 )
+from activities.routers.kubernetes_pods import observed, ready
 from activities.routers.options import options_of
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
-from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
+from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
 from coalmine.spec.kubernetes_routes import KubernetesReplicasRoute
 
-OBSERVED_WITHIN = 1.0
-"""Seconds for the Deployments' controller to see a change; it takes milliseconds."""
-READY_WITHIN = 4.0
-"""Seconds a write waits for pods before it says that they are not ready; trying it again goes on waiting."""
-_PAUSE = 0.02
 _log = structlog.get_logger("coalmine.router")
 
 
@@ -92,7 +87,7 @@ class KubernetesReplicasRouter:
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
         """Each Deployment's share of the pods that are asked for, and whether they are ready."""
         async with self._api(route) as api:
-            fleet = await _observed(api, route.name)
+            fleet = await observed(api, route.name)
         late = [name for name in fleet.deployments if not fleet.observed(name)]
         if late:
             raise RouterUnreachable(f"{_proxy(api, route)}: {fleet.waiting(late[0])}")
@@ -159,12 +154,12 @@ class KubernetesReplicasRouter:
                 for name in up:
                     await scale(api, name, wanted[name], generation)
                 if down:
-                    await _ready(api, route.name, up, restoring)
+                    await ready(api, route.name, up, restoring)
                 for name in down:
                     await scale(api, name, wanted[name], generation)
             except Refused as error:
                 raise RouteRejected(f"{error}. {await _put_back(api, fleet, list(wanted), generation)}") from error
-            fleet = await _observed(api, route.name)
+            fleet = await observed(api, route.name)
         proxy = _state(api, route, fleet, generation, _weights(fleet, list(pods)))
         return RouteState(weights=weights, generation=generation, proxies=[proxy])
 
@@ -182,40 +177,6 @@ def _pods(weights: Weights, total: int) -> dict[str, int]:
     return {name: units * total // TOTAL for name, units in weight_units(weights, 100 / total).items()}
 
 
-async def _observed(api: KubernetesApi, service: str) -> Fleet:
-    """The fleet once its controller has seen it and its pods are those of the last write, or as it is when late."""
-    late = asyncio.get_running_loop().time() + OBSERVED_WITHIN
-    while True:
-        fleet = await read_fleet(api, service)
-        seen = all(fleet.observed(name) for name in fleet.deployments) and not _half(fleet)
-        if seen or asyncio.get_running_loop().time() > late:
-            return fleet
-        await asyncio.sleep(_PAUSE)
-
-
-async def _ready(api: KubernetesApi, service: str, names: Sequence[str], restoring: bool) -> None:
-    """Wait for the pods of those that rise.
-
-    A controller that sees nothing keeps nobody: ``confirm`` names it. Nor do pods keep a rollback: they may be waiting
-    for the very room that the canary leaves.
-
-    Raises:
-        RouteUnconfirmed: they are not ready yet.
-    """
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while True:
-        fleet = await read_fleet(api, service)
-        waiting = [fleet.waiting(name) for name in names if fleet.waiting(name)]
-        took = loop.time() - began
-        blind = not all(fleet.observed(name) for name in names)
-        if not waiting or (took > OBSERVED_WITHIN and (blind or restoring)):
-            return
-        if took > READY_WITHIN:
-            raise RouteUnconfirmed(f"{'; '.join(waiting)}: the other Deployment keeps its pods until they are")
-        await asyncio.sleep(_PAUSE)
-
-
 async def _put_back(api: KubernetesApi, before: Fleet, names: Sequence[str], generation: int) -> str:
     """Give each Deployment the pods it had, under the refused generation; says whether that worked."""
     try:
@@ -225,11 +186,6 @@ async def _put_back(api: KubernetesApi, before: Fleet, names: Sequence[str], gen
     except (Refused, RouterError) as error:
         return f"The pods could not all be put back: {error}"
     return f"All have the pods they had, under generation {generation}"
-
-
-def _half(fleet: Fleet) -> bool:
-    """Whether a write is on its way: the Service says other pods than the Deployments have."""
-    return claimed(fleet.service) not in (None, pods_text(fleet.pods))
 
 
 def _weights(fleet: Fleet, backends: Sequence[str]) -> Weights:
@@ -250,7 +206,7 @@ def _state(api: KubernetesApi, route: Route, fleet: Fleet, generation: int, weig
             told.append(f"Deployment {deployment!r} carries generation {there} still")
         if waiting := fleet.waiting(deployment):
             told.append(waiting)
-    if _half(fleet):
+    if fleet.half_written:
         told.append(f"its Deployments have {pods_text(fleet.pods)}, not what generation {fleet.generation} gave them")
     detail = f"{name}: {'; '.join(told)}" if told else ""
     return ProxyState(proxy=name, ok=not told, generation=fleet.generation, weights=weights, detail=detail)
