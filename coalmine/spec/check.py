@@ -15,7 +15,7 @@ from coalmine.spec.faults import Fault, Path, as_problem, did_you_mean, listed, 
 from coalmine.spec.later import is_later_key, is_later_value
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.rules import broken_rules, router_faults
-from coalmine.spec.shape import homes_of, known_keys
+from coalmine.spec.shape import homes_of, known_keys, routers_with
 from coalmine.spec.wording import Spelling, worded
 
 _STAND_INS: dict[str, Any] = {
@@ -130,9 +130,15 @@ class _Shape:
         near = nearest(key, known)
         if near is not None:
             self._meant.add((*parent, near))
+        able = routers_with(str(key)) if parent == ("route",) else ()
         homes = [home for home in homes_of(str(key)) if (home,) != parent[:1]]
-        mend = f": it stands in {listed(homes)} (known here: {listed(known)})" if homes else did_you_mean(key, known)
-        self.faults.append(Fault(path, f"unknown key '{key}'{mend}", on_key=True))
+        if able:
+            message = f"{self._router} has no '{key}', which is of router: {listed(able)} (known here: {listed(known)})"
+        elif homes:
+            message = f"unknown key '{key}': it stands in {listed(homes)} (known here: {listed(known)})"
+        else:
+            message = f"unknown key '{key}'{did_you_mean(key, known)}"
+        self.faults.append(Fault(path, message, on_key=True))
 
     def _wrong_name(self, path: Path) -> None:
         self.faults.append(

@@ -47,6 +47,12 @@ def known_keys(path: Path, router: object) -> tuple[str, ...]:
 
 
 @cache
+def routers_with(key: str) -> tuple[str, ...]:
+    """The routers that have a key of this name in ``route``."""
+    return tuple(router for router, options in ROUTE_OPTIONS.items() if key in keys_of(options))
+
+
+@cache
 def homes_of(key: str) -> tuple[str, ...]:
     """The sections of the spec in which a key of this name stands, for the mend of a misplaced one."""
     homes = []
@@ -56,7 +62,7 @@ def homes_of(key: str) -> tuple[str, ...]:
             kind = _unwrapped(get_args(kind)[-1])
         if isinstance(kind, type) and issubclass(kind, BaseModel) and key in keys_of(kind):
             homes.append(section)
-    if any(key in keys_of(options) for options in ROUTE_OPTIONS.values()):
+    if routers_with(key):
         homes.append("route")
     return tuple(homes)
 
