@@ -167,7 +167,7 @@ class FakeKubernetes:
         except ApiProblem as problem:
             status = {
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": str(problem),
-                "reason": problem.reason, "code": problem.code,
+                "reason": problem.reason, "code": problem.code, "details": problem.details,
             }  # fmt: skip
             # aiohttp would add a charset, which no API server does.
             text = json.dumps(status).encode()

@@ -49,11 +49,11 @@ RESOURCES = (
 
 
 class ApiProblem(Exception):
-    """Raised with what the server answers instead: a status code, a reason and a message."""
+    """Raised with what the server answers instead: a status code, a reason, a message, and which fields it is about."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, details: Object | None = None) -> None:
         super().__init__(message)
-        self.code, self.reason = code, reason
+        self.code, self.reason, self.details = code, reason, details or {}
 
 
 def not_found(resource: Resource, name: str) -> ApiProblem:
@@ -223,7 +223,9 @@ def validate(resource: Resource, made: Object) -> None:
 
 
 def _invalid(resource: Resource, name: str, where: str, what: str) -> ApiProblem:
-    return ApiProblem(422, "Invalid", f'{resource.kind} "{name}" is invalid: {where}: {what}')
+    cause = {"reason": "FieldValueInvalid", "message": what, "field": where}
+    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": [cause]}
+    return ApiProblem(422, "Invalid", f'{resource.kind} "{name}" is invalid: {where}: {what}', details)
 
 
 def _body(found: Object) -> Object:

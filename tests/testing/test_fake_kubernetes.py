@@ -18,7 +18,7 @@ from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.fake_kubernetes_store import ApiProblem
 
 KUBECTL = shutil.which("kubectl")
-with_kubectl = pytest.mark.skipif(KUBECTL is None, reason="no kubectl here (Debian: kubernetes-client)")
+with_kubectl = pytest.mark.skipif(KUBECTL is None, reason="no kubectl here: make setup installs it")
 ROUTE = """\
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
