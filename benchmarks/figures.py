@@ -23,6 +23,7 @@ def write() -> Path:
     rows = [
         *_traffic(),
         *_proxies(),
+        *_flags(),
         *_rollback(),
         *_kills(),
         *_look(),
@@ -71,10 +72,23 @@ def _proxies() -> list[tuple[str, str, str, str]]:
         what = (
             f"{name}: failed requests in {one['changes']} changes at {one['requests_per_second_reached']:g}/s reached"
         )
-        rows.append((what, f"{one['failed_requests']} of {one['requests']:,}", "0", machine))
+        rows.append((what, f"{one['failed_requests']:,} of {one['requests']:,}", "0", machine))
         what = f"{name}: split seen over {split['requests']:,} requests, asked {split['asked_percent']:g} %"
         rows.append((what, f"{split['seen_percent']:g} %", "within 2 points", machine))
     return rows
+
+
+def _flags() -> list[tuple[str, str, str, str]]:
+    found = _read("flag_change")
+    if found is None:
+        return []
+    seconds = found["seconds"]
+    figure = f"median {seconds['median']:g} s, p95 {seconds['p95']:g} s, longest {seconds['max']:g} s"
+    what = (
+        f"flag change until a running Python app answers by it, {found['changes']} changes, its provider looks every "
+        f"{found['poll_seconds']:g} s"
+    )
+    return [(what, figure, f"{found['limit']:g} s", _machine(found))]
 
 
 def _rollback() -> list[tuple[str, str, str, str]]:
