@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
+from activities.adapters import Adapters
 from activities.notifiers.base import NotifierChannel
 from activities.notifiers.eventbridge import EventBridgeChannel
 from activities.notifiers.github_deployment import GithubDeploymentChannel
@@ -12,7 +12,6 @@ from activities.notifiers.gitlab_deployment import GitlabDeploymentChannel
 from activities.notifiers.log import LogChannel
 from activities.notifiers.sns import SnsChannel
 from activities.notifiers.webhook import WebhookChannel
-from coalmine.errors import UnknownAdapter
 
 GROUP = "coalmine.notifiers"
 """Entry points of this group name a callable without arguments that returns a NotifierChannel."""
@@ -26,22 +25,6 @@ BUILT_IN: dict[str, Callable[[], NotifierChannel]] = {
     "eventbridge": EventBridgeChannel,
 }
 
-
-def notifier_kinds() -> list[str]:
-    """All kinds that can be used here, sorted."""
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
-
-
-def make_notifier(kind: str) -> NotifierChannel:
-    """A channel of this kind.
-
-    Raises:
-        UnknownAdapter: nobody registered it; lists those that are.
-    """
-    if kind in BUILT_IN:
-        return BUILT_IN[kind]()
-    for entry in entry_points(group=GROUP):
-        if entry.name == kind:
-            made: NotifierChannel = entry.load()()
-            return made
-    raise UnknownAdapter(f"notifier kind {kind!r} is not known; known are {', '.join(notifier_kinds())}")
+_ADAPTERS = Adapters("notifier", GROUP, BUILT_IN)
+notifier_kinds = _ADAPTERS.kinds
+make_notifier = _ADAPTERS.make

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 
+from activities.adapters import Adapters, built_in
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
-from coalmine.errors import InputError, MissingExtra, UnknownAdapter
+from coalmine.errors import UnknownAdapter
 
 GROUP = "coalmine.routers"
 RouterFactory = Callable[[], Router]
-
-
-def built_in(target: str, extra: str = "") -> RouterFactory:
-    """A router of this package, ``module:Class``, imported when it is made: by then its ``extra`` must be installed."""
-
-    def make() -> Router:
-        module, _, name = target.partition(":")
-        try:
-            found: Router = getattr(import_module(module), name)()
-        except ModuleNotFoundError as error:
-            if not extra:
-                raise
-            raise MissingExtra(extra, f"the router {name}") from error
-        return found
-
-    return make
 
 
 BUILT_IN: dict[str, RouterFactory] = {
@@ -44,6 +27,9 @@ BUILT_IN: dict[str, RouterFactory] = {
     "kubernetes-replicas": built_in("activities.routers.kubernetes_replicas:KubernetesReplicasRouter"),
     "temporal-worker": built_in("activities.routers.temporal_worker:TemporalWorkerRouter"),
 }
+
+installed = Adapters("router", GROUP, BUILT_IN).factories
+"""The built-in routers and those of entry points."""
 
 
 class Routers:
@@ -71,25 +57,3 @@ class Routers:
     def names(self) -> list[str]:
         """All that are known."""
         return sorted(self._factories)
-
-
-def installed() -> dict[str, RouterFactory]:
-    """The built-in routers and those of entry points; the latter are imported when they are made.
-
-    Raises:
-        InputError: two routers have one name.
-    """
-    factories = dict(BUILT_IN)
-    for entry in entry_points(group=GROUP):
-        if entry.name in factories:
-            raise InputError(f"two routers are called {entry.name!r}: uninstall one, such as {entry.value}")
-        factories[entry.name] = _maker(entry)
-    return factories
-
-
-def _maker(entry: EntryPoint) -> RouterFactory:
-    def make() -> Router:
-        router: Router = entry.load()()
-        return router
-
-    return make

@@ -12,9 +12,10 @@ from coalmine.errors import InputError
 
 if TYPE_CHECKING:
     from coalmine.spec.canary import CanarySpec
+    from coalmine.spec.foreign import Foreign
 
-ROUTERS = "coalmine.routers"
-"""Entry points by which other distributions bring routers."""
+GROUPS = ("coalmine.routers", "coalmine.sources", "coalmine.notifiers")
+"""Entry points by which other distributions bring adapters."""
 
 
 def read_spec(file: str) -> CanarySpec:
@@ -26,19 +27,21 @@ def read_spec(file: str) -> CanarySpec:
     """
     from coalmine.spec.document import parse_spec
 
-    return parse_spec(read_text(file), "<stdin>" if file == "-" else file, foreign_routers())
+    return parse_spec(read_text(file), "<stdin>" if file == "-" else file, foreign_adapters())
 
 
 def read_parts(file: str, needed: Collection[str]) -> tuple[CanarySpec, frozenset[str]]:
     """As ``read_spec``, for a verb that needs only some sections; tells also which are written."""
     from coalmine.spec.document import parse_parts
 
-    return parse_parts(read_text(file), needed, "<stdin>" if file == "-" else file, foreign_routers())
+    return parse_parts(read_text(file), needed, "<stdin>" if file == "-" else file, foreign_adapters())
 
 
-def foreign_routers() -> Collection[str]:
-    """Names of routers that other distributions bring."""
-    return sorted({entry.name for entry in entry_points(group=ROUTERS)})
+def foreign_adapters() -> Foreign:
+    """Names of adapters that other distributions bring."""
+    from coalmine.spec.foreign import Foreign
+
+    return Foreign(*({entry.name for entry in entry_points(group=group)} for group in GROUPS))
 
 
 def read_text(file: str) -> str:

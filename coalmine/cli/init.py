@@ -52,7 +52,7 @@ def run(args: Args, out: Output) -> int:
     import asyncio
 
     from coalmine.cli._first_spec import as_yaml
-    from coalmine.cli._specs import foreign_routers
+    from coalmine.cli._specs import foreign_adapters
     from coalmine.errors import InputError
     from coalmine.spec.document import parse_spec
 
@@ -62,7 +62,7 @@ def run(args: Args, out: Output) -> int:
     path = Path(args.file or f"{answers.service}.yaml")
     text = as_yaml(answers)
     # What was answered may be no spec: said before anything is written.
-    spec = parse_spec(text, str(path), foreign_routers())
+    spec = parse_spec(text, str(path), foreign_adapters())
     _free(path, args.force)
     try:
         with path.open("w" if args.force else "x", encoding="utf-8") as file:

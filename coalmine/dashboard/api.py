@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
-from coalmine.cli._specs import foreign_routers
+from coalmine.cli._specs import foreign_adapters
 from coalmine.dashboard import api_verbs, csrf
 from coalmine.dashboard.api_access import (
     Environment,
@@ -213,4 +213,4 @@ async def _spec(request: Request) -> CanarySpec:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Denied(422, f"the body is not UTF-8 text (byte {error.start})") from None
-    return parse_spec(text, "", foreign_routers())
+    return parse_spec(text, "", foreign_adapters())

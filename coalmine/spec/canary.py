@@ -24,7 +24,6 @@ from coalmine.spec.durations import Duration, Retention
 
 Role = Literal["guardrail", "signal"]
 ArmName = Literal["baseline", "canary"]
-SourceKind = Literal["prometheus", "cloudwatch", "http", "sql", "temporal"]
 Kind = Literal["ratio", "latency", "value", "count", "slo", "threshold"]
 
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -437,9 +436,14 @@ class Hooks(SpecModel):
 class Notifier(SpecModel):
     """Where people hear of it: the worker's log, a webhook, or the status of a deployment (docs/ci.md)."""
 
-    kind: Literal["log", "webhook", "github_deployment", "gitlab_deployment", "sns", "eventbridge"] = Field(
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = Field(
+        min_length=1,
+        max_length=100,
         description="`log`: the worker's log. `webhook`: JSON posted to `url`. `github_deployment`, "
-        "`gitlab_deployment`: the status of the deployment that CI made. `sns`, `eventbridge`: docs/aws.md."
+        "`gitlab_deployment`: the status of the deployment that CI made. `sns`, `eventbridge`: docs/aws.md. Or one "
+        "an adapter adds, which has keys of its own.",
     )
     url: str | None = Field(
         default=None,
@@ -481,6 +485,11 @@ class Notifier(SpecModel):
     only: Literal["escalations"] | None = Field(
         default=None, description="`escalations`: it hears of nothing but gates that are escalated to its `name`."
     )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys of an adapter from elsewhere."""
+        return dict(self.model_extra or {})
 
 
 class Diagnose(SpecModel):
@@ -540,7 +549,15 @@ class Ledger(SpecModel):
 class Source(SpecModel):
     """One metric store. Secrets are named, never written: ``token_env``/``password_env`` name environment variables."""
 
-    kind: SourceKind = Field(default="prometheus", description="The kind of metric store.")
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = Field(
+        default="prometheus",
+        min_length=1,
+        max_length=100,
+        description="The kind of metric store: `prometheus`, `cloudwatch`, `http`, `sql`, `temporal`, or one an "
+        "adapter adds, which has keys of its own.",
+    )
     url: str = Field(
         default="",
         description="prometheus, http: its address, without user and password. sql: `duckdb:///path/on/the/worker`, or "
@@ -602,6 +619,11 @@ class Source(SpecModel):
         description="temporal: the durations latencies are counted up to, rising. Absent: 100ms to 1h in twelve steps.",
         examples=[["250ms", "1s", "5s"]],
     )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys of an adapter from elsewhere."""
+        return dict(self.model_extra or {})
 
     @property
     def every(self) -> timedelta:

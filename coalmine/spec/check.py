@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from coalmine.errors import Problem, SpecError
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.faults import Fault, Path, as_problem, did_you_mean, listed, nearest
+from coalmine.spec.foreign import Foreign, kind_errors, trusted
 from coalmine.spec.later import is_later_key, is_later_value
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.rules import broken_rules, router_faults
@@ -28,39 +29,41 @@ _STAND_INS: dict[str, Any] = {
 }
 """In place of a broken section, so that the others can be judged; the rules that read it are left out."""
 
+OURS = Foreign()
+"""No adapters but this package's own."""
 ALL = frozenset(CanarySpec.model_fields)
 """Every section of a spec."""
 
 
-def check_spec(data: Mapping[str, Any], routers: Collection[str] = (), file: str = "<spec>") -> CanarySpec:
+def check_spec(data: Mapping[str, Any], foreign: Foreign = OURS, file: str = "<spec>") -> CanarySpec:
     """Turn plain data (as JSON brings it) into a spec.
 
     Args:
         data: the spec's keys and values.
-        routers: names of routers besides this package's own.
+        foreign: kinds of adapters besides this package's own.
         file: what the problems call the place it came from.
 
     Raises:
         SpecError: every problem found, each with its field.
     """
-    spec, faults = examine(data, routers)
+    spec, faults = examine(data, foreign)
     if spec is None:
         raise SpecError([as_problem(fault, file) for fault in faults])
     return spec
 
 
-def recheck(spec: CanarySpec, routers: Collection[str] | None = None) -> list[Problem]:
+def recheck(spec: CanarySpec, foreign: Foreign | None = None) -> list[Problem]:
     """Every problem of a spec that came as a model: from Python, or through a payload.
 
-    ``routers`` as in ``check_spec``; None leaves the router's name to whoever knows the adapters.
+    ``foreign`` as in ``check_spec``; None leaves the kinds of adapters to whoever knows them.
     """
     data = spec.model_dump(mode="json", by_alias=True, warnings=False)
-    known = (spec.route.router,) if routers is None else routers
+    known = trusted(spec) if foreign is None else foreign
     return [as_problem(fault) for fault in examine(data, known)[1]]
 
 
 def examine(
-    data: Any, routers: Collection[str] = (), spelled: Spelling = lambda path: None, *, needed: Collection[str] = ALL
+    data: Any, foreign: Foreign = OURS, spelled: Spelling = lambda path: None, *, needed: Collection[str] = ALL
 ) -> tuple[CanarySpec | None, list[Fault]]:
     """The spec, or all that is wrong with it (never both).
 
@@ -75,8 +78,8 @@ def examine(
     spec, errors = _validated(CanarySpec, data)
     router = data["route"].get("router") if isinstance(data.get("route"), Mapping) else None
     shape = _Shape(router, spelled)
-    shape.take(errors)
-    _examine_route(data.get("route"), routers, shape)
+    shape.take([*errors, *kind_errors(data, foreign)])
+    _examine_route(data.get("route"), foreign.routers, shape)
     broken = shape.broken_sections()
     if spec is None:
         spec, _ = _validated(CanarySpec, _mended(data, shape))

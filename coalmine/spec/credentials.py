@@ -30,7 +30,10 @@ def literal_credentials(spec: CanarySpec, file: str = "") -> list[Problem]:
 def _places(spec: CanarySpec) -> Iterator[tuple[Path, str]]:
     yield from ((("hooks", hook), url) for hook, url in spec.hooks if url is not None)
     yield from ((("notify", at, "url"), one.url) for at, one in enumerate(spec.notify) if one.url is not None)
+    for at, channel in enumerate(spec.notify):
+        yield from ((("notify", at, key), text) for key, text in channel.options.items() if isinstance(text, str))
     for name, source in spec.sources.items():
+        yield from ((("sources", name, key), text) for key, text in source.options.items() if isinstance(text, str))
         if source.url:
             yield ("sources", name, "url"), source.url
         yield from ((("sources", name, "headers", header), value) for header, value in source.headers.items())

@@ -17,8 +17,9 @@ from ruamel.yaml.reader import ReaderError
 
 from coalmine.errors import Problem, SpecError
 from coalmine.spec.canary import CanarySpec
-from coalmine.spec.check import ALL, examine
+from coalmine.spec.check import ALL, OURS, examine
 from coalmine.spec.faults import Fault, Path, as_problem
+from coalmine.spec.foreign import Foreign
 from coalmine.spec.nodes import DEEPEST, NodeReader, Place, Spot, place_of_mark
 
 LARGEST_TEXT = 256 * 1024
@@ -26,27 +27,27 @@ LARGEST_TEXT = 256 * 1024
 _LONG_ESCAPE = re.compile(r"\\U([0-9A-Fa-f]{8})")
 
 
-def parse_spec(text: str, file: str = "<text>", routers: Collection[str] = ()) -> CanarySpec:
+def parse_spec(text: str, file: str = "<text>", foreign: Foreign = OURS) -> CanarySpec:
     """Turn the text of a spec file into a spec.
 
     Args:
         text: YAML (or JSON) of one spec, at most ``LARGEST_TEXT`` characters.
         file: what the problems call it.
-        routers: names of routers besides this package's own.
+        foreign: kinds of adapters besides this package's own.
 
     Raises:
         SpecError: every problem found, each with line and column, in the order of the file.
     """
-    return _parsed(text, file, routers, ALL)[0]
+    return _parsed(text, file, foreign, ALL)[0]
 
 
 def parse_parts(
-    text: str, needed: Collection[str], file: str = "<text>", routers: Collection[str] = ()
+    text: str, needed: Collection[str], file: str = "<text>", foreign: Foreign = OURS
 ) -> tuple[CanarySpec, frozenset[str]]:
     """As ``parse_spec``, for who needs only some sections: the others may be absent; what is written must be right.
 
     Args:
-        text, file, routers: as for ``parse_spec``.
+        text, file, foreign: as for ``parse_spec``.
         needed: sections (top-level keys) that must be there unless they have a default.
 
     Returns:
@@ -55,7 +56,7 @@ def parse_parts(
     Raises:
         SpecError: as ``parse_spec``.
     """
-    return _parsed(text, file, routers, needed)
+    return _parsed(text, file, foreign, needed)
 
 
 def place_in(text: str, *paths: Path) -> tuple[int, int]:
@@ -68,9 +69,7 @@ def place_in(text: str, *paths: Path) -> tuple[int, int]:
     return 0, 0
 
 
-def _parsed(
-    text: str, file: str, routers: Collection[str], needed: Collection[str]
-) -> tuple[CanarySpec, frozenset[str]]:
+def _parsed(text: str, file: str, foreign: Foreign, needed: Collection[str]) -> tuple[CanarySpec, frozenset[str]]:
     root, wrong = _read(text)
     if root is None or wrong:
         raise SpecError(_problems(wrong, file))
@@ -79,7 +78,7 @@ def _parsed(
         spot = root.find(path)
         return spot.spelling if spot is not None else None
 
-    spec, faults = examine(root.data, routers, spelled, needed=needed)
+    spec, faults = examine(root.data, foreign, spelled, needed=needed)
     if spec is None:
         raise SpecError(_problems([(root.place_of(fault), fault) for fault in faults], file))
     return spec, frozenset(root.data)

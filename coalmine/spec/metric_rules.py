@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from coalmine.spec.canary import Metric, SourceKind
+from coalmine.spec.canary import Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed
 from coalmine.spec.selectors import PLACEHOLDERS
@@ -80,7 +80,7 @@ def _is_said(metric: Metric, key: str) -> bool:
     return said
 
 
-def missing_parts(metric: Metric, index: int, source: SourceKind) -> Iterator[Fault]:
+def missing_parts(metric: Metric, index: int, source: str) -> Iterator[Fault]:
     """What a metric that is read from a source of this kind does not say."""
     if metric.kind == "threshold" and metric.query is None:
         yield Fault(("metrics", index), f"{metric.name!r} reads nothing: write query")

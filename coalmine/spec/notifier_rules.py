@@ -40,6 +40,9 @@ REPOSITORY = {
 def notifier_faults(spec: CanarySpec) -> Iterator[Fault]:
     """Keys that are missing, belong to another kind, or cannot be used."""
     for index, channel in enumerate(spec.notify):
+        if channel.kind not in KEYS_OF_CHANNEL:
+            # An adapter from elsewhere says itself what it needs.
+            continue
         must, may = KEYS_OF_CHANNEL[channel.kind]
         for key in OWN_KEYS:
             value = getattr(channel, key)

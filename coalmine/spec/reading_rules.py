@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from coalmine.spec.canary import Kind, Metric, SourceKind
+from coalmine.spec.canary import Kind, Metric
 from coalmine.spec.cloudwatch import cloudwatch_faults
 from coalmine.spec.faults import Fault, Path, listed
 from coalmine.spec.http_questions import form_problem, question_problem
@@ -19,11 +19,11 @@ BOUND = ("start", "end", "arm.version", "arm.backend")
 _KNOWN = listed("{" + name + "}" for name in PLACEHOLDERS)
 
 
-def reading_faults(metric: Metric, index: int, source: SourceKind) -> Iterator[Fault]:
+def reading_faults(metric: Metric, index: int, source: str) -> Iterator[Fault]:
     """Everything a source of this kind cannot read for the metric."""
     path = ("metrics", index)
-    store = STORES[source]
-    if metric.kind not in store.kinds:
+    store = STORES.get(source)
+    if store is not None and metric.kind not in store.kinds:
         have = listed(store.kinds)
         yield Fault((*path, "kind"), f"{metric.kind} cannot be read from a source of kind {source}, which has {have}")
         return
@@ -31,6 +31,9 @@ def reading_faults(metric: Metric, index: int, source: SourceKind) -> Iterator[F
     if home != source:
         message = f"{metric.template!r} is of sources of kind {home}; {metric.source!r} is of kind {source}"
         yield Fault((*path, "template"), message)
+    if store is None:
+        # The language of an adapter from elsewhere is its own to check, with --connect and at each look.
+        return
     if metric.query is not None and store.query and (problem := store.query(metric.query)):
         yield Fault((*path, "query"), problem)
     if source == "cloudwatch":
@@ -107,7 +110,7 @@ class Store:
     """The same of a threshold's query, where it can be told offline."""
 
 
-STORES: dict[SourceKind, Store] = {
+STORES: dict[str, Store] = {
     "cloudwatch": Store(("ratio", "latency", "count", "slo", "threshold"), _selector_problem),
     "http": Store(("ratio", "latency", "value", "count", "threshold"), question_problem, form_problem),
     "prometheus": Store(("ratio", "latency", "value", "count", "slo", "threshold"), _selector_problem),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 
-from coalmine.spec.canary import CanarySpec, Ledger, Metric, SourceKind
+from coalmine.spec.canary import CanarySpec, Ledger, Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
 from coalmine.spec.links import link_problem
@@ -273,7 +273,7 @@ def _metrics_suit_their_source(spec: CanarySpec) -> Iterator[Fault]:
         yield from reading_faults(metric, index, _kind_of(spec, metric))
 
 
-def _kind_of(spec: CanarySpec, metric: Metric) -> SourceKind:
+def _kind_of(spec: CanarySpec, metric: Metric) -> str:
     """The kind of store a metric is read from; the first where its source is not there, which another rule says."""
     source = spec.sources.get(metric.source)
     return source.kind if source is not None else "prometheus"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coalmine.spec.canary import CanarySpec, Source
+from coalmine.spec.canary import CanarySpec, Notifier, Source
 from coalmine.spec.metric_rules import KEYS_OF_KIND
 from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS, REPOSITORY
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.secret_names import REFERENCE
+from coalmine.spec.shape import keys_of
 from coalmine.spec.source_rules import KEYS_OF_SOURCE
 from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES
 
@@ -25,6 +26,9 @@ def json_schema() -> dict[str, Any]:
     _tidy(schema)
     _say_kinds(definitions["Metric"])
     definitions.update(_say_route(definitions["Route"]))
+    for name, kinds in (("Source", KEYS_OF_SOURCE), ("Notifier", KEYS_OF_CHANNEL)):
+        # Editors offer ours; those of other distributions are not known here.
+        definitions[name]["properties"]["kind"]["anyOf"] = [{"enum": [*kinds]}, {"type": "string"}]
     definitions["Notifier"]["allOf"] = [
         {"if": _kind_is(kind), "then": _of_channel(kind, *keys)} for kind, keys in KEYS_OF_CHANNEL.items()
     ]
@@ -54,7 +58,7 @@ def _kind_is(kind: str) -> dict[str, Any]:
 def _of_store(kind: str, must: Sequence[str]) -> dict[str, Any]:
     """What a source of this kind must say; one without a kind is a Prometheus."""
     named = _kind_is(kind) if kind != Source().kind else {"properties": {"kind": {"const": kind}}}
-    return {"if": named, "then": {"required": [*must]}}
+    return {"if": named, "then": {"required": [*must], "propertyNames": {"enum": [*keys_of(Source)]}}}
 
 
 def _of_channel(kind: str, must: Sequence[str], may: Sequence[str]) -> dict[str, Any]:
@@ -64,7 +68,12 @@ def _of_channel(kind: str, must: Sequence[str], may: Sequence[str]) -> dict[str,
         told["token"]["pattern"] = f"^({REFERENCE.pattern})+$"
     if kind in REPOSITORY:
         told["repository"]["pattern"] = f"^({REPOSITORY[kind].pattern})$"
-    return {"required": [*must], "properties": told | {key: {"type": "null"} for key in foreign}}
+    names = {"enum": [*keys_of(Notifier)]}
+    return {
+        "required": [*must],
+        "propertyNames": names,
+        "properties": told | {key: {"type": "null"} for key in foreign},
+    }
 
 
 def _say_kinds(metric: dict[str, Any]) -> None:

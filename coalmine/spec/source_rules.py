@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
-from coalmine.spec.canary import Source, SourceKind
+from coalmine.spec.canary import Source
 from coalmine.spec.faults import Fault, listed, shown
 from coalmine.spec.secret_names import BY_NAME, is_by_name, name_problem
 from coalmine.spec.urls import url_problem
@@ -26,7 +26,7 @@ _LOGIN = (
     *("username", "password_env", "token_env", "ca_file", "cert_file", "key_file"),
     *("insecure_skip_verify", "headers", "proxy"),
 )
-KEYS_OF_SOURCE: dict[SourceKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+KEYS_OF_SOURCE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prometheus": (("url",), ("scrape", *_LOGIN)),
     "cloudwatch": ((), ("url", "region", "scrape")),
     "http": (("url",), _LOGIN),
@@ -45,18 +45,21 @@ _NEEDED = {
 def source_faults(name: str, source: Source) -> Iterator[Fault]:
     """Everything that contradicts itself within one source."""
     path = ("sources", name)
-    yield from _key_faults(path, source)
+    ours = source.kind in KEYS_OF_SOURCE
+    if ours:
+        # What an adapter from elsewhere makes of its keys is its own to say.
+        yield from _key_faults(path, source)
+        yield from _credential_faults(path, source)
+        yield from _tls_faults(path, source)
     if source.kind == "sql":
         yield from _database_faults(path, source)
-    elif source.url and (problem := url_problem(source.url, _MEND, parameters=False, named=True)):
+    elif ours and source.url and (problem := url_problem(source.url, _MEND, parameters=False, named=True)):
         yield Fault((*path, "url"), problem)
     if source.proxy is not None and (problem := url_problem(source.proxy, BY_NAME, named=True)):
         yield Fault((*path, "proxy"), problem)
     for key, duration in (("scrape", source.scrape), ("timeout", source.timeout)):
         if duration <= timedelta(0):
             yield Fault((*path, key), "must be longer than zero")
-    yield from _credential_faults(path, source)
-    yield from _tls_faults(path, source)
     for header, value in source.headers.items():
         if not _HEADER_NAME.fullmatch(header):
             yield Fault((*path, "headers", header), f"{header!r} is not a header's name", on_key=True)

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from activities import adapters
 from activities.routers import registry
 from activities.routers.envoy import EnvoyRouter
 from activities.routers.registry import Routers, installed
@@ -36,7 +37,7 @@ def entries(monkeypatch: pytest.MonkeyPatch, *found: EntryPoint) -> None:
         assert group == "coalmine.routers"
         return list(found)
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(adapters, "entry_points", entry_points)
 
 
 def test_another_distribution_brings_a_router(monkeypatch: pytest.MonkeyPatch) -> None:

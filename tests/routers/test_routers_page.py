@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.routers.registry import BUILT_IN, built_in
+from activities.adapters import built_in
+from activities.routers.registry import BUILT_IN
 from activities.routers.table import PAGE, fill, table
 from coalmine.errors import MissingExtra
 from coalmine.testing.fake_router import FakeRouter
