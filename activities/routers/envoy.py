@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from activities.routers.envoy_admin import EnvoyAdmin, admin_session
+from activities.routers.envoy_admin import EnvoyAdmin
 from activities.routers.envoy_document import RouteDocument
 from activities.routers.envoy_preflight import EnvoyPreflight, look_first, route_problems, updates_before
 from activities.routers.envoy_routes import ENVOY
@@ -19,6 +19,7 @@ from activities.routers.envoy_watch import EnvoyWatched, watch
 from activities.routers.file_router import FileRouter, Places
 from activities.routers.options import options_of
 from activities.routers.preflight import Besides, Preflight
+from activities.routers.proxy_answers import proxy_session
 from activities.routers.route_files import WriteResult
 from activities.routers.splits import Shown, Version
 from activities.routers.watching import Watched
@@ -59,12 +60,12 @@ class EnvoyRouter(FileRouter[EnvoyRoute]):
 
     async def look(self, places: Places[EnvoyRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
         """Updates so far, clusters, endpoints."""
-        async with admin_session() as session:
+        async with proxy_session() as session:
             return await look_first(EnvoyAdmin(session), places.proxies, places.name, backends)
 
     async def shown(self, places: Places[EnvoyRoute], proxy: str) -> Shown:
         """The dynamic route configuration as the admin interface shows it."""
-        async with admin_session() as session:
+        async with proxy_session() as session:
             return await EnvoyAdmin(session).shown(proxy, places.name)
 
     def route_problems(
@@ -82,7 +83,7 @@ class EnvoyRouter(FileRouter[EnvoyRoute]):
         self, places: Places[EnvoyRoute], result: WriteResult, generation: int, looks: Mapping[str, Preflight]
     ) -> list[Watched]:
         """By the version each has taken last, and by the count of updates it has refused."""
-        async with admin_session() as session:
+        async with proxy_session() as session:
             return list(await watch(EnvoyAdmin(session), places.name, result.readings, updates_before(looks)))
 
     def looks_again(self, looks: Mapping[str, Preflight], watched: Sequence[Watched]) -> Mapping[str, Preflight]:

@@ -15,12 +15,10 @@ import aiohttp
 
 from activities.routers.envoy_routes import splits
 from activities.routers.preflight import Endpoints
+from activities.routers.proxy_answers import asked_object
 from activities.routers.splits import Shown, Silent, Version
-from activities.secrets import filled
-from coalmine.errors import RouteRejected, SecretMissing
-from coalmine.redaction import redactor
+from coalmine.errors import RouteRejected
 
-TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 """Seconds an admin interface may take. It is local or in the same network, and answers in milliseconds."""
 _UNFILTERED = 100
 """Above this many names a filter would make the address too long, so all clusters are asked for."""
@@ -108,27 +106,7 @@ class EnvoyAdmin:
         }
 
     async def _get(self, admin: str, page: str, query: Mapping[str, str]) -> dict[str, Any]:
-        try:
-            async with self._session.get(f"{filled(admin).rstrip('/')}/{page}", params=query) as response:
-                if response.status != 200:
-                    raise Silent(f"{admin}: /{page} answered {response.status}: is this Envoy's admin interface?")
-                answer = await response.json(content_type=None)
-        except TimeoutError as error:
-            raise Silent(f"{admin}: no answer within {TIMEOUT.total:g} s") from error
-        except SecretMissing as error:
-            raise Silent(f"{admin}: {error}") from error
-        except aiohttp.ClientError as error:
-            raise Silent(f"{admin}: {redactor.text(str(error))}") from error
-        except ValueError as error:
-            raise Silent(f"{admin}: /{page} is not JSON: is this Envoy's admin interface?") from error
-        if not isinstance(answer, dict):
-            raise Silent(f"{admin}: /{page} is not an object: is this Envoy's admin interface?")
-        return answer
-
-
-def admin_session() -> aiohttp.ClientSession:
-    """A session for one call. Proxies of the environment are not used: an admin interface is near."""
-    return aiohttp.ClientSession(timeout=TIMEOUT, trust_env=False)
+        return await asked_object(self._session, admin, f"/{page}", "is this Envoy's admin interface?", query)
 
 
 def _endpoints(statuses: Sequence[Mapping[str, Any]]) -> Endpoints:

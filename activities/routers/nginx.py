@@ -10,22 +10,20 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import aiohttp
-
 from activities.bodies import read_up_to
 from activities.routers.file_router import FileRouter, Places
 from activities.routers.nginx_process import configuration, configuration_problem, reachable, reload, taking_connections
 from activities.routers.nginx_split import NGINX, NginxSplit, understood
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
+from activities.routers.proxy_answers import answering, proxy_session
 from activities.routers.proxy_states import is_of
 from activities.routers.route_files import Publish, WriteResult
 from activities.routers.splits import Reading, Shown, Silent, Version
 from activities.routers.watching import Took, Watched
 from activities.secrets import filled
-from coalmine.errors import RouterError, SecretMissing
+from coalmine.errors import RouterError
 from coalmine.records import Capabilities
-from coalmine.redaction import redactor
 from coalmine.spec.canary import Route
 from coalmine.spec.proxy_routes import NginxProxy, NginxRoute
 
@@ -38,7 +36,6 @@ _OVERLAP = 2.0
 _WATCH = 2.0
 """Seconds for a reload beyond the wait for its turn."""
 _PAUSE = 0.02
-_TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 
 
 @dataclass(frozen=True)
@@ -184,17 +181,8 @@ async def _status(url: str) -> str:
     Raises:
         Silent: no answer, or not 200.
     """
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
-            session.get(filled(url), allow_redirects=False) as answer,
-        ):
+    with answering(url):
+        async with proxy_session() as session, session.get(filled(url), allow_redirects=False) as answer:
             if answer.status != 200:
                 raise Silent(f"{url}: answered {answer.status}: return 200 there, with the route's variable")
             return (await read_up_to(answer.content, 4096)).decode(errors="replace")
-    except TimeoutError as error:
-        raise Silent(f"{url}: no answer within {_TIMEOUT.total:g} s") from error
-    except SecretMissing as error:
-        raise Silent(f"{url}: {error}") from error
-    except aiohttp.ClientError as error:
-        raise Silent(f"{url}: {redactor.text(str(error))}") from error

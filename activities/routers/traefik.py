@@ -9,21 +9,15 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import aiohttp
-
 from activities.routers.file_router import FileRouter, Places
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
+from activities.routers.proxy_answers import asked_object, proxy_session
 from activities.routers.splits import Shown, Silent
 from activities.routers.traefik_document import TRAEFIK, TraefikDocument, shown_of
-from activities.secrets import filled
-from coalmine.errors import SecretMissing
 from coalmine.records import Capabilities
-from coalmine.redaction import redactor
 from coalmine.spec.canary import Route
 from coalmine.spec.proxy_routes import TraefikRoute
-
-_TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 
 
 class TraefikRouter(FileRouter[TraefikRoute]):
@@ -84,22 +78,5 @@ async def _raw(api: str) -> dict[str, Any]:
     Raises:
         Silent: no answer, or not Traefik's.
     """
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
-            session.get(f"{filled(api).rstrip('/')}/api/rawdata") as answer,
-        ):
-            if answer.status != 200:
-                raise Silent(f"{api}: /api/rawdata answered {answer.status}: is Traefik's API on there?")
-            raw = await answer.json(content_type=None)
-    except TimeoutError as error:
-        raise Silent(f"{api}: no answer within {_TIMEOUT.total:g} s") from error
-    except SecretMissing as error:
-        raise Silent(f"{api}: {error}") from error
-    except aiohttp.ClientError as error:
-        raise Silent(f"{api}: {redactor.text(str(error))}") from error
-    except ValueError as error:
-        raise Silent(f"{api}: /api/rawdata is not JSON: is it Traefik's API?") from error
-    if not isinstance(raw, dict):
-        raise Silent(f"{api}: /api/rawdata is not an object: is it Traefik's API?")
-    return raw
+    async with proxy_session() as session:
+        return await asked_object(session, api, "/api/rawdata", "is Traefik's API on there?")

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 from activities.aws_services import AwsServices, shared_services
 from activities.sources.cloudwatch_series import CloudwatchReader, Points, Statistic
+from activities.sources.each_arm import NoCounts
 from activities.sources.increments import NotACount, whole
-from activities.sources.prometheus_groups import NoCounts
 from coalmine.errors import QueryRejected, SourceError
 from coalmine.records import ArmCounts, BurnCounts, Check, CollectRequest, MetricCounts, Window
 from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source

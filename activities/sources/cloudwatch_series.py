@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from activities.aws_services import AwsPlace, AwsServices, telling
-from activities.sources.prometheus_groups import NoCounts
+from activities.sources.each_arm import NoCounts
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.spec.canary import Source
 from coalmine.spec.cloudwatch import Series

@@ -15,8 +15,9 @@ from jmespath.exceptions import JMESPathError
 from yarl import URL
 
 from activities.bodies import read_up_to
+from activities.sources.each_arm import NoCounts
 from activities.sources.login import Login
-from activities.sources.rows import Asked, NoAnswer, Row, RowSource
+from activities.sources.rows import Asked, Row, RowSource
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import Window
 from coalmine.redaction import redactor
@@ -80,7 +81,7 @@ async def _body(session: aiohttp.ClientSession, login: Login, path: str) -> Any:
     """The JSON that one path answers.
 
     Raises:
-        NoAnswer: the store says that there is nothing.
+        NoCounts: the store says that there is nothing.
         SourceUnreachable, QueryRejected: as ``RowSource.ask``.
     """
     headers = {"Accept": "application/json", **login.headers}
@@ -112,7 +113,7 @@ async def _body(session: aiohttp.ClientSession, login: Login, path: str) -> Any:
 def _raise_for(login: Login, path: str, status: int, body: bytes) -> NoReturn:
     said = login.clean(" ".join(body[:LARGEST].decode("utf-8", "replace").split())) or "no reason given"
     if status in (204, 404):
-        raise NoAnswer(f"empty: {login.where} answered {path} with {status}")
+        raise NoCounts(f"empty: {login.where} answered {path} with {status}")
     if 300 <= status < 400:
         raise login.redirected()
     if refused := login.refused(status, said):
@@ -130,7 +131,7 @@ def _rows(metric: Metric, part: str, text: str, question: Question, body: Any) -
     except (JMESPathError, RecursionError, ArithmeticError, TypeError, ValueError) as error:
         raise QueryRejected(f"{at}: {text} cannot be read of the answer: {redactor.text(str(error))[:200]}") from None
     if found is None:
-        raise NoAnswer(f"empty: {part} finds nothing, or null, in the answer of {text.split(maxsplit=1)[0]}")
+        raise NoCounts(f"empty: {part} finds nothing, or null, in the answer of {text.split(maxsplit=1)[0]}")
     if part not in ("values", "buckets"):
         return [(found,)]
     if not isinstance(found, list) or (part == "buckets" and not all(isinstance(row, list) for row in found)):

@@ -6,16 +6,17 @@ instant query ``selector[range]`` that is wider than the window, and cuts in Pyt
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
+from activities.sources.each_arm import NoCounts, each_arm
 from activities.sources.prometheus_arms import ArmTally, tally_arm
 from activities.sources.prometheus_breakdown import break_metric_down
 from activities.sources.prometheus_burn import burn_counts
 from activities.sources.prometheus_check import check_metric
-from activities.sources.prometheus_groups import COUNT, NoCounts, Tally
+from activities.sources.prometheus_groups import COUNT, Tally
 from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_query import ask_threshold
 from activities.sources.prometheus_values import ArmValues, read_values
@@ -52,9 +53,9 @@ class PrometheusSource:
             if metric.kind == "threshold":
                 found = await ask_threshold(http, metric, request.arms.canary, request.window)
             elif metric.kind == "value":
-                found = _values(metric, await _each_arm(read_values, http, metric, request))
+                found = _values(metric, await each_arm(partial(_read, read_values, http, metric, request), request))
             else:
-                found = _counts(metric, await _each_arm(tally_arm, http, metric, request))
+                found = _counts(metric, await each_arm(partial(_read, tally_arm, http, metric, request), request))
         except NoCounts as error:
             return MetricCounts(metric=metric.name, status="no_data", reason=str(error))
         if metric.kind == "slo" and found.canary is not None:
@@ -98,36 +99,6 @@ class PrometheusSource:
         self._clients.clear()
 
 
-async def _each_arm(
-    read: Callable[[PrometheusHttp, Metric, Arm, str, Window], Awaitable[T]],
-    http: PrometheusHttp,
-    metric: Metric,
-    request: CollectRequest,
-) -> dict[ArmName, T]:
-    """What both arms (the bake: the canary alone) have, read at the same time.
-
-    Raises:
-        NoCounts: an arm has nothing; names every arm that has not.
-    """
-    names: tuple[ArmName, ...] = ("baseline", "canary") if request.compare else ("canary",)
-    outcomes = await asyncio.gather(
-        *(read(http, metric, getattr(request.arms, name), name, request.window) for name in names),
-        return_exceptions=True,
-    )
-    reasons: list[str] = []
-    arms: dict[ArmName, T] = {}
-    for name, outcome in zip(names, outcomes, strict=True):
-        if isinstance(outcome, NoCounts):
-            reasons.append(f"{name}: {outcome}")
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
-            arms[name] = outcome
-    if reasons:
-        raise NoCounts("; ".join(reasons))
-    return arms
-
-
 def _values(metric: Metric, arms: Mapping[ArmName, ArmValues]) -> MetricCounts:
     counts = {name: ArmCounts(values=arm.values) for name, arm in arms.items()}
     return MetricCounts(
@@ -137,6 +108,16 @@ def _values(metric: Metric, arms: Mapping[ArmName, ArmValues]) -> MetricCounts:
         warnings=[f"{name}: {text}" for name, arm in arms.items() for text in arm.warnings],
         queries=[query for arm in arms.values() for query in arm.queries],
     )
+
+
+def _read(
+    read: Callable[[PrometheusHttp, Metric, Arm, str, Window], Awaitable[T]],
+    http: PrometheusHttp,
+    metric: Metric,
+    request: CollectRequest,
+    name: ArmName,
+) -> Awaitable[T]:
+    return read(http, metric, getattr(request.arms, name), name, request.window)
 
 
 def _counts(metric: Metric, arms: Mapping[ArmName, ArmTally]) -> MetricCounts:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.increments import Sample
-from activities.sources.prometheus_groups import Group, NoCounts, Tally, histogram_groups, plain_groups, tally
+from activities.sources.prometheus_groups import Group, Tally, histogram_groups, plain_groups, tally
 from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_series import Labels, Targets, read_samples, read_targets, read_values_before
 from coalmine.errors import QueryRejected

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_arms import ArmRead, milliseconds, part_selectors, read_arm
-from activities.sources.prometheus_groups import Column, Group, NoCounts
+from activities.sources.prometheus_groups import Column, Group
 from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_levels import break_levels_down
 from coalmine.errors import CoalmineError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_arms import tally_arm
-from activities.sources.prometheus_groups import NoCounts
 from activities.sources.prometheus_http import PrometheusHttp
 from coalmine.records import BurnCounts, Window
 from coalmine.spec.canary import Arm, Metric

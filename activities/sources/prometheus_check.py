@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_answer import Answer
 from activities.sources.prometheus_arms import ArmTally, milliseconds_in, part_selectors, tally_arm
-from activities.sources.prometheus_groups import NoCounts
 from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_query import ask_threshold
 from activities.sources.prometheus_series import read_samples

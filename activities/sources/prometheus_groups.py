@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.increments import NotACount, Sample, increments
 from activities.sources.prometheus_series import Labels, Target, Targets, target_of
 from coalmine.errors import QueryRejected
@@ -20,10 +21,6 @@ Column = float | str
 COUNT = "count"
 _YOUNG = 120_000
 """Milliseconds a process may have run before its first scrape and still have counted from zero for us."""
-
-
-class NoCounts(Exception):
-    """Raised when a window has no counts for an arm; the message is the reason for people."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_arms import milliseconds, refuse_partial
-from activities.sources.prometheus_groups import NoCounts
 from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_series import Labels
 from activities.sources.prometheus_values import read_instances

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_arms import milliseconds, refuse_partial
-from activities.sources.prometheus_groups import NoCounts
 from activities.sources.prometheus_http import PrometheusHttp
 from coalmine.errors import QueryRejected
 from coalmine.records import MetricCounts, Window

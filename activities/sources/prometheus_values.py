@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from activities.sources.each_arm import NoCounts
 from activities.sources.increments import Sample
 from activities.sources.prometheus_arms import (
     milliseconds,
@@ -14,7 +15,7 @@ from activities.sources.prometheus_arms import (
     refuse_partial,
     refuse_stale,
 )
-from activities.sources.prometheus_groups import NoCounts, show
+from activities.sources.prometheus_groups import show
 from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_series import Labels, read_samples
 from coalmine.errors import QueryRejected

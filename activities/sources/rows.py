@@ -3,14 +3,14 @@ apart from zero."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from activities.sources.each_arm import NoCounts, each_arm
 from activities.sources.settled import unsettled
 from coalmine.errors import CoalmineError, QueryRejected
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
@@ -24,10 +24,6 @@ Asked = tuple[Part | Literal["query"], str]
 """A part of a metric, and one of its selectors."""
 
 
-class NoAnswer(Exception):
-    """A selector has nothing to say of an arm, with the reason."""
-
-
 class RowSource(ABC):
     """A metric source whose selectors are questions; what is left to each kind is to ask them."""
 
@@ -38,7 +34,7 @@ class RowSource(ABC):
         """The rows each question is answered with: of one column, and for buckets ``(upper bound, count)``.
 
         Raises:
-            NoAnswer: the store has nothing to say.
+            NoCounts: the store has nothing to say.
             SourceUnreachable: no answer in time.
             QueryRejected: the store refused; says how to mend it.
         """
@@ -58,24 +54,21 @@ class RowSource(ABC):
             try:
                 (rows,) = await self.ask(source, metric, [("query", statement)], request.arms.canary, request.window)
                 value = _number(metric, "query", _single(rows, "query"))
-            except NoAnswer as error:
+            except NoCounts as error:
                 return MetricCounts(metric=metric.name, status="no_data", reason=f"canary: {error}")
             return MetricCounts(metric=metric.name, value=value, queries=[statement], seconds=seconds)
-        names: tuple[ArmName, ...] = ("baseline", "canary") if request.compare else ("canary",)
-        arms = [getattr(request.arms, name) for name in names]
-        found = await asyncio.gather(
-            *(self._arm(source, metric, arm, request.window) for arm in arms), return_exceptions=True
-        )
-        reasons = [f"{name}: {one}" for name, one in zip(names, found, strict=True) if isinstance(one, NoAnswer)]
-        for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, NoAnswer):
-                raise one
-        counted = {name: one for name, one in zip(names, found, strict=True) if isinstance(one, tuple)}
+
+        def read(name: ArmName) -> Awaitable[tuple[ArmCounts, list[float]]]:
+            return self._arm(source, metric, getattr(request.arms, name), request.window)
+
+        try:
+            counted = await each_arm(read, request)
+        except NoCounts as error:
+            return MetricCounts(metric=metric.name, status="no_data", reason=str(error))
         bounds = {name: one[1] for name, one in counted.items()}
-        if not reasons and len(set(map(tuple, bounds.values()))) > 1:
-            reasons = [f"the arms' histograms have different bounds: {bounds}; answer every bound, also with 0"]
-        if reasons:
-            return MetricCounts(metric=metric.name, status="no_data", reason="; ".join(reasons))
+        if len(set(map(tuple, bounds.values()))) > 1:
+            reason = f"the arms' histograms have different bounds: {bounds}; answer every bound, also with 0"
+            return MetricCounts(metric=metric.name, status="no_data", reason=reason)
         return MetricCounts(
             metric=metric.name,
             baseline=counted["baseline"][0] if "baseline" in counted else None,
@@ -110,13 +103,13 @@ class RowSource(ABC):
         if metric.kind == "value":
             values = [_number(metric, "values", row[0]) for rows in found["values"] for row in rows]
             if not values:
-                raise NoAnswer("empty: values answered no row")
+                raise NoCounts("empty: values answered no row")
             return ArmCounts(values=values), []
         counts = {part: sum(_count(metric, part, _single(rows, part)) for rows in found[part]) for part in parts}
         if metric.kind == "count":
             return ArmCounts(events=counts["events"]), []
         if counts["events"] > counts["total"]:
-            raise NoAnswer(
+            raise NoCounts(
                 f"{counts['events']} events among {counts['total']} requests: events must be a part of total"
             )
         return ArmCounts(total=counts["total"], events=counts["events"]), []
@@ -131,7 +124,7 @@ def _histogram(metric: Metric, answers: Sequence[Sequence[Row]]) -> tuple[ArmCou
         bound = math.inf if row[0] is None else _number(metric, "buckets", row[0])
         buckets[bound] = buckets.get(bound, 0) + _count(metric, "buckets", row[1])
     if not buckets:
-        raise NoAnswer("empty: buckets answered no row")
+        raise NoCounts("empty: buckets answered no row")
     divisor = 1000.0 if metric.unit == "ms" else 1.0
     bounds = sorted(bound for bound in buckets if bound < math.inf)
     counts = [*(buckets[bound] for bound in bounds), buckets.get(math.inf, 0)]
@@ -142,7 +135,7 @@ def _single(rows: Sequence[Row], part: str) -> object:
     if len(rows) > 1 or (rows and len(rows[0]) != 1):
         raise QueryRejected(f"{part} answered {len(rows)} rows of {len(rows[0])} columns: it must answer one number")
     if not rows or rows[0][0] is None:
-        raise NoAnswer(f"empty: {part} answered {'null' if rows else 'no row'}")
+        raise NoCounts(f"empty: {part} answered {'null' if rows else 'no row'}")
     return rows[0][0]
 
 

@@ -7,7 +7,7 @@ window it closed in. Measured behaviour this rests on: docs/temporal-workers.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from temporalio.api.deployment.v1 import WorkerDeploymentVersion
 from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, DescribeWorkerDeploymentVersionRequest
 from temporalio.client import Client
 
+from activities.sources.each_arm import NoCounts, each_arm
 from activities.sources.settled import unsettled
 from activities.temporal_services import Place, TemporalServices, ask
 from coalmine.errors import CoalmineError, InputError, QueryRejected, SourceUnreachable
@@ -30,10 +31,6 @@ AT_ONCE = 4
 """Questions at a time: Temporal Cloud answers thirty a second in a namespace, to everybody."""
 LOOKED_BACK = timedelta(hours=1)
 """How far a check looks."""
-
-
-class NoBuild(Exception):
-    """Nothing can be counted for an arm, with the reason."""
 
 
 class TemporalSource:
@@ -57,23 +54,15 @@ class TemporalSource:
             text = _filled(metric.query or "", request.arms.canary)
             value = float(await visibility.count(text))
             return MetricCounts(metric=metric.name, value=value, queries=visibility.asked, seconds=seconds)
-        names: tuple[ArmName, ...] = ("baseline", "canary") if request.compare else ("canary",)
         bounds = _bounds(source, metric) if metric.kind == "latency" else []
-        found = await asyncio.gather(
-            *(_arm(visibility, metric, getattr(request.arms, name), request.window, bounds) for name in names),
-            return_exceptions=True,
-        )
-        counts: dict[ArmName, ArmCounts] = {}
-        reasons: list[str] = []
-        for name, one in zip(names, found, strict=True):
-            if isinstance(one, NoBuild):
-                reasons.append(f"{name}: {one}")
-            elif isinstance(one, BaseException):
-                raise one
-            else:
-                counts[name] = one
-        if reasons:
-            return MetricCounts(metric=metric.name, status="no_data", reason="; ".join(reasons))
+
+        def read(name: ArmName) -> Awaitable[ArmCounts]:
+            return _arm(visibility, metric, getattr(request.arms, name), request.window, bounds)
+
+        try:
+            counts = await each_arm(read, request)
+        except NoCounts as error:
+            return MetricCounts(metric=metric.name, status="no_data", reason=str(error))
         return MetricCounts(
             metric=metric.name,
             baseline=counts.get("baseline"),
@@ -150,7 +139,7 @@ class Visibility:
         """Make sure that there is such a build: a misspelt one would count nothing for ever.
 
         Raises:
-            NoBuild: there is none.
+            NoCounts: there is none.
         """
         version = WorkerDeploymentVersion(deployment_name=self._source.deployment or "", build_id=arm.backend)
         request = DescribeWorkerDeploymentVersionRequest(namespace=self._client.namespace, deployment_version=version)
@@ -158,7 +147,7 @@ class Visibility:
         try:
             await ask(call, request, refused=NoBuildRefused, unreachable=SourceUnreachable, within=self._source.timeout)
         except NoBuildRefused as error:
-            raise NoBuild(f"deployment {self._source.deployment!r} has no build {arm.backend!r} ({error})") from error
+            raise NoCounts(f"deployment {self._source.deployment!r} has no build {arm.backend!r} ({error})") from error
 
 
 class NoBuildRefused(QueryRejected):
@@ -199,7 +188,7 @@ async def _check_arm(visibility: Visibility, metric: Metric, name: ArmName, arm:
         scope = [*_own(metric.total, arm), *_own(metric.buckets, arm)]
         closed = await visibility.of_build(arm, window, *scope)
         failed = await visibility.of_build(arm, window, *scope, *(_own(metric.events, arm) or [FAILED]))
-    except (CoalmineError, NoBuild) as error:
+    except (CoalmineError, NoCounts) as error:
         return Check(ok=False, name=f"{metric.name} {name}", reason=str(error))
     told = f"{closed} workflows of build {arm.backend} closed in the last hour, {failed} of them with an event"
     return Check(ok=True, name=f"{metric.name} {name}", reason=told)
