@@ -301,11 +301,11 @@ class Canary(Reception):
                 decision = await self._looks.take()
             except Interrupted:
                 return
-        await self._act(decision or decide(state, workflow.now()))
+        await self._act(decision or decide(state, workflow.now()), looked=decision is not None)
         self._turns.mind_deadlines()
         self._opened_journal.show()
 
-    async def _act(self, decision: Decision) -> None:
+    async def _act(self, decision: Decision, *, looked: bool) -> None:
         state = self._rollout
         state.unmet = list(decision.unmet)
         if decision.action is Action.ROLL_BACK:
@@ -315,6 +315,8 @@ class Canary(Reception):
         elif decision.action is Action.HOLD:
             self._turns.hold(decision.finding, decision.reason)
         elif decision.action in (Action.ADVANCE, Action.PROMOTE):
+            if decision.action is Action.ADVANCE and not looked:
+                self._ledger.put_down(decision.reason)
             if await self._ledger.has_it():
                 await self._advance_if_still(decision)
         else:

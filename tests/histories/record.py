@@ -122,6 +122,14 @@ async def taken_back_without_ledger(rollout: Rollout) -> None:
     rollout.world.ledger_down = False
 
 
+async def advanced_between_looks(rollout: Rollout) -> None:
+    """The lease of an advisory router wakes it after the step's time is over, before the next look."""
+    rollout.world.lease = 14
+    steps = [{"weight": 10, "for": "12s"}, SHORT["steps"][1]]
+    await rollout.submit(make_submission(make_spec(**{**SHORT, "steps": steps})))
+    await rollout.until(lambda now: now.canary_weight == 50)
+
+
 async def overtaken(rollout: Rollout) -> None:
     """A stranger wrote the route; the first restore reads back wrong."""
     await rollout.submit(make_submission(make_spec(**SHORT)))
@@ -248,6 +256,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         data_outage,
         promoted_without_ledger,
         taken_back_without_ledger,
+        advanced_between_looks,
         overtaken,
         carried_on,
         drifted,

@@ -182,3 +182,16 @@ async def test_an_older_write_that_lowered_it_is_written_over_once_the_ledger_ha
     assert world.canary == 0
     world.ledger_down = False
     await rollout.until(lambda now: world.canary == 10)
+
+
+async def test_an_advance_that_falls_between_two_looks_waits_too(rollout: Rollout, world: World) -> None:
+    # The lease wakes it after the step's time is over, and no look is due: nothing is written down that says go on.
+    world.lease = 14
+    steps = [{"weight": 10, "for": "12s"}, {"weight": 50, "for": "10m"}]
+    await rollout.start(make_submission(make_spec(steps=steps, policy={"look": "10s"})))
+    await rollout.until(lambda now: now.canary_weight == 10)
+    world.ledger_down = True
+    await rollout.until(lambda now: now.looks >= 3)
+    assert shares(world) == [10]
+    world.ledger_down = False
+    await rollout.until(lambda now: now.canary_weight == 50)
