@@ -45,7 +45,7 @@ _CLOSED = {
 }
 
 
-_ALLOWING = frozenset({"admitted", "override", "promote"})
+_ALLOWING = frozenset({"admitted", "advance_due", "override", "promote"})
 """Kinds of entries that let a weight rise, besides a look that says so and a word of people."""
 
 
@@ -59,6 +59,8 @@ class Rise:
     """The entry that allowed it, the latest there was; None where nothing did."""
     had_it: bool
     """The history says that the ledger had it before the write was ordered."""
+    spent: bool = False
+    """It is what allowed an earlier rise: of this one's own decision the ledger was never told."""
 
 
 class Told:
@@ -74,6 +76,8 @@ class Told:
         self._share = 0.0
         self._known: set[LedgerKey] = set()
         self._deciding: dict[LedgerKey, LedgerEntry] = {}
+        self._spent: set[LedgerKey] = set()
+        """Decisions that allowed a rise: each allows one."""
         self.ledger: dict[LedgerKey, str] = {}
         """The kind of every entry handed to the ledger."""
         self.acknowledged: set[LedgerKey] = set()
@@ -103,7 +107,7 @@ class Told:
         cancelled = self.cancelled_before_promoted = self.deaf = False
         if not history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id:
             # A run after a reset has the events before it in its own history; one that was continued has not.
-            self._share, self._known, self._deciding = 0.0, set(), {}
+            self._share, self._known, self._deciding, self._spent = 0.0, set(), {}, set()
         self._deciding |= _deciding(history)
         for event in history.events:
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
@@ -153,7 +157,9 @@ class Told:
         allowing = [entry for entry in self._deciding.values() if entry.at <= at]
         latest = max(allowing, key=lambda entry: (entry.at, entry.sequence), default=None)
         key = latest.key if latest is not None else None
-        self.rises.append(Rise(request.generation, share, key, key in self._known))
+        self.rises.append(Rise(request.generation, share, key, key in self._known, key in self._spent))
+        if key is not None:
+            self._spent.add(key)
 
 
 def _deciding(history: WorkflowHistory) -> dict[LedgerKey, LedgerEntry]:
@@ -189,6 +195,10 @@ def rises(history: Told, held: Mapping[int, Collection[LedgerKey]]) -> list[str]
         what = f"{rise.share:g} % (generation {rise.generation})"
         if rise.decision is None:
             wrong.append(f"I4: {what} was ordered, and no decision allows it")
+        elif rise.spent:
+            wrong.append(
+                f"I4: {what} was ordered, and its decision was never handed over: {rise.decision} allowed less"
+            )
         elif not rise.had_it:
             wrong.append(f"I4: {what} was ordered before the ledger had taken its decision {rise.decision}")
         elif rise.decision not in held.get(rise.generation, {rise.decision}):

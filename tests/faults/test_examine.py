@@ -156,6 +156,11 @@ def test_each_rise_after_its_decision_is_right() -> None:
     assert rises(whole, {}) == []
 
 
+def test_a_word_between_two_looks_is_a_decision_of_its_own() -> None:
+    due = entry(2, "advance_due")
+    assert rises(History().wrote(ADMITTED).shift(10, 1).wrote(due).shift(50, 2).told(), {}) == []
+
+
 def forged() -> list[tuple[History, str]]:
     late = History().wrote(ADMITTED).shift(10, 1)
     handed = late.hand_over(OVERRIDE)
@@ -167,7 +172,10 @@ def forged() -> list[tuple[History, str]]:
     first.second = 1
     first.shift(10, 1).wrote(ADMITTED)
     nothing = History().wrote(entry(1, "gate")).shift(10, 1)
+    # The worker dies, or the run is terminated, before anything of the second decision is handed over.
+    lost = History().wrote(ADMITTED).shift(10, 1).shift(50, 2)
     return [
+        (lost, "I4: 50 % (generation 2) was ordered, and its decision was never handed over"),
         (late, "I4: 100 % (generation 2) was ordered before the ledger had taken its decision"),
         (never, "I4: 100 % (generation 2) was ordered before the ledger had taken its decision"),
         (first, "I4: 10 % (generation 1) was ordered before the ledger had taken its decision"),
@@ -198,7 +206,7 @@ def test_what_goes_down_or_back_needs_no_entry() -> None:
 
 
 def test_a_run_that_was_continued_knows_what_the_one_before_it_was_told() -> None:
-    first, second = History().wrote(ADMITTED).wrote(ADVANCE).shift(10, 1), History()
+    first, second = History().wrote(ADMITTED).shift(10, 1).wrote(ADVANCE), History()
     second.events[0].workflow_execution_started_event_attributes.continued_execution_run_id = "before"
     second.second = 3
     second.shift(50, 2)
