@@ -32,6 +32,7 @@ MOST_RESTORES = 3
 RESTORES_WITHIN = timedelta(hours=1)
 KEPT_ROUTES = 500
 """Routes the guard remembers, the latest closed first."""
+CUT = "there are more rollouts than are looked at: the oldest were left out"
 KEPT_UNDELIVERED = 100
 """Messages and ledger entries kept for the next look while nobody takes them, the newest."""
 
@@ -110,12 +111,13 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
 
 
 def _unknown(survey: Survey) -> str:
-    """Whose routes nobody can judge, and why of the first."""
-    if not survey.unknown:
-        return ""
-    key, why = next(iter(survey.unknown.items()))
-    more = f" (and {len(survey.unknown) - 1} more)" if len(survey.unknown) > 1 else ""
-    return f"where the route of {key}{more} should rest cannot be told: {why}"
+    """Whose routes nobody can judge, why of the first, and whether some were not even listed."""
+    said = [CUT] if survey.cut else []
+    if survey.unknown:
+        key, why = next(iter(survey.unknown.items()))
+        more = f" (and {len(survey.unknown) - 1} more)" if len(survey.unknown) > 1 else ""
+        said.append(f"where the route of {key}{more} should rest cannot be told: {why}")
+    return "; ".join(said)
 
 
 def restored(state: GuardState, key: str, now: datetime) -> None:

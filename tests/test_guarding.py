@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine import guarding
+from coalmine.guard_page import page
 from coalmine.guarding import judge, take_in
 from coalmine.ownership import Run, RunFacts, newest_first, rest_of, same_weights
 from coalmine.records import (
@@ -151,6 +152,16 @@ class TestTakingIn:
         )
         take_in(guard, survey(), NOON + timedelta(minutes=1))
         assert (guard.open, guard.failure) == ({}, "")
+
+    def test_where_there_are_too_many_to_list_the_page_says_so(self) -> None:
+        guard = state()
+        take_in(guard, survey(cut=True, unknown={"canary/test/x": "so"}), NOON)
+        first, second = guard.failure.split("; ")
+        assert (first, second) == (guarding.CUT, "where the route of canary/test/x should rest cannot be told: so")
+        assert guarding.CUT in page(guard)
+        assert guarding.status(guard).failure == guard.failure
+        take_in(guard, survey(), NOON + timedelta(minutes=1))
+        assert guarding.CUT not in page(guard)
 
     def test_a_rollout_that_took_over_is_said_so(self) -> None:
         guard = state()

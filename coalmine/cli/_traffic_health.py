@@ -12,6 +12,7 @@ from activities.guard import GuardActivities
 from activities.routers.registry import Routers
 from coalmine.errors import CoalmineError
 from coalmine.guard_client import status
+from coalmine.guarding import CUT
 from coalmine.records import GuardStatus, RouteFinding
 from coalmine.spec.durations import format_duration
 
@@ -46,7 +47,7 @@ async def traffic(client: Client) -> tuple[list[Told], list[Told]]:
         for key, why in list(survey.unknown.items())[:SHOWN]
     ]
     if survey.cut:
-        told.append(("warning", "there are more rollouts than are looked at: the oldest were left out", ""))
+        told.append(("warning", CUT, ""))
     owned = f"{len(survey.live)} with a live rollout"
     told = told or [("ok", f"{survey.looked} routes at rest are as they have to be; {owned}", "")]
     seen = {watched.environment for watched in survey.watched}
