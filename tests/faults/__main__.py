@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ async def carry_out(
             return acts, [*examine.chains(ground.folder), *scene.wrong]
 
 
-def figures(acts: list[Act], chains: list[str], seed: int) -> dict[str, Any]:
+def figures(acts: list[Act], chains: list[str], seed: int, minutes: float) -> dict[str, Any]:
     """What is written to ``faults.json``: faults that came too late for their rollout are counted apart."""
     told = [
         {"kind": fault.kind, "moment": fault.moment, "seed": fault.seed, "violations": act.wrong}
@@ -62,6 +63,7 @@ def figures(acts: list[Act], chains: list[str], seed: int) -> dict[str, Any]:
     ]
     return {
         "seed": seed,
+        "minutes": round(minutes, 1),
         "rollouts": len(acts),
         "too_late": sum(len(act.planned.faults) for act in acts) - len(told),
         "ledger": chains,
@@ -92,10 +94,14 @@ def main() -> int:
         plan = that_holds(plan, asked.again)
         if not plan:
             parser.error(f"--again: {asked.again} is the seed of no fault of this plan: give the run's own --seed too")
+    began = time.monotonic()
     acts, chains = asyncio.run(carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep))
-    found = figures(acts, chains, asked.seed)
+    found = figures(acts, chains, asked.seed, (time.monotonic() - began) / 60)
     violated = [fault for fault in found["faults"] if fault["violations"]]
-    print(f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations")
+    print(
+        f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations, "
+        f"in {found['minutes']:g} minutes"
+    )
     for fault in [*violated, *chains]:
         print(fault)
     if asked.broken:

@@ -43,10 +43,12 @@ def write() -> Path:
     machine, faults = found["machine"], found["faults"]
     violated = [fault for fault in faults if fault["violations"]]
     kinds = sorted({fault["kind"] for fault in faults})
+    # What was measured before the time was kept says nothing of it.
+    took = f", {found['minutes']:g} minutes" if "minutes" in found else ""
     lines = [
         HEAD,
         f"{len(faults)} faults of {len(kinds)} kinds in {found['rollouts']} rollouts, {len(violated)} with violations "
-        f"(seed {found['seed']}; {machine['processor']}, {machine['cores']} cores, {machine['date']}); "
+        f"(seed {found['seed']}{took}; {machine['processor']}, {machine['cores']} cores, {machine['date']}); "
         f"{found['too_late']} more came after their rollout had closed and do not count.\n",
         f"| kind | {' | '.join(MOMENTS)} |",
         f"|---|{'---|' * len(MOMENTS)}",
