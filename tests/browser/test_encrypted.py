@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 
 from benchmarks.chromium import browser, program
 from coalmine.client import Coalmine
@@ -28,8 +29,11 @@ GATED = [
     {"weight": 50, "for": "1s", "gate": {"name": "go", "approval": {"by": ["sre"]}}},
 ]
 REASON = "the-checkout-team-said-so"
-SECRET = ("xenia.doe", REASON, "checkout-v2", "prometheus.internal.example", "canary/harmless")
-"""Of a person, of what she said, of the spec, and of what was found."""
+REQUESTS = 735_190_246
+"""Of the canary in each look: so long a number is nowhere by chance."""
+TROUBLE = "router-7.internal.example does not answer"
+SECRET = ("xenia.doe", REASON, "checkout-v2", "prometheus.internal.example", TROUBLE, str(REQUESTS), "canary/harmless")
+"""Of a person, of what she said, of the spec, of an error, of a metric, and of what was found."""
 CLEAR = ("canary/test/checkout", "approve", "CoalmineService", "1.1.0")
 """Ids, verbs and search attributes are not encrypted (docs/privacy.md)."""
 
@@ -41,7 +45,8 @@ async def promoted(folder: Path, keys: Path | None) -> AsyncIterator[tuple[Tempo
     try:
         where = Settings(server.address, NAMESPACE, "the test", server.ui, {}, str(keys) if keys else None)
         client = await connect_client(where)
-        world = World(client=client)
+        world = World(client=client, rate=REQUESTS)
+        world.read_errors = [ApplicationError(TROUBLE, type="RouterUnreachable")]
         async with AsyncExitStack() as stack:
             for worker in workers(client, world):
                 await stack.enter_async_context(worker)
@@ -73,7 +78,7 @@ async def test_without_keys_all_of_it_is_in_the_database(tmp_path: Path) -> None
     async with promoted(tmp_path, None):
         pass
     held = on_disk(tmp_path)
-    assert [word for word in (*SECRET[:4], *CLEAR) if word.encode() not in held] == []
+    assert [word for word in (*SECRET[:6], *CLEAR) if word.encode() not in held] == []
 
 
 async def test_with_keys_none_of_it_is_in_the_database_and_the_ui_shows_it(tmp_path: Path) -> None:
