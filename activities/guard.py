@@ -36,6 +36,7 @@ AT_ONCE = 16
 """Routes that are read, and histories, at a time."""
 EARLIER_RUNS = 20
 """Runs of one service that are looked through for the last one that wrote the route."""
+UNLISTED = "Temporal has just stopped to list its runs; the next look reads the route"
 STOOD_BACK = frozenset({"StaleGeneration", "RouteRejected", "RouteUnconfirmed", "RouterUnreachable"})
 """Failures of a restore that are answers: the next look sees what is there then."""
 
@@ -79,6 +80,9 @@ class GuardActivities:
         closed = [found for found in by_id.values() if not found[0].open]
         watched = [one for one in await asyncio.gather(*(self._rest(found, gate, unknown) for found in closed)) if one]
         gone = [one for one in unlisted if one.workflow_id not in by_id]
+        # Its route is read from the next look on; until then nobody may say that it is right again.
+        unread = set(known) - set(by_id) - {one.workflow_id for one in gone}
+        unknown |= dict.fromkeys(unread, UNLISTED)
         answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
         findings = [finding for finding in answers if finding is not None]
         new = [one for one in watched if known.get(one.workflow_id) != one.run_id]

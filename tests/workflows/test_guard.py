@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from activities.guard_archive import GuardArchiveActivities
 from activities.ledgers.file import FileLedger
 from coalmine import guard_client
 from coalmine.errors import HistoryUnreadable, PayloadUnreadable
+from coalmine.guarding import take_in
 from coalmine.ownership import Run, RunFacts
 from coalmine.records import (
     ArchiveClosedRequest,
@@ -29,6 +30,7 @@ from coalmine.records import (
     GuardRestored,
     GuardRestoreRequest,
     GuardSettings,
+    GuardState,
     GuardStatus,
     LedgerEntry,
     Outcome,
@@ -38,6 +40,7 @@ from tests.workflows.conftest import Rollout, now, quick
 from tests.workflows.guarding import WorldRouter, guard_workers
 from tests.workflows.world import World, make_submission
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG = [{"weight": 10, "for": "10m"}]
 NOTIFY = [{"kind": "log"}]
 
@@ -244,6 +247,23 @@ async def test_a_rollout_that_temporal_forgot_is_remembered(guarded: Guarded) ->
     seen = await ActivityEnvironment().run(activities.survey_routes, request)
     assert seen.unlisted == [watched.workflow_id]
     assert [finding.kind for finding in seen.findings] == ["split"]
+    assert seen.unknown == {}
+
+
+async def test_a_finding_stays_open_while_the_rollout_drops_out_of_the_list(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    activities = GuardActivities(guarded.client, {"envoy": guarded.router})
+    here, state = guarded.environment, GuardState(environment=guarded.environment, number="1")
+    take_in(state, await activities.survey(here), NOON)
+    (key,) = state.open
+    known = {key: state.watched[key].run_id}
+    # Two looks later Temporal has forgotten it, and the first of them does not read the route yet.
+    for minute, unlisted in ((1, []), (2, [state.watched[key]])):
+        seen = await activities.survey(f"{here}-elsewhere", known, unlisted)
+        take_in(state, seen, NOON + timedelta(minutes=minute))
+        assert [(opened.since, opened.told) for opened in state.open.values()] == [(NOON, True)]
+        assert ("stopped to list" in state.failure) is (minute == 1)
+    assert len(state.outbox) == 1
 
 
 async def test_an_archive_that_hangs_delays_no_restore(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
