@@ -163,6 +163,8 @@ def gate_meant(state: RolloutState, command: CommandInput) -> GateState | None:
 def _refuse_pause(state: RolloutState) -> str | None:
     if state.phase in (Phase.GATED, Phase.STEPPING, Phase.BAKING):
         return None
+    if state.phase is Phase.PROMOTING and state.promotion_waits:
+        return None
     if state.phase is Phase.HELD:
         return "it is held and does not advance anyhow; extend moves its deadline"
     return f"there is nothing to pause while it is {state.phase}"

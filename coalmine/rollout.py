@@ -227,6 +227,8 @@ class RolloutState(Record):
     slot: SlotPlace | None = None
     """Where it stood when the fleet last answered, while it waits."""
     unmet: list[str] = []
+    promotion_waits: bool = False
+    """100 % is decided, and not written yet: the ledger has to take it first, and people may pause it."""
     sequence: int = 0
     backlog: list[LedgerEntry] = []
     """Entries the ledger has not taken yet."""

@@ -48,6 +48,8 @@ def standing(state: RolloutState) -> str:
 
 
 def _running(state: RolloutState, at: str) -> str:
+    if state.phase is Phase.PROMOTING and state.promotion_waits:
+        return f"Going to 100 % as soon as the ledger takes entries, at {at} until then: pause and rollback work"
     if state.phase is Phase.PROMOTING:
         return "Going to 100 %: nothing to do"
     if state.phase is Phase.BAKING:

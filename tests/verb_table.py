@@ -108,7 +108,8 @@ _MEANING = {
     "Approving the gate that a hold is about ends the hold.",
     Verb.REJECT: "Sends the release back before it has all traffic; the outcome is `rejected`.",
     Verb.PAUSE: "Stops advancing only: looks go on, and a failing guardrail still rolls back. "
-    "In the bake the clock stops.",
+    "In the bake the clock stops. "
+    "A promotion that waits for the ledger can be paused too.",
     Verb.RESUME: "Goes on after a pause or a hold. What held is taken note of and does not hold again; "
     "clocks (data, extension, gate) start anew. A hold in the bake goes back to the bake.",
     Verb.EXTEND: "Lengthens the step, the waiting gate, the hold, the bake or the rollback window by `for` "

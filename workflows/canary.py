@@ -58,6 +58,7 @@ from workflows.versioning import when_versioned
 
 WAIT_LIMIT = 60
 """Characters of what a wait is for: the UI's timeline writes it beside the timer, and cuts it at the frame."""
+PAUSED = "it is paused"
 FIRST_STEP_WAITS = timedelta(minutes=10)
 """For the ledger, before it is asked anew: no look is due yet."""
 SUBMISSION_LIMIT = timedelta(minutes=1)
@@ -364,10 +365,10 @@ class Canary(Reception):
             self._turns.end(None, f"advice: promote; {state.finding_reason}")
             return
         if self._ledger.for_every_rise:
-            if self._ledger.lacks():
+            if self._ledger.lacks() or (state.paused and self._ledger.pauses_promotion):
                 await self._stand_by()
                 return
-            state.unmet = []
+            state.unmet, state.promotion_waits = [], False
         try:
             await self._traffic.shift(
                 state.step_weights(len(state.spec.steps)), f"shift 100 % to {state.spec.arms.canary.version}"
@@ -391,7 +392,13 @@ class Canary(Reception):
         promoted past still holds.
         """
         state = self._rollout
+        state.promotion_waits = self._ledger.pauses_promotion
         due = state.next_look is not None and state.next_look <= workflow.now()
+        if not due and state.paused and not self._ledger.lacks():
+            state.unmet = [PAUSED]
+            self._opened_journal.show()
+            await self._wait(state.next_look, self._wait_summary())
+            return
         if not due:
             within = FIRST_STEP_WAITS if state.next_look is None else None
             await self._ledger.has_it(within, summary="waiting for the ledger before promoting")
@@ -406,7 +413,7 @@ class Canary(Reception):
         elif decision is not None and decision.action is Action.HOLD and not state.overridden:
             self._turns.hold(decision.finding, decision.reason)
         else:
-            state.unmet = [LACKS]
+            state.unmet = [LACKS] if self._ledger.lacks() else [PAUSED] if state.paused else []
             self._opened_journal.show()
 
     async def _keep_window(self) -> None:

@@ -19,7 +19,7 @@ from workflows.journal import Journal
 PATCH = "rises-after-ledger"
 """Histories recorded before wait for the ledger only where a look lets them advance."""
 BETWEEN_LOOKS = "advance-between-looks"
-"""Histories recorded before do not write down an advance that no look decided."""
+"""Histories recorded before do not write down an advance that no look decided, nor pause a promotion that waits."""
 LACKS = "the ledger has not taken the record yet"
 _SHORTEST = timedelta(seconds=1)
 BESIDE_A_LOOK = timedelta(seconds=5)
@@ -35,17 +35,18 @@ class LedgerFirst:
         self._ordered = ordered
         self.for_every_rise = False
         """Whether all that raises the canary's share waits, as this run's history knows it."""
-        self._between_looks = False
+        self.pauses_promotion = False
+        """Whether a promotion that waits can be paused."""
 
     def start(self) -> None:
         """Ask in a run's first task, as ``Archiving`` does, what its history knows of."""
         self.for_every_rise = workflow.patched(PATCH)
         self._journal.keeps_decisions_urgent = self.for_every_rise
-        self._between_looks = workflow.patched(BETWEEN_LOOKS)
+        self.pauses_promotion = workflow.patched(BETWEEN_LOOKS)
 
     def put_down(self, reason: str) -> None:
         """Write down that the next step is due where no look says so: a clock ran out, or people spoke, between two."""
-        if self._between_looks and not self._state.advise:
+        if self.pauses_promotion and not self._state.advise:
             self._journal.note("advance_due", reason, step=self._state.step + 1)
 
     def lacks(self) -> bool:

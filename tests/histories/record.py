@@ -122,6 +122,19 @@ async def taken_back_without_ledger(rollout: Rollout) -> None:
     rollout.world.ledger_down = False
 
 
+async def paused_without_ledger(rollout: Rollout) -> None:
+    """A promotion that waits for the ledger is paused; the ledger comes back, and a person resumes it."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    rollout.world.ledger_down = True
+    await rollout.say("promote", reason="the fix cannot wait")
+    await rollout.soon(lambda now: now.phase is Phase.PROMOTING)
+    await rollout.say("pause", reason="emergency brake")
+    rollout.world.ledger_down = False
+    await rollout.sleep(45)
+    await rollout.send("resume")
+
+
 async def advanced_between_looks(rollout: Rollout) -> None:
     """The lease of an advisory router wakes it after the step's time is over, before the next look."""
     rollout.world.lease = 14
@@ -256,6 +269,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         data_outage,
         promoted_without_ledger,
         taken_back_without_ledger,
+        paused_without_ledger,
         advanced_between_looks,
         overtaken,
         carried_on,

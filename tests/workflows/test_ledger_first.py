@@ -42,7 +42,10 @@ async def test_a_promotion_that_was_said_waits_and_looks_go_on(rollout: Rollout,
     # A person reads so on the page, and what there is to say still.
     metadata = await rollout.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
     assert f"**not yet:** {LACKS[0]}" in metadata.current_details
-    assert status.can_send == ["rollback"]
+    assert (status.can_send, "as soon as the ledger takes entries" in metadata.current_details) == (
+        ["pause", "rollback"],
+        True,
+    )
     world.ledger_down = False
     await rollout.until(lambda now: now.canary_weight == 100)
     assert (await rollout.status()).unmet != LACKS
@@ -81,6 +84,33 @@ async def test_what_takes_it_back_meanwhile_does_not_wait(rollout: Rollout, worl
     await rollout.happens(lambda: world.canary == 0)
     assert shares(world) == [10, 0]
     world.ledger_down = False
+
+
+async def test_a_promotion_that_waits_can_be_paused(rollout: Rollout, world: World) -> None:
+    # As the emergency brake does: when the ledger comes back, 100 % must not.
+    await at_first_step(rollout)
+    await promote_without_ledger(rollout)
+    await rollout.say("pause", reason="emergency brake")
+    world.ledger_down = False
+    looks = (await rollout.status()).looks
+    await rollout.sleep(120)
+    status = await rollout.status()
+    assert (status.phase, status.unmet, shares(world)) == (Phase.PROMOTING, ["it is paused"], [10])
+    assert looks + 8 < status.looks < looks + 16
+    await rollout.say("resume")
+    assert (await rollout.result()).outcome is Outcome.PROMOTED
+    assert shares(world) == [10, 100]
+
+
+async def test_harm_found_while_it_is_paused_takes_it_back(rollout: Rollout, world: World) -> None:
+    await at_first_step(rollout)
+    await promote_without_ledger(rollout)
+    await rollout.say("pause")
+    world.ledger_down = False
+    await rollout.soon(lambda now: now.unmet == ["it is paused"])
+    world.judge = lambda number, stage: HARM
+    assert (await rollout.result()).outcome is Outcome.ROLLED_BACK
+    assert shares(world) == [10, 0]
 
 
 async def test_harm_found_meanwhile_takes_it_back(rollout: Rollout, world: World) -> None:
