@@ -239,7 +239,8 @@ def _note_end(line: Line, ended: Ended) -> None:
 
 def _may_be_superseded(state: RolloutState) -> bool:
     """Traffic is still on the old version for the most part, and nobody ordered anything else."""
-    return state.phase in _BEFORE_FULL and not state.stage_is_bake and state.order is None
+    before = state.phase in _BEFORE_FULL or (state.phase is Phase.PROMOTING and state.promotion_waits)
+    return before and not state.stage_is_bake and state.order is None
 
 
 def _why_waiting(state: RolloutState, wanted: str, position: int, supersedes: bool) -> str:

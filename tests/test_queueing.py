@@ -54,6 +54,17 @@ def versions(state: RolloutState) -> list[str]:
     return [version_of(one.submission) for one in state.line.waiting]
 
 
+def test_a_promotion_that_waits_for_the_ledger_may_be_superseded() -> None:
+    state = running(Phase.PROMOTING)
+    assert "has all traffic" in receive(state, submission("B", "supersede"), NOW).reason
+    assert state.order is None
+    state = running(Phase.PROMOTING)
+    state.promotion_waits = True
+    receive(state, submission("B", "supersede"), NOW)
+    assert state.order is not None
+    assert (state.order.verb, state.order.ending) == (Verb.ROLLBACK, Outcome.SUPERSEDED)
+
+
 class Desk(RuleBasedStateMachine):
     """Three versions, three policies, any phase: what a person was told comes true."""
 
