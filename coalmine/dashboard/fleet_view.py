@@ -111,11 +111,11 @@ def path_of(environment: str, service: str, region: str | None, run_id: str | No
     return path + (f"?{urlencode(asked)}" if asked else "")
 
 
-def act_path(status: RolloutStatus, verb: Verb) -> str:
-    """The address of a confirmation."""
+def act_path(status: RolloutStatus, verb: Verb, run_id: str | None = None) -> str:
+    """The address of a confirmation; ``run_id``: of that run alone."""
     path = path_of(status.environment, status.service, None).removeprefix("/rollouts")
-    asked = f"?{urlencode({'region': status.region})}" if status.region else ""
-    return f"/act{path}/{verb}{asked}"
+    asked = {name: value for name, value in (("region", status.region), ("run", run_id)) if value}
+    return f"/act{path}/{verb}" + (f"?{urlencode(asked)}" if asked else "")
 
 
 def _matches(row: RolloutRow, query: FleetQuery) -> bool:

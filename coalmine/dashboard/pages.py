@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -19,8 +20,8 @@ from coalmine.dashboard.fleet_view import act_path, path_of, read_query
 from coalmine.dashboard.limits import WRITES
 from coalmine.dashboard.people import Denied, Person
 from coalmine.dashboard.problems import status_of
-from coalmine.dashboard.watch import see
-from coalmine.errors import CoalmineError, InputError, RolloutNotFound
+from coalmine.dashboard.watch import as_listed, see
+from coalmine.errors import CoalmineError, InputError, RolloutNotFound, TemporalUnavailable
 from coalmine.records import Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
 from coalmine.spec.durations import parse_duration
@@ -91,10 +92,12 @@ async def rollout(request: Request, environment: str, service: str) -> Response:
     settings: Settings = request.app.state.settings
     person = await reader(request)
     ref, here = await _meant(request, environment, service)
-    seen = await see(settings.rollouts, ref)
-    status = seen.status
-    assert status is not None
     said = settings.sessions.unseal("said", request.query_params.get("said", ""), 60)
+    try:
+        seen = await see(settings.rollouts, ref)
+    except TemporalUnavailable as error:
+        # What was said a moment ago is said, also where nobody tells what became of it.
+        return await _silence(request, person, ref, here, error, said if isinstance(said, str) else "")
     return page(
         request,
         settings,
@@ -121,7 +124,14 @@ async def confirm(request: Request, environment: str, service: str, verb: str) -
     person = await reader(request)
     meant = _verb(verb)
     ref, here = await _meant(request, environment, service)
-    status = await request.app.state.settings.rollouts.status(ref)
+    rollouts = request.app.state.settings.rollouts
+    try:
+        status = await rollouts.status(ref)
+    except TemporalUnavailable:
+        listed = await as_listed(rollouts, ref) if meant is Verb.ROLLBACK else None
+        if listed is None:
+            raise
+        return _confirmation(request, person, listed, meant, here, run_id=listed.run_id)
     return _confirmation(request, person, status, meant, here)
 
 
@@ -165,7 +175,9 @@ def _confirmation(
     here: str,
     error: CoalmineError | None = None,
     form: dict[str, str] | None = None,
+    run_id: str | None = None,
 ) -> Response:
+    """``run_id``: it is for that run alone, since nobody tells which rollout it is."""
     settings: Settings = request.app.state.settings
     gate = status.gate if verb in (Verb.APPROVE, Verb.REJECT) and status.phase is Phase.GATED else None
     refused = settings.actor.why_not(person)
@@ -185,7 +197,7 @@ def _confirmation(
         refused=refused,
         error=str(error) if error is not None else "",
         back=here,
-        action=act_path(status, verb),
+        action=act_path(status, verb, run_id),
         rollout_id=status.rollout_id,
         run_id=status.run_id,
         gate=gate.name if gate else "",
@@ -195,6 +207,29 @@ def _confirmation(
         reason=form.get("reason", ""),
         longer=form.get("for", ""),
         signed=bool(person and person.proved_by and settings.actor.key),
+    )
+
+
+async def _silence(
+    request: Request, person: Person | None, ref: RolloutRef, here: str, error: TemporalUnavailable, said: str
+) -> Response:
+    """Nobody answers for a rollout: why, what was said before, and the one word that can still be left for it."""
+    settings: Settings = request.app.state.settings
+    listed = None
+    if not settings.actor.why_not(person):
+        with suppress(CoalmineError):
+            listed = await as_listed(settings.rollouts, ref)
+    reason = str(error)
+    return page(
+        request,
+        settings,
+        "silence.html",
+        person,
+        status=status_of(error),
+        text=reason[:1].upper() + reason[1:],
+        address=here,
+        said=said,
+        rollback=act_path(listed, Verb.ROLLBACK) if listed is not None else "",
     )
 
 

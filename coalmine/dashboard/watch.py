@@ -56,6 +56,27 @@ async def see(rollouts: Releases, ref: RolloutRef) -> Seen:
     return Seen(status, log, past, past_trouble=trouble)
 
 
+async def as_listed(rollouts: Releases, ref: RolloutRef) -> RolloutStatus | None:
+    """An open rollout as its search attributes show it, which needs no worker; None: it is not open.
+
+    Raises:
+        TemporalUnavailable: the server does not answer either.
+    """
+    for row in await rollouts.rollouts(workflow_ids=[ref.workflow_id], running=True):
+        if ref.run_id in (None, row.run_id):
+            return RolloutStatus(
+                phase=Phase(row.phase) if row.phase in set(Phase) else Phase.ADMITTING,
+                service=row.service,
+                environment=row.environment,
+                region=row.region,
+                version=row.version,
+                canary_weight=row.canary_weight,
+                workflow_id=row.workflow_id,
+                run_id=row.run_id,
+            )
+    return None
+
+
 class Watch:
     """Asks until ``stop``; what it finds is in ``seen``."""
 

@@ -124,6 +124,35 @@ async def test_a_rollback_is_left_for_the_next_worker_while_none_answers(
     assert len(fake.sent) == 1
 
 
+async def test_a_rollback_can_be_said_and_is_told_while_nobody_answers(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fake.statuses["canary/production/checkout"].run_id
+
+    async def no_worker(ref: RolloutRef) -> RolloutStatus:
+        raise TemporalUnavailable("no worker polls")
+
+    monkeypatch.setattr(fake, "status", no_worker)
+    text = await desk.page(PATH, 503)
+    assert "No answer from this rollout" in text
+    assert "No worker polls" in text
+    assert f'href="{ACT}/rollback"' in text
+    assert f"{ACT}/approve" not in text
+    await desk.page(f"{ACT}/approve", 503)
+    text = await desk.page(f"{ACT}/rollback")
+    # Nobody tells which rollout it is, so it is for the run that is listed, and for no other.
+    assert f'action="{ACT}/rollback?run={run}"' in text
+    form = await desk.form(f"{ACT}/rollback")
+    assert (form["run_id"], form["rollout_id"]) == (run, "")
+    answer = await desk.client.post(f"{ACT}/rollback?run={run}", data={**form, "reason": "why"})
+    assert answer.status_code == 303
+    assert [(said.verb, said.reason) for said in fake.sent] == [(Verb.ROLLBACK, "why")]
+    told = await desk.page(answer.headers["location"], 503)
+    assert "Rollback: rollback is taken" in told
+    # It is over now, and there is nothing left to say.
+    assert f'href="{ACT}/rollback"' not in await desk.page(PATH, 503)
+
+
 async def test_what_is_meant_for_a_rollout_reaches_it_in_its_next_run(
     desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
