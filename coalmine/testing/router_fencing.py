@@ -11,8 +11,9 @@ from coalmine.errors import RouterError, StaleGeneration
 from coalmine.records import Weights
 from coalmine.testing.router_world import RouterWorld, back, confirmed, live, need, shown, split, state_of
 
-RACE = 40
+RACE = 16
 """Generations of a race."""
+RACERS = 4
 
 
 class FencingCases:
@@ -111,13 +112,15 @@ class FencingCases:
             for generation in random.Random(seed).sample(range(1, RACE + 1), RACE):
                 await _unless_stale(world, seed % 2, weights[generation], generation)
 
-        await asyncio.gather(*(race(seed) for seed in range(8)))
+        async with asyncio.TaskGroup() as racing:
+            for seed in range(RACERS):
+                racing.create_task(race(seed))
         await confirmed(world, RACE)
         assert await shown(world) == weights[RACE]
 
     async def test_of_two_with_one_generation_one_is_stale(self, world: RouterWorld) -> None:
         wanted = [await split(world, 10), await split(world, 50)]
-        for generation in range(1, 11):
+        for generation in range(1, 6):
             won = await asyncio.gather(*(_unless_stale(world, worker, wanted[worker], generation) for worker in (0, 1)))
             assert sorted(won) == [False, True]
             await confirmed(world, generation)
@@ -133,7 +136,7 @@ class FencingCases:
 
     async def test_a_write_that_is_cancelled_is_whole_or_not_there(self, world: RouterWorld) -> None:
         half = await split(world, 50)
-        for generation in range(1, 20, 2):
+        for generation in range(1, 12, 2):
             await _cut(world, half, generation)
             assert live((await state_of(world)).weights) in (half, live(back(world)))
             await world.workers[1].apply(world.route, back(world), generation + 1)
@@ -141,7 +144,7 @@ class FencingCases:
             assert await shown(world) == live(back(world))
 
     async def test_a_write_that_was_cancelled_may_be_repeated(self, world: RouterWorld) -> None:
-        for generation in range(1, 10):
+        for generation in range(1, 7):
             weights = await split(world, 10.0 * generation)
             await _cut(world, weights, generation)
             await world.workers[1].apply(world.route, weights, generation)

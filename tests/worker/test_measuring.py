@@ -88,16 +88,19 @@ async def test_what_fails_is_counted_by_its_type(measured: Rollout, metrics: Met
     world = measured.world
     world.shift_errors = [ApplicationError("away", type="RouterUnreachable")]
     world.notify_error = ApplicationError("gone", type="HookRefused", non_retryable=True)
-    world.ledger_down = True
     spec = quick(environment="measured", notify=[{"kind": "log"}])
     await measured.submit(make_submission(spec))
-    await measured.until(lambda status: status.looks > 1)
+    await measured.until(lambda status: status.looks > 0)
+    # Before its first step a rollout would wait for the ledger.
+    world.ledger_down = True
+    looks_before = (await measured.status()).looks
+    await measured.until(lambda status: status.looks > looks_before + 1)
     assert await metrics.read("coalmine_rollouts_closed_total", **here, outcome="promoted") == {("",): 0}
     writes = await metrics.read("coalmine_route_writes_total", **here, restoring="false")
     assert writes[("RouterUnreachable", "envoy")] == 1
     assert writes[("done", "envoy")] >= 1
     ledger = await metrics.read("coalmine_ledger_writes_total", **here)
-    assert set(ledger) == {("LedgerError",)}
+    assert ledger[("LedgerError",)] >= 1
     world.ledger_down = False
     world.silent = True
     looks_before = (await measured.status()).looks
