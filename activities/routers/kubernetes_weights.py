@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -41,7 +42,7 @@ ATTEMPTS = 25
 _log = structlog.get_logger("coalmine.router")
 
 
-class WeightedObjectRouter:
+class WeightedObjectRouter(ABC):
     """Base of the routers whose weights stand in one object."""
 
     def __init__(self) -> None:
@@ -51,11 +52,13 @@ class WeightedObjectRouter:
         """End this loop's connections."""
         await self._clusters.aclose()
 
+    @abstractmethod
     def _options(self, route: Route) -> KubernetesRoute:
-        raise NotImplementedError
+        """The route's own keys."""
 
+    @abstractmethod
     def _dialect(self, route: Route) -> Dialect:
-        raise NotImplementedError
+        """How its object says weights."""
 
     def _api(self, route: Route) -> AbstractAsyncContextManager[KubernetesApi]:
         return self._clusters.of(self._options(route))

@@ -5,11 +5,13 @@ Each can be down, refuse what it sees next, and be late.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.fake_kubernetes_store import ApiProblem, Object, Resource
 
 
-class _Controller:
+class _Controller(ABC):
     """Looks at every object of one kind, also those that changed while it was down."""
 
     kind = ""
@@ -39,9 +41,9 @@ class _Controller:
         for (resource, _, _), found in list(self.cluster.store.objects.items()):
             self._saw(resource, found)
 
+    @abstractmethod
     def observe(self, found: Object) -> None:
         """Write the status of one object."""
-        raise NotImplementedError
 
     def _saw(self, resource: Resource, found: Object) -> None:
         if not self.up or resource.kind != self.kind:
