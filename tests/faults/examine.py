@@ -224,9 +224,9 @@ async def at_rest(ground: Ground, route: str, history: Told, guarded: dict[int, 
     """I1 and the end of I3: every proxy shows what the outcome names; that of a cancelled rollout is in its record."""
     promoted = history.promoted if history.closed == "terminated" else history.outcome == "promoted"
     wanted = 100.0 if promoted else 0.0
-    if history.closed == "terminated" and not history.generations and guarded:
-        # It never wrote. The one before it was promoted and put back by the harness's hand: a change by hand, which the
-        # guard mends. What it ordered last is what has to be there, on every proxy.
+    if not history.generations and guarded:
+        # It never wrote: terminated or taken back before its first step. The one before it was promoted and put back by
+        # the harness's hand: a change by hand, which the guard mends. What it ordered last has to be on every proxy.
         wanted = guarded[max(guarded)]
     wrong: list[str] = []
     for envoy in ground.envoys[route]:
