@@ -21,7 +21,7 @@ from activities.ledgers.names import book_of
 from activities.ledgers.registry import open_ledger
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest, LedgerEntry
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 _ENDS = frozenset(
     {

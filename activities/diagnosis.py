@@ -28,8 +28,9 @@ from coalmine.records import (
     Link,
     MetricBreakdown,
 )
-from coalmine.spec.canary import Ledger, Metric
+from coalmine.spec.ledger import Ledger
 from coalmine.spec.links import TRACE, fill_link
+from coalmine.spec.metrics import Metric
 
 BUDGET = timedelta(seconds=20)
 """When nobody set a limit."""

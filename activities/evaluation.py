@@ -10,7 +10,8 @@ from temporalio import activity
 
 from activities.failures import translate_errors
 from coalmine.records import EVALUATE, ArmCounts, EvaluateRequest, Evaluation, Judge, MetricCounts
-from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Metric
 
 JudgeLook = Callable[[EvaluateRequest], Evaluation]
 

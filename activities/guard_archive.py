@@ -31,7 +31,7 @@ from coalmine.records import (
     LedgerWrite,
     rollout_id,
 )
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 DEAD = frozenset({"terminated", "timed_out", "canceled", "failed"})
 """How runs end that may not have archived themselves."""

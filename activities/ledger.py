@@ -27,7 +27,8 @@ from coalmine.records import (
     ServiceHistory,
     Written,
 )
-from coalmine.spec.canary import Ledger, Metric
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Metric
 
 HISTORY_AGE = timedelta(days=30)
 """Older looks say little about how noisy a service is now."""

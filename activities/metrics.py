@@ -15,7 +15,7 @@ from activities.traffic import RoutersByName
 from coalmine.errors import CoalmineError
 from coalmine.ownership import drift_of
 from coalmine.records import COLLECT, Collected, CollectRequest, Drift, MetricCounts, RouteWatch
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from coalmine.telemetry.spans import span
 
 _SPARE = timedelta(seconds=0.5)

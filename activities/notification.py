@@ -12,7 +12,7 @@ from activities.failures import as_application_error
 from activities.notifiers.base import NotifierChannel
 from coalmine.errors import CoalmineError, HookRefused, HookUnreachable
 from coalmine.records import NOTIFY, Done, Notification, NotifyRequest
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 BEAT = 2.0
 """Seconds between heartbeats."""

@@ -26,7 +26,7 @@ from coalmine.analysis.kinds import MetricJudge
 from coalmine.analysis.mixture import invest
 from coalmine.analysis.slo import SloCounts, SloMetric
 from coalmine.analysis.value import ValueMeans, ValueMetric
-from coalmine.spec.canary import Slo
+from coalmine.spec.metrics import Slo
 
 ALPHA, BETA = 0.01, 0.05
 SEED, RUNS, LOOKS, NEVER = 30_000, 1_000, 120, 10**6

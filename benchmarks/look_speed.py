@@ -27,7 +27,8 @@ import numpy as np
 from benchmarks.report import quantile, write
 from coalmine.analysis import evaluate, summarise_history
 from coalmine.records import ArmCounts, BurnCounts, EvaluateRequest, Evidence, Judge, MetricCounts
-from coalmine.spec.canary import Limits, Metric, Objective, Policy, Slo
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Limits, Metric, Objective, Slo
 
 BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 REQUESTS, WEIGHT = 2_000, 0.1

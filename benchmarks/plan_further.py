@@ -13,7 +13,7 @@ from coalmine.analysis.comparison import looks_per_minute
 from coalmine.analysis.count import EventCounts
 from coalmine.analysis.slo import SloCounts
 from coalmine.analysis.value import ValueMeans
-from coalmine.spec.canary import Slo
+from coalmine.spec.metrics import Slo
 
 Values = NDArray[Any]
 

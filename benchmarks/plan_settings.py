@@ -14,7 +14,8 @@ from coalmine.analysis.forecast.arrival import Arrival
 from coalmine.analysis.forecast.course import Stretch
 from coalmine.analysis.forecast.outlook import MOST_FALLEN, GaugeLevel, Level, Outlook
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
-from coalmine.spec.canary import Metric, Objective, Policy, Slo
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Metric, Objective, Slo
 
 LATENCY = Level(lognormal_shares(np.zeros(1))[0], BOUNDS)
 NAMES = {"ratio": "errors", "latency": "latency", "value": "cpu", "count": "restarts", "slo": "availability"}

@@ -20,7 +20,7 @@ from coalmine.connection import meaning, no_worker
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.pollers import await_worker
 from coalmine.records import EVERYWHERE, TASK_QUEUE, Ban, FleetRequest, FleetState, Record, fleet_id
-from coalmine.spec.canary import IDENTIFIER
+from coalmine.spec.base import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
 """How long a request waits for a worker."""

@@ -22,7 +22,7 @@ from coalmine.executions import describe
 from coalmine.pollers import await_worker
 from coalmine.questions import ask
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, GuardSettings, GuardState, GuardStatus, guard_id
-from coalmine.spec.canary import IDENTIFIER
+from coalmine.spec.base import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
 """How long a request waits for a worker."""

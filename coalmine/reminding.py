@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from coalmine import console
 from coalmine.records import Phase
 from coalmine.rollout import GateState, RolloutState, approval_of
-from coalmine.spec.canary import ApprovalGate, CanarySpec, Notifier
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.channels import Notifier
 from coalmine.spec.durations import format_duration
+from coalmine.spec.steps import ApprovalGate
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ from coalmine.records import (
     Weights,
     Window,
 )
-from coalmine.spec.canary import ApprovalGate, CanarySpec, Step
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.steps import ApprovalGate, Step
 
 EXIT = {
     Outcome.PROMOTED: 0,

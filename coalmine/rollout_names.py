@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from coalmine.errors import InputError
 from coalmine.records import canary_id
-from coalmine.spec.canary import IDENTIFIER
+from coalmine.spec.base import IDENTIFIER
 
 FORMS = "a service (checkout -e production), canary/<environment>/<service>[/<region>], or a rollout id"
 _VERSION = r"""[^\s'"`{}/\\]+"""

@@ -10,7 +10,7 @@ import pytest
 from coalmine.records import Phase, Verb
 from coalmine.reminding import asks_again, channels_for, next_reminder, remind
 from coalmine.rollout import Order, RolloutState
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 from coalmine.spec.digest import spec_digest
 from tests.workflows.world import make_spec, make_submission
 

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         Window,
     )
     from coalmine.rollout import RolloutState, effect_record
-    from coalmine.spec.canary import Metric
+    from coalmine.spec.metrics import Metric
 
 from workflows.calls import JUDGE, call, collecting
 from workflows.drift import Drifts

@@ -9,7 +9,7 @@ from pathlib import Path
 from activities.ledgers.base import LedgerPages, LedgerStore
 from activities.ledgers.sealing import sealer_of
 from coalmine.errors import UnknownAdapter
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 
 def _file(ledger: Ledger) -> LedgerStore:

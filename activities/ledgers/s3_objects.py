@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from coalmine.errors import LedgerError, MissingExtra
 
 if TYPE_CHECKING:
-    from coalmine.spec.canary import Ledger
+    from coalmine.spec.ledger import Ledger
 
 AT_ONCE = 8
 """Objects read at the same time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 
 class NotifierChannel(Protocol):

@@ -12,7 +12,7 @@ from activities.beating import time_left
 from activities.notifiers.webhook import ANSWER_WITHIN
 from activities.posting import Answer, ask_json, come_back_later, where
 from coalmine.errors import HookRefused, HookUnreachable
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 UI_VARIABLE = "COALMINE_UI_URL"
 """Where the Temporal UI is, for links; as every interface has it."""

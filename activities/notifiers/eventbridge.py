@@ -5,7 +5,7 @@ from __future__ import annotations
 from activities.aws_services import TRANSIENT, AwsServices, place_of, shared_services, telling
 from coalmine.errors import HookRefused, HookUnreachable
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 SOURCE, DETAIL_TYPE = "coalmine", "Coalmine notification"
 

@@ -10,7 +10,7 @@ from typing import Any
 from activities.notifiers.deployments import ask, deployment_of, rollout_page
 from coalmine.ci.deployments import description, github_state
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 API = "https://api.github.com"
 VERSION = "2022-11-28"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from activities.notifiers.deployments import ask, deployment_of
 from coalmine.ci.deployments import gitlab_status
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 API = "https://gitlab.com/api/v4"
 _FIRST = "created"

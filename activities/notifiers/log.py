@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 _LEVELS = {"info": "info", "warning": "warning", "critical": "critical"}
 

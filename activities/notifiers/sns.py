@@ -8,7 +8,7 @@ from typing import Any
 from activities.aws_services import AwsServices, place_of, shared_services, telling
 from coalmine.errors import HookRefused, HookUnreachable
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 LONGEST_SUBJECT = 100
 """Characters, of ASCII: what SNS takes."""

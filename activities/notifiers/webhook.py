@@ -8,7 +8,7 @@ from activities.beating import time_left
 from activities.posting import come_back_later, post_json, where
 from coalmine.errors import HookRefused, HookUnreachable
 from coalmine.records import Notification
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 
 ANSWER_WITHIN = timedelta(seconds=10)
 

@@ -30,7 +30,8 @@ from activities.routers.watching import Took, Watched, until_taken
 from activities.routers.weights import TOTAL, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
-from coalmine.spec.canary import Route, SpecModel
+from coalmine.spec.base import SpecModel
+from coalmine.spec.canary import Route
 from coalmine.telemetry.spans import span
 
 Options = TypeVar("Options", bound=SpecModel)

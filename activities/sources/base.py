@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from coalmine.records import BreakdownRequest, Check, CollectRequest, MetricBreakdown, MetricCounts
-from coalmine.spec.canary import Arms, Metric, Source
+from coalmine.spec.canary import Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 
 class MetricSource(Protocol):

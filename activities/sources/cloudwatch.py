@@ -17,9 +17,11 @@ from activities.sources.each_arm import NoCounts
 from activities.sources.increments import NotACount, whole
 from coalmine.errors import QueryRejected, SourceError
 from coalmine.records import ArmCounts, BurnCounts, Check, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
 from coalmine.spec.cloudwatch import Series, alarms_of, series_of
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import fill_text
+from coalmine.spec.sources import Source
 from coalmine.spec.templates import PARTS, metric_query
 
 REMEMBERED = timedelta(hours=3)

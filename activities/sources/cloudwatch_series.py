@@ -11,8 +11,8 @@ from typing import Any
 from activities.aws_services import AwsPlace, AwsServices, telling
 from activities.sources.each_arm import NoCounts
 from coalmine.errors import QueryRejected, SourceUnreachable
-from coalmine.spec.canary import Source
 from coalmine.spec.cloudwatch import Series
+from coalmine.spec.sources import Source
 
 MOST_QUERIES = 500
 """Of one call."""

@@ -21,8 +21,10 @@ from activities.sources.rows import Asked, Row, RowSource
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import Window
 from coalmine.redaction import redactor
-from coalmine.spec.canary import Arm, Metric, Source
+from coalmine.spec.canary import Arm
 from coalmine.spec.http_questions import PLACES, Question, filled_in, question_of
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 CONNECT_WITHIN = 2.0
 """Seconds for name, connection and TLS."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from activities.secrets import filled
 from coalmine.errors import QueryRejected, SecretMissing, SourceUnreachable
 from coalmine.redaction import redactor
-from coalmine.spec.canary import Source
+from coalmine.spec.sources import Source
 
 _LONGEST_ERROR = 300
 _LONG_ENOUGH_TO_HIDE = 8

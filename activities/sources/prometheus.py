@@ -30,7 +30,9 @@ from coalmine.records import (
     MetricCounts,
     Window,
 )
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 T = TypeVar("T")
 

@@ -17,7 +17,8 @@ from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_series import Labels, Targets, read_samples, read_targets, read_values_before
 from coalmine.errors import QueryRejected
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import Selector
 from coalmine.spec.templates import PARTS, Part, metric_query
 

@@ -20,7 +20,8 @@ from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_levels import break_levels_down
 from coalmine.errors import CoalmineError
 from coalmine.records import ArmCounts, BreakdownRequest, Exemplar, LabelBreakdown, LabelCounts, MetricBreakdown
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
 from coalmine.spec.templates import PARTS, Part
 
 TRACE_LABELS = ("trace_id", "traceID", "traceId", "TraceID", "trace")

@@ -9,7 +9,8 @@ from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_arms import tally_arm
 from activities.sources.prometheus_http import PrometheusHttp
 from coalmine.records import BurnCounts, Window
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
 
 
 async def burn_counts(

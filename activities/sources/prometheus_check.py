@@ -18,8 +18,9 @@ from activities.sources.prometheus_series import read_samples
 from activities.sources.prometheus_values import ArmValues, read_values
 from coalmine.errors import SourceError
 from coalmine.records import Check, Window
-from coalmine.spec.canary import ArmName, Arms, Metric
+from coalmine.spec.canary import ArmName, Arms
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import Metric
 from coalmine.spec.templates import PARTS
 
 MOST_SKEW = 1.0

@@ -18,7 +18,7 @@ from urllib3.util.retry import Retry
 from activities.sources.login import Login
 from activities.sources.prometheus_answer import Answer, well_formed
 from coalmine.errors import QueryRejected, SourceUnreachable
-from coalmine.spec.canary import Source
+from coalmine.spec.sources import Source
 
 CONNECT_TIMEOUT = 2.0
 """Seconds: a metric store that does not take a connection by then is down for this look."""

@@ -13,7 +13,7 @@ from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_series import Labels
 from activities.sources.prometheus_values import read_instances
 from coalmine.records import ArmCounts, BreakdownRequest, LabelBreakdown, LabelCounts, MetricBreakdown
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import fill_text
 
 _AROUND = re.compile(r"\s*(?:sum|max|min|avg)\s*\(", re.IGNORECASE)

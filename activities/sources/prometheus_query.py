@@ -10,7 +10,8 @@ from activities.sources.prometheus_arms import milliseconds, refuse_partial
 from activities.sources.prometheus_http import PrometheusHttp
 from coalmine.errors import QueryRejected
 from coalmine.records import MetricCounts, Window
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import fill_text
 
 

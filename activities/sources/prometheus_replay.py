@@ -12,8 +12,10 @@ from activities.sources.prometheus import PrometheusSource
 from activities.sources.prometheus_arms import milliseconds
 from coalmine.errors import InputError
 from coalmine.records import CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import Matcher
+from coalmine.spec.sources import Source
 from coalmine.spec.templates import PARTS, metric_query
 
 AT_ONCE = 8

@@ -20,7 +20,8 @@ from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_series import Labels, read_samples
 from coalmine.errors import QueryRejected
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
 
 MOST_INSTANCES = 100
 """More instances travel as their mean alone: a look's record stays small, and the judge uses no more than it."""

@@ -14,7 +14,9 @@ from activities.sources.each_arm import NoCounts, each_arm
 from activities.sources.settled import unsettled
 from coalmine.errors import CoalmineError, QueryRejected
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.spec.templates import PARTS, Part
 
 LOOKED_BACK = timedelta(hours=1)

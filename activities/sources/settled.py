@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from coalmine.records import Window
-from coalmine.spec.canary import Source
 from coalmine.spec.durations import format_duration
+from coalmine.spec.sources import Source
 
 
 def unsettled(source: Source, window: Window) -> str:

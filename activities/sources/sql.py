@@ -9,7 +9,9 @@ from activities.sources.rows import Asked, Row, RowSource
 from activities.sources.sql_engines import MOST_ROWS, engine_of
 from coalmine.errors import QueryRejected
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, Metric, Source
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 
 class SqlSource(RowSource):

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from activities.sources.rows import Row
 from coalmine.errors import MissingExtra, QueryRejected, SourceUnreachable
-from coalmine.spec.canary import Source
+from coalmine.spec.sources import Source
 
 MOST_ROWS = 10_000
 """Of one answer: a histogram or the instances of a service are far below."""

@@ -20,7 +20,9 @@ from activities.sources.settled import unsettled
 from activities.temporal_services import Place, TemporalServices, ask
 from coalmine.errors import CoalmineError, InputError, QueryRejected, SourceUnreachable
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 BOUNDS = tuple(timedelta(seconds=seconds) for seconds in (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600))
 """Of latencies, where the source names none."""

@@ -24,7 +24,7 @@ from coalmine.analysis.kinds import WEIGHTLESS, AnyCounts, AnyState, MetricJudge
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.trees import Capital, Count
 from coalmine.records import Judge
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 _SPREAD = timedelta(hours=1)
 """A bake's cash is invested over about this time: what is left shrinks by the same part at each look."""

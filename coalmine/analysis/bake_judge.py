@@ -18,8 +18,8 @@ from coalmine.analysis.starvation import silence_alone
 from coalmine.analysis.state import decode, encode, opened, sealed
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, MetricVerdict, VerdictName
-from coalmine.spec.canary import Metric
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
+from coalmine.spec.metrics import Metric
 
 _VERSION = 1
 

@@ -24,7 +24,7 @@ from coalmine.analysis.panels import Panel, Panels, windows_together
 from coalmine.analysis.readings import Reading
 from coalmine.analysis.windows import Bounds
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 CRASH_WEIGHT = 0.04
 KNOWN_CAP = 2.5

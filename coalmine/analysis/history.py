@@ -21,7 +21,7 @@ from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.analysis.value import FEWEST_BLOCKS, ValueMetric
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import ChannelHistory, MetricCounts, ServiceHistory
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 _EVER = np.ones((), bool)
 

@@ -19,8 +19,8 @@ from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import Rounded, decode, opened, sealed
 from coalmine.analysis.windows import Bounds, MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
-from coalmine.spec.canary import Metric
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
+from coalmine.spec.metrics import Metric
 
 _VERSION = 3
 _UNPACKED = 2

@@ -17,7 +17,8 @@ from coalmine.analysis.threshold import ThresholdMetric
 from coalmine.analysis.value import ValueMetric
 from coalmine.analysis.windows import Bounds, MetricWindow
 from coalmine.errors import InputError
-from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Metric
 
 AnyState = Any
 """A dataclass of arrays with a leading batch axis [S], walked by ``coalmine.analysis.trees``."""

@@ -25,8 +25,8 @@ from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import joined, number, percent
 from coalmine.analysis.trees import Capital, Count, Sum
 from coalmine.analysis.windows import Bounds, MetricWindow
-from coalmine.spec.canary import BurnRate, Slo
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import BurnRate, Slo
 
 _COLD = Prior(np.zeros(1), np.zeros(1, bool))
 _LEVEL: Array = np.ones(1)

@@ -18,7 +18,7 @@ from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import amount, number
 from coalmine.analysis.trees import Count, Sum
 from coalmine.analysis.windows import Bounds, MetricWindow
-from coalmine.spec.canary import Limits
+from coalmine.spec.metrics import Limits
 
 _LARGEST = 1e38
 """Answers are kept as 32-bit floats."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 LARGEST_VALUE = 1e100
 """Gauges beyond it, either way, are no measurements."""

@@ -17,8 +17,8 @@ import numpy as np
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.records import ArmCounts, MetricCounts
-from coalmine.spec.canary import Metric
 from coalmine.spec.faults import shown
+from coalmine.spec.metrics import Metric
 
 LARGEST = 2**53
 """Beyond it counts are no longer exact in a double."""

@@ -27,8 +27,9 @@ from coalmine.backtest.intake import Intake, take_in
 from coalmine.backtest.trace import Trace
 from coalmine.backtest.verdicts import Course
 from coalmine.records import Judge, ServiceHistory
-from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.canary import Policy
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
+from coalmine.spec.metrics import Metric
 
 CHUNK = 256
 """Traces folded at once: many enough to hide what a look costs by itself, few enough for the processor's cache."""

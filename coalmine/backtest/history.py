@@ -9,7 +9,7 @@ from coalmine.analysis import summarise_history
 from coalmine.backtest.trace import Trace
 from coalmine.errors import InputError
 from coalmine.records import ServiceHistory
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 CATCH_UP = 3.0
 """Times the usual length from which on a look's window is one that caught up, no sample of the noise of a look."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coalmine.backtest.columns import Column, LatencyColumn, RatioColumn
 from coalmine.backtest.windowed import CountColumn, SloColumn, ThresholdColumn, ValueColumn
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 COLUMNS: dict[str, type[Column]] = {
     "ratio": RatioColumn,

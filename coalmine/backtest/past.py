@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from coalmine.backtest.trace import Trace, TraceReader
 from coalmine.errors import InputError, LedgerCorrupt
 from coalmine.records import ArmCounts, LedgerEntry, MetricCounts, Outcome, carried_on, moment_of
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 _COUNTS = TypeAdapter(list[MetricCounts])
 _ENDINGS = ("roll_back", "hold", "promote")

@@ -13,7 +13,7 @@ from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.backtest.past import observation_of
 from coalmine.backtest.trace import Trace, TraceReader
 from coalmine.records import ArmCounts, BurnCounts, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 Look = Mapping[str, Sequence[MetricCounts]]
 """By value of the label: what its part of the live version counted, as counts of the canary."""

@@ -18,8 +18,8 @@ from coalmine.backtest.columns import Column, WrongObservation
 from coalmine.backtest.kinds import column_of
 from coalmine.errors import InputError
 from coalmine.records import MetricCounts
-from coalmine.spec.canary import Metric
 from coalmine.spec.faults import did_you_mean, field_name, shown
+from coalmine.spec.metrics import Metric
 
 
 @dataclass

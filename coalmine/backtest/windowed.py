@@ -17,8 +17,8 @@ from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.backtest.columns import ARMS, Column, WrongObservation, arms_of, events_and_total, whole
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, BurnCounts, MetricCounts
-from coalmine.spec.canary import Metric
 from coalmine.spec.faults import shown
+from coalmine.spec.metrics import Metric
 
 
 class WindowedColumn(Column):

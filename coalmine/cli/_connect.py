@@ -8,7 +8,8 @@ from activities.routers.registry import Routers
 from activities.sources.registry import make_source
 from coalmine.errors import CoalmineError
 from coalmine.records import Check
-from coalmine.spec.canary import CanarySpec, Metric
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.metrics import Metric
 
 
 def check_world(spec: CanarySpec) -> list[Check]:

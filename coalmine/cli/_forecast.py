@@ -19,8 +19,9 @@ from coalmine.analysis.latency import QUANTILE_SLOTS
 from coalmine.analysis.sentences import number
 from coalmine.errors import CoalmineError, InputError
 from coalmine.records import ChannelHistory, HistoryRequest, Judge, ServiceHistory
-from coalmine.spec.canary import CanarySpec, Metric
+from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import Metric
 from coalmine.spec.plan import plan
 
 KINDS = ("ratio", "latency", "count", "value", "slo")

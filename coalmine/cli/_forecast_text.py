@@ -6,8 +6,9 @@ from coalmine.analysis.forecast.advice import about, chance
 from coalmine.analysis.forecast.told import Baseline, Burn, Cost, Finding, Forecast, Limit, When
 from coalmine.analysis.sentences import amount, number, percent, seconds, times
 from coalmine.cli._output import columns
-from coalmine.spec.canary import CanarySpec, Metric
+from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import Metric
 
 
 def text(found: Forecast, spec: CanarySpec) -> str:

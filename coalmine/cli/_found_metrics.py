@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from activities.sources.prometheus_http import PrometheusHttp
-from coalmine.spec.canary import Source
+from coalmine.spec.sources import Source
 
 LOOKED_BACK = 3600
 """Seconds: a version that stopped longer ago is no arm."""

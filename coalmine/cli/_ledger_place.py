@@ -10,7 +10,7 @@ from coalmine.cli._parser import Args, Parser
 if TYPE_CHECKING:
     from activities.ledgers.base import LedgerStore
     from coalmine.records import LedgerEntry
-    from coalmine.spec.canary import Ledger
+    from coalmine.spec.ledger import Ledger
 
 
 HERE = True
@@ -38,7 +38,7 @@ def ledger_of(args: Args) -> Ledger:
         InputError: there is no such folder, or it is no ledger's address.
     """
     from coalmine.errors import InputError
-    from coalmine.spec.canary import Ledger
+    from coalmine.spec.ledger import Ledger
 
     given = None if args.ledger is HERE else args.ledger
     scheme, separator, rest = (given or "").partition("://")

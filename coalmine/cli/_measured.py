@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from activities.sources.registry import make_source
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arms, CanarySpec, Metric
+from coalmine.spec.canary import Arms, CanarySpec
+from coalmine.spec.metrics import Metric
 
 LOOKED_BACK = (timedelta(hours=1), timedelta(minutes=10), timedelta(minutes=1))
 """Periods that are asked for, the longest first: rare events need a long one, a young service has none."""

@@ -15,8 +15,9 @@ from activities.sources.registry import make_source
 from coalmine.errors import CoalmineError
 from coalmine.ownership import weights_text
 from coalmine.records import Check, CollectRequest, MetricCounts, Record, Weights, Window
-from coalmine.spec.canary import ArmName, CanarySpec, Metric
+from coalmine.spec.canary import ArmName, CanarySpec
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import Metric
 
 WITHIN = 20.0
 """Seconds one question may take."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from coalmine.errors import InputError
 
 if TYPE_CHECKING:
-    from coalmine.spec.canary import CanarySpec, Metric
+    from coalmine.spec.canary import CanarySpec
+    from coalmine.spec.metrics import Metric
 
 WHERE = ("service", "environment")
 """Sections that say where in the ledger."""

@@ -92,7 +92,7 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
     from coalmine.cli._found_metrics import ENVOY, HTTP, look_at
     from coalmine.cli._found_route import backends_of
     from coalmine.errors import InputError
-    from coalmine.spec.canary import Source
+    from coalmine.spec.sources import Source
 
     asking = Asking(args.yes)
     url = asking.text("--prometheus", args.prometheus, "URL of the Prometheus", "")

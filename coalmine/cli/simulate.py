@@ -15,7 +15,8 @@ from coalmine.errors import InputError
 if TYPE_CHECKING:
     from coalmine.backtest import Course, Rules
     from coalmine.records import Window
-    from coalmine.spec.canary import CanarySpec, Source
+    from coalmine.spec.canary import CanarySpec
+    from coalmine.spec.sources import Source
 
 NEEDED = ("metrics", "policy", "arms")
 MOST_LOOKS = 20_000
@@ -152,7 +153,7 @@ def _save(path: Path, looks: list[dict[str, Any]], out: Output) -> None:
 
 
 def _source(args: Args, spec: CanarySpec) -> Source:
-    from coalmine.spec.canary import Source
+    from coalmine.spec.sources import Source
     from coalmine.spec.urls import url_problem
 
     if problem := url_problem(args.prometheus, "use username and password_env, or token_env, in `sources`"):

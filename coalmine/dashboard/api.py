@@ -30,7 +30,8 @@ from coalmine.dashboard.problems import MEDIA_TYPE
 from coalmine.identity.issuers import START
 from coalmine.records import DecisionLog, Receipt, RolloutStatus
 from coalmine.searching import RolloutRow
-from coalmine.spec.canary import IDENTIFIER, CanarySpec
+from coalmine.spec.base import IDENTIFIER
+from coalmine.spec.canary import CanarySpec
 from coalmine.spec.credentials import literal_credentials
 from coalmine.spec.document import parse_spec
 from coalmine.spec.schema import json_schema

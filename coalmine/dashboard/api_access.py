@@ -10,7 +10,7 @@ from coalmine.dashboard.context import Settings
 from coalmine.dashboard.limits import BAD_TOKENS, WRITES
 from coalmine.dashboard.people import Denied, Person
 from coalmine.searching import RolloutRef
-from coalmine.spec.canary import IDENTIFIER
+from coalmine.spec.base import IDENTIFIER
 
 RUN_ID = r"^[0-9a-f]{8}-[0-9a-f-]{27}$"
 Environment = Annotated[str, Path(pattern=f"^{IDENTIFIER}$", max_length=200, description="As in the spec.")]

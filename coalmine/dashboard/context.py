@@ -25,7 +25,7 @@ from coalmine.dashboard.session import Sessions
 from coalmine.report import words
 from coalmine.report.style import STYLE
 from coalmine.rollouts import Releases
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 HERE = Path(__file__).parent
 NAVIGATION = (("/", "Fleet"), ("/trends", "History and trends"))

@@ -29,7 +29,7 @@ from coalmine.report.markup import Markup as Html
 from coalmine.report.markup import element, table
 from coalmine.report.style import STYLE
 from coalmine.rollout_names import split_rollout_id
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 router = APIRouter(include_in_schema=False)
 PERIODS = {"7d": 7, "30d": 30, "90d": 90, "180d": 180, "365d": 365}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coalmine.diagnosis.ranking import Found, keep, ranked, sentence_of, two_rates
 from coalmine.records import Contribution, LabelBreakdown, LabelRanking, MetricBreakdown
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 
 def rank_events(metric: Metric, breakdown: MetricBreakdown, share: float | None, *, compare: bool) -> Found:

@@ -11,7 +11,7 @@ from scipy.special import stdtr
 
 from coalmine.diagnosis.ranking import Found, keep, ranked, sentence_of
 from coalmine.records import Contribution, LabelBreakdown, LabelRanking, MetricBreakdown
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 _OPERATOR = re.compile(r"\s*(sum|max|min|avg)\b", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coalmine.diagnosis import events, levels, ranking
 from coalmine.diagnosis.ranking import Found
 from coalmine.records import MetricBreakdown
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 
 def rank(metric: Metric, breakdown: MetricBreakdown, *, compare: bool, share: float | None = None) -> Found:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from scipy.special import betainc
 
 from coalmine.records import ArmCounts, Contribution, LabelBreakdown, LabelRanking, MetricBreakdown
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 VALUES_SHOWN = 8
 LABELS_SHOWN = 6

@@ -7,7 +7,10 @@ from typing import Literal
 from coalmine.records.base import Record, RolloutContext
 from coalmine.records.metrics import ArmCounts, Window
 from coalmine.records.moments import Moment
-from coalmine.spec.canary import Arms, Diagnose, Ledger, Metric, Source
+from coalmine.spec.canary import Arms, Diagnose
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 
 class LabelCounts(Record):

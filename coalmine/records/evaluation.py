@@ -8,7 +8,9 @@ from typing import Any, Literal
 from coalmine.records.base import Measure, Record, RolloutContext, VerdictName
 from coalmine.records.metrics import MetricCounts
 from coalmine.records.moments import Moment
-from coalmine.spec.canary import Ledger, Metric, Policy, Role
+from coalmine.spec.canary import Policy
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Metric, Role
 
 
 class ChannelHistory(Record):

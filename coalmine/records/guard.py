@@ -8,8 +8,10 @@ from typing import Literal
 from coalmine.records.base import Record, Weights
 from coalmine.records.moments import Moment
 from coalmine.records.record import LedgerWrite, NotifyRequest
-from coalmine.spec.canary import Ledger, Notifier, Route
+from coalmine.spec.canary import Route
+from coalmine.spec.channels import Notifier
 from coalmine.spec.durations import Duration
+from coalmine.spec.ledger import Ledger
 
 
 def guard_id(environment: str) -> str:

@@ -9,7 +9,9 @@ from pydantic import SerializerFunctionWrapHandler, field_serializer, model_seri
 from coalmine.records.base import Record, RolloutContext
 from coalmine.records.moments import Moment
 from coalmine.records.traffic import Drift, RouteWatch
-from coalmine.spec.canary import Arms, Metric, Source
+from coalmine.spec.canary import Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 
 class Window(Record):

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from coalmine.records.base import Outcome, Phase, Record, RolloutContext
 from coalmine.records.moments import Moment
-from coalmine.spec.canary import Ledger, Notifier
+from coalmine.spec.channels import Notifier
+from coalmine.spec.ledger import Ledger
 
 LedgerKey = tuple[str, int, datetime]
 """Rollout id, sequence and time."""

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 from coalmine.spec.distinct import distinct
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.urls import url_problem

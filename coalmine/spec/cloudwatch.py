@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from coalmine.spec.canary import Metric
 from coalmine.spec.faults import Fault
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import Matcher, Selector, parse_selector
 from coalmine.spec.templates import PARTS
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 from coalmine.spec.distinct import distinct
 
 

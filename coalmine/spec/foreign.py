@@ -9,11 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from coalmine.spec.canary import CanarySpec, Notifier, Source
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.channels import Notifier
 from coalmine.spec.faults import Path, listed
 from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL
 from coalmine.spec.shape import keys_of
 from coalmine.spec.source_rules import KEYS_OF_SOURCE
+from coalmine.spec.sources import Source
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 """Names of namespaces: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from coalmine.spec.canary import Metric
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import PLACEHOLDERS
 from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, TEMPLATED, TEMPLATES
 

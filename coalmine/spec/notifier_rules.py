@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from coalmine.spec.canary import CanarySpec, Notifier
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.channels import Notifier
 from coalmine.spec.faults import Fault, listed, shown
 from coalmine.spec.secret_names import BY_NAME, is_by_name, name_problem
 from coalmine.spec.urls import url_problem

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coalmine.spec.canary import CanarySpec, Step
+from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import Duration, format_duration
 from coalmine.spec.metric_rules import has_absolute_limit
+from coalmine.spec.steps import Step
 
 FEW_LOOKS = 3
 """Fewer looks than this in one step leave a fault little time to show."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 from coalmine.spec.distinct import distinct
 from coalmine.spec.route_users import Mirror, PinnedTesters, Sticky
 from coalmine.spec.secret_names import BY_NAME

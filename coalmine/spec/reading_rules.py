@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from coalmine.spec.canary import Kind, Metric
 from coalmine.spec.cloudwatch import cloudwatch_faults
 from coalmine.spec.faults import Fault, Path, listed
 from coalmine.spec.http_questions import form_problem, question_problem
+from coalmine.spec.metrics import Kind, Metric
 from coalmine.spec.selectors import PLACEHOLDERS, broken_regex, parse_selector
 from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, Part
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from coalmine.spec import canary, route_users
+from coalmine.spec import canary, channels, ledger, metrics, route_users, sources, steps
+from coalmine.spec.base import SpecModel
 from coalmine.spec.routes import ROUTE_OPTIONS
 
 _BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -30,9 +31,10 @@ _KINDS = {
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model a spec is made of, by name."""
-    modules = [canary, route_users, *(sys.modules[options.__module__] for options in ROUTE_OPTIONS.values())]
+    written = (canary, channels, ledger, metrics, sources, steps, route_users)
+    modules = [*written, *(sys.modules[options.__module__] for options in ROUTE_OPTIONS.values())]
     drawn = [value for module in modules for value in vars(module).values()]
-    found = [value for value in drawn if isinstance(value, type) and issubclass(value, canary.SpecModel)]
+    found = [value for value in drawn if isinstance(value, type) and issubclass(value, SpecModel)]
     # What others only build on is no part of a spec by itself.
     return {model.__name__: model for model in found if not any(model in other.__bases__ for other in found)}
 

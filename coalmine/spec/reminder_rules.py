@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from coalmine.spec.canary import ApprovalGate, CanarySpec
+from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean
+from coalmine.spec.steps import ApprovalGate
 
 SHORTEST_REMINDER = timedelta(minutes=1)
 """People stop reading what comes more often."""

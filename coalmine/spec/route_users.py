@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coalmine.spec.aws_routes import AlbRoute, LambdaRoute, Route53Route
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 from coalmine.spec.flag_routes import FlagdRoute
 from coalmine.spec.kubernetes_routes import KubernetesGatewayRoute, KubernetesIstioRoute, KubernetesReplicasRoute
 from coalmine.spec.proxy_routes import EnvoyRoute, HAProxyRoute, NginxRoute, TraefikRoute

@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 
-from coalmine.spec.canary import CanarySpec, Ledger, Metric
+from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
+from coalmine.spec.ledger import Ledger
 from coalmine.spec.links import link_problem
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
+from coalmine.spec.metrics import Metric
 from coalmine.spec.notifier_rules import notifier_faults
 from coalmine.spec.reading_rules import reading_faults
 from coalmine.spec.reminder_rules import reminder_faults

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coalmine.spec.canary import CanarySpec, Notifier, Source
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.channels import Notifier
 from coalmine.spec.metric_rules import KEYS_OF_KIND
 from coalmine.spec.notifier_rules import KEYS_OF_CHANNEL, OWN_KEYS, REPOSITORY
 from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.spec.secret_names import REFERENCE
 from coalmine.spec.shape import keys_of
 from coalmine.spec.source_rules import KEYS_OF_SOURCE
+from coalmine.spec.sources import Source
 from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

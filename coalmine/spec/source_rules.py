@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
-from coalmine.spec.canary import Source
 from coalmine.spec.faults import Fault, listed, shown
 from coalmine.spec.secret_names import BY_NAME, is_by_name, name_problem
+from coalmine.spec.sources import Source
 from coalmine.spec.urls import url_problem
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

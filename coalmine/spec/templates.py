@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
+from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import Matcher, Selector, fill_selector, parse_selector
 
 Part = Literal["total", "events", "buckets", "values"]

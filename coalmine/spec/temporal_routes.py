@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from coalmine.spec.canary import SpecModel
+from coalmine.spec.base import SpecModel
 
 
 class TemporalWorkerRoute(SpecModel):

@@ -8,7 +8,7 @@ from datetime import date
 
 from pydantic_core import ErrorDetails
 
-from coalmine.spec.canary import IDENTIFIER
+from coalmine.spec.base import IDENTIFIER
 from coalmine.spec.faults import Path, did_you_mean, listed, shown
 from coalmine.spec.later import is_later_value
 

@@ -15,7 +15,7 @@ import pytest
 from activities.notifiers.base import NotifierChannel
 from coalmine.errors import HookRefused, HookUnreachable, SecretMissing
 from coalmine.records import Notification, Outcome, Phase
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 from coalmine.testing.fake_deployments import FakeDeployments, FakeTrouble
 
 

@@ -16,7 +16,9 @@ from typing import Protocol
 
 from coalmine.errors import CoalmineError, SourceUnreachable
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import ArmName, Arms, Metric, Source
+from coalmine.spec.canary import ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -18,7 +18,9 @@ import pytest
 from activities.sources.base import MetricSource, break_down
 from coalmine.errors import SourceUnreachable
 from coalmine.records import ArmCounts, BreakdownRequest, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 
 
 @dataclass(frozen=True)

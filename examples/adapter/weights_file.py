@@ -18,7 +18,8 @@ from activities.routers.locked_files import locked, replace
 from activities.routers.weights import weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
-from coalmine.spec.canary import Route, SpecModel
+from coalmine.spec.base import SpecModel
+from coalmine.spec.canary import Route
 
 STEP = 1.0
 

@@ -18,7 +18,7 @@ from temporalio.worker import Replayer
 from activities.archive import ArchiveActivities, history_of
 from activities.ledgers.file import FileLedger
 from coalmine.records import Archived, ArchiveRequest, LedgerEntry
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 from tests.activities.ledgers.books import NOON, ROLLOUT, places, verified
 from workflows.canary import Canary
 from workflows.one_input import OneInput

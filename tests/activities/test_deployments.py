@@ -14,7 +14,7 @@ from activities.notifiers.gitlab_deployment import GitlabDeploymentChannel
 from activities.notifiers.registry import make_notifier
 from coalmine.ci.deployments import LONGEST, description, github_state, gitlab_status
 from coalmine.records import Notification, NotifyRequest, Outcome, Phase
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 from coalmine.testing.deployment_contract import DeploymentContract, DeploymentWorld
 from coalmine.testing.fake_deployments import FakeDeployments
 

@@ -24,7 +24,10 @@ from coalmine.records import (
     MetricBreakdown,
     Window,
 )
-from coalmine.spec.canary import Diagnose, Ledger, Metric, Source
+from coalmine.spec.canary import Diagnose
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from tests.report.stories import NOON
 from tests.workflows.world import make_spec
 

@@ -13,7 +13,8 @@ from activities.ledger import LedgerActivities
 from activities.ledgers.file import FileLedger
 from coalmine.errors import LedgerCorrupt, LedgerError
 from coalmine.records import HistoryRequest, LedgerEntry, ServiceHistory
-from coalmine.spec.canary import Ledger, Metric
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Metric
 
 BOOK = "production/checkout"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

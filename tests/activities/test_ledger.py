@@ -13,7 +13,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.ledger import LedgerActivities
 from coalmine.records import HistoryRequest, LedgerEntry, LedgerWrite, ServiceHistory
-from coalmine.spec.canary import Ledger, Metric
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Metric
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 METRICS = [Metric(name="errors", kind="ratio")]

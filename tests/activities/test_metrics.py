@@ -12,7 +12,9 @@ from temporalio.testing import ActivityEnvironment
 from activities.metrics import MetricsActivities
 from coalmine.errors import CoalmineError, QueryRejected, SourceUnreachable
 from coalmine.records import Collected, CollectRequest, Drift, RouteWatch, Weights, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Route, Source
+from coalmine.spec.canary import Arm, Arms, Route
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.fake_source import FakeSource, Flows, Traffic, fake_sources, latency_shares
 

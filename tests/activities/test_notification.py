@@ -24,7 +24,7 @@ from activities.notifiers.registry import make_notifier, notifier_kinds
 from activities.notifiers.webhook import WebhookChannel
 from coalmine.errors import HookRefused, HookUnreachable, UnknownAdapter
 from coalmine.records import SIDE_TASK_QUEUE, Done, Notification, NotifyRequest, Outcome, Phase
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 from tests.activities.conftest import Endpoint
 from tests.activities.one_activity import OneNotification
 

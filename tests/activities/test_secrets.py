@@ -30,7 +30,8 @@ from activities.traffic import TrafficActivities
 from coalmine.encryption import data_converter, new_key
 from coalmine.errors import SecretMissing
 from coalmine.records import CollectRequest, HookRequest, Notification, NotifyRequest, RouteRequest, Window
-from coalmine.spec.canary import Notifier, Route
+from coalmine.spec.canary import Route
+from coalmine.spec.channels import Notifier
 from tests.activities.conftest import Endpoint
 from tests.workflows.world import make_spec
 

@@ -15,7 +15,8 @@ from coalmine.analysis.packing import unpack
 from coalmine.analysis.recall import Whole
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.records import ArmCounts, EvaluateRequest, Evaluation, Evidence, Judge, MetricCounts, ServiceHistory
-from coalmine.spec.canary import Metric, Objective, Policy
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Metric, Objective
 
 BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 TENTHS = timedelta(seconds=10)

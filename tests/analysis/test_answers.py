@@ -12,7 +12,7 @@ from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.metrics import HistogramCounts
 from coalmine.errors import InputError
 from coalmine.records import Evidence, Finding, ServiceHistory
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis import oracles
 from tests.analysis.looks import BOUNDS as LOOK_BOUNDS
 from tests.analysis.looks import (

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from coalmine.records import ArmCounts, Evaluation, Finding, Judge, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import errors, judge, latency, look, objective, silent
 
 BOUNDS = [0.1, 0.2, 0.4]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coalmine.analysis.bake import Bake, BakeState, LevelCounts, limit_of
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis import oracles
 from tests.analysis.looks import errors, judge, latency, objective
 

@@ -20,7 +20,7 @@ from coalmine.analysis.comparison import (
 )
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, RatioCounts, RatioMetric
 from coalmine.records import ChannelHistory, ServiceHistory
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import errors, judge, latency, objective
 
 ONE = np.ones(1, bool)

@@ -21,7 +21,7 @@ from coalmine.analysis.mixture import invest
 from coalmine.analysis.trees import leaves
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, Evaluation, Finding, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import bare_size, errors, fold, judge, look, ratio
 
 NEVER = 10**6

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from coalmine.analysis.forecast.limits import burns_of, limit_of, limit_warnings
-from coalmine.spec.canary import BurnRate, Limits, Metric, Slo, Step
+from coalmine.spec.metrics import BurnRate, Limits, Metric, Slo
+from coalmine.spec.steps import Step
 
 LOOK = timedelta(seconds=10)
 

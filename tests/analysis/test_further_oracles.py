@@ -24,7 +24,7 @@ from coalmine.analysis.value import ValueMeans, ValueMetric
 from coalmine.analysis.windows import Arm, MetricWindow, read_windows
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, BurnCounts, MetricCounts
-from coalmine.spec.canary import Metric, Slo
+from coalmine.spec.metrics import Metric, Slo
 from tests.analysis.looks import errors, judge, latency, look, ratio
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))

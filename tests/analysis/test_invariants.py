@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine.records import Evaluation, Finding, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import errors, fold, histogram, judge, latency, look, objective, ratio, silent
 
 COUNTS = st.one_of(st.integers(0, 3), st.integers(0, 3000), st.sampled_from([10**6, 10**9, 10**12]))

@@ -13,7 +13,7 @@ from coalmine.analysis.panels import Panels
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.trees import leaves, take
 from coalmine.records import Judge, MetricCounts, MetricVerdict
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import BOUNDS, draw_latency, errors, fold, histogram, judge, latency, objective, ratio
 
 

@@ -12,7 +12,8 @@ import pytest
 from coalmine.analysis import evaluate, recall
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, EvaluateRequest, Evaluation, Evidence, Judge, MetricCounts
-from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Metric
 
 BOUNDS = [0.01, 0.1, 1.0]
 METRICS = [Metric(name="errors", kind="ratio"), Metric(name="latency", kind="latency")]

@@ -17,7 +17,7 @@ from coalmine.analysis.mixture import invest
 from coalmine.analysis.slo import SloCounts, SloMetric, share_interval
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, BurnCounts, Evaluation, Finding, MetricCounts
-from coalmine.spec.canary import BurnRate, Metric, Slo
+from coalmine.spec.metrics import BurnRate, Metric, Slo
 from tests.analysis.looks import bare_size, errors, fold, judge, look, ratio, silent
 
 HOUR, MINUTES = timedelta(hours=1), timedelta(minutes=5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from coalmine.analysis.comparison import Comparison
 from coalmine.errors import InputError
 from coalmine.records import Evaluation, Finding, MetricCounts
-from coalmine.spec.canary import Limits, Metric
+from coalmine.spec.metrics import Limits, Metric
 from tests.analysis.looks import bare_size, errors, fold, judge, look, ratio, silent
 
 

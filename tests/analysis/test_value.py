@@ -19,7 +19,7 @@ from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.value import ValueMeans, ValueMetric
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, Evaluation, Finding, MetricCounts
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import bare_size, errors, fold, judge, look, ratio, silent
 
 Floats = NDArray[Any]

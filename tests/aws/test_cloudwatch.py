@@ -14,7 +14,9 @@ from activities.sources.base import MetricSource
 from activities.sources.cloudwatch import CloudwatchSource
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Slo, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric, Slo
+from coalmine.spec.sources import Source
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
 from coalmine.testing.source_contract import Happened, MetricSourceContract, collect
 from tests.aws.places import client

@@ -23,7 +23,10 @@ from activities.routers.base import Router
 from activities.sources.cloudwatch import CloudwatchSource
 from coalmine.errors import RouteRejected
 from coalmine.records import CollectRequest, Notification, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Notifier, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.channels import Notifier
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.router_world import RouterWorld, back, split
 from tests.aws.places import client
 from tests.aws.worlds import AlbWorld, LambdaWorld, Route53World

@@ -12,7 +12,7 @@ from activities.notifiers.eventbridge import EventBridgeChannel
 from activities.notifiers.sns import SnsChannel, subject
 from coalmine.errors import HookRefused, HookUnreachable
 from coalmine.records import Notification, Outcome, Phase
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
 from tests.aws.places import client
 

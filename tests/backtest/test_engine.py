@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from coalmine.backtest import Rules, engine, history_of, judge_traces
 from coalmine.backtest.verdicts import Course
 from coalmine.records import MetricVerdict
-from coalmine.spec.canary import Objective
+from coalmine.spec.metrics import Objective
 from tests.backtest.traces import BOUNDS, TEN, draw, errors, latency, one_by_one, ratio, read, rules
 
 LACKS = st.sampled_from([""] * 6 + ["metric", "canary", "baseline", "null", "zero", "all zero", "weight"])

@@ -11,7 +11,7 @@ from coalmine.backtest import judge_traces
 from coalmine.backtest.past import past_rollout, promoted_before
 from coalmine.errors import InputError, LedgerCorrupt
 from coalmine.records import LedgerEntry
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from tests.backtest.test_windowed import ALL, drawn
 from tests.backtest.traces import START, TEN, errors, latency, read, rules
 

@@ -9,7 +9,7 @@ from scipy.stats import beta
 
 from coalmine.backtest.splits import observations, split_traces, upper_limit
 from coalmine.records import ArmCounts, BurnCounts, MetricCounts
-from coalmine.spec.canary import Metric, Slo
+from coalmine.spec.metrics import Metric, Slo
 from tests.backtest.traces import START, TEN, errors, latency, ratio
 
 METRICS = [errors(), latency()]

@@ -12,7 +12,7 @@ import pytest
 from coalmine.backtest import Course, Rules, history_of, judge_traces
 from coalmine.backtest.past import observation_of
 from coalmine.errors import InputError
-from coalmine.spec.canary import Limits, Metric, Slo
+from coalmine.spec.metrics import Limits, Metric, Slo
 from tests.backtest.traces import TEN, errors, latency, line, one_by_one, ratio, read, rules
 
 CPU = Metric(name="cpu", kind="value", tolerance=0.01)

@@ -12,7 +12,8 @@ import numpy as np
 from coalmine.analysis import evaluate
 from coalmine.backtest import Rules, Trace, read_trace
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
-from coalmine.spec.canary import Metric, Policy
+from coalmine.spec.canary import Policy
+from coalmine.spec.metrics import Metric
 
 BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 START = datetime(2026, 1, 1, tzinfo=UTC)

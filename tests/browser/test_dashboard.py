@@ -25,7 +25,7 @@ from coalmine.identity.signing import public_half
 from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
 from coalmine.records import Outcome, Phase, RolloutStatus
 from coalmine.searching import RolloutRef
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 from coalmine.testing.fake_oidc import CLIENT, FakeOidc
 from coalmine.testing.fake_rollouts import FakeRollouts, a_status
 from tests.dashboard.past import fill

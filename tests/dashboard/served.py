@@ -23,7 +23,7 @@ from coalmine.dashboard.session import Sessions
 from coalmine.identity.issuers import Issuer
 from coalmine.identity.service import new_service_key
 from coalmine.rollouts import Releases
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 SECRET = "for-tests-only-" * 3
 KEY = new_service_key("dashboard-1")

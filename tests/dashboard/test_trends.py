@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.past import EVIL, fill
 from tests.dashboard.served import Served, served

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from coalmine.diagnosis import Found, rank
 from coalmine.records import ArmCounts, LabelBreakdown, LabelCounts, MetricBreakdown
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 KILLS = Metric(name="kills", kind="count", events="kills_total")
 ORDERS = Metric(name="orders", kind="count", events="orders_total", direction="down")

@@ -9,7 +9,7 @@ from scipy.stats import ttest_ind
 from coalmine.diagnosis import Found, rank
 from coalmine.diagnosis.levels import _beyond
 from coalmine.records import ArmCounts, LabelBreakdown, LabelCounts, MetricBreakdown
-from coalmine.spec.canary import Limits, Metric
+from coalmine.spec.metrics import Limits, Metric
 
 MEMORY = Metric(name="memory", kind="value", values="memory_bytes")
 POOL: dict[str, tuple[list[float], list[float]]] = {f"old-{n}": ([], [100.0 + n]) for n in range(8)}

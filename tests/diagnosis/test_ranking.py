@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from coalmine.diagnosis import rank
 from coalmine.diagnosis.ranking import _beyond
 from coalmine.records import ArmCounts, LabelBreakdown, LabelCounts, MetricBreakdown
-from coalmine.spec.canary import Metric, Objective
+from coalmine.spec.metrics import Metric, Objective
 
 ERRORS = Metric(name="errors", kind="ratio", max=0.02)
 Counts = tuple[int, int, int, int]

@@ -38,7 +38,8 @@ from coalmine.records import (
     canary_id,
     guard_id,
 )
-from coalmine.spec.canary import Notifier, Route
+from coalmine.spec.canary import Route
+from coalmine.spec.channels import Notifier
 from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults import examine
 from tests.faults.catalogue import CATALOGUE, TooLate

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from coalmine.records import CollectRequest, Window
-from coalmine.spec.canary import Arms, Metric, Source
+from coalmine.spec.canary import Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakeAnswer, FakePrometheus
 from tests.fuzz.seeds import NOON
 

@@ -37,7 +37,9 @@ from coalmine.records import (
 )
 from coalmine.rollout import HeldState, RolloutState
 from coalmine.spec import parse_spec, recheck
-from coalmine.spec.canary import Arms, Metric, Policy, Source
+from coalmine.spec.canary import Arms, Policy
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from tests.fuzz import seeds
 from tests.fuzz.answering import Answering
 from tests.fuzz.seeds import NOON, ROLLOUT

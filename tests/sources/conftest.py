@@ -16,7 +16,9 @@ import pytest_asyncio
 from activities.sources.prometheus import PrometheusSource
 from coalmine.local.prometheus import PrometheusServer, ScrapeJob
 from coalmine.records import ArmCounts, Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakePrometheus
 from coalmine.testing.fake_source import FakeSource
 from coalmine.testing.source_contract import Happened

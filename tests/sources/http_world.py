@@ -12,7 +12,9 @@ from aiohttp import web
 from activities.sources.base import MetricSource
 from activities.sources.http_json import HttpSource
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.source_contract import Happened
 
 WINDOW = "from={start}&to={end}"

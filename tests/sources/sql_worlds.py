@@ -19,7 +19,9 @@ from activities.sources.base import MetricSource
 from activities.sources.sql import SqlSource
 from coalmine.local.processes import Process, await_port, free_ports
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.source_contract import Happened
 
 TABLES = (

@@ -17,7 +17,9 @@ from temporalio.client import Client
 from activities.sources.base import MetricSource
 from activities.sources.temporal import TemporalSource
 from coalmine.records import Window
-from coalmine.spec.canary import Arm, ArmName, Arms, Metric, Source
+from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.source_contract import Happened
 from tests.routers.temporal_servers import dev_server
 from tests.routers.temporal_world import create_build

@@ -18,7 +18,8 @@ from aiohttp import web
 from activities.sources.http_json import LARGEST
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import MetricCounts
-from coalmine.spec.canary import Metric, Source
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.source_contract import Happened, collect
 from tests.sources.http_world import COUNTS, HttpWorld, in_pieces, orders
 

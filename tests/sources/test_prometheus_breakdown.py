@@ -15,7 +15,10 @@ from activities.sources.prometheus import PrometheusSource
 from activities.sources.prometheus_levels import inside
 from coalmine.diagnosis import rank
 from coalmine.records import BreakdownRequest, DiagnosisRequest, LabelBreakdown, MetricBreakdown, Window
-from coalmine.spec.canary import Arm, Arms, Diagnose, Ledger, Limits, Metric, Slo, Source
+from coalmine.spec.canary import Arm, Arms, Diagnose
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Limits, Metric, Slo
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakeAnswer, FakePrometheus
 
 T0 = 1_772_366_400_000

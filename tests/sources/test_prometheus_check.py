@@ -9,7 +9,9 @@ import pytest
 
 from activities.sources.prometheus import PrometheusSource
 from coalmine.records import Check
-from coalmine.spec.canary import Arm, Arms, Metric, Objective, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.metrics import Metric, Objective
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakeAnswer, FakePrometheus
 
 ARMS = Arms(baseline=Arm(version="1", backend="shop-v1"), canary=Arm(version="2", backend="shop-v2"))

@@ -11,7 +11,9 @@ from activities.sources import prometheus_series
 from activities.sources.prometheus import PrometheusSource
 from coalmine.errors import QueryRejected
 from coalmine.records import ArmCounts, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakePrometheus
 
 T0 = 1_772_366_400_000

@@ -18,7 +18,7 @@ import trustme
 
 from activities.sources.prometheus_http import PrometheusHttp
 from coalmine.errors import QueryRejected, SourceError, SourceUnreachable
-from coalmine.spec.canary import Source
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakeAnswer, FakePrometheus
 
 SECRET = "s3cr3t-v4lue"

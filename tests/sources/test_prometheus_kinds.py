@@ -11,7 +11,9 @@ import pytest
 from activities.sources.prometheus import PrometheusSource
 from coalmine.errors import QueryRejected
 from coalmine.records import ArmCounts, BurnCounts, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, Arms, BurnRate, Limits, Metric, Slo, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.metrics import BurnRate, Limits, Metric, Slo
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakeAnswer, FakePrometheus
 
 T0 = 1_772_366_400_000

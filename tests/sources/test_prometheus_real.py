@@ -18,7 +18,9 @@ from aiohttp import web
 from activities.sources.prometheus import PrometheusSource
 from coalmine.local.prometheus import PrometheusServer, ScrapeJob
 from coalmine.records import ArmCounts, CollectRequest, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.source_contract import Happened, SourceWorld, collect
 
 if TYPE_CHECKING:

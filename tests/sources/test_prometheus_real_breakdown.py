@@ -19,7 +19,10 @@ from coalmine.diagnosis import rank
 from coalmine.errors import QueryRejected
 from coalmine.local.prometheus import PrometheusServer, ScrapeJob
 from coalmine.records import BreakdownRequest, CollectRequest, DiagnosisRequest, MetricBreakdown, Window
-from coalmine.spec.canary import Arm, Arms, Diagnose, Ledger, Limits, Metric, Slo, Source
+from coalmine.spec.canary import Arm, Arms, Diagnose
+from coalmine.spec.ledger import Ledger
+from coalmine.spec.metrics import Limits, Metric, Slo
+from coalmine.spec.sources import Source
 
 ARMS = Arms(baseline=Arm(version="1", backend="shop-v1"), canary=Arm(version="2", backend="shop-v2"))
 SCRAPE = 0.2

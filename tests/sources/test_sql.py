@@ -10,7 +10,7 @@ import pytest
 
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import MetricCounts, Window
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 from coalmine.testing.source_contract import Happened, collect
 from tests.sources.sql_worlds import SqlWorld, duckdb_world, postgres_world
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coalmine.spec.canary import ApprovalGate
+from coalmine.spec.steps import ApprovalGate
 
 
 def test_younger_keys_are_left_out_until_they_are_said() -> None:

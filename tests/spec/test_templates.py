@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from coalmine.errors import SpecError
-from coalmine.spec.canary import Arm, Metric
+from coalmine.spec.canary import Arm
 from coalmine.spec.check import check_spec
+from coalmine.spec.metrics import Metric
 from coalmine.spec.templates import TEMPLATES, metric_query
 
 ARM = Arm(version="1.42", backend="shop-v42")

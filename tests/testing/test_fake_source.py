@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine.records import ArmCounts, CollectRequest, MetricCounts, Window
-from coalmine.spec.canary import Arm, Arms, Metric, Source
+from coalmine.spec.canary import Arm, Arms
+from coalmine.spec.metrics import Metric
+from coalmine.spec.sources import Source
 from coalmine.testing.fake_source import FakeSource, Flows, Traffic, latency_shares
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

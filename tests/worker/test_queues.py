@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 import worker
 from coalmine.records import TASK_QUEUE, HookRequest, Notification, NotifyRequest
-from coalmine.spec.canary import Notifier
+from coalmine.spec.channels import Notifier
 from coalmine.worker_settings import WorkerSettings
 from tests.activities.one_activity import HooksAndAMessage
 

@@ -57,7 +57,8 @@ from coalmine.records import (
     Window,
     Written,
 )
-from coalmine.spec.canary import CanarySpec, Metric
+from coalmine.spec.canary import CanarySpec
+from coalmine.spec.metrics import Metric
 
 Judgement = tuple[Finding, str]
 GOOD: Judgement = (Finding.NO_HARM, "no harm is shown")

@@ -12,8 +12,9 @@ from coalmine.analysis.forecast.told import Finding, StepForecast
 from coalmine.analysis.sentences import number as grouped
 from coalmine.analysis.sentences import percent, times
 from coalmine.analysis.value import FEWEST_BLOCKS
-from coalmine.spec.canary import Metric, Step
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import Metric
+from coalmine.spec.steps import Step
 
 ENOUGH = 0.8
 """A step that catches a regression this often decides."""

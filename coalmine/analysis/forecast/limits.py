@@ -9,8 +9,9 @@ import numpy as np
 
 from coalmine.analysis.forecast.told import Burn, Limit
 from coalmine.analysis.grids import Array
-from coalmine.spec.canary import Metric, Slo, Step
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metrics import Metric, Slo
+from coalmine.spec.steps import Step
 
 _HAIR = 1e-9
 

@@ -34,7 +34,7 @@ from coalmine.analysis.grids import Array
 from coalmine.analysis.kinds import WEIGHTLESS, judge_of
 from coalmine.analysis.value import ValueMetric
 from coalmine.records import Judge
-from coalmine.spec.canary import Metric
+from coalmine.spec.metrics import Metric
 
 EVENT_KINDS = ("ratio", "count")
 """Kinds that count events, and have one statistic."""

@@ -18,7 +18,8 @@ from coalmine.analysis.forecast.limits import burns_of, limit_of, limit_warnings
 from coalmine.analysis.forecast.outlook import MOST_FALLEN, SHARE_KINDS, Outlook
 from coalmine.analysis.forecast.told import Baseline, Burn, Cost, Finding, Forecast, StepForecast, When
 from coalmine.records import Judge
-from coalmine.spec.canary import Metric, Step
+from coalmine.spec.metrics import Metric
+from coalmine.spec.steps import Step
 
 USUAL, SURE = 0.8, 0.95
 """The chances at which requests and times are told."""

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 from tests.activities.ledgers.worlds import S3World, bucket_name
 
 

@@ -17,7 +17,7 @@ from activities.ledgers.s3_objects import Objects
 from activities.ledgers.s3_pages import S3Pages
 from coalmine.cli import main
 from coalmine.errors import LedgerError, MissingExtra
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 from tests.activities.ledgers.books import BOOK, ROLLOUT, entries
 from tests.activities.ledgers.worlds import S3World, bucket_name
 

@@ -14,7 +14,7 @@ from activities.ledgers.s3_objects import Objects
 from activities.ledgers.s3_pages import S3Pages
 from activities.ledgers.sealing import Sealer, SealReader
 from activities.ledgers.verification import Verification, verify
-from coalmine.spec.canary import Ledger
+from coalmine.spec.ledger import Ledger
 
 
 class FileWorld:
