@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from activities.lock_holder import MEND, lock_holder
 from coalmine.errors import LedgerError
 
 LOCK_WITHIN = 5.0
@@ -57,7 +58,7 @@ def _lock(file: int, path: Path, deadline: float, how: int) -> None:
         else:
             return
         if time.monotonic() > deadline:
-            raise LedgerError(f"ledger {path} has been locked by another process for {LOCK_WITHIN:g} s")
+            raise LedgerError(f"ledger {path}: {lock_holder(file)} has held its lock for {LOCK_WITHIN:g} s: {MEND}")
         time.sleep(0.01)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from activities.lock_holder import MEND, lock_holder
 from coalmine.errors import RouterUnreachable
 
 LOCK_PATIENCE = 2.0
@@ -41,7 +42,9 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             held.callback(os.close, descriptor)
             while not _try_lock(descriptor):
                 if not tries:
-                    raise RouterUnreachable(f"{path}: another writer has held its lock for {LOCK_PATIENCE:g} s")
+                    raise RouterUnreachable(
+                        f"{path}: {lock_holder(descriptor)} has held its lock for {LOCK_PATIENCE:g} s: {MEND}"
+                    )
                 tries -= 1
                 time.sleep(_RETRY)
         yield

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from activities import lock_holder
 from activities.routers import locked_files
 from activities.routers.locked_files import locked, replace
 from coalmine.errors import RouterUnreachable
@@ -74,7 +76,11 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 def test_a_lock_that_is_never_let_go_is_an_error_that_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locked_files, "LOCK_PATIENCE", 0.02)
     path = tmp_path / "route.json"
-    with locked([path]), pytest.raises(RouterUnreachable, match=r"route\.json"), locked([path]):
+    holder = rf"route\.json: process {os.getpid()} has held its lock for 0\.02 s: .*kill -CONT"
+    with locked([path]), pytest.raises(RouterUnreachable, match=holder), locked([path]):
+        pass
+    monkeypatch.setattr(lock_holder, "LOCKS", tmp_path / "no-such-list")
+    with locked([path]), pytest.raises(RouterUnreachable, match="another process has held"), locked([path]):
         pass
     with locked([path]):
         pass

@@ -199,7 +199,7 @@ async def test_a_lock_held_by_another_is_waited_for_but_not_for_ever(
         fcntl.flock(held, fcntl.LOCK_EX)
         with monkeypatch.context() as hurried:
             hurried.setattr(locked_file, "LOCK_WITHIN", 0.05)
-            with pytest.raises(LedgerError, match="locked by another process"):
+            with pytest.raises(LedgerError, match=rf"process {os.getpid()} has held its lock"):
                 await ledger.append(BOOK, [entry(2)])
         waiting = asyncio.create_task(ledger.append(BOOK, [entry(2)]))
         await asyncio.sleep(0.05)
