@@ -73,7 +73,7 @@ def alarm_of(finding: Finding | None) -> Action:
 def decide(state: RolloutState, now: datetime) -> Decision:
     """What follows from the latest evidence at this moment; does not change the state.
 
-    The order is EVALUATION.md section 4: crash, sample ratio, harm, data, signals, then clock, gates and no harm.
+    The order (docs/judging.md): crash, sample ratio, harm, data, signals, then clock, gates and no harm.
     """
     alarm = _alarm(state, now)
     if alarm is not None and (alarm.action is Action.ROLL_BACK or state.held is None):

@@ -48,7 +48,7 @@ EXIT = {
     Outcome.REJECTED: 4,
     Outcome.SUPERSEDED: 9,
 }
-"""Exit codes by outcome; ``rolled_back`` is 4 when a human said so, else 3 (DESIGN section 6)."""
+"""Exit codes by outcome; ``rolled_back`` is 4 when a human said so, else 3 (docs/cli.md)."""
 
 KEPT_DECISIONS = 60
 """Entries the query ``decisions`` still shows; older ones are in the ledger."""
@@ -297,7 +297,7 @@ class RolloutState(Record):
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of DESIGN section 6, None while open."""
+        """The exit code (docs/cli.md), None while open."""
         if self.outcome is None:
             return self._advised_exit()
         if self.outcome is Outcome.ROLLED_BACK:
@@ -393,7 +393,7 @@ class RolloutState(Record):
         )
 
     def settle(self) -> timedelta:
-        """How long ago a window must end for its samples to be scraped and flushed (DESIGN section 3)."""
+        """How long ago a window must end for its samples to be scraped and flushed (docs/prometheus.md)."""
         used = {metric.source for metric in self.spec.metrics}
         lags = [source.every + source.flush for name, source in self.spec.sources.items() if name in used]
         return max(lags, default=timedelta(0))

@@ -40,7 +40,7 @@ from workflows.starter import check_starter
 from workflows.traffic import Traffic
 
 HISTORY_LOOKS = 60
-"""Looks below which a service counts as having no history (EVALUATION.md section 2)."""
+"""Looks below which a service counts as having no history (docs/judging.md)."""
 ASK_AGAIN = timedelta(seconds=30)
 ASK_AGAIN_AT_MOST = timedelta(minutes=10)
 

@@ -2,7 +2,7 @@
 
 Such a router says ``advisory``, and for how long (its lease). One lease after each write the route is read again; what
 an older write left there is written over, under a higher generation, and people are told. A rollback is over only when
-the route still reads back right after a lease (DESIGN section 5).
+the route still reads back right after a lease (docs/routers.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The router contract: tiny, and the truth is read back each time (DESIGN section 5)."""
+"""The router contract: tiny, and the truth is read back each time (docs/adapters.md)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A write raises the fence first, so that older ones are kept out even when its answer is lost; then it holds the row
 for as long as it changes the plane. Who comes meanwhile raises the fence at once, and waits: for a holder that died,
 one lease. A holder that sleeps longer than that and wakes up between its last look and its write cannot be shut out:
-such a router is ``advisory``, and the workflow reads the route again after a lease (DESIGN section 5).
+such a router is ``advisory``, and the workflow reads the route again after a lease (docs/routers.md).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _UNPACKED = 2
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
-    """Fold one look into the evidence and say what was found (EVALUATION.md sections 1 to 5).
+    """Fold one look into the evidence and say what was found (docs/judging.md).
 
     The same request always gives the same answer, byte for byte. ``request.stage`` chooses between comparing two arms
     and holding the canary alone to absolute limits; each stage has evidence of its own.

@@ -10,13 +10,12 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import aiohttp
 
 from coalmine.errors import CoalmineError, MissingExtra
-from coalmine.local.ending import end
+from coalmine.local.child import Child
 
 BUCKETS_MS = (
     1,
@@ -45,7 +44,6 @@ BUCKETS_MS = (
     5000,
 )
 """Upper bounds of the latency histogram, in milliseconds."""
-_START_TIMEOUT = 20.0
 _PAUSE = 0.01
 _LISTENER = "ingress"
 
@@ -92,8 +90,11 @@ def _response(name: str, version: str, action: Mapping[str, Any]) -> dict[str, A
     }
 
 
-class EnvoyProxy:
+class EnvoyProxy(Child):
     """``async with EnvoyProxy(folder, route_file, clusters) as proxy: proxy.listener_url, proxy.admin_url``."""
+
+    name = "envoy"
+    unavailable = EnvoyUnavailable
 
     def __init__(
         self,
@@ -115,10 +116,9 @@ class EnvoyProxy:
         are files by route name, each on a listener of its own, at any free port; ``cluster_settings`` are Envoy's own,
         by cluster, such as ``outlier_detection``.
         """
-        self.folder = folder
+        super().__init__(folder)
         self.route_file = route_file
         self.route_name = route_name
-        self.log = folder / "envoy.log"
         self.admin_port = admin_port
         self.listener_port = listener_port
         self._clusters = dict(clusters)
@@ -126,7 +126,6 @@ class EnvoyProxy:
         self._settings = dict(cluster_settings or {})
         self._concurrency = concurrency
         self._buckets = tuple(buckets_ms)
-        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def admin_url(self) -> str:
@@ -137,11 +136,6 @@ class EnvoyProxy:
     def listener_url(self) -> str:
         """Where it takes requests, once started."""
         return f"http://127.0.0.1:{self.listener_port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def prepare(self) -> list[str]:
         """Write the bootstrap, and return the command that runs it in the foreground.
@@ -163,29 +157,6 @@ class EnvoyProxy:
             *("--log-level", "warning"),
         ]
 
-    async def start(self) -> None:
-        """Start it and wait until it takes requests.
-
-        Raises:
-            EnvoyUnavailable: it ended, or stayed silent.
-            MissingExtra: it is not installed.
-        """
-        command = self.prepare()
-        with self.log.open("ab") as log:
-            # Its own session: a Ctrl-C in the terminal reaches whoever started us first, who then stops us in order.
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            async with asyncio.timeout(_START_TIMEOUT):
-                await self.await_ready()
-        except TimeoutError:
-            await self.stop()
-            raise EnvoyUnavailable(f"Envoy did not come up in {_START_TIMEOUT:g} s: see {self.log}") from None
-        except BaseException:
-            await self.stop()
-            raise
-
     async def await_ready(self) -> None:
         """Wait until it takes requests; its ports are known then. Also for a process somebody else started.
 
@@ -194,24 +165,10 @@ class EnvoyProxy:
         """
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             while not await self._is_ready(session):
-                if self._process is not None and self._process.returncode is not None:
+                if self.ended is not None:
                     last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
                     raise EnvoyUnavailable(f"Envoy ended at once: {''.join(last)} (see {self.log})")
                 await asyncio.sleep(_PAUSE)
-
-    async def stop(self) -> None:
-        """End the process; done twice is done once."""
-        process, self._process = self._process, None
-        await end(process)
-
-    async def __aenter__(self) -> EnvoyProxy:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     @property
     def _admin_file(self) -> Path:

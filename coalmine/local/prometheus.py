@@ -9,15 +9,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import aiohttp
 
 from coalmine.errors import CoalmineError
-from coalmine.local.ending import end
+from coalmine.local.child import Child
 
 _LISTENING = re.compile(r"address=[^\s]*?:(\d+)\b")
-_START_TIMEOUT = 20.0
 
 
 class PrometheusUnavailable(CoalmineError):
@@ -34,8 +32,11 @@ class ScrapeJob:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-class PrometheusServer:
+class PrometheusServer(Child):
     """``async with PrometheusServer(folder, jobs) as prometheus: prometheus.url``."""
+
+    name = "prometheus"
+    unavailable = PrometheusUnavailable
 
     def __init__(
         self,
@@ -53,8 +54,7 @@ class PrometheusServer:
         ``web_config`` is Prometheus' own file for TLS and basic authentication; ``features`` are those of its that are
         off unless named, such as ``exemplar-storage``.
         """
-        self.folder = folder
-        self.log = folder / "prometheus.log"
+        super().__init__(folder)
         self.port = port
         self._jobs = tuple(jobs)
         self._scrape = scrape
@@ -63,7 +63,6 @@ class PrometheusServer:
         self._features = tuple(features)
         self._skip = 0
         """Bytes of the log that an earlier run wrote."""
-        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def url(self) -> str:
@@ -72,11 +71,6 @@ class PrometheusServer:
             "https" if self._web_config is not None and "tls_server_config" in self._web_config.read_text() else "http"
         )
         return f"{scheme}://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def prepare(self) -> list[str]:
         """Write the configuration, and return the command that runs it in the foreground.
@@ -103,28 +97,6 @@ class PrometheusServer:
             arguments.append(f"--enable-feature={','.join(self._features)}")
         return [program, *arguments]
 
-    async def start(self) -> None:
-        """Start it and wait until it answers.
-
-        Raises:
-            PrometheusUnavailable: not installed, or it ended or stayed silent.
-        """
-        command = self.prepare()
-        with self.log.open("ab") as log:
-            # Its own session: a Ctrl-C in the terminal reaches whoever started us first, who then stops us in order.
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            async with asyncio.timeout(_START_TIMEOUT):
-                await self.await_ready()
-        except TimeoutError:
-            await self.stop()
-            raise PrometheusUnavailable(f"prometheus did not come up in {_START_TIMEOUT:g} s: see {self.log}") from None
-        except BaseException:
-            await self.stop()
-            raise
-
     async def set_jobs(self, jobs: Sequence[ScrapeJob]) -> None:
         """Replace the scrape jobs of a running server.
 
@@ -148,7 +120,7 @@ class PrometheusServer:
         """
         while True:
             text = self.log.read_bytes()[self._skip :].decode(errors="replace") if self.log.exists() else ""
-            if self._process is not None and self._process.returncode is not None:
+            if self.ended is not None:
                 raise PrometheusUnavailable(
                     f"prometheus ended at once: {text.strip().splitlines()[-1:]} (see {self.log})"
                 )
@@ -160,20 +132,6 @@ class PrometheusServer:
                     self.port = int(found[-1])
                     return
             await asyncio.sleep(0.02)
-
-    async def stop(self) -> None:
-        """End the process; done twice is done once."""
-        process, self._process = self._process, None
-        await end(process)
-
-    async def __aenter__(self) -> PrometheusServer:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     def _config(self) -> dict[str, object]:
         interval = f"{round(self._scrape * 1000)}ms"

@@ -111,7 +111,7 @@ class Finding(StrEnum):
     SAMPLE_RATIO = "sample_ratio"
     HARM = "harm"
     HARM_UNSURE = "harm_unsure"
-    """Harm, but without history and small, or resting on scores alone: ask a human (EVALUATION.md section 4)."""
+    """Harm, but without history and small, or resting on scores alone: ask a human (docs/judging.md)."""
     SIGNAL = "signal"
     NO_DATA = "no_data"
     NO_HARM = "no_harm"

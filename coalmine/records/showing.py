@@ -58,7 +58,7 @@ class RolloutStatus(Record):
     outcome: Outcome | None = None
     cause: Cause | None = None
     exit: int | None = None
-    """The exit code of DESIGN section 6, None while open."""
+    """The exit code (docs/cli.md), None while open."""
     reason: str = ""
     service: str
     environment: str
