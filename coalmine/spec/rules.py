@@ -5,16 +5,16 @@ A rule names the sections it reads, so that it is left out while one of them is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from coalmine.spec.canary import CanarySpec
+from coalmine.spec.diagnose_rules import diagnose_faults
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
-from coalmine.spec.ledger import Ledger
-from coalmine.spec.links import link_problem
+from coalmine.spec.gate_rules import LONGEST_NAME, gate_faults, people_faults
+from coalmine.spec.ledger_rules import ledger_faults
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
 from coalmine.spec.metrics import Metric
 from coalmine.spec.notifier_rules import notifier_faults
@@ -27,17 +27,10 @@ from coalmine.spec.urls import url_problem
 SMALLEST_CHANCE = 1e-9
 """Of alpha and beta: far below it the judge's arithmetic has no digits left."""
 SHORTEST_LOOK = timedelta(milliseconds=100)
-LONGEST_DIAGNOSIS = timedelta(hours=1)
-SLOWEST_DIAGNOSIS = timedelta(minutes=2)
-LONGEST_NAME = 200
-"""Characters: what people send (a gate's name, who they are) is refused above it."""
 LONGEST_VERSION = 128
 """Characters: a version is a search attribute, and part of the rollout's id."""
 LONGEST_ID = 255
 """Characters of ``canary/<environment>/<service>/<region>``: a workflow id, and some databases take no more."""
-SHORTEST_LOCK = timedelta(minutes=1)
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PREFIX = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,200}")
 _FORBIDDEN_IN_NAMES = frozenset(" \t\r\n\"'`\\{}")
 
 Rule = Callable[[CanarySpec], Iterable[Fault]]
@@ -162,68 +155,17 @@ def _steps_hold_a_look(spec: CanarySpec) -> Iterator[Fault]:
 
 @_reads("steps", "people")
 def _gates(spec: CanarySpec) -> Iterator[Fault]:
-    seen: dict[str, int] = {}
-    everyone = {person for group in spec.people.values() for person in group}
-    for index, step in enumerate(spec.steps):
-        if step.gate is None:
-            continue
-        path = ("steps", index, "gate")
-        name = step.gate.name or f"step-{index + 1}"
-        if name in seen:
-            yield Fault(
-                (*path, "name") if step.gate.name else path,
-                f"the gate before step {seen[name] + 1} is called {name!r} already: each gate has its own name",
-            )
-        seen.setdefault(name, index)
-        approval = step.gate.approval
-        if approval is None:
-            yield Fault(path, "the gate asks for nothing: write approval: {} below it, or leave it out")
-            continue
-        if approval.timeout <= timedelta(0):
-            yield Fault((*path, "approval", "timeout"), "must be longer than zero, or nobody could approve in time")
-        unknown = False
-        for place, entry in enumerate(approval.by):
-            if entry not in spec.people and entry not in everyone and "@" not in entry:
-                unknown = True
-                mend = did_you_mean(entry, [*spec.people, *sorted(everyone)])
-                message = f"{entry!r} is neither a group of people nor an identity{mend}"
-                yield Fault((*path, "approval", "by", place), message)
-            elif entry not in spec.people and entry not in everyone and (problem := _identity_problem(entry)):
-                unknown = True
-                yield Fault((*path, "approval", "by", place), problem)
-        people = {person for entry in approval.by for person in spec.people.get(entry, [entry])}
-        if approval.by and not unknown and len(people) < approval.count:
-            yield Fault(
-                (*path, "approval", "count"),
-                f"{approval.count} must approve, but {listed(approval.by)} names {len(people)} "
-                f"({listed(sorted(people), 'nobody')}): the gate could never open",
-            )
+    yield from gate_faults(spec)
+
+
+@_reads("people")
+def _people(spec: CanarySpec) -> Iterator[Fault]:
+    yield from people_faults(spec)
 
 
 @_reads("steps", "people", "notify")
 def _reminders(spec: CanarySpec) -> Iterator[Fault]:
     yield from reminder_faults(spec)
-
-
-@_reads("people")
-def _people(spec: CanarySpec) -> Iterator[Fault]:
-    for group, people in spec.people.items():
-        for index, person in enumerate(people):
-            if not person.strip():
-                yield Fault(("people", group, index), "is empty: write who it is, or leave it out")
-            elif problem := _identity_problem(person):
-                yield Fault(("people", group, index), problem)
-            elif person in people[:index]:
-                yield Fault(("people", group, index), f"{person!r} is in the group twice")
-
-
-def _identity_problem(person: str) -> str | None:
-    """Why nobody can ever be this person: what is sent as ``by`` is stripped, and refused when it is long."""
-    if person != person.strip():
-        return f"{shown(person)} begins or ends with a space, which nobody's name does: leave it out"
-    if len(person) > LONGEST_NAME:
-        return f"{shown(person)} has {len(person):,} characters: a name has at most {LONGEST_NAME}"
-    return None
 
 
 @_reads("metrics")
@@ -360,29 +302,7 @@ def _paths(spec: CanarySpec) -> Iterator[Fault]:
 
 @_reads("ledger")
 def _ledger(spec: CanarySpec) -> Iterator[Fault]:
-    ledger = spec.ledger
-    if ledger.kind == "file":
-        for key in [key for key in ("bucket", "prefix", "region", "lock") if getattr(ledger, key)]:
-            yield Fault(("ledger", key), "belongs to kind: s3; files on disk have a path")
-        if "://" in ledger.path:
-            yield Fault(
-                ("ledger", "path"), f"{shown(ledger.path)} is no folder: a bucket is kind: s3 with bucket and prefix"
-            )
-        return
-    if ledger.bucket is None:
-        yield Fault(("ledger", "bucket"), "is missing: kind: s3 needs the name of the bucket")
-    elif not _BUCKET.fullmatch(ledger.bucket):
-        yield Fault(
-            ("ledger", "bucket"),
-            f"{shown(ledger.bucket)} cannot be a bucket: 3 to 63 lower-case letters, digits, dots and hyphens, "
-            "without s3:// and prefix",
-        )
-    if ledger.path != Ledger().path:
-        yield Fault(("ledger", "path"), "belongs to kind: file; a bucket has a prefix")
-    if not _PREFIX.fullmatch(ledger.prefix or ""):
-        yield Fault(("ledger", "prefix"), f"{shown(ledger.prefix)} has characters names of objects should not have")
-    if ledger.lock is not None and ledger.lock.for_ < SHORTEST_LOCK:
-        yield Fault(("ledger", "lock", "for"), f"must be at least {format_duration(SHORTEST_LOCK)}, such as 400d")
+    yield from ledger_faults(spec.ledger)
 
 
 @_reads("notify")
@@ -392,23 +312,7 @@ def _notify(spec: CanarySpec) -> Iterator[Fault]:
 
 @_reads("diagnose")
 def _diagnose(spec: CanarySpec) -> Iterator[Fault]:
-    diagnose = spec.diagnose
-    for index, label in enumerate(diagnose.labels):
-        if not label.strip() or not label.isprintable():
-            yield Fault(("diagnose", "labels", index), f"{shown(label)} cannot be a label: it is blank or invisible")
-        elif label in diagnose.labels[:index]:
-            yield Fault(("diagnose", "labels", index), f"{label!r} is there twice")
-    if not timedelta(0) < diagnose.window <= LONGEST_DIAGNOSIS:
-        longest = format_duration(LONGEST_DIAGNOSIS)
-        yield Fault(("diagnose", "window"), f"must be longer than zero and at most {longest}: raw samples are read")
-    if not timedelta(0) < diagnose.timeout <= SLOWEST_DIAGNOSIS:
-        longest = format_duration(SLOWEST_DIAGNOSIS)
-        yield Fault(("diagnose", "timeout"), f"must be longer than zero and at most {longest}: closing waits for it")
-    for name, template in diagnose.links.items():
-        if not name.strip() or not name.isprintable():
-            yield Fault(("diagnose", "links", name), f"{shown(name)} cannot be a name: it is blank or invisible", True)
-        elif problem := link_problem(template):
-            yield Fault(("diagnose", "links", name), problem)
+    yield from diagnose_faults(spec.diagnose)
 
 
 def _guardrails(metrics: Sequence[Metric]) -> list[Metric]:
