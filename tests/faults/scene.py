@@ -59,6 +59,7 @@ _BEFORE = frozenset({"start", "shift", "look", "random"})
 """Moments that come whether or not the second step is approved."""
 _ALLOWED = {0.0, 10.0, 50.0, 100.0}
 _BAD = 10 * BASELINE_ERRORS
+_EVERYTHING = "I2: a bad canary got everything"
 
 
 class Scene:
@@ -398,12 +399,16 @@ class Act:
                 if share not in _ALLOWED or (share > 10 and not approved and not self.approved):
                     self._add(f"I2: a proxy showed {share:g} % that no step and no approval allowed")
                 if share == 100 and self.planned.bad:
-                    self._add("I2: a bad canary got everything")
+                    self._add(_EVERYTHING)
             await asyncio.sleep(0.04)
 
     def _by_guard(self, wrong: str, guarded: dict[int, float]) -> bool:
-        """Whether a share that no step allowed is one that the guard ordered for a rollout which never wrote."""
-        return any(wrong.startswith(f"I2: a proxy showed {share:g} %") for share in guarded.values())
+        """Whether a share that no step allowed is one that the guard ordered for a rollout which never wrote: that of
+        the release before it, whose canary was a good one.
+        """
+        shares = set(guarded.values())
+        shown = any(wrong.startswith(f"I2: a proxy showed {share:g} %") for share in shares)
+        return shown or (wrong == _EVERYTHING and 100.0 in shares)
 
     def _add(self, wrong: str) -> None:
         if wrong not in self.wrong:
