@@ -236,7 +236,7 @@ class RolloutState(Record):
     ledger_tip: ChainTip | None = None
     """Where the ledger's chain ended after the last write."""
     unwritten: int = 0
-    """Looks that the ledger never took, because its outage outlasted the backlog; the workflow history has them."""
+    """Looks and refused words the ledger never took: its outage outlasted the backlog. Temporal's history has them."""
     urgent: bool = False
     """The backlog holds more than looks: write it now."""
     log: list[LedgerEntry] = []
@@ -326,15 +326,17 @@ class RolloutState(Record):
         return next((gate for gate in self.gates if gate.step == index), None)
 
     def put_by(self, entry: LedgerEntry) -> None:
-        """Keep an entry for the ledger. In a long outage old looks lose their details first, then go."""
+        """Keep an entry for the ledger. In a long outage looks lose their details, then go, then refused words."""
         self.backlog.append(entry)
         old = len(self.backlog) - KEPT_COUNTS - 1
         if old >= 0 and not LOOK_DETAILS.isdisjoint(self.backlog[old].data):
             rest = {key: value for key, value in self.backlog[old].data.items() if key not in LOOK_DETAILS}
             self.backlog[old] = self.backlog[old].model_copy(update={"data": rest})
         if len(self.backlog) > KEPT_BACKLOG:
-            looks = (index for index, kept in enumerate(self.backlog) if kept.kind == "look")
-            del self.backlog[next(looks, 0)]
+            # Decisions last: neither looks nor a flood of words that were refused may push one out.
+            spared = next((kind for kind in ("look", "refused") if any(kept.kind == kind for kept in self.backlog)), "")
+            goes = (index for index, kept in enumerate(self.backlog) if kept.kind == spared)
+            del self.backlog[next(goes, 0)]
             self.unwritten += 1
 
     def waiting_gate(self) -> GateState | None:

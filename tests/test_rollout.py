@@ -41,3 +41,13 @@ def test_an_endless_outage_loses_counts_first_then_looks_never_decisions() -> No
     assert all(number > total - KEPT_COUNTS for number in with_counts)
     assert [entry.sequence for entry in state.backlog] == sorted(entry.sequence for entry in state.backlog)
     assert len(state.model_dump_json()) < ONE_PAYLOAD
+
+
+def test_a_flood_of_refused_words_pushes_no_decision_out() -> None:
+    state = make_state()
+    for number in range(1, 2 * KEPT_BACKLOG + 1):
+        kind = "command" if number % 100 == 0 else "refused"
+        state.put_by(make_look(number).model_copy(update={"kind": kind, "data": {}}))
+    assert len(state.backlog) == KEPT_BACKLOG
+    assert sum(entry.kind == "command" for entry in state.backlog) == 2 * KEPT_BACKLOG // 100
+    assert state.backlog[-1].sequence == 2 * KEPT_BACKLOG
