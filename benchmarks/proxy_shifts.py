@@ -82,12 +82,15 @@ async def haproxy(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Pl
 
 
 @asynccontextmanager
-async def nginx(folder: Path, backends: Mapping[str, str], keeping: bool = True) -> AsyncIterator[Plane]:
+async def nginx(
+    folder: Path, backends: Mapping[str, str], keeping: bool = True, over_reloads: bool = False
+) -> AsyncIterator[Plane]:
     """One that is reloaded, at most once a second."""
     file = folder / "shop.conf"
     file.write_text('split_clients "${request_id}" $shop { * stable; }\nmap "" $shop_route { default "0"; }\n')
     upstreams = {name: [one] for name, one in backends.items()}
-    async with Nginx(folder / "nginx", {"shop": file}, upstreams, workers=2, keeping=keeping) as proxy:
+    server = Nginx(folder / "nginx", {"shop": file}, upstreams, workers=2, keeping=keeping, over_reloads=over_reloads)
+    async with server as proxy:
         route = _route("nginx", files=[str(file)], proxies=[proxy.option("shop")])
         yield Plane(NginxRouter(), route, proxy.url("shop"), pace=1.0)
 
@@ -112,6 +115,7 @@ PLANES: dict[str, Callable[[Path, Mapping[str, str]], AbstractAsyncContextManage
     "haproxy": haproxy,
     "nginx": nginx,
     # A reload closes connections that clients keep; one they have just used again is a request they must repeat.
+    "nginx_keepalive_min_timeout": partial(nginx, over_reloads=True),
     "nginx_without_keepalive": partial(nginx, keeping=False),
     "traefik": traefik,
 }

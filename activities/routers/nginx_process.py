@@ -166,11 +166,21 @@ def _master(proxy: NginxProxy) -> int:
     return pid
 
 
-def _nginx(proxy: NginxProxy, *options: str) -> tuple[int, str]:
+def _program(proxy: NginxProxy) -> str:
+    """The very program that runs: another build may not know what its configuration says."""
+    with suppress(Silent, OSError):
+        running = Path(f"/proc/{_master(proxy)}/exe").readlink()
+        if running.exists():
+            return str(running)
     # Debian puts it where only root's PATH looks.
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if found is None:
         raise Silent(f"{proxy.status}: the program nginx is not on the worker's host")
+    return found
+
+
+def _nginx(proxy: NginxProxy, *options: str) -> tuple[int, str]:
+    found = _program(proxy)
     try:
         ran = subprocess.run(
             [found, *options, "-c", proxy.config],

