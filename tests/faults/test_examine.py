@@ -197,6 +197,15 @@ def test_a_decision_that_the_files_lacked_when_the_weight_was_seen_is_found() ->
     assert "was written while the ledger's files lacked its decision" in found
 
 
+def test_after_a_reset_either_runs_decision_is_one_for_the_generation_both_ordered() -> None:
+    again = {**ADMITTED, "at": entry(2, "admitted")["at"]}
+    first, second = History().wrote(ADMITTED).shift(10, 1), History().wrote(again).shift(10, 1)
+    both = Told([WorkflowHistory("canary/t/s", one.events) for one in (first, second)])
+    (seen,) = first.told().acknowledged
+    assert rises(both, {1: {seen}}) == []
+    assert len(rises(both, {1: set()})) == 2
+
+
 def test_what_goes_down_or_back_needs_no_entry() -> None:
     went = History().wrote(ADMITTED).shift(10, 1)
     went.hand_over(entry(2, "command", verb="promote"))
