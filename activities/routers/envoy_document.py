@@ -43,8 +43,13 @@ class RouteDocument:
         self._users = users
         self._format = file_format(path)
         self._text = text
-        self._response = self._parse(text)
+        self._response = parse(path, text)
         self._configuration = self._find()
+
+    @property
+    def configuration(self) -> RouteConfiguration:
+        """The RouteConfiguration as it is now."""
+        return self._configuration
 
     def reading(self) -> Reading:
         """What it says now.
@@ -91,31 +96,48 @@ class RouteDocument:
             return json.dumps(self._response, indent=_json_indent(self._text), ensure_ascii=False) + "\n"
         return yaml_text(self._response, self._text)
 
-    def _parse(self, text: str) -> Any:
-        try:
-            return json.loads(text) if self._format == "json" else parse_yaml(text)
-        except (ValueError, YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise RouteRejected(f"{self._path}: is not valid {self._format.upper()}: {reason}") from error
-
     def _find(self) -> RouteConfiguration:
-        if not isinstance(self._response, dict) or not isinstance(self._response.get("resources"), list):
-            raise RouteRejected(
-                f"{self._path}: is not a DiscoveryResponse: write version_info and resources: [the RouteConfiguration]"
-            )
-        names = []
-        for resource in self._response["resources"]:
-            # A resource may be wrapped in envoy.service.discovery.v3.Resource.
-            inner = resource.get("resource", resource) if isinstance(resource, dict) else None
-            if isinstance(inner, dict) and "RouteConfiguration" in str(inner.get("@type")):
-                names.append(str(inner.get("name", "")))
-                if names[-1] == self._name:
-                    return inner
-        found = f"it has {', '.join(map(repr, names))}" if names else "it has none"
+        configurations = route_configurations(self._path, self._response)
+        if self._name in configurations:
+            return configurations[self._name]
+        found = f"it has {', '.join(map(repr, configurations))}" if configurations else "it has none"
         raise RouteRejected(
             f"{self._path}: holds no RouteConfiguration named {self._name!r} ({found}): route.name is the "
             "route_config_name of Envoy's rds"
         )
+
+
+def parse(path: str, text: str) -> Any:
+    """The content of a route file.
+
+    Raises:
+        RouteRejected: it is not JSON or YAML, whichever its name says.
+    """
+    form = file_format(path)
+    try:
+        return json.loads(text) if form == "json" else parse_yaml(text)
+    except (ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RouteRejected(f"{path}: is not valid {form.upper()}: {reason}") from error
+
+
+def route_configurations(path: str, response: Any) -> dict[str, RouteConfiguration]:
+    """Every RouteConfiguration of a route file by its name; of two with one name the first.
+
+    Raises:
+        RouteRejected: it is no DiscoveryResponse.
+    """
+    if not isinstance(response, dict) or not isinstance(response.get("resources"), list):
+        raise RouteRejected(
+            f"{path}: is not a DiscoveryResponse: write version_info and resources: [the RouteConfiguration]"
+        )
+    found: dict[str, RouteConfiguration] = {}
+    for resource in response["resources"]:
+        # A resource may be wrapped in envoy.service.discovery.v3.Resource.
+        inner = resource.get("resource", resource) if isinstance(resource, dict) else None
+        if isinstance(inner, dict) and "RouteConfiguration" in str(inner.get("@type")):
+            found.setdefault(str(inner.get("name", "")), inner)
+    return found
 
 
 def file_format(path: str) -> str:

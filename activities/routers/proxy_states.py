@@ -47,6 +47,8 @@ def proxy_state(proxy: str, shown: Shown, readings: Mapping[str, Reading], gener
             detail = f"{proxy}: does not serve the route: {shown.problem}"
         elif not is_of(shown, readings):
             detail = f"{proxy}: shows generation {generation} with other weights than its file"
+    if detail and shown.refused:
+        detail = f"{detail}; it refused the route: {shown.refused}"
     return ProxyState(proxy=proxy, ok=not detail, generation=shown.generation, weights=weights, detail=detail)
 
 

@@ -15,6 +15,7 @@ RouterFactory = Callable[[], Router]
 
 BUILT_IN: dict[str, RouterFactory] = {
     "envoy": EnvoyRouter,
+    "envoy-xds": built_in("activities.routers.envoy_xds:EnvoyXdsRouter"),
     "haproxy": built_in("activities.routers.haproxy:HAProxyRouter"),
     "nginx": built_in("activities.routers.nginx:NginxRouter"),
     "traefik": built_in("activities.routers.traefik:TraefikRouter"),

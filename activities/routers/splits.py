@@ -111,11 +111,15 @@ DocumentType = Callable[[str, str, str], Document]
 
 @dataclass(frozen=True)
 class Shown:
-    """The route a proxy uses. ``version`` is None when it has none; ``problem``: why it serves nobody by it."""
+    """The route a proxy uses. ``version`` is None when it has none; ``problem``: why it serves nobody by it.
+
+    ``refused`` is what it said of a newer one that it did not take.
+    """
 
     version: Version | None
     splits: tuple[Split, ...] = ()
     problem: str = ""
+    refused: str = ""
 
     @property
     def generation(self) -> int:

@@ -1,7 +1,8 @@
 """A real Envoy as a child process: its bootstrap, its free ports, its start and its end.
 
-What docs/envoy.md asks of users is done here: the route by ``rds`` from a file, statistics flushed every second,
-histogram bounds around usual latency objectives, an admin interface that can be reached.
+What docs/envoy.md asks of users is done here: the route by ``rds`` from a file, or from a control plane
+(docs/envoy-xds.md), statistics flushed every second, histogram bounds around usual latency objectives, an admin
+interface that can be reached.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import aiohttp
 
 from coalmine.errors import CoalmineError, MissingExtra
 from coalmine.local.child import Child
+from coalmine.local.envoy_bootstrap import address, by_ads, cluster, control_plane, listener
 
 BUCKETS_MS = (
     1,
@@ -99,7 +101,7 @@ class EnvoyProxy(Child):
     def __init__(
         self,
         folder: Path,
-        route_file: Path,
+        route_file: Path | None,
         clusters: Mapping[str, Sequence[str]],
         *,
         route_name: str = "shop",
@@ -107,25 +109,38 @@ class EnvoyProxy(Child):
         listener_port: int = 0,
         concurrency: int = 1,
         buckets_ms: Sequence[float] = BUCKETS_MS,
-        further_routes: Mapping[str, Path] | None = None,
+        further_routes: Mapping[str, Path | None] | None = None,
         cluster_settings: Mapping[str, Mapping[str, Any]] | None = None,
+        control_plane: str = "",
     ) -> None:
         """Keep bootstrap and log under ``folder``; ``clusters`` are ``host:port`` by name; port 0 = any free one.
 
         Ports, once given, are kept over a restart. The route files must be there before the start. ``further_routes``
         are files by route name, each on a listener of its own, at any free port; ``cluster_settings`` are Envoy's own,
-        by cluster, such as ``outlier_detection``.
+        by cluster, such as ``outlier_detection``. Routes without a file come from ``control_plane``, ``host:port``.
         """
         super().__init__(folder)
-        self.route_file = route_file
+        self._route_file = route_file
         self.route_name = route_name
         self.admin_port = admin_port
         self.listener_port = listener_port
         self._clusters = dict(clusters)
         self._further = dict(further_routes or {})
         self._settings = dict(cluster_settings or {})
+        self._control_plane = control_plane
         self._concurrency = concurrency
         self._buckets = tuple(buckets_ms)
+
+    @property
+    def route_file(self) -> Path:
+        """The file it watches.
+
+        Raises:
+            ValueError: it asks a control plane instead.
+        """
+        if self._route_file is None:
+            raise ValueError(f"{self.folder.name} has its route from {self._control_plane or 'nowhere'}, not of a file")
+        return self._route_file
 
     @property
     def admin_url(self) -> str:
@@ -195,64 +210,24 @@ class EnvoyProxy(Child):
         return True
 
     def _bootstrap(self) -> dict[str, Any]:
-        listeners = [_listener(_LISTENER, self.listener_port, self.route_name, self.route_file)]
-        listeners += [_listener(f"{_LISTENER}-{name}", 0, name, path) for name, path in self._further.items()]
+        routes = {_LISTENER: (self.listener_port, self.route_name, self._route_file)}
+        routes |= {f"{_LISTENER}-{name}": (0, name, path) for name, path in self._further.items()}
+        clusters = [
+            {**cluster(name, endpoints), **self._settings.get(name, {})} for name, endpoints in self._clusters.items()
+        ]
         return {
             "node": {"id": self.folder.name, "cluster": "coalmine"},
-            "admin": {"address": _address(f"127.0.0.1:{self.admin_port}")},
+            "admin": {"address": address(f"127.0.0.1:{self.admin_port}")},
             "stats_flush_interval": "1s",
             "stats_config": {
                 "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(self._buckets)}]
             },
+            **(by_ads() if self._control_plane else {}),
             "static_resources": {
-                "listeners": listeners,
-                "clusters": [
-                    {**_cluster(name, endpoints), **self._settings.get(name, {})}
-                    for name, endpoints in self._clusters.items()
+                "listeners": [
+                    listener(name, port, route, file and file.absolute())
+                    for name, (port, route, file) in routes.items()
                 ],
+                "clusters": [*clusters, *([control_plane(self._control_plane)] if self._control_plane else [])],
             },
         }
-
-
-def _listener(name: str, port: int, route_name: str, route_file: Path) -> dict[str, Any]:
-    manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
-        ".HttpConnectionManager",
-        "stat_prefix": name,
-        "rds": {
-            "route_config_name": route_name,
-            "config_source": {"path_config_source": {"path": str(route_file.absolute())}},
-        },
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            }
-        ],
-    }
-    return {
-        "name": name,
-        "address": _address(f"127.0.0.1:{port}"),
-        # Two proxies on one port must be an error, not a silent share.
-        "enable_reuse_port": False,
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
-    }
-
-
-def _cluster(name: str, endpoints: Sequence[str]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(one)}} for one in endpoints]}],
-        },
-    }
-
-
-def _address(endpoint: str) -> dict[str, Any]:
-    host, _, port = endpoint.rpartition(":")
-    return {"socket_address": {"address": host, "port_value": int(port)}}

@@ -8,12 +8,14 @@ from coalmine.spec.flag_routes import FlagdRoute
 from coalmine.spec.kubernetes_routes import KubernetesGatewayRoute, KubernetesIstioRoute, KubernetesReplicasRoute
 from coalmine.spec.proxy_routes import EnvoyRoute, HAProxyRoute, NginxRoute, TraefikRoute
 from coalmine.spec.temporal_routes import TemporalWorkerRoute
+from coalmine.spec.xds_routes import EnvoyXdsRoute
 
 ROUTE_OPTIONS: dict[str, type[SpecModel]] = {
     "aws-alb": AlbRoute,
     "aws-lambda": LambdaRoute,
     "aws-route53": Route53Route,
     "envoy": EnvoyRoute,
+    "envoy-xds": EnvoyXdsRoute,
     "flagd": FlagdRoute,
     "haproxy": HAProxyRoute,
     "kubernetes-gateway": KubernetesGatewayRoute,
