@@ -61,6 +61,7 @@ _GROUPS: dict[str, list[tuple[str, str, str]]] = {
         ("guard", "guard", "watch for traffic that no live rollout owns; restore it, or tell people"),
         ("codec", "codec", "make a key for payloads; serve the Temporal UI what they hold"),
         ("flags", "flags", "serve feature flags to flagd and OFREP providers, from a file or S3"),
+        ("xds", "xds", "tell Envoys on several hosts their routes by gRPC, and take weights for them"),
         ("keys", "keys", "make a key to sign decisions with; list the public ones for workers"),
         ("chat", "chat", "show rollouts in Slack, and take what people say to them there"),
         ("up", "stack", "start the local stack: Temporal, Envoy, Prometheus, demo service, worker"),

@@ -20,6 +20,7 @@ from activities.routers.watching import PATIENCE
 from activities.routers.weights import weight_units
 from activities.routers.xds_answers import RouteAnswer, Wanted
 from coalmine.errors import InputError, RouteRejected, RouterError
+from coalmine.xds import remembered
 from coalmine.xds.admin import Admin
 from coalmine.xds.listening import LOOPBACK, OPEN, Address, Security, grpc_server
 from coalmine.xds.proxies import Proxies
@@ -64,7 +65,10 @@ class ControlPlane:
         Raises:
             InputError: an address cannot be listened on, or a certificate cannot be used.
         """
+        tls = self._security.admin_tls()
         await self._look()
+        self._kept = await asyncio.to_thread(remembered.load, self.folder)
+        self._proxies.expect(self._kept)
         self._server = grpc_server()
         self._server.add_generic_rpc_handlers((Streams(self._proxies, lambda: self._folder.served).handler(),))
         try:
@@ -73,7 +77,7 @@ class ControlPlane:
             raise InputError(f"--listen: {self._listen} cannot be listened on ({error})") from error
         self._runner = web.AppRunner(Admin(self, self._security.token).app(), access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._admin.host, self._admin.port, ssl_context=self._security.admin_tls())
+        site = web.TCPSite(self._runner, self._admin.host, self._admin.port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
@@ -93,6 +97,7 @@ class ControlPlane:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._runner.cleanup()
+        await self._keep()
         await self._server.stop(None)
 
     async def read(self, name: str) -> RouteAnswer:
@@ -145,7 +150,7 @@ class ControlPlane:
             raise RouteRejected(problem)
 
     def health(self) -> dict[str, Any]:
-        """How many routes, streams and files that cannot be taken up: numbers alone, because it is told to everybody."""
+        """How many routes, streams, and files that cannot be taken up: numbers alone, because everybody may ask."""
         return {
             "routes": len(self._folder.served),
             "proxies": len(self._proxies),
@@ -201,6 +206,12 @@ class ControlPlane:
         while True:
             await asyncio.sleep(self._every)
             await self._look()
+            await self._keep()
+
+    async def _keep(self) -> None:
+        if self._proxies.known != self._kept:
+            self._kept = self._proxies.known
+            await asyncio.to_thread(remembered.save, self.folder, self._kept)
 
     async def _changed(self) -> None:
         self._proxies.changed()

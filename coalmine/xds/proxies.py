@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -54,6 +54,7 @@ class Proxies:
     def connected(self, node: str, address: str) -> Iterator[Connection]:
         """A stream, for as long as it lasts."""
         connection = Connection(node, address)
+        self._lost.pop(node, None)
         self._connections.append(connection)
         try:
             yield connection
@@ -62,6 +63,18 @@ class Proxies:
             wanted = connection.subscription.wanted
             if all(other.node != node for other in self._connections):
                 self._lost[node] = _Lost(time.monotonic(), address, wanted)
+
+    def expect(self, known: Mapping[str, Sequence[str]]) -> None:
+        """Take these, with the routes they asked for, for lost just now: a control plane before this one had them."""
+        self._lost |= {node: _Lost(time.monotonic(), "", frozenset(names)) for node, names in known.items()}
+
+    @property
+    def known(self) -> dict[str, list[str]]:
+        """Every proxy that is connected or not yet forgotten, and the routes it asks for."""
+        wanted = {node: set(lost.wanted) for node, lost in self._remembered().items()}
+        for one in self._connections:
+            wanted.setdefault(one.node, set()).update(one.subscription.wanted)
+        return {node: sorted(names) for node, names in sorted(wanted.items())}
 
     def changed(self) -> None:
         """Routes have changed: every stream looks whether it is due."""
@@ -101,7 +114,6 @@ class Proxies:
     def answers(self, name: str) -> list[ProxyAnswer]:
         """What each proxy has of a route; also those that do not ask for it, and those that were lost of late."""
         now = time.monotonic()
-        self._lost = {node: lost for node, lost in self._lost.items() if now - lost.at < self._forget}
         by_node: dict[str, list[Connection]] = {}
         for connection in self._connections:
             by_node.setdefault(connection.node, []).append(connection)
@@ -110,10 +122,15 @@ class Proxies:
             ProxyAnswer(
                 node=node, connections=0, address=lost.address, lost_for=now - lost.at, asks=name in lost.wanted
             )
-            for node, lost in self._lost.items()
+            for node, lost in self._remembered().items()
             if node not in by_node
         ]
         return sorted(told, key=lambda one: one.node)
+
+    def _remembered(self) -> dict[str, _Lost]:
+        now = time.monotonic()
+        self._lost = {node: lost for node, lost in self._lost.items() if now - lost.at < self._forget}
+        return self._lost
 
     def _open(self, served: Served) -> bool:
         return any(

@@ -58,9 +58,13 @@ class RouteFolder:
         """
         path = self._path(name)
         self._look_at(path)
-        if trouble := self.trouble.get(str(path)):
-            raise RouteRejected(f"{trouble} (proxies keep what it said before)")
-        return self._files.read(str(path), name)
+        try:
+            reading = self._files.read(str(path), name)
+            if trouble := self.trouble.get(str(path)):
+                raise RouteRejected(trouble)
+        except RouterError as error:
+            raise type(error)(f"{error} (proxies keep what it said before)") from error
+        return reading
 
     def write(self, name: str, units: Mapping[str, int], generation: int, users: Users) -> WriteResult:
         """Compare the generation and replace the file, under its lock.
@@ -115,7 +119,8 @@ class RouteFolder:
         except (OSError, UnicodeDecodeError) as error:
             # Whoever mends its rights leaves no other mark.
             self._marks.pop(path, None)
-            self._complain(path, f"{path}: cannot be read ({error})")
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            self._complain(path, f"{path}: cannot be read ({reason})")
             return False
         except RouterError as error:
             self._complain(path, str(error))

@@ -105,7 +105,8 @@ class XdsWorld(RouterWorld):
             server = self.plane._runner.server
             assert server is not None
             for connection in server.connections:
-                connection.close()
+                assert connection.transport is not None
+                connection.transport.abort()
             return answer
 
         self.patch.setattr(self.plane, "write", write)
@@ -150,6 +151,7 @@ def foreign(text: str) -> object:
 
 def write_files(folder: Path) -> None:
     """The first routes, as a deployment would write them."""
+    folder.mkdir(exist_ok=True)
     second = json.dumps(route_response(SECOND, {STABLE: 10_000, CANARY: 0}), indent=2)
     # An entry that has all its traffic on a backend would leave it nothing to rise by.
     shop = YAML_ROUTE.replace("cluster: dead", f"cluster: {SHADOW}")
@@ -195,7 +197,6 @@ async def xds_envoys(
 @asynccontextmanager
 async def xds_plane(folder: Path, **settings: Any) -> AsyncIterator[ControlPlane]:
     """A control plane over the first routes."""
-    folder.mkdir()
-    write_files(folder)
+    await asyncio.to_thread(write_files, folder)
     async with ControlPlane(folder, every=0.01, **settings) as plane:
         yield plane
