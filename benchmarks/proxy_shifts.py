@@ -23,6 +23,7 @@ from typing import Any
 
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
+from activities.routers.envoy_xds import EnvoyXdsRouter
 from activities.routers.haproxy import HAProxyRouter
 from activities.routers.nginx import NginxRouter
 from activities.routers.traefik import TraefikRouter
@@ -72,6 +73,21 @@ async def envoy(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plan
 
 
 @asynccontextmanager
+async def envoy_xds(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
+    """One that is told by a control plane, a process of its own."""
+    routes = folder / "routes"
+    routes.mkdir()
+    (routes / "shop.json").write_text(json.dumps(route_response("shop", {STABLE: 10_000, CANARY: 0})))
+    clusters = {name: [one] for name, one in backends.items()}
+    async with (
+        _control_plane(routes) as (address, admin),
+        EnvoyProxy(folder / "edge-1", None, clusters, control_plane=address) as proxy,
+    ):
+        proxies = [{"node": "edge-1", "admin": proxy.admin_url}]
+        yield Plane(EnvoyXdsRouter(), _route("envoy-xds", control=admin, proxies=proxies), proxy.listener_url)
+
+
+@asynccontextmanager
 async def haproxy(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Plane]:
     """One that is told by its socket."""
     file = folder / "shop.map"
@@ -112,6 +128,7 @@ async def traefik(folder: Path, backends: Mapping[str, str]) -> AsyncIterator[Pl
 
 PLANES: dict[str, Callable[[Path, Mapping[str, str]], AbstractAsyncContextManager[Plane]]] = {
     "envoy": envoy,
+    "envoy-xds": envoy_xds,
     "haproxy": haproxy,
     "nginx": nginx,
     # A reload closes connections that clients keep; one they have just used again is a request they must repeat.
@@ -199,6 +216,25 @@ async def _backend(folder: Path, name: str) -> AsyncIterator[str]:
     route.write_text(json.dumps(fixed_response(name, name, STATUSES[name])))
     async with EnvoyProxy(folder / name, route, {}, route_name=name) as proxy:
         yield proxy.listener_url.removeprefix("http://")
+
+
+@asynccontextmanager
+async def _control_plane(routes: Path) -> AsyncIterator[tuple[str, str]]:
+    """Where its proxies ask, and where its workers do."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "coalmine.cli", "xds", "--routes", str(routes), "-o", "json"),
+        *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        told = json.loads(await process.stdout.readuntil(b"}\n}\n"))
+        yield told["address"], told["admin"]
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
 
 
 def _route(router: str, **options: object) -> Route:

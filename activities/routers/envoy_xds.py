@@ -148,6 +148,12 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
             return acknowledged
         async with proxy_session() as session:
             used = await EnvoyAdmin(session).shown(asked.admins[proxy], asked.name)
+        if used.version != acknowledged.version and acknowledged.generation <= used.generation:
+            # It has not said so yet; or another proxy calls itself so, and is behind.
+            return acknowledged
+        if used.version != acknowledged.version and acknowledged.generation <= used.generation:
+            # It has not said so yet; or another proxy calls itself so, and is behind.
+            return acknowledged
         return Shown(used.version, used.splits, refused=acknowledged.refused)
 
     def route_problems(
