@@ -7,6 +7,8 @@ refuses is put back at once, by the control plane itself, so that no proxy that 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -107,12 +109,8 @@ class ControlPlane:
             RouteRejected: there is none, or its file is broken.
             RouterUnreachable: the file cannot be read.
         """
-        async with self._one:
-            before = self._folder.served
-            reading = await asyncio.to_thread(self._folder.read, name)
-            changed = self._folder.served is not before
-        if changed:
-            await self._changed()
+        async with self._alone() as folder:
+            reading = await asyncio.to_thread(folder.read, name)
         return RouteAnswer(route=reading, proxies=self._proxies.answers(name))
 
     async def write(self, name: str, wanted: Wanted) -> RouteAnswer:
@@ -127,10 +125,9 @@ class ControlPlane:
         if wanted.generation < 1:
             raise RouteRejected(f"generation {wanted.generation}: generations count from 1")
         users = Users(wanted.sticky, wanted.testers, wanted.mirror)
-        async with self._one:
-            result = await asyncio.to_thread(self._folder.write, name, units, wanted.generation, users)
-            served = self._folder.served[name]
-        await self._changed()
+        async with self._alone() as folder:
+            result = await asyncio.to_thread(folder.write, name, units, wanted.generation, users)
+            served = folder.served[name]
         refusals = await self._proxies.verdicts(served, lambda: self._folder.served, PATIENCE)
         if refusals:
             await self._undo(name, wanted.generation, result, refusals)
@@ -144,8 +141,8 @@ class ControlPlane:
         """
         users = Users(wanted.sticky, wanted.testers, wanted.mirror)
         units = weight_units(wanted.weights)
-        async with self._one:
-            problem = await asyncio.to_thread(self._folder.rehearse, name, units, users)
+        async with self._alone() as folder:
+            problem = await asyncio.to_thread(folder.rehearse, name, units, users)
         if problem:
             raise RouteRejected(problem)
 
@@ -184,23 +181,32 @@ class ControlPlane:
         if not result.written:
             raise RouteRejected(f"{told}. It was there already: nothing is put back")
         try:
-            async with self._one:
-                back = await asyncio.to_thread(self._folder.put_back, result.written[0], name, generation)
-                served: Served = self._folder.served[name]
+            async with self._alone() as folder:
+                back = await asyncio.to_thread(folder.put_back, result.written[0], name, generation)
+                served: Served = folder.served[name]
         except RouterError as error:
             raise RouteRejected(f"{told}. The last good file could not be put back: {error}") from error
         if not back:
             raise RouteRejected(f"{told}. Somebody has written the file since: it stays as it is")
-        await self._changed()
         again = await self._proxies.verdicts(served, lambda: self._folder.served, PATIENCE)
         mend = f", which {', '.join(sorted(again))} did not take either: mend the file by hand" if again else ""
         raise RouteRejected(f"{told}. The route is as it was before, under generation {generation}{mend}")
 
-    async def _look(self) -> None:
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[RouteFolder]:
+        """The folder, for one at a time; proxies hear of what has changed in it, also when something failed then."""
         async with self._one:
-            changed = await asyncio.to_thread(self._folder.look)
-        if changed:
-            await self._changed()
+            before = self._folder.served
+            try:
+                yield self._folder
+            finally:
+                if self._folder.served is not before:
+                    self._proxies.changed()
+                    await self._proxies.heard()
+
+    async def _look(self) -> None:
+        async with self._alone() as folder:
+            await asyncio.to_thread(folder.look)
 
     async def _keep_looking(self) -> None:
         while True:
@@ -212,7 +218,3 @@ class ControlPlane:
         if self._proxies.known != self._kept:
             self._kept = self._proxies.known
             await asyncio.to_thread(remembered.save, self.folder, self._kept)
-
-    async def _changed(self) -> None:
-        self._proxies.changed()
-        await self._proxies.heard()

@@ -125,6 +125,9 @@ class RouteFolder:
         except RouterError as error:
             self._complain(path, str(error))
             return False
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            self._complain(path, f"{path}: holds nothing Envoy would take ({error!r})")
+            return False
         twice = [name for name in found if self._paths.get(name, path) != path and self._paths[name].exists()]
         if twice:
             self._complain(path, f"{path}: holds route {twice[0]!r}, and so does {self._paths[twice[0]]}: keep one")
@@ -132,8 +135,9 @@ class RouteFolder:
         self.trouble.pop(str(path), None)
         changed = {name: served for name, served in found.items() if self.served.get(name) != served}
         self._paths |= dict.fromkeys(found, path)
-        # As a whole: streams read it from another thread.
-        self.served = {**self.served, **changed}
+        if changed:
+            # As a whole: streams read it from another thread.
+            self.served = {**self.served, **changed}
         return bool(changed)
 
     def _complain(self, path: Path, reason: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,8 +15,12 @@ import grpc
 import pytest
 import trustme
 
+from activities.routers import route_files
+from activities.routers.locked_files import replace
 from activities.routers.xds_answers import Wanted
-from coalmine.errors import InputError, RouteRejected, StaleGeneration
+from activities.routers.xds_control import Control
+from coalmine.errors import InputError, RouteRejected, RouterUnreachable, StaleGeneration
+from coalmine.local.envoy import route_response
 from coalmine.xds.control_plane import ControlPlane
 from coalmine.xds.listening import Address, Security
 from coalmine.xds.remembered import FILE
@@ -239,3 +245,32 @@ async def test_what_cannot_be_remembered_keeps_nobody_from_starting(tmp_path: Pa
     (tmp_path / "routes" / FILE).write_text("[")
     async with xds_plane(tmp_path / "routes") as plane:
         assert (await plane.read("shop")).proxies == []
+
+
+async def test_what_is_in_the_file_is_sent_also_when_the_disk_complains_of_it(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complaining(path: Path, text: str) -> None:
+        replace(path, text)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(route_files, "replace", complaining)
+    async with AdsProxy(plane.address, "edge-1") as proxy:
+        await proxy.ask("shop")
+        await taken(proxy)
+        with pytest.raises(RouterUnreachable, match="Input/output error"):
+            await writing(plane, 3)
+        assert (await taken(proxy)).startswith("3:")
+        (answer,) = (await writing(plane, 3)).proxies
+        assert str(answer.version).startswith("3:")
+
+
+async def test_a_route_may_have_any_name(plane: ControlPlane) -> None:
+    name = "shop/eu: west & co?#%"
+    text = json.dumps(route_response(name, {"stable": 1, "canary": 0}))
+    (plane.folder / "west.json").write_text(text)
+    await until(lambda: name in plane.routes()["routes"])
+    async with Control(plane.admin_url, None) as control:
+        assert (await control.read(name)).route.version.text == "0"
+        await control.rehearse(name, Wanted(weights=HALF, generation=1))
+        assert (await control.write(name, Wanted(weights=HALF, generation=1))).route.version.generation == 1

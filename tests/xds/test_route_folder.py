@@ -49,6 +49,7 @@ def test_a_look_finds_what_is_new_and_what_others_have_changed(folder: RouteFold
     [
         ("{", "is not valid JSON"),
         ("[]", "is not a DiscoveryResponse"),
+        ('{"resources": [{"@type": "RouteConfiguration", "name": "shop", "virtual_hosts": [3]}]}', "Envoy would take"),
         (json.dumps(route_response("shop", {"stable": 0})), "all weights are zero"),
         (json.dumps(route_response("shop", {"stable": 1})).replace("domains", "domain"), "domain"),
     ],
