@@ -45,15 +45,14 @@ class Subscription:
         """By name, what it refused after that, and its words."""
         self._sent: dict[str, Served] = {}
         self._waiting: Response | None = None
-        self._last = ""
         self._count = 0
 
     def heard(self, names: Sequence[str], version: str, nonce: str, error: str | None) -> None:
-        """One request: ``nonce`` is empty at first; ``error`` is None unless it refuses."""
-        if nonce and nonce != self._last:
-            # It speaks of an answer before the last one, and will speak of the last one yet.
-            return
-        if nonce and self._waiting is not None:
+        """One request: ``nonce`` is empty at first; ``error`` is None unless it refuses.
+
+        What it asks for counts whatever it speaks of; what it says of an answer counts for the last one only.
+        """
+        if self._waiting is not None and nonce == self._waiting.nonce:
             self._decide(self._waiting.served, version, error)
         self.wanted = frozenset(names)
         for kept in (self.has, self.refused, self._sent):
@@ -68,9 +67,8 @@ class Subscription:
             served = routes.get(name)
             if served is not None and self._sent.get(name) != served:
                 self._count += 1
-                self._last = str(self._count)
                 self._sent[name] = served
-                self._waiting = Response(self._last, served)
+                self._waiting = Response(str(self._count), served)
                 return self._waiting
         return None
 
