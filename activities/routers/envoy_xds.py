@@ -7,7 +7,7 @@ and what its admin interface shows where one is named. Measured behaviour this r
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from activities.routers.envoy import SETTLE
 from activities.routers.envoy_admin import EnvoyAdmin
@@ -25,7 +25,7 @@ from activities.routers.watching import Took, Watched
 from activities.routers.weights import percents
 from activities.routers.xds_answers import ProxyAnswer, RouteAnswer, Wanted
 from activities.routers.xds_control import Control, users_of
-from coalmine.errors import RouteRejected, RouterError
+from coalmine.errors import RouterError
 from coalmine.records import Capabilities
 from coalmine.spec.canary import Route
 from coalmine.spec.xds_routes import EnvoyXdsRoute
@@ -36,7 +36,7 @@ FLEET = "fleet"
 
 
 @dataclass(frozen=True)
-class Asked(Places[EnvoyXdsRoute]):
+class XdsPlaces(Places[EnvoyXdsRoute]):
     """The places of a route, and what the control plane said of it a moment ago."""
 
     answers: Mapping[str, ProxyAnswer] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
         users = Users(options.sticky, options.testers, options.mirror)
         besides = Besides(users.served, users.clusters)
         names = [proxy.node for proxy in options.proxies]
-        return Asked(route.name, [options.control], names, options, besides=besides)
+        return XdsPlaces(route.name, [options.control], names, options, besides=besides)
 
     async def located(self, route: Route) -> Places[EnvoyXdsRoute]:
         """And every other proxy that asks for the route, as the control plane knows it now."""
@@ -85,15 +85,8 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
             async with Control(options.control, options.token) as control:
                 answer = await control.read(route.name)
         except RouterError as error:
-            return Asked(
-                route.name,
-                places.files,
-                places.proxies,
-                options,
-                besides=places.besides,
-                failed={options.control: error},
-            )
-        return _asked(places, answer)
+            return replace(_known(places), failed={options.control: error})
+        return _with_answer(places, answer)
 
     async def readings(self, places: Places[EnvoyXdsRoute]) -> tuple[dict[str, Reading], dict[str, RouterError]]:
         """What the control plane has in its file, and serves."""
@@ -122,7 +115,7 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
         with span("envoy-xds.write", route=places.name, generation=generation, proxies=len(places.proxies)):
             async with Control(options.control, options.token) as control:
                 answer = await control.write(places.name, _wanted(options, units, generation))
-        asked = _asked(places, answer)
+        asked = _with_answer(places, answer)
         result = WriteResult(kept=list(asked.readings.values()))
         return result, [_watched(asked, proxy, generation) for proxy, look in looks.items() if not look.silent]
 
@@ -180,30 +173,27 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
         return problems
 
 
-def _asked(places: Places[EnvoyXdsRoute], answer: RouteAnswer) -> Asked:
+def _with_answer(places: Places[EnvoyXdsRoute], answer: RouteAnswer) -> XdsPlaces:
     named = [proxy.node for proxy in places.options.proxies]
     answers = {proxy.node: proxy for proxy in answer.proxies}
     others = sorted(node for node, proxy in answers.items() if proxy.asks and node not in named)
     there = sum(proxy.asks and proxy.connections > 0 for proxy in answers.values())
     lacking = [FLEET] if there < places.options.at_least else []
-    return Asked(
-        places.name,
-        places.files,
-        [*named, *others, *lacking],
-        places.options,
-        besides=places.besides,
+    return replace(
+        _known(places),
+        proxies=[*named, *others, *lacking],
         answers=answers,
         readings={answer.route.path: answer.route},
     )
 
 
-def _known(places: Places[EnvoyXdsRoute]) -> Asked:
-    if not isinstance(places, Asked):
-        raise RouteRejected(f"route {places.name!r}: its control plane was not asked")
+def _known(places: Places[EnvoyXdsRoute]) -> XdsPlaces:
+    if not isinstance(places, XdsPlaces):
+        raise TypeError("places of another router")
     return places
 
 
-def _absence(asked: Asked, proxy: str) -> str:
+def _absence(asked: XdsPlaces, proxy: str) -> str:
     """Why a proxy says nothing; empty when it does."""
     if asked.failed:
         return f"{proxy}: nothing is known of it ({'; '.join(map(str, asked.failed.values()))})"
@@ -225,7 +215,7 @@ def _wanted(options: EnvoyXdsRoute, units: Mapping[str, int], generation: int) -
     return Wanted(weights=percents(units), generation=generation, **users_of(options))
 
 
-def _watched(asked: Asked, proxy: str, generation: int) -> Watched:
+def _watched(asked: XdsPlaces, proxy: str, generation: int) -> Watched:
     absence = _absence(asked, proxy)
     if absence:
         return Watched(proxy, Took.WAITING, absence)
