@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from activities.routers.locked_files import locked, replace
@@ -14,7 +15,10 @@ Change = Callable[[str], str | None]
 """Given the text that is there, the text to be there instead; None leaves it."""
 ATTEMPTS = 25
 """Times an object is read anew because somebody else has written it meanwhile."""
+AT_ONCE = 32
+"""Connections that are kept: as many as asyncio has threads."""
 MISSING = "is not there: route.places names where the apps' flags are defined"
+_making = Lock()
 
 
 class FlagPlace(Protocol):
@@ -72,17 +76,16 @@ class FlagObject:
 
     def read(self) -> str:
         """Raises as ``FlagPlace.read``."""
-        with closing(_client()) as client:
-            return self._get(client)[0]
+        return self._get(kept_client())[0]
 
     def change(self, change: Change) -> None:
         """Under the ETag it had when it was read."""
-        with closing(_client()) as client:
-            for _ in range(ATTEMPTS):
-                there, etag = self._get(client)
-                text = change(there)
-                if text is None or self._put(client, text, etag):
-                    return
+        client = kept_client()
+        for _ in range(ATTEMPTS):
+            there, etag = self._get(client)
+            text = change(there)
+            if text is None or self._put(client, text, etag):
+                return
         raise RouterUnreachable(f"{self._place}: others changed it {ATTEMPTS} times while we wrote")
 
     def _get(self, client: Any) -> tuple[str, str]:
@@ -122,13 +125,31 @@ def place_of(place: str) -> FlagPlace:
     return FlagObject(place) if place.startswith("s3://") else FlagFile(place)
 
 
-def _client() -> Any:
+def kept_client() -> Any:
+    """The client of S3 of this process, which takes long to make and serves all threads.
+
+    Raises:
+        MissingExtra: boto3 is not installed.
+    """
+    with _making:
+        return _made()
+
+
+def forget_client() -> None:
+    """Close it; the next call makes one anew, for what the environment says then."""
+    with _making:
+        if _made.cache_info().currsize:
+            _made().close()
+            _made.cache_clear()
+
+
+@cache
+def _made() -> Any:
     try:
         import boto3
         from botocore.config import Config
     except ImportError:
         raise MissingExtra("aws", "flags in S3") from None
-    # A session of its own: making a client of the shared one is not safe in several threads.
-    return boto3.session.Session().client(
-        "s3", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
-    )
+    # A session of its own: the default one of boto3 may not be made by several threads.
+    config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2}, max_pool_connections=AT_ONCE)
+    return boto3.session.Session().client("s3", config=config)

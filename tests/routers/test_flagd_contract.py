@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from activities.routers import flag_places
 from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_fencing import FencingCases
 from tests.routers.flag_worlds import FlagFilesWorld, FlagObjectWorld, FlagWorld, definitions
@@ -27,24 +27,17 @@ class TestFlagFiles(RouterContract):
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def _client_of_its_own() -> Iterator[None]:
+    """The one that is kept for the process is made for the server of these tests, and of no others."""
+    flag_places.forget_client()
+    yield
+    flag_places.forget_client()
 
 
 class TestFlagObject(RouterContract):
     @pytest.fixture
-    def world(self, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FlagWorld:
-        for name, value in (
-            ("AWS_ENDPOINT_URL", store), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_CONFIG_FILE", str(tmp_path / "none")),
-        ):  # fmt: skip
-            monkeypatch.setenv(name, value)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="flags")
-        client.put_object(Bucket="flags", Key="shop/flags.json", Body=definitions().encode())
-        client.close()
-        return FlagObjectWorld(["s3://flags/shop/flags.json"])
+    def world(self, _client_of_its_own: None, aws_environment: None) -> FlagWorld:
+        client, bucket = flag_places.kept_client(), f"flags-{uuid.uuid4().hex[:8]}"
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        client.put_object(Bucket=bucket, Key="shop/flags.json", Body=definitions().encode())
+        return FlagObjectWorld([f"s3://{bucket}/shop/flags.json"])
