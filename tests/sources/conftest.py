@@ -131,6 +131,8 @@ class Exporter:
     def __init__(self) -> None:
         self.text = ""
         self.counters = Counters()
+        self.settled: datetime | None = None
+        """The moment up to which the store is known to hold all that was exposed; None while that is not known."""
         exporter = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -176,17 +178,18 @@ class RealWorld:
         self.adapter = adapter
         self.source = Source(url=url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
         self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
-        self.end: datetime | None = None
         self.flush = timedelta(0)
 
     async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
-        if self.end is None:
+        # Where the world before this one has left the store, nothing has happened since.
+        start, self.exporter.settled = self.exporter.settled, None
+        if start is None:
             self.exporter.show()
-            self.end = await self._settle()
+            start = await self._settle()
         self.counters.add(arms)
         self.exporter.show()
-        start, self.end = self.end, await self._settle()
-        return Window(start=start, end=self.end)
+        self.exporter.settled = end = await self._settle()
+        return Window(start=start, end=end)
 
     async def go_down(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from temporalio.client import Client
 
 from coalmine.testing.source_contract import MetricSourceContract, SourceWorld
+from tests.conftest import NAMESPACE
 from tests.sources.http_world import orders
 from tests.sources.sql_worlds import duckdb_world, postgres_world
 from tests.sources.temporal_world import TemporalSourceWorld, visibility
@@ -37,13 +40,20 @@ class TestRealVictoriaMetrics(MetricSourceContract):
         return victoria_world
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, Path, str]]:
+    """One server for all cases, each with a deployment of its own."""
+    async with visibility(tmp_path_factory.mktemp("visibility")) as (client, file, namespace):
+        yield client.service_client.config.target_host, file, namespace
+
+
 class TestTemporalVisibility(MetricSourceContract):
     @pytest.fixture
-    async def world(self, tmp_path: Path) -> AsyncIterator[SourceWorld]:
-        async with visibility(tmp_path) as (client, file, namespace):
-            world = TemporalSourceWorld(client, file, namespace)
-            await world.begin()
-            yield world
+    async def world(self, store: tuple[str, Path, str]) -> SourceWorld:
+        address, file, namespace = store
+        world = TemporalSourceWorld(await Client.connect(address, namespace=NAMESPACE), file, namespace)
+        await world.begin()
+        return world
 
 
 class TestDuckDb(MetricSourceContract):
