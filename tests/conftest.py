@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import HealthCheck, settings
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -140,11 +143,14 @@ async def temporal_client(temporal_env: TemporalServer) -> AsyncIterator[Client]
 
 
 @pytest.fixture
-async def bare_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
-    """A fresh dev server of this test's own, whose namespace lacks our search attributes."""
-    environment = await _start_dev_server(NAMESPACE, with_attributes=False)
-    yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
-    await environment.shutdown()
+async def bare_temporal(temporal_env: TemporalServer) -> TemporalServer:
+    """A namespace of this test's own, which lacks our search attributes and where nobody ever polled."""
+    own = TemporalServer(temporal_env.address, f"{NAMESPACE}-{uuid4().hex[:12]}")
+    client = await temporal_env.connect()
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=own.namespace, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    return own
 
 
 @pytest.fixture
