@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from coalmine.analysis.forecast.course import EACH_LOOK, GROUP
 from coalmine.analysis.forecast.passage import ENOUGH, first_passage
 from coalmine.analysis.grids import Array, Integers, Mask
 from coalmine.analysis.value import EVERY, FEWEST_BLOCKS, ValueMetric, ValueState, process_numbers
 
-_LUCKS = norm.ppf((np.arange(5) + 0.5) / 5)
+_LUCKS = ndtri((np.arange(5) + 0.5) / 5)
 """Equally likely runs, by how far an estimate is from its expectation, in standard deviations."""
 _FIRST = 60
 """Moments that are followed first; the rest only when they have not shown it."""

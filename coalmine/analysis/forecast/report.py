@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from math import sqrt
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from coalmine.analysis.comparison import known_history, looks_per_minute, margin_of
 from coalmine.analysis.forecast.advice import Warner
@@ -167,8 +167,8 @@ class Forecaster:
             return None
         ratio = (1.0 - share) / share
         pooled = (p + ratio * q) / (1.0 + ratio)
-        wanted = norm.isf(self.judge.policy.alpha) * sqrt(pooled * (1.0 - pooled) * (1.0 + 1.0 / ratio))
-        wanted += norm.ppf(USUAL) * sqrt(p * (1.0 - p) + q * (1.0 - q) / ratio)
+        wanted = -ndtri(self.judge.policy.alpha) * sqrt(pooled * (1.0 - pooled) * (1.0 + 1.0 / ratio))
+        wanted += ndtri(USUAL) * sqrt(p * (1.0 - p) + q * (1.0 - q) / ratio)
         return int(-(-((wanted / (p - q)) ** 2) // 1))
 
     def _baseline(self, metric: Metric) -> Baseline:
