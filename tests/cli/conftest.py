@@ -32,6 +32,7 @@ from tests.workflows.world import World, make_spec
 from worker import build_workers
 
 WORKFLOW_ID = "canary/test/checkout"
+UI = "http://ui.example"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Desk:
         """The rollout of the specs written here."""
         return RolloutRef(WORKFLOW_ID)
 
+    @property
+    def workflows_page(self) -> str:
+        """Where the Temporal UI has the workflows of this namespace."""
+        return f"{UI}/namespaces/{self.client.namespace}/workflows"
+
     def verb(self, name: str) -> Verb:
         """What can be sent."""
         return Verb(name)
@@ -143,7 +149,7 @@ async def empty_desk(
     """A desk without a worker, on a server where nobody ever polled."""
     client = await bare_temporal.connect()
     await create_missing(client)
-    told = {"COALMINE_BY": "ana@example.org", "COALMINE_UI_URL": "http://ui.example"}
+    told = {"COALMINE_BY": "ana@example.org", "COALMINE_UI_URL": UI}
     for name, value in {**bare_temporal.variables(), **told}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("CI", raising=False)

@@ -55,7 +55,7 @@ async def test_a_job_that_left_is_told_by_the_deployment(
         assert states[0] in ("queued", "in_progress")
         assert set(states[1:-1]) <= {"in_progress"}
         assert all(status["description"].startswith("checkout 1.0.0 → 1.1.0") for status in statuses)
-        page = "http://ui.example/namespaces/coalmine/workflows/canary%2Ftest%2Fcheckout/"
+        page = f"{desk.workflows_page}/canary%2Ftest%2Fcheckout/"
         assert all(status["log_url"].startswith(page) for status in statuses)
 
 

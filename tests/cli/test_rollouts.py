@@ -63,7 +63,7 @@ async def test_a_release_is_promoted(desk: Desk) -> None:
     assert told["rollout_id"] == "test/checkout/1.1.0/1"
     assert told["by"] == "ana@example.org"
     assert told["automated"] is False
-    assert told["url"].startswith("http://ui.example/namespaces/coalmine/workflows/canary%2Ftest%2Fcheckout/")
+    assert told["url"].startswith(f"{desk.workflows_page}/canary%2Ftest%2Fcheckout/")
 
     listed = (await desk.type("list", "-o", "json")).data["rollouts"]
     assert [(row["service"], row["outcome"], row["open"]) for row in listed] == [("checkout", "promoted", True)]

@@ -112,7 +112,7 @@ async def test_doctor_without_and_with_a_worker(empty_desk: Desk, monkeypatch: p
     async with asyncio.timeout(20):
         while (well := await empty_desk.type("doctor")).code:
             await asyncio.sleep(0.1)
-    assert "namespace coalmine (from TEMPORAL_ADDRESS)" in well.out
+    assert f"namespace {empty_desk.client.namespace} (from TEMPORAL_ADDRESS)" in well.out
     assert "workers run unversioned" in well.out
 
 

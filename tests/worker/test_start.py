@@ -50,10 +50,10 @@ async def test_a_namespace_without_attributes_stops_the_worker_with_the_command_
 
 
 async def test_a_missing_namespace_is_said_with_both_commands(bare_temporal: TemporalServer) -> None:
-    server = TemporalServer(bare_temporal.address, "shop")
+    server = TemporalServer(bare_temporal.address, "no-such-shop")
     lacks = await find_lacks(await server.connect())
     assert [lack.what.split(" ")[0] for lack in lacks] == ["namespace", "namespace"]
-    assert lacks[0].command == "temporal operator namespace create --namespace shop --retention 720h"
+    assert lacks[0].command == "temporal operator namespace create --namespace no-such-shop --retention 720h"
 
 
 async def test_an_attribute_of_another_type_is_named(bare_temporal: TemporalServer) -> None:
@@ -62,7 +62,8 @@ async def test_an_attribute_of_another_type_is_named(bare_temporal: TemporalServ
     await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(namespace=client.namespace, search_attributes=wrong)
     )
-    with pytest.raises(TemporalUnavailable, match="CoalmineWeight of namespace 'coalmine' is Keyword and must be Int"):
+    told = f"CoalmineWeight of namespace '{client.namespace}' is Keyword and must be Int"
+    with pytest.raises(TemporalUnavailable, match=told):
         await worker.preflight(client)
     lacks = await find_lacks(client)
     for lack in lacks:
@@ -71,9 +72,9 @@ async def test_an_attribute_of_another_type_is_named(bare_temporal: TemporalServ
 
 
 async def test_what_is_missing_can_be_created(bare_temporal: TemporalServer) -> None:
-    client = await TemporalServer(bare_temporal.address, "shop").connect()
+    client = await TemporalServer(bare_temporal.address, f"{bare_temporal.namespace}-created").connect()
     created = await create_missing(client)
-    assert created[0] == "namespace shop"
+    assert created[0] == f"namespace {client.namespace}"
     assert len(created) == 8
     assert await create_missing(client) == []
     await worker.preflight(client)
