@@ -182,8 +182,12 @@ async def time_skipping_env(_own_home: None) -> AsyncIterator[Callable[[], Await
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a process that answers as AWS does."""
-    with aws_server(tmp_path_factory.mktemp("moto")) as url:
+    """The address of a process that answers as AWS does, whose services botocore reads up on once for all clients."""
+    from botocore import loaders, session
+
+    kept = loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch, aws_server(tmp_path_factory.mktemp("moto")) as url:
+        patch.setattr(session, "create_loader", lambda _=None: kept)
         yield url
 
 
