@@ -7,6 +7,9 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STATE := $(CURDIR)/.coalmine
 
+# Most of what the tests do is wait, for servers and their clocks: three processes to a core keep it busy.
+WORKERS ?= $(shell echo $$((3 * $$(nproc))))
+
 # What we start keeps its files in the clone.
 export COALMINE_HOME ?= $(STATE)/local
 ISOLATED = env -u PYTHONDONTWRITEBYTECODE HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CONFIG_HOME="$(STATE)/home/.config" \
@@ -29,7 +32,7 @@ demo: state
 	@$(ISOLATED) $(BIN)/coalmine demo $(DEMO)
 
 test: state
-	@$(ISOLATED) $(BIN)/pytest -n 2 --dist worksteal -q $(TESTS)
+	@$(ISOLATED) $(BIN)/pytest -n $(WORKERS) --dist worksteal -q $(TESTS)
 
 faults: state
 	@$(ISOLATED) $(BIN)/pytest -q tests/faults
