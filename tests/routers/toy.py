@@ -20,6 +20,18 @@ class Order:
 
 
 @workflow.defn(name="Order", versioning_behavior=VersioningBehavior.PINNED)
+class ScarceOrder:
+    """Ends well, but for what is sold out: those whose number ends in 0, by their id."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """Take the order."""
+        if workflow.info().workflow_id.endswith("0"):
+            raise ApplicationError("it is sold out", non_retryable=True)
+        return "taken"
+
+
+@workflow.defn(name="Order", versioning_behavior=VersioningBehavior.PINNED)
 class BrokenOrder:
     """Always fails."""
 

@@ -19,7 +19,7 @@ from coalmine.records import Cause, Outcome, RolloutReport
 from coalmine.spec.canary import CanarySpec
 from tests.conftest import TemporalServer
 from tests.routers.temporal_world import describe, known, set_current
-from tests.routers.toy import BrokenOrder, Order, build_of
+from tests.routers.toy import BrokenOrder, ScarceOrder, build_of
 from tests.worker.conftest import WORKER, Start
 
 pytestmark = pytest.mark.timeout(400)
@@ -37,7 +37,10 @@ def release(baseline: str, canary: str) -> CanarySpec:
             "canary": {"version": f"1.{canary}.0", "backend": canary},
         },
         "route": {"router": "temporal-worker", "name": ORDERS},
-        "steps": [{"weight": 10, "for": "3s"}, {"weight": 50, "for": "3s", "min_requests": 20}],
+        "steps": [
+            {"weight": 10, "for": "3s", "min_requests": 20},
+            {"weight": 50, "for": "3s", "min_requests": 20},
+        ],
         "metrics": [
             {
                 **{"name": "failures", "kind": "ratio", "source": "temporal", "template": "temporal"},
@@ -103,7 +106,7 @@ async def builds_of_new_orders(client: Client, orders: int) -> dict[str, str]:
     """The build and the end of orders that are placed now."""
     ended: dict[str, str] = {}
     for number in range(orders):
-        handle = await client.start_workflow("Order", id=f"late-{number}", task_queue=ORDERS)
+        handle = await client.start_workflow("Order", id=f"late-{number}-of-them", task_queue=ORDERS)
         await asyncio.gather(handle.result(), return_exceptions=True)
         description = await handle.describe()
         info = description.raw_description.workflow_execution_info.versioning_info
@@ -120,7 +123,7 @@ async def test_a_sound_build_becomes_current_and_one_whose_workflows_fail_is_tak
     coalmine = Coalmine(client)
     process = await start(WORKER, bare_temporal.variables())
     async with AsyncExitStack() as running:
-        for build, kind in (("1", Order), ("2", Order), ("3", BrokenOrder)):
+        for build, kind in (("1", ScarceOrder), ("2", ScarceOrder), ("3", BrokenOrder)):
             await running.enter_async_context(build_of(client, ORDERS, build, kind))
         await known(client, ORDERS, "1", "2", "3")
         await set_current(client, ORDERS, "1")
