@@ -6,6 +6,7 @@ Nothing is downloaded, and nothing is written outside pytest's temporary folder.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import tempfile
@@ -47,6 +48,18 @@ FOLDERS = {
 }
 FOREIGN = ("TEMPORAL_", "COALMINE_")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+
+
+@pytest.fixture(autouse=True)
+def _own_log_handlers() -> Iterator[None]:
+    """Take away the handler of a command that set up logging within a test: its stream is closed afterwards."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler and handler not in before:
+            root.removeHandler(handler)
+            root.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)
