@@ -258,6 +258,15 @@ class Coalmine(FleetCalls):
         async with asking(f"history of {ref.workflow_id}", self.temporal.namespace, SERVER_WITHIN):
             return await timeline(self.temporal, described.id, described.run_id, everything)
 
+    async def mark(self, ref: RolloutRef) -> str:
+        """Text that is another one after anything happened to a rollout; needs no worker, and is cheap to ask for.
+
+        Raises:
+            RolloutNotFound: there is none.
+        """
+        described = await self._describe(ref)
+        return f"{described.run_id} {described.status} {described.history_length} {described.paused}"
+
     async def recorded(self, ref: RolloutRef) -> Recorded:
         """What every look found and what was shifted when, from the workflow's history; needs no worker.
 

@@ -74,6 +74,10 @@ class Releases(Rollouts, Protocol):
         """What happened, in words."""
         ...
 
+    async def mark(self, ref: RolloutRef) -> str:
+        """Text that is another one after anything happened to a rollout; no worker is asked."""
+        ...
+
     async def recorded(self, ref: RolloutRef) -> Recorded:
         """What every look found, and what was shifted when."""
         ...

@@ -2,7 +2,8 @@
 
 The fleet is asked for in quick rounds every second and in whole rounds beside them (``fleet_rounds``), however many
 pages show it. A rollout that is shown is asked for its ``status`` once a second, by one task for all of its viewers.
-Nobody looks: nothing is asked, but for one whole round when the server starts.
+What the rows on pages wait for is asked for once a second too (``waits``). Nobody looks: nothing is asked, but for one
+whole round when the server starts.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Feed:
 
     def __init__(self, rollouts: Releases, every: float = EVERY) -> None:
         self.fleet: Broadcast[Fleet] = Broadcast(Fleet())
-        self.waits = Waits(rollouts)
+        self.news: Broadcast[None] = Broadcast(None)
+        """Said with every change of the fleet, or of what its rows wait for."""
+        self.waits = Waits(rollouts, lambda: self.news.say(None))
         self._rollouts = rollouts
         self._every = every
         self._rounds = FleetRounds(rollouts)
@@ -74,7 +77,8 @@ class Feed:
 
     def start(self) -> None:
         """Begin: the whole fleet once, and then nothing before somebody looks."""
-        self._tasks = [asyncio.create_task(self._keep_quick()), asyncio.create_task(self._keep_whole())]
+        rounds = (self._keep_quick(), self._keep_whole(), self._keep_waits())
+        self._tasks = [asyncio.create_task(one) for one in rounds]
 
     async def stop(self) -> None:
         """End every task."""
@@ -83,6 +87,7 @@ class Feed:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.waits.stop()
 
     async def current(self) -> Fleet:
         """The list, at most some seconds old; while Temporal is silent the last one, with its trouble."""
@@ -126,6 +131,7 @@ class Feed:
         for watched, watch in self._watches.items():
             if watched.workflow_id == ref.workflow_id:
                 watch.hurry()
+        self.waits.renew(row for row in self._shown() if row.workflow_id == ref.workflow_id)
 
     # ------------------------------------------------------------------------------------------ rounds
 
@@ -165,6 +171,16 @@ class Feed:
                 # Nobody answers the short questions either: whoever hears the first answer says so.
                 await self._hasten.wait()
 
+    async def _keep_waits(self) -> None:
+        while True:
+            await self._until_wanted()
+            if self._quick.trouble is None:
+                self.waits.renew(self._shown())
+            await asyncio.sleep(self._every)
+
+    def _shown(self) -> list[RolloutRow]:
+        return [row for viewer in self._viewers for row in viewer.shown]
+
     async def _ask(self, asker: Asker, question: Callable[[], Awaitable[bool]]) -> bool:
         """Whether there was an answer; what it changed is said."""
         answered = bool(await asker.ask(question, final=False))
@@ -175,14 +191,18 @@ class Feed:
             self._had_at = _now()
             opened, closed = self._rounds.known.rows()
             if not before.at or (before.open, before.closed, before.trouble) != (opened, closed, trouble):
-                self.fleet.say(Fleet(opened, closed, datetime.now(UTC), trouble))
+                self._say(Fleet(opened, closed, datetime.now(UTC), trouble))
         elif before.trouble != trouble:
-            self.fleet.say(replace(before, trouble=trouble))
+            self._say(replace(before, trouble=trouble))
         self._looked.say(None)
         return answered
 
+    def _say(self, fleet: Fleet) -> None:
+        self.fleet.say(fleet)
+        self.news.say(None)
+
     async def _ask_quick(self) -> bool:
-        await self._rounds.quick([row for viewer in self._viewers for row in viewer.shown])
+        await self._rounds.quick(self._shown())
         return True
 
     async def _ask_whole(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -14,6 +13,7 @@ from coalmine.dashboard.context import render
 from coalmine.dashboard.feed import Feed, Fleet
 from coalmine.dashboard.fleet_view import SIZES, STATES, FleetPage, FleetQuery, view
 from coalmine.dashboard.streams import Streams
+from coalmine.dashboard.waits import FRESH
 from coalmine.records import Outcome, Phase
 from coalmine.searching import RolloutRow
 
@@ -29,7 +29,7 @@ _TONES = {Phase.HELD: "warn", Phase.GATED: "warn", Phase.ROLLING_BACK: "bad"}
 async def whole(feed: Feed, fleet: Fleet, query: FleetQuery) -> dict[str, Any]:
     """What the template of the whole page takes."""
     shown = view(fleet, query)
-    await feed.waits.learn(shown.rows, WAIT_FOR_WAITS)
+    await feed.waits.learn(shown.rows, WAIT_FOR_WAITS, FRESH)
     parts = _parts(feed, fleet, shown)
     return {
         "page": shown,
@@ -55,14 +55,9 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
     stood: dict[str, str] = {}
     async with feed.viewing_fleet() as viewer:
         await feed.current()
-        fleet = viewer.fleet
-        number, first = -1, True
+        first = True
         while True:
-            try:
-                async with asyncio.timeout(None if first else 3.0):
-                    number, known = await fleet.after(number) if not first else (fleet.number, fleet.value)
-            except TimeoutError:
-                known = fleet.value  # Nothing moved, but what rows wait for may have.
+            number, known = feed.news.number, viewer.fleet.value
             shown = view(known, query)
             viewer.shown = shown.rows
             if known.trouble is None:
@@ -76,6 +71,7 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
                 update["announce"] = "" if first else _announcement(stood, standing)
                 yield ServerSentEvent(json.dumps(update), event="update")
             sent, parts, order, stood, first = rows, now, list(rows), standing, False
+            await feed.news.after(number)
 
 
 def stands(row: RolloutRow) -> str:

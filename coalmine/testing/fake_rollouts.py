@@ -169,6 +169,11 @@ class FakeRollouts:
         status = self._of(ref)
         return [TimelineEntry(at=BEGAN, kind="started", text=f"{status.service} {status.version}", by=status.by)]
 
+    async def mark(self, ref: RolloutRef) -> str:
+        """Of all that is known of it."""
+        self._hear("mark")
+        return self._of(ref).model_dump_json()
+
     async def recorded(self, ref: RolloutRef) -> Recorded:
         """Its looks and shifts."""
         self._hear("recorded")
