@@ -45,7 +45,7 @@ _KINDS = {
 
 def build(settings: Settings) -> FastAPI:
     """The dashboard as an ASGI application."""
-    streams, feed = Streams(), Feed(settings.rollouts, settings.every)
+    streams, feed = Streams(settings.sessions), Feed(settings.rollouts, settings.every)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

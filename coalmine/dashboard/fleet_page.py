@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
 
 from coalmine.dashboard.context import render
 from coalmine.dashboard.feed import Feed, Fleet
@@ -43,9 +44,10 @@ async def whole(feed: Feed, fleet: Fleet, query: FleetQuery) -> dict[str, Any]:
     }
 
 
-def stream(feed: Feed, query: FleetQuery, streams: Streams) -> EventSourceResponse:
+def stream(request: Request, feed: Feed, query: FleetQuery) -> EventSourceResponse:
     """Everything at first, then what changed."""
-    return streams.response(_updates(feed, query))
+    streams: Streams = request.app.state.streams
+    return streams.response(request, _updates(feed, query))
 
 
 async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEvent, None]:

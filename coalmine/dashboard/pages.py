@@ -83,7 +83,7 @@ async def fleet(request: Request) -> Response:
 async def fleet_events(request: Request) -> Response:
     """What changes in the list."""
     await stream_reader(request)
-    return fleet_page.stream(request.app.state.feed, read_query(request.query_params), request.app.state.streams)
+    return fleet_page.stream(request, request.app.state.feed, read_query(request.query_params))
 
 
 @router.get("/rollouts/{environment}/{service}")
@@ -112,10 +112,9 @@ async def rollout(request: Request, environment: str, service: str) -> Response:
 @router.get("/events/rollouts/{environment}/{service}")
 async def rollout_events(request: Request, environment: str, service: str) -> Response:
     """What changes in one rollout."""
-    settings: Settings = request.app.state.settings
     person = await stream_reader(request)
     ref, _ = await _meant(request, environment, service)
-    return rollout_page.stream(request.app.state.feed, ref, settings, person, request.app.state.streams)
+    return rollout_page.stream(request, request.app.state.feed, ref, person)
 
 
 @router.get("/act/{environment}/{service}/{verb}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
 
 from coalmine.dashboard.context import Settings, render
 from coalmine.dashboard.feed import Feed
@@ -29,11 +30,10 @@ def whole(seen: Seen, settings: Settings, person: Person | None) -> dict[str, An
     return {"view": shown, "parts": {name: Markup(html) for name, html in _parts(shown, settings, person).items()}}
 
 
-def stream(
-    feed: Feed, ref: RolloutRef, settings: Settings, person: Person | None, streams: Streams
-) -> EventSourceResponse:
+def stream(request: Request, feed: Feed, ref: RolloutRef, person: Person | None) -> EventSourceResponse:
     """Everything at first, then what changed."""
-    return streams.response(_updates(feed, ref, settings, person))
+    streams: Streams = request.app.state.streams
+    return streams.response(request, _updates(feed, ref, request.app.state.settings, person))
 
 
 async def _updates(

@@ -5,10 +5,13 @@ A server keeps only what was signed out at it, until the cookie would be too old
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,6 +45,7 @@ class Sessions:
         self.name = "__Host-coalmine" if secure else "coalmine-session"
         self._secret = secret.encode()
         self._ended: dict[str, float] = {}
+        self._followed: dict[str, set[asyncio.Event]] = {}
         self._sealed = {
             purpose: URLSafeTimedSerializer(
                 secret, salt=f"coalmine-dashboard-{purpose}", signer_kwargs={"digest_method": hashlib.sha256}
@@ -72,7 +76,34 @@ class Sessions:
         self._ended = {sid: until for sid, until in self._ended.items() if until > now}
         if (session := self.of(request)) is not None:
             self._ended[session.sid] = now + LIFETIME
+            for over in self._followed.get(session.sid, ()):
+                over.set()
         response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    @contextmanager
+    def following(self, request: Request) -> Iterator[tuple[asyncio.Event, float]]:
+        """For whoever goes on answering a request: set when its login is signed out here, and the seconds it has left.
+
+        Where nobody logged in by this cookie, it is never set, and there is no end.
+        """
+        over, left = asyncio.Event(), float("inf")
+        try:
+            found, sealed = self._sealed["session"].loads(request.cookies.get(self.name, ""), return_timestamp=True)
+        except BadData:
+            found = None
+        if not isinstance(found, dict) or not found.get("person"):
+            yield over, left
+            return
+        sid, left = str(found.get("sid")), float(sealed.timestamp()) + LIFETIME - time.time()
+        if sid in self._ended:
+            over.set()  # Between the question who asks and this one.
+        self._followed.setdefault(sid, set()).add(over)
+        try:
+            yield over, left
+        finally:
+            self._followed[sid].discard(over)
+            if not self._followed[sid]:
+                del self._followed[sid]
 
     def put_login(self, response: Response, flow: dict[str, str]) -> None:
         """What a login that is under way has to find again."""

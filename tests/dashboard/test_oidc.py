@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
+from coalmine.dashboard import session
 from coalmine.dashboard.auth.oidc import CALLBACK, LOGIN, ByOidc, OidcSettings, local_path
 from coalmine.dashboard.people import Access
 from coalmine.dashboard.places import Place
@@ -18,7 +24,7 @@ from coalmine.errors import InputError
 from coalmine.records import Phase
 from coalmine.testing.fake_oidc import CLIENT, FakeOidc
 from coalmine.testing.fake_rollouts import FakeRollouts, a_status
-from tests.dashboard.served import SECRET, Served, served
+from tests.dashboard.served import PATIENCE, SECRET, Served, served, until
 
 ACT = "/act/production/checkout/pause"
 
@@ -96,6 +102,60 @@ async def test_who_signs_out_is_unknown(desk: Served) -> None:
         assert (await thief.get("/")).status_code == 302
     await come_back(desk)
     assert "ana@example.org" in await desk.page("/")
+
+
+async def sign_out(desk: Served) -> None:
+    csrf = (await desk.page("/")).split('name="csrf" value="')[1].split('"')[0]
+    await_text(await desk.client.post("/auth/logout", data={"csrf": csrf}))
+
+
+@pytest.mark.parametrize("path", ["/events/fleet", "/events/rollouts/production/checkout"])
+async def test_signing_out_ends_what_the_session_follows_and_no_other(
+    desk: Served, fake: FakeRollouts, path: str
+) -> None:
+    async with httpx.AsyncClient(base_url=desk.url, trust_env=False, timeout=PATIENCE) as client:
+        other = replace(desk, client=client)
+        await come_back(desk)
+        await come_back(other)
+        async with desk.stream(path) as left, other.stream(path) as kept:
+            await anext(left)
+            await anext(kept)
+            await sign_out(desk)
+            async with asyncio.timeout(PATIENCE):
+                assert [update async for update in left] == []
+            fake.change("canary/production/checkout", phase=Phase.BAKING)
+            await until(kept, lambda update: "baking" in str(update))
+        assert (await desk.client.get(path)).status_code == 401
+
+
+async def test_a_login_that_is_over_ends_what_it_follows(desk: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    await come_back(desk)
+    following = Sessions.following
+
+    @contextmanager
+    def hours_later(self: Sessions, request: Request) -> Iterator[tuple[asyncio.Event, float]]:
+        with following(self, request) as (over, left):
+            yield over, left - session.LIFETIME
+
+    monkeypatch.setattr(Sessions, "following", hours_later)
+    async with desk.stream("/events/fleet") as updates, asyncio.timeout(PATIENCE):
+        assert [update async for update in updates] == []
+
+
+async def test_a_login_that_is_signed_out_while_a_stream_begins_is_over_for_it(desk: Served) -> None:
+    sessions = desk.settings.sessions
+    answer = Response()
+    sessions.put(answer, sessions.begin("ana"))
+    name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
+    request = Request({"type": "http", "headers": [(b"cookie", f"{name}={value}".encode())]})
+    with sessions.following(request) as (over, left):
+        assert 0 < left <= session.LIFETIME
+        assert not over.is_set()
+        sessions.end(request, Response())
+        assert over.is_set()
+    with sessions.following(request) as (over, _left):
+        assert over.is_set()
+    assert sessions._followed == {}
 
 
 def await_text(answer: httpx.Response) -> str:
