@@ -1,8 +1,8 @@
 """Asking Temporal for the fleet: often for what viewers may see change, now and then for everything.
 
 A list of thousands takes seconds of a small server. A quick round is a few short lists: the latest started, the latest
-closed, what is rolling back or waits for a human, which pages show first, and the rows of somebody's page. A whole
-round puts everything else right; both may be under way together.
+closed, what is rolling back or waits for a human, which pages show first, what is in a phase that a page is filtered
+by, and the rows of somebody's page. A whole round puts everything else right; both may be under way together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_OPEN = 10_000
 LATEST_OPEN, LATEST_CLOSED = 100, 25
 """Rows of a quick round. A fleet of fewer open ones is known whole by each."""
 URGENT, MOST_URGENT = (Phase.ROLLING_BACK, Phase.HELD, Phase.GATED), 100
-"""Phases that come first on pages, and the rows of each that a quick round asks for."""
+"""Phases that come first on pages, and the rows of each (and of those in filters) that a quick round asks for."""
 MOST_SHOWN, CHUNK = 400, 100
 """Rows of viewers' pages that one quick round asks for, heard of longest ago first, and that one question does."""
 
@@ -32,8 +32,8 @@ class FleetRounds:
         self.known = FleetList()
         self._rollouts = rollouts
 
-    async def quick(self, shown: Iterable[RolloutRow]) -> None:
-        """Ask for the latest rows, and for those that are shown.
+    async def quick(self, shown: Iterable[RolloutRow], phases: Iterable[str] = ()) -> None:
+        """Ask for the latest rows, for those in these phases that pages are filtered by, and for those that are shown.
 
         Raises:
             TemporalUnavailable: the server does not answer.
@@ -47,7 +47,8 @@ class FleetRounds:
         self.known = self.known.with_closed(latest(began, closed, LATEST_CLOSED))
         if len(running) >= LATEST_OPEN:
             asked = _now()
-            lists = (self._rollouts.rollouts(running=True, phase=phase, limit=MOST_URGENT) for phase in URGENT)
+            wanted = sorted({*URGENT, *phases} - {Phase.CLOSED})
+            lists = (self._rollouts.rollouts(running=True, phase=phase, limit=MOST_URGENT) for phase in wanted)
             for urgent in await asyncio.gather(*lists):
                 self.known = self.known.with_open(Answer(asked, urgent))
         heard = self.known.open.asked

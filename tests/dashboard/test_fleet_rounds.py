@@ -17,7 +17,7 @@ from coalmine.errors import TemporalUnavailable
 from coalmine.records import Phase
 from coalmine.searching import RolloutRow
 from coalmine.testing.fake_rollouts import FakeRollouts, a_status
-from tests.dashboard.served import PATIENCE
+from tests.dashboard.served import PATIENCE, served, until
 
 MANY = 3 * LATEST_OPEN
 OLD, OTHER = "canary/production/service-0000/eu", "canary/production/service-0003/eu"
@@ -224,3 +224,25 @@ async def test_one_that_waits_for_a_human_comes_while_a_whole_list_is_under_way(
         slow.change(OTHER, phase=Phase.HELD, held_reason="why")
         await becomes(feed, OTHER, "held")
         slow.may_come.set()
+
+
+async def test_one_that_comes_into_a_phase_that_a_page_is_filtered_by_is_shown_while_a_whole_list_is_under_way(
+    slow: Slow,
+) -> None:
+    async with served(slow) as desk, desk.stream("/events/fleet?phase=promoting") as updates:
+        assert (await anext(updates))["order"] == []
+        await whole_list_is_asked(slow)
+        changed = slow.change(OTHER, phase=Phase.PROMOTING)
+        row = f"r-{changed.run_id}"
+        await until(updates, lambda update: update["order"] == [row])
+        slow.change(OTHER, phase=Phase.BAKING)
+        await until(updates, lambda update: update["order"] == [])
+        slow.may_come.set()
+
+
+async def test_a_phase_that_no_page_is_filtered_by_is_not_asked_for(slow: Slow) -> None:
+    rounds = FleetRounds(slow)
+    await rounds.quick([])
+    without = slow.asked["rollouts"]
+    await rounds.quick([], {"promoting", "held", "closed"})
+    assert slow.asked["rollouts"] == 2 * without + 1
