@@ -53,6 +53,7 @@ from coalmine.records import (
     Verb,
     Withdrawal,
 )
+from coalmine.records.texts import check_writable
 from coalmine.rollout_names import parse_name
 from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.spec.canary import CanarySpec
@@ -299,14 +300,14 @@ class Coalmine(FleetCalls):
         the same ``once`` (of the same run) is not said twice: it gets the first answer.
 
         Raises:
+            InputError: a text cannot be sent; names the field.
             RefusedError: it means nothing now; says why.
             RolloutNotFound: there is none.
             TemporalUnavailable: no worker answers, or it is paused in Temporal.
         """
-        command = CommandInput.model_validate(
-            {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer, "token": token}
-            | {"break_glass": break_glass}
-        )
+        given = {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer, "token": token}
+        check_writable(given)
+        command = CommandInput.model_validate(given | {"break_glass": break_glass})
         handle = self._handle(ref)
         try:
             return CommandReceipt.model_validate(
@@ -336,6 +337,7 @@ class Coalmine(FleetCalls):
             TemporalUnavailable: no worker answers.
         """
         given = Withdrawal(version=version, by=by, reason=reason)
+        check_writable(given)
         try:
             return CommandReceipt.model_validate(
                 await self._handle(ref).execute_update(

@@ -20,6 +20,7 @@ from coalmine.connection import meaning, no_worker
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.pollers import await_worker
 from coalmine.records import EVERYWHERE, TASK_QUEUE, Ban, FleetRequest, FleetState, Record, fleet_id
+from coalmine.records.texts import check_writable
 from coalmine.spec.base import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
@@ -44,9 +45,11 @@ async def update_fleet(client: Client, environment: str, name: str, given: Recor
     """Send the fleet of an environment an update, and start it when there is none yet.
 
     Raises:
+        InputError: a text cannot be sent; names the field.
         RefusedError: the fleet refused it; says why.
         TemporalUnavailable: no worker answers.
     """
+    check_writable(given)
     workflow_id = fleet_id(environment)
     await await_worker(client, f"the fleet of {environment} cannot answer", WITHIN)
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(

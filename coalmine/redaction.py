@@ -78,11 +78,14 @@ class Redactor:
         return text
 
     def text(self, text: str) -> str:
-        """``text`` without the registered values and without what looks like a credential."""
+        """``text`` without the registered values and without what looks like a credential.
+
+        Halves of characters, which JSON of others may hold, are spelled out: what is read here is written elsewhere.
+        """
         text = self.known(text)
         for pattern, instead in _LOOKS_SECRET:
             text = pattern.sub(instead, text)
-        return text
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def anything(self, value: Any, depth: int = 12) -> Any:
         """Texts within mappings and sequences too; a text under a key such as ``password`` goes wholly.

@@ -42,6 +42,7 @@ from coalmine.records import (
     Submission,
     canary_id,
 )
+from coalmine.records.texts import check_writable
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
 
@@ -59,9 +60,11 @@ async def start(client: Client, submission: Submission, within: timedelta) -> Re
     """Submit, and wait at most ``within`` for each of: a worker, its taking the submission, and admission.
 
     Raises:
+        InputError: a text cannot be sent; names the field.
         RefusedError: the workflow refused the submission.
         TemporalUnavailable: no worker, or no server; nothing was started.
     """
+    check_writable(submission)
     spec = submission.spec
     workflow_id = canary_id(spec.environment, spec.service, spec.region)
     promoted = await _promoted_before(client, workflow_id, spec.arms.canary.version)

@@ -106,3 +106,8 @@ def test_long_texts_take_time_in_proportion_to_their_length(part: str) -> None:
 
     # Quadratic patterns took minutes here; a bound so wide says nothing of the machine.
     assert cpu(part * (400_000 // len(part))) < 20
+
+
+def test_half_a_character_of_somebody_elses_json_is_spelled_out() -> None:
+    told = Redactor().anything({"reason": "\ud800 no", "a\udfff": ["b"]})
+    assert told == {"reason": r"\ud800 no", r"a\udfff": ["b"]}

@@ -22,6 +22,7 @@ from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Access, Person
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
+from coalmine.records.texts import writable
 from coalmine.report import words
 from coalmine.report.style import STYLE
 from coalmine.rollouts import Releases
@@ -98,7 +99,7 @@ def until(at: datetime | None) -> Markup:
 
 def render(name: str, **given: Any) -> str:
     """A template as text."""
-    return templates().get_template(name).render(**given)
+    return writable(templates().get_template(name).render(**given))
 
 
 def page(

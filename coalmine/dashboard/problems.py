@@ -20,6 +20,7 @@ from coalmine.errors import (
     SpecError,
     TemporalUnavailable,
 )
+from coalmine.records.texts import writable
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -36,6 +37,9 @@ _TITLES = {
     500: "Something went wrong here",
     503: "Nobody answers now",
 }
+
+
+_KEY = "One of its keys holds half a character (\\ud800 to \\udfff): write it anew, in UTF-8"
 
 
 class FieldProblem(BaseModel):
@@ -70,7 +74,7 @@ def problem_response(
     body = ProblemDetails(title=title, status=status, detail=detail, retryable=retryable, problems=problems or [])
     headers = {503: {"Retry-After": "5"}, 429: {"Retry-After": "10"}, 401: {"WWW-Authenticate": "Bearer"}}
     return JSONResponse(
-        body.model_dump(mode="json", exclude_defaults=False),
+        _writable(body.model_dump(exclude_defaults=False)),
         status_code=status,
         headers=headers.get(status),
         media_type=MEDIA_TYPE,
@@ -113,7 +117,8 @@ def of_validation(error: RequestValidationError) -> JSONResponse:
     for one in error.errors():
         place = [str(part) for part in one.get("loc", ())]
         field = ".".join(place[1:]) or "".join(place) or "request"
-        problems.append(FieldProblem(field=field, message=str(one.get("msg", "")), value=_short(one.get("input"))))
+        message = _KEY if one.get("type") == "invalid_key" else str(one.get("msg", ""))
+        problems.append(FieldProblem(field=field, message=message, value=_short(one.get("input"))))
     first = problems[0] if problems else FieldProblem(field="request", message="cannot be read")
     detail = f"{first.field}: {first.message}" + (f" (it is {first.value!r:.80})" if first.value is not None else "")
     return problem_response(422, title(422), detail, problems)
@@ -122,6 +127,15 @@ def of_validation(error: RequestValidationError) -> JSONResponse:
 def title(status: int) -> str:
     """What a status means, in words."""
     return _TITLES.get(status, "An error")
+
+
+def _writable(value: Any) -> Any:
+    """Whatever was sent is quoted in some error: half a character in it is spelled out, or no answer could be given."""
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, dict):
+        return {writable(key): _writable(inner) for key, inner in value.items()}
+    return [_writable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _short(value: Any) -> Any:

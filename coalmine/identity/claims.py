@@ -43,7 +43,7 @@ class Decided:
         said: dict[str, object] = {
             "verb": self.verb,
             "rollout": self.rollout_id,
-            "reason_sha256": hashlib.sha256(self.reason.encode()).hexdigest(),
+            "reason_sha256": hashlib.sha256(self.reason.encode("utf-8", "surrogatepass")).hexdigest(),
             "break_glass": self.break_glass,
         }
         if self.gate is not None:

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import StreamMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from coalmine.records.texts import HALF, writable
 from coalmine.spec.faults import Fault, Path, shown
 
 MOST_NODES = 20_000
@@ -118,9 +119,9 @@ class NodeReader:
         raise _TooMuch
 
     def _scalar(self, node: ScalarNode, path: Path, place: Place) -> Spot:
-        text = str(node.value)
         if str(node.tag) in _TEXT_TAGS:
-            return Spot(text, place)
+            return Spot(self._text(node, path, place), place)
+        text = str(node.value)
         try:
             data = self._yaml.constructor.construct_object(node, deep=True)
             if isinstance(data, int) and data.bit_length() > _MOST_BITS:
@@ -132,6 +133,20 @@ class NodeReader:
         except (YAMLError, ValueError, LookupError, OverflowError):
             self.faults.append((place, Fault(path, f"{shown(text)} cannot be read: put it in quotes")))
             return Spot(None, place)
+
+    def _text(self, node: ScalarNode, path: Path, place: Place) -> str:
+        """What was written. JSON spells a character beyond U+FFFF as two escapes, which the parser leaves apart."""
+        text = str(node.value)
+        if HALF.search(text) is None:
+            return text
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        half = HALF.search(text)
+        if half is not None:
+            message = (
+                f"{shown(text)} holds {writable(half[0])}, which is half a character: write the text anew, in UTF-8"
+            )
+            self.faults.append((place, Fault(path, message)))
+        return text
 
     def _sequence(self, node: Node, path: Path) -> Spot:
         inner: dict[str | int, Spot] = {
@@ -150,7 +165,7 @@ class NodeReader:
                 self.faults.append((place, Fault(path, "a key is one word, not a list or a mapping")))
             else:
                 # A key is the text that was written, also where YAML would read a number.
-                key = str(key_node.value)
+                key = self._text(key_node, path, place)
                 spot = self._value(value_node, (*path, key))
                 spot.key_place = place
                 first = inner.setdefault(key, spot).key_place

@@ -24,9 +24,11 @@ from coalmine.records import (
     Refusal,
     RolloutStatus,
     StepStatus,
+    Submission,
     Verb,
     canary_id,
 )
+from coalmine.records.texts import check_writable
 from coalmine.rollout_names import parse_name
 from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.spec.canary import CanarySpec
@@ -195,6 +197,7 @@ class FakeRollouts:
     ) -> Receipt:
         """Start it, or attach."""
         self._hear("start")
+        check_writable(Submission(spec=spec, by=by, reason=reason, authors=list(authors)))
         workflow_id = canary_id(spec.environment, spec.service, spec.region)
         running = self.statuses.get(workflow_id)
         attached = running is not None and running.phase is not Phase.CLOSED
@@ -227,6 +230,7 @@ class FakeRollouts:
     ) -> CommandReceipt:
         """Take what means something in the phase, and let it have its effect."""
         self._hear("send")
+        check_writable({"by": by, "reason": reason, "gate": gate})
         if once is not None and once in self.answers:
             return self.answers[once]
         there = self.statuses.get(ref.workflow_id)

@@ -163,6 +163,42 @@ async def test_errors_are_problems_that_name_the_mend(
     assert said in problem["detail"]
 
 
+@pytest.mark.parametrize("verb", list(Verb))
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (r'{"reason": "\ud800"}', "reason"),
+        (r'{"rollout_id": "a\udc00"}', "rollout_id"),
+        (r'{"gate": "\ud800"}', "gate"),
+        (r'{"for": "\ud800"}', "for"),
+        (r'{"\ud800": 1}', "body"),
+        (r'{"reason": {"\ud800": ["\udfff"]}}', "reason"),
+    ],
+)
+async def test_half_a_character_is_refused_by_the_name_of_its_field(
+    desk: Served, fake: FakeRollouts, verb: Verb, body: str, field: str
+) -> None:
+    as_json = {"Content-Type": "application/json"}
+    answer = await desk.client.post(f"{ROLLOUT}/{verb}", content=body, headers=as_json)
+    assert answer.status_code == 422, answer.text
+    assert [problem["field"] for problem in answer.json()["problems"]] == [field]
+    # Programs in stricter languages take no escape of half a character for JSON.
+    json.dumps(answer.json(), ensure_ascii=False).encode()
+    assert fake.sent == []
+
+
+@pytest.mark.parametrize("path", [f"{API}/validate", f"{API}/rollouts"])
+async def test_half_a_character_in_a_spec_is_a_problem_of_its_line(desk: Served, path: str) -> None:
+    spec = make_spec(service="cart").model_dump(mode="json", by_alias=True, exclude_none=True)
+    spec["people"] = {"sre": ["\ud800"]}
+    as_json = {"Content-Type": "application/json"}
+    answer = await desk.client.post(path, content=json.dumps(spec), headers=as_json)
+    assert answer.status_code == 422, answer.text
+    [problem] = answer.json()["problems"]
+    assert problem["field"] == "people.sre[0]"
+    assert r"holds \ud800, which is half a character" in problem["message"]
+
+
 async def test_silence_may_be_tried_again(desk: Served, fake: FakeRollouts) -> None:
     fake.silent = "no worker polls"
     answer = await desk.client.get(ROLLOUT)

@@ -24,6 +24,30 @@ def problems(text: str) -> list[tuple[int, int, str]]:
     return [(problem.line, problem.column, problem.field) for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("text", "field", "half"),
+    [
+        (r'service: "\ud800x"', "service", r"\ud800"),
+        ('service: x\n"a\\udfff": 1', "", r"\udfff"),
+        (r'service: "\ude00\ud83d"', "service", r"\ude00"),
+    ],
+)
+def test_half_a_character_is_no_text(text: str, field: str, half: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text)
+    [problem] = caught.value.problems
+    assert problem.field == field
+    assert f"holds {half}, which is half a character" in problem.message
+    str(problem).encode()
+
+
+def test_json_may_escape_a_character_as_two_halves() -> None:
+    text = MINIMAL.replace("service: checkout", r'service: "\ud83d\ude00"', 1)
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text)
+    assert "'\N{GRINNING FACE}'" in str(caught.value)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_valid(path: Path) -> None:
     assert parse_spec(path.read_text(), path.name).service == "checkout"
