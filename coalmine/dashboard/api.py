@@ -7,6 +7,8 @@ runs, an approval counts once.
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -23,8 +25,10 @@ from coalmine.dashboard.api_access import (
     Writer,
     check_may,
     meant,
+    peer_of,
     settings_of,
 )
+from coalmine.dashboard.limits import CHECKS
 from coalmine.dashboard.people import Denied
 from coalmine.dashboard.problems import MEDIA_TYPE
 from coalmine.identity.issuers import START
@@ -39,6 +43,7 @@ from coalmine.timeline import TimelineEntry
 
 LARGEST_SPEC = 1024 * 1024
 """Bytes."""
+_CHECKING = ThreadPoolExecutor(1, thread_name_prefix="check-spec")
 SPEC_TYPES = frozenset({"application/json", "application/yaml", "application/x-yaml", "text/yaml"})
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}}
@@ -160,6 +165,7 @@ async def schema(reader: Reader) -> dict[str, Any]:
 @router.post("/validate", summary="Check a spec", openapi_extra=_SPEC_BODY)
 async def validate(request: Request, reader: Reader) -> Valid:
     """Starts nothing and asks nobody; each problem comes with its line and column."""
+    settings_of(request).limits.take(CHECKS, reader.name if reader is not None else peer_of(request))
     spec = await _spec(request)
     warnings = [
         Warned(field=one.field, message=one.message, line=one.line, column=one.column)
@@ -214,4 +220,9 @@ async def _spec(request: Request) -> CanarySpec:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Denied(422, f"the body is not UTF-8 text (byte {error.start})") from None
+    # A large spec takes a second or two to check: elsewhere, and one after another, so that all others are answered.
+    return await asyncio.get_running_loop().run_in_executor(_CHECKING, _parsed, text)
+
+
+def _parsed(text: str) -> CanarySpec:
     return parse_spec(text, "", foreign_adapters())

@@ -62,11 +62,16 @@ def check_may(person: Person, verb: str) -> None:
         )
 
 
+def peer_of(request: Request) -> str:
+    """The address a request came from."""
+    return request.client.host if request.client else ""
+
+
 async def _bearer(request: Request, settings: Settings) -> Person | None:
     try:
         return await settings.bearer.who(request)
     except Denied:
-        settings.limits.take(BAD_TOKENS, request.client.host if request.client else "")
+        settings.limits.take(BAD_TOKENS, peer_of(request))
         raise
 
 

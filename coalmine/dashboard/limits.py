@@ -21,6 +21,8 @@ class Rate:
 
 
 WRITES = Rate(20, 60)
+CHECKS = Rate(30, 120)
+"""Specs that are only checked: by whom pages are open to, who may be nobody."""
 LOGINS = Rate(10, 20)
 BAD_TOKENS = Rate(10, 20)
 

@@ -22,6 +22,8 @@ from coalmine.errors import (
 )
 from coalmine.records.texts import writable
 
+MOST_PROBLEMS = 200
+"""Of one spec that are told: a document of thousands of wrong keys is no spec with thousands of mistakes."""
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
     400: "The request cannot be read",
@@ -97,13 +99,16 @@ def status_of(error: CoalmineError) -> int:
 def of_error(error: CoalmineError) -> JSONResponse:
     """One of ours; a spec's problems one by one."""
     problems: list[FieldProblem] = []
+    detail = str(error)
     if isinstance(error, SpecError):
         problems = [
             FieldProblem(**{key: value for key, value in asdict(one).items() if key != "file"})
-            for one in error.problems
+            for one in error.problems[:MOST_PROBLEMS]
         ]
+        if (more := len(error.problems) - MOST_PROBLEMS) > 0:
+            detail = "\n".join([*map(str, error.problems[:MOST_PROBLEMS]), f"... and {more:,} more"])
     status = status_of(error)
-    return problem_response(status, title(status), str(error), problems, error.retryable)
+    return problem_response(status, title(status), detail, problems, error.retryable)
 
 
 def of_denied(error: Denied) -> JSONResponse:

@@ -104,11 +104,11 @@ class _Shape:
         """Add what pydantic found below ``prefix``."""
         located = [(error, (*prefix, *_path(error))) for error in errors]
         # What else stands in a mapping of a later kind belongs to that kind.
-        later = [path[:-1] for error, path in located if path[-1:] == ("kind",) and _is_later(error, path)]
+        later = {path[:-1] for error, path in located if path[-1:] == ("kind",) and _is_later(error, path)}
         located = [
             (error, path)
             for error, path in located
-            if _is_later(error, path) or not any(path[: len(parent)] == parent for parent in later)
+            if _is_later(error, path) or not any(path[:length] in later for length in range(len(path) + 1))
         ]
         for error, path in located:
             if error["type"] in ("extra_forbidden", "invalid_key"):

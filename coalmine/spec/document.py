@@ -10,17 +10,17 @@ import re
 import sys
 from collections.abc import Collection, Iterable
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from coalmine.errors import Problem, SpecError
+from coalmine.spec.bounds import TOO_DEEP, BeyondBounds, bounded_yaml
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.check import ALL, OURS, examine
 from coalmine.spec.faults import Fault, Path, as_problem
 from coalmine.spec.foreign import Foreign
-from coalmine.spec.nodes import DEEPEST, NodeReader, Place, Spot, place_of_mark
+from coalmine.spec.nodes import NodeReader, Place, Spot, place_of_mark
 
 LARGEST_TEXT = 256 * 1024
 """Characters of one spec."""
@@ -95,8 +95,7 @@ def _read(text: str) -> tuple[Spot | None, list[tuple[Place, Fault]]]:
         return None, [
             (Place(), Fault((), f"the text has {len(text):,} characters: a spec has at most {LARGEST_TEXT:,}"))
         ]
-    yaml = YAML(typ="safe", pure=True)
-    yaml.composer.warn_double_anchors = False
+    yaml = bounded_yaml()
     text = text.removeprefix("\ufeff")
     try:
         nodes = list(yaml.compose_all(text))
@@ -121,9 +120,11 @@ def _is_blank(node: Node) -> bool:
 
 def _syntax_fault(error: Exception, text: str) -> tuple[Place, Fault]:
     if isinstance(error, RecursionError):
-        return Place(), Fault((), f"nested too deeply: a spec has at most {DEEPEST} levels")
+        return Place(), Fault((), TOO_DEEP)
     if isinstance(error, ReaderError):
         return _place_at(text, error.position), Fault((), f"the character {error.character!r} cannot stand in YAML")
+    if isinstance(error, BeyondBounds):
+        return place_of_mark(error.problem_mark), Fault((), str(error.problem))
     if isinstance(error, MarkedYAMLError):
         place = place_of_mark(error.problem_mark or error.context_mark)
         lines = text.splitlines()

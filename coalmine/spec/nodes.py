@@ -10,12 +10,9 @@ from ruamel.yaml.error import StreamMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from coalmine.records.texts import HALF, writable
+from coalmine.spec.bounds import DEEPEST, MOST_NODES, TOO_DEEP
 from coalmine.spec.faults import Fault, Path, shown
 
-MOST_NODES = 20_000
-"""Values of one spec, aliases counted each time they are used."""
-DEEPEST = 50
-"""Levels of one spec."""
 _MOST_BITS = 1_024
 """Of a whole number; larger ones can be neither floats nor, much larger, written out in a message."""
 
@@ -102,7 +99,7 @@ class NodeReader:
         if any(node is above for above in self._open):
             self._stop(place, Fault(path, "refers to itself: an alias cannot stand within its own anchor"))
         if len(self._open) >= DEEPEST:
-            self._stop(place, Fault((), f"nested too deeply: a spec has at most {DEEPEST} levels"))
+            self._stop(place, Fault((), TOO_DEEP))
         if str(node.tag) not in _DATA_TAGS:
             self.faults.append((place, Fault(path, f"the tag {shown(_tag(node))} is not allowed: leave it out")))
             return Spot(None, place)

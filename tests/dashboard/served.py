@@ -17,6 +17,7 @@ from coalmine.dashboard.acting import Actor
 from coalmine.dashboard.auth.bearer import Bearer
 from coalmine.dashboard.auth.nobody import Nobody
 from coalmine.dashboard.context import Settings
+from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Access
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
@@ -84,6 +85,7 @@ async def served(
     ledger: Ledger | None = None,
     every: float = 0.05,
     headers: dict[str, str] | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Served]:
     """Serve while the block runs; unless told, whoever comes is ana, whom nobody proved."""
     listening = serving.bind("127.0.0.1", 0)
@@ -98,6 +100,7 @@ async def served(
         bearer=Bearer(issuers or []),
         ledger=ledger,
         every=every,
+        limits=limits or Limits(),
     )
     built = app.build(settings)
     server = serving.server(built)
