@@ -15,6 +15,7 @@ h2{font-size:1.25rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}
 h3{font-size:1.05rem;margin:1.6rem 0 .3rem}
 h4{font-size:1rem;margin:1rem 0 .2rem}
 p{margin:.4rem 0}
+h1,h2,h3,h4,p,li,dt,dd,label,summary,figcaption{overflow-wrap:anywhere}
 a{color:var(--blue)}
 code{font:.9em ui-monospace,monospace;overflow-wrap:anywhere}
 .verdict{font-size:1.1rem;border-left:.4rem solid var(--soft);background:var(--box);padding:.7rem 1rem;

@@ -245,6 +245,26 @@ async def test_what_people_wrote_does_not_run(page: Page) -> None:
         assert await page.locator("main script, main img").count() == 0
 
 
+async def test_long_words_do_not_widen_a_phone(chromium: Browser) -> None:
+    sha = "9de1850c0ffee9de1850c0ffee9de1850c0ffee9"
+    link = "https://ci.example.org/org/repo/actions/runs/1234567890/job/" + "9" * 60
+    fake, workflow = FakeRollouts(), "canary/production/checkout"
+    fake.put(a_status("checkout", phase=Phase.GATED, version=sha))
+    fake.change(workflow, baseline_version=sha[::-1], reason=link, unmet=[link], held_reason=link, by=f"ci-{link}")
+    here = "/rollouts/production/checkout"
+    async with served(fake, every=0.3) as desk:
+        page = await chromium.new_page(viewport={"width": 360, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        for path in ("/", here, "/act/production/checkout/approve", "/act/production/checkout/rollback", "/trends"):
+            await page.goto(desk.url + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        fake.change(workflow, phase=Phase.CLOSED, outcome=Outcome.ROLLED_BACK)
+        for path in ("/?state=closed", here):
+            await page.goto(desk.url + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        await page.close()
+
+
 async def test_focus_stays_where_it_was_when_a_part_changes(page: Page) -> None:
     fake = several()
     async with served(fake) as desk:
