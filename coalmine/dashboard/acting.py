@@ -40,6 +40,8 @@ class Said:
     """The rollout that was shown; empty: whichever is the service's latest."""
     run_id: str = ""
     """The run that was shown."""
+    once: str | None = None
+    """Identifies what is said: the same again, of the same run, gets the first answer."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Actor:
                 if said.verb is not Verb.ROLLBACK or (meant and not said.run_id):
                     raise
                 run = RolloutRef(ref.workflow_id, said.run_id or ref.run_id)
-                return await self.rollouts.send(run, said.verb, by=person.name, reason=said.reason)
+                return await self.rollouts.send(run, said.verb, by=person.name, reason=said.reason, once=said.once)
             meant = meant or status.rollout_id
             if meant and status.rollout_id != meant:
                 break
@@ -94,6 +96,7 @@ class Actor:
                     attempt=said.attempt,
                     longer=said.longer,
                     token=self._token(said, status, person),
+                    once=said.once,
                 )
             except RefusedError:
                 now = await self.rollouts.status(ref)

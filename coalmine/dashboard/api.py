@@ -1,8 +1,8 @@
 """The HTTP API, ``/api/v1``: what the command line can do, for programs in any language. Described by OpenAPI 3.1.
 
 Reading is open to whom pages are open. Writing asks for a bearer token, or for the proxy that proves who people are; a
-browser's session writes through the pages' forms only. Saying the same again is harmless: a start attaches to what
-runs, an approval counts once.
+browser's session writes through the pages' forms only. A start attaches to what runs already, and
+an approval counts once; of any other word an ``Idempotency-Key`` makes sure that it is said once.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 # The annotations of a route are read when it is made: here one is a parameter, so they must be no text.
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from coalmine.dashboard.acting import Said
@@ -14,6 +16,15 @@ from coalmine.dashboard.api_access import Environment, Region, Service, Writer, 
 from coalmine.records import CommandReceipt, Verb
 from coalmine.spec.durations import Duration
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        description="Chosen by the caller, such as a UUID: the same words with the same key are said once to the "
+        "rollout's run, and get the first answer.",
+    ),
+]
 router = APIRouter()
 
 
@@ -55,6 +66,14 @@ class ExtendCommand(Command):
         return replace(super().said(verb), longer=self.for_)
 
 
+def _once(key: str | None, who: str, verb: Verb, given: Command) -> str | None:
+    """What identifies one saying: the key of this person for these very words, so that nobody gets another's answer."""
+    if key is None:
+        return None
+    said = json.dumps([key, who, str(verb), given.model_dump(mode="json")])
+    return f"api-{hashlib.sha256(said.encode()).hexdigest()[:40]}"
+
+
 def _add(verb: Verb, line: str, body: type[Command] = Command) -> None:
     async def say(
         request: Request,
@@ -63,11 +82,13 @@ def _add(verb: Verb, line: str, body: type[Command] = Command) -> None:
         service: Service,
         region: Region = None,
         command: Annotated[body | None, Body()] = None,  # type: ignore[valid-type]
+        key: IdempotencyKey = None,
     ) -> CommandReceipt:
         check_may(writer, verb)
         given: Command = command or body()
         ref = await meant(request, environment, service, region, None)
-        receipt = await settings_of(request).actor.say(ref, given.said(verb), writer)
+        said = replace(given.said(verb), once=_once(key, writer.name, verb, given))
+        receipt = await settings_of(request).actor.say(ref, said, writer)
         request.app.state.feed.hurry(ref)
         return receipt
 

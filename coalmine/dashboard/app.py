@@ -34,7 +34,9 @@ from coalmine.errors import CoalmineError
 
 DESCRIPTION = (
     "Canary releases as durable workflows. Errors are RFC 9457 problems. Writing needs a bearer token of an issuer "
-    "that the server trusts. Saying the same twice is harmless: a start attaches, an approval counts once."
+    "that the server trusts. A start attaches to what runs already, and a person's approval of a gate counts once. "
+    "Other verbs count each time (extend adds again, a second resume is refused): with the same Idempotency-Key they "
+    "are said once, and get the first answer again, so that a request without an answer can be sent anew."
 )
 _KINDS = {
     "dashboard.css": "text/css; charset=utf-8",

@@ -110,6 +110,48 @@ async def test_what_is_said_is_signed_so_that_a_worker_verifies_it(desk: Served,
     assert (found.person, found.groups, found.kid) == ("ana@example.org", ("sre",), KEY["kid"])
 
 
+async def test_what_is_said_again_with_its_key_is_said_once(desk: Served, fake: FakeRollouts) -> None:
+    fake.change("canary/production/checkout", phase=Phase.HELD)
+
+    async def say(verb: str, body: dict[str, str], key: str | None) -> tuple[int, Any]:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        answer = await desk.client.post(f"{ROLLOUT}/{verb}", json=body, headers=headers)
+        return answer.status_code, answer.json()
+
+    first, second = await asyncio.gather(*(say("extend", {"for": "30m"}, "a") for _ in range(2)))
+    assert first == second
+    assert first[0] == 200
+    assert len(fake.sent) == 1
+    # Another key, other words, or no key: said anew.
+    for body, key in (({"for": "30m"}, "b"), ({"for": "31m"}, "a"), ({"for": "30m"}, None), ({"for": "30m"}, None)):
+        assert (await say("extend", body, key))[0] == 200
+    assert len(fake.sent) == 5
+    assert [await say("resume", {}, "a") for _ in range(2)] == [(200, {**first[1], "message": "resume is taken",
+                                                                       "phase": "stepping"})] * 2  # fmt: skip
+    assert (await say("resume", {}, "c"))[0] == 409
+    assert len(fake.sent) == 6
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "a b", "\xe9"])
+async def test_a_key_that_cannot_be_kept_is_refused(desk: Served, fake: FakeRollouts, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("latin-1")}
+    answer = await desk.client.post(f"{ROLLOUT}/extend", json={}, headers=headers)  # type: ignore[arg-type]
+    assert answer.status_code == 422
+    assert answer.json()["problems"][0]["field"].lower() == "idempotency-key"
+    assert fake.sent == []
+
+
+async def test_one_persons_key_gives_nobody_elses_answer(fake: FakeRollouts) -> None:
+    def access(*_: object) -> ByHeader:
+        return ByHeader("X-User", read_peers(["127.0.0.1"]))
+
+    async with served(fake, access) as desk:
+        for who in ("bo", "ana"):
+            headers = {"X-User": who, "Idempotency-Key": "a"}
+            assert (await desk.client.post(f"{ROLLOUT}/extend", json={}, headers=headers)).status_code == 200
+    assert [said.by for said in fake.sent] == ["bo", "ana"]
+
+
 async def test_a_start_is_signed_and_the_same_again_attaches(desk: Served, fake: FakeRollouts) -> None:
     spec = make_spec(service="cart")
     text = spec.model_dump_json(by_alias=True, exclude_none=True)
