@@ -50,7 +50,8 @@ def options(parser: Parser, verb: str) -> None:
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="header: address or network of the proxy; nobody else is answered; repeatable",
+        help="address or network of the proxy; repeatable. header: nobody else is answered; oidc: its X-Forwarded-For "
+        "tells clients apart whose logins fail",
     )
     parser.add_argument("--oidc-issuer", metavar="URL", help="oidc: the identity provider")
     parser.add_argument("--oidc-client-id", metavar="ID", help=f"oidc: our client there (its secret: {CLIENT_SECRET})")
@@ -112,7 +113,7 @@ def _check(args: Args) -> None:
     from coalmine.errors import InputError
 
     belongs = {
-        "header": ("header", "groups_header", "trusted_peer"),
+        "header": ("header", "groups_header"),
         "oidc": ("oidc_issuer", "oidc_client_id"),
         "none": ("insecure_act_as",),
     }
@@ -120,6 +121,8 @@ def _check(args: Args) -> None:
         for name in names:
             if getattr(args, name) and args.auth != mode:
                 raise InputError(f"--{name.replace('_', '-')} belongs to --auth {mode}")
+    if args.trusted_peer and args.auth == "none":
+        raise InputError("--trusted-peer belongs to --auth header or oidc")
     if args.auth == "header" and not args.header:
         raise InputError("--header is missing: which one names the person, such as --header X-Forwarded-User")
     if args.auth == "oidc" and not (args.oidc_issuer and args.oidc_client_id):
@@ -165,6 +168,7 @@ def _settings(args: Args, place: Place, coalmine: Coalmine) -> Settings:
     from coalmine.cli.keys import service_key_file
     from coalmine.dashboard.acting import Actor
     from coalmine.dashboard.auth.bearer import Bearer
+    from coalmine.dashboard.auth.header import read_peers
     from coalmine.dashboard.context import Settings
     from coalmine.dashboard.session import SECRET_VARIABLE, SHORTEST_SECRET, Sessions
     from coalmine.errors import InputError
@@ -188,6 +192,7 @@ def _settings(args: Args, place: Place, coalmine: Coalmine) -> Settings:
         actor=Actor(coalmine, key),
         bearer=Bearer(issuers),
         ledger=ledger_of(args) if args.ledger is not None else None,
+        proxies=read_peers(args.trusted_peer) if args.trusted_peer else (),
     )
 
 

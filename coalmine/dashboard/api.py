@@ -23,9 +23,9 @@ from coalmine.dashboard.api_access import (
     Run,
     Service,
     Writer,
+    address_of,
     check_may,
     meant,
-    peer_of,
     settings_of,
 )
 from coalmine.dashboard.limits import CHECKS
@@ -165,7 +165,7 @@ async def schema(reader: Reader) -> dict[str, Any]:
 @router.post("/validate", summary="Check a spec", openapi_extra=_SPEC_BODY)
 async def validate(request: Request, reader: Reader) -> Valid:
     """Starts nothing and asks nobody; each problem comes with its line and column."""
-    settings_of(request).limits.take(CHECKS, reader.name if reader is not None else peer_of(request))
+    settings_of(request).limits.take(CHECKS, reader.name if reader is not None else address_of(request))
     spec = await _spec(request)
     warnings = [
         Warned(field=one.field, message=one.message, line=one.line, column=one.column)

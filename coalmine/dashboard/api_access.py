@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from coalmine.dashboard.clients import client_of, peer_of
 from coalmine.dashboard.context import Settings
 from coalmine.dashboard.limits import BAD_TOKENS, WRITES
 from coalmine.dashboard.people import Denied, Person
@@ -62,16 +63,16 @@ def check_may(person: Person, verb: str) -> None:
         )
 
 
-def peer_of(request: Request) -> str:
-    """The address a request came from."""
-    return request.client.host if request.client else ""
+def address_of(request: Request) -> str:
+    """The address that stands for somebody nobody knows."""
+    return client_of(request, settings_of(request).proxies) or peer_of(request)
 
 
 async def _bearer(request: Request, settings: Settings) -> Person | None:
     try:
         return await settings.bearer.who(request)
     except Denied:
-        settings.limits.take(BAD_TOKENS, peer_of(request))
+        settings.limits.take(BAD_TOKENS, address_of(request))
         raise
 
 

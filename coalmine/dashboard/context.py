@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 
 from coalmine.dashboard.acting import Actor
 from coalmine.dashboard.auth.bearer import Bearer
+from coalmine.dashboard.clients import Network
 from coalmine.dashboard.fleet_view import path_of, rollout_path
 from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Access, Person
@@ -45,6 +46,8 @@ class Settings:
     bearer: Bearer
     ledger: Ledger | None = None
     limits: Limits = field(default_factory=Limits)
+    proxies: Sequence[Network] = ()
+    """Whose word counts on which address they ask for."""
     every: float = 1.0
     """Seconds between two questions to Temporal."""
 

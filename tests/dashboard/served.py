@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from coalmine.dashboard import app, serving
 from coalmine.dashboard.acting import Actor
 from coalmine.dashboard.auth.bearer import Bearer
 from coalmine.dashboard.auth.nobody import Nobody
+from coalmine.dashboard.clients import Network
 from coalmine.dashboard.context import Settings
 from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Access
@@ -86,6 +87,7 @@ async def served(
     every: float = 0.05,
     headers: dict[str, str] | None = None,
     limits: Limits | None = None,
+    proxies: Sequence[Network] = (),
 ) -> AsyncIterator[Served]:
     """Serve while the block runs; unless told, whoever comes is ana, whom nobody proved."""
     listening = serving.bind("127.0.0.1", 0)
@@ -101,6 +103,7 @@ async def served(
         ledger=ledger,
         every=every,
         limits=limits or Limits(),
+        proxies=proxies,
     )
     built = app.build(settings)
     server = serving.server(built)

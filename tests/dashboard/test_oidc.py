@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coalmine.dashboard import session
+from coalmine.dashboard.auth.header import read_peers
 from coalmine.dashboard.auth.oidc import CALLBACK, LOGIN, ByOidc, OidcSettings, local_path
+from coalmine.dashboard.limits import CALLBACKS, FAILED_LOGINS, Limits
 from coalmine.dashboard.people import Access
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
@@ -172,6 +174,62 @@ async def test_a_login_begun_elsewhere_does_not_count(desk: Served, provider: Fa
         planted = answer.headers["location"]
     assert (await desk.client.get(planted)).status_code == 400
     assert (await desk.client.get("/")).status_code == 302
+
+
+async def logs_in(desk: Served, address: str = "") -> int:
+    """What somebody hears who logs in with a browser of their own."""
+    headers = {"X-Forwarded-For": address} if address else {}
+    async with httpx.AsyncClient(base_url=desk.url, trust_env=False, headers=headers) as browser:
+        answer = await browser.get(LOGIN)
+        while answer.status_code == 302:
+            answer = await browser.get(answer.headers["location"])
+        return answer.status_code
+
+
+async def test_a_whole_company_logs_in_by_one_proxy(fake: FakeRollouts, provider: FakeOidc) -> None:
+    async with served(fake, by(provider), limits=Limits(lambda: 0.0)) as desk:
+        assert [await logs_in(desk) for _ in range(30)] == [303] * 30
+
+
+async def test_nobody_locks_the_others_out(fake: FakeRollouts, provider: FakeOidc) -> None:
+    async with served(fake, by(provider), limits=Limits(lambda: 0.0)) as desk:
+        for _ in range(60):
+            assert (await desk.client.get(LOGIN)).status_code == 302
+            assert (await desk.client.get(f"{CALLBACK}?state=x&code=y")).status_code == 400
+        assert await logs_in(desk) == 303
+        provider.refuse = "access_denied"
+        assert {await logs_in(desk) for _ in range(30)} == {403}
+        provider.refuse = ""
+        assert await logs_in(desk) == 303
+
+
+async def test_of_a_proxy_that_is_trusted_each_client_has_its_own_failures(
+    fake: FakeRollouts, provider: FakeOidc
+) -> None:
+    proxies = read_peers(["127.0.0.1", "10.0.0.5"])
+    async with served(fake, by(provider), limits=Limits(lambda: 0.0), proxies=proxies) as desk:
+        assert {await logs_in(desk, "192.0.2.1") for _ in range(20)} == {303}
+        begun = await desk.client.get(LOGIN, headers={"X-Forwarded-For": "192.0.2.66"})
+        provider.refuse = "access_denied"
+        # What a browser writes itself stands before what the proxies add.
+        said = [await logs_in(desk, f"192.0.2.{n}, 192.0.2.66, 10.0.0.5") for n in range(FAILED_LOGINS.burst + 1)]
+        assert said == [403] * FAILED_LOGINS.burst + [429]
+        provider.refuse = ""
+        assert await logs_in(desk, "192.0.2.66") == 429
+        assert await logs_in(desk, "192.0.2.1") == 303
+        # Who began before comes back.
+        answer = await desk.client.get(begun.headers["location"])
+        answer = await desk.client.get(answer.headers["location"], headers={"X-Forwarded-For": "192.0.2.66"})
+        assert answer.status_code == 303
+
+
+async def test_the_same_state_asks_the_provider_a_few_times_only(fake: FakeRollouts, provider: FakeOidc) -> None:
+    async with served(fake, by(provider), limits=Limits(lambda: 0.0)) as desk:
+        begun = await desk.client.get(LOGIN)
+        state = parse_qs(urlsplit(begun.headers["location"]).query)["state"][0]
+        where = f"{CALLBACK}?state={state}&code=guessed"
+        codes = [(await desk.client.get(where)).status_code for _ in range(CALLBACKS.burst + 1)]
+        assert codes == [403] * CALLBACKS.burst + [429]
 
 
 async def test_a_callback_counts_once(desk: Served, provider: FakeOidc) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
+from coalmine.dashboard.clients import Network, is_within, peer_of
 from coalmine.dashboard.people import Denied, Person
 from coalmine.errors import InputError
 from coalmine.identity.verification import LONGEST_NAME
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ByHeader:
@@ -27,7 +26,7 @@ class ByHeader:
 
     async def who(self, request: Request) -> Person | None:
         """Who the proxy says asks; None: it does not say."""
-        if not self._is_trusted(request.client.host if request.client else ""):
+        if not is_within(peer_of(request), self._peers):
             raise Denied(403, "requests come through the proxy: this address is none of --trusted-peer")
         name = _only(request, self._header).strip()
         if not name:
@@ -45,14 +44,6 @@ class ByHeader:
             return ()
         said = _only(request, self._groups_header)
         return tuple(group.strip() for group in said.split(",") if group.strip())
-
-    def _is_trusted(self, peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in self._peers)
 
 
 def _only(request: Request, header: str) -> str:

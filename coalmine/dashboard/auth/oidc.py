@@ -82,6 +82,7 @@ class ByOidc:
         self._sessions = sessions
         self._sets = key_sets or KeySets()
         self._provider: tuple[float, _Provider] | None = None
+        self._discovering = asyncio.Lock()
 
     async def who(self, request: Request) -> Person | None:
         """Whom the session's cookie names."""
@@ -114,6 +115,15 @@ class ByOidc:
         separator = "&" if "?" in provider.authorize else "?"
         return f"{provider.authorize}{separator}{urlencode(asked)}", {**flow, "next": local_path(back_to)}
 
+    def check_begun(self, given: dict[str, str], flow: dict[str, str]) -> None:
+        """Make sure that what came back belongs to the login that was begun in this browser; asks nobody.
+
+        Raises:
+            Denied: it does not.
+        """
+        if not flow or not hmac.compare_digest(given.get("state", "").encode(), flow.get("state", "-").encode()):
+            raise Denied(400, "this login was not begun in this browser, or took too long: begin it again")
+
     async def finish(self, given: dict[str, str], flow: dict[str, str]) -> Person:
         """Who came back from the provider.
 
@@ -125,8 +135,7 @@ class ByOidc:
             Denied: it is not the login that was begun here, or the provider said no.
             ProviderSilent: the provider cannot be asked.
         """
-        if not flow or not hmac.compare_digest(given.get("state", "").encode(), flow.get("state", "-").encode()):
-            raise Denied(400, "this login was not begun in this browser, or took too long: begin it again")
+        self.check_begun(given, flow)
         if "error" in given:
             raise Denied(403, f"the identity provider refused: {given.get('error_description') or given['error']:.200}")
         if not given.get("code"):
@@ -180,9 +189,14 @@ class ByOidc:
         return Person(name.strip(), tuple(groups), "oidc")
 
     async def _discovered(self) -> _Provider:
-        now = time.monotonic()
-        if self._provider is not None and now - self._provider[0] < FRESH:
+        # One question for all who log in meanwhile.
+        async with self._discovering:
+            now = time.monotonic()
+            if self._provider is None or now - self._provider[0] >= FRESH:
+                self._provider = (now, await self._discover())
             return self._provider[1]
+
+    async def _discover(self) -> _Provider:
         url = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"
         document = await _json("GET", url)
         if document.get("issuer") != self._settings.issuer:
@@ -194,14 +208,12 @@ class ByOidc:
             if not isinstance(document.get(name), str) or url_problem(document[name]):
                 raise ProviderSilent(f"--oidc-issuer: its document's {name} is {document.get(name)!r:.200}")
         methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        provider = _Provider(
+        return _Provider(
             document["authorization_endpoint"],
             document["token_endpoint"],
             document["jwks_uri"],
             tuple(method for method in methods if method in _SAFE_METHODS),
         )
-        self._provider = (now, provider)
-        return provider
 
     async def _exchange(self, provider: _Provider, code: str, verifier: str) -> dict[str, Any]:
         settings = self._settings
