@@ -87,16 +87,26 @@ def _free(path: Path, force: bool) -> None:
 
 
 async def _answers(args: Args) -> tuple[Answers, list[str]]:
+    from pydantic import ValidationError
+
     from coalmine.cli._asking import Asking
     from coalmine.cli._first_spec import Answers
     from coalmine.cli._found_metrics import ENVOY, HTTP, look_at
     from coalmine.cli._found_route import backends_of
     from coalmine.errors import InputError
     from coalmine.spec.sources import Source
+    from coalmine.spec.urls import url_problem
 
     asking = Asking(args.yes)
     url = asking.text("--prometheus", args.prometheus, "URL of the Prometheus", "")
-    source = Source.model_validate({"url": url, "scrape": args.scrape})
+    if problem := url_problem(
+        url, "use username and password_env, or token_env, in `sources`", parameters=False, named=True
+    ):
+        raise InputError(f"--prometheus: {problem}")
+    try:
+        source = Source.model_validate({"url": url, "scrape": args.scrape})
+    except ValidationError as error:
+        raise InputError(f"--scrape: {args.scrape!r}: {error.errors()[0]['msg']}: write a time such as 15s") from None
     found = await look_at(source, args.service)
     families = ((ENVOY, found.clusters), (HTTP, found.versions))
     notes = [f"{family}: {', '.join(values[:8])}" for family, values in families if values]

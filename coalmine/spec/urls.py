@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from coalmine.spec.faults import shown
@@ -12,7 +13,20 @@ _URL = re.compile(
     r"(?:[/?#]\S*)?",
     re.IGNORECASE,
 )
+LONGEST_LABEL = 63
+"""Characters between two dots of a host's name (RFC 1035)."""
 SECRET_PARAMETER = re.compile(r"[?&](token|access_token|api_?key|password|secret|auth)=", re.IGNORECASE)
+
+
+def _is_host(host: str) -> bool:
+    """Whether an address in brackets is one of IPv6, and a name has labels that DNS could hold."""
+    if host.startswith("["):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            return False
+        return True
+    return all(0 < len(label) <= LONGEST_LABEL for label in host.removesuffix(".").split("."))
 
 
 def url_problem(
@@ -37,6 +51,8 @@ def url_problem(
     match = _URL.fullmatch(url)
     if match is None or not url.isprintable():
         return f"{shown(url)} is not a URL: write http:// or https://, a host and a path"
+    if not _is_host(match["host"]):
+        return f"{shown(url)} has no host that can be: write a name, an IPv4 address, or an IPv6 address in brackets"
     if match["user"] and not by_name:
         return f"{shown(url)} has a user or password in it, which ends up in records: {mend}"
     if match["port"] is not None and not (match["port"] and len(match["port"]) < 6 and 0 < int(match["port"]) < 65536):

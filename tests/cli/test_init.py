@@ -183,6 +183,31 @@ def test_what_cannot_be_is_told_and_nothing_is_written(
     assert not Path("checkout.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prometheus", "http://[::1"], "--prometheus: 'http://[::1' is not a URL: write http:// or https://"),
+        (["--prometheus", "file:///etc/passwd"], "--prometheus: 'file:///etc/passwd' is not a URL: write http://"),
+        (["--prometheus", "localhost:9090"], "--prometheus: 'localhost:9090' is not a URL"),
+        (["--prometheus", "http://[:::]:9"], "--prometheus: 'http://[:::]:9' has no host that can be: write a name"),
+        (["--prometheus", "http://[1.2]"], "--prometheus: 'http://[1.2]' has no host that can be"),
+        (["--prometheus", "http://a..b"], "--prometheus: 'http://a..b' has no host that can be"),
+        (["--prometheus", f"http://{'a' * 64}.example"], "has no host that can be"),
+        (["--prometheus", "http://h:99999"], "--prometheus: 'http://h:99999' has a wrong port"),
+        (["--prometheus", "http://ana:secret@h"], "has a user or password in it"),
+        (["--scrape", "soon"], "--scrape: 'soon': "),
+    ],
+)
+def test_a_place_that_cannot_be_is_bad_usage(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert main(_flags(store, *words)) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "internal error" not in told
+    assert "ana:secret" not in told
+
+
 def test_a_store_without_metrics_of_requests_says_so(store: FakePrometheus, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(_flags(store)) == 2
     assert "has neither envoy_cluster_upstream_rq_completed nor http_requests_total" in capsys.readouterr().err
