@@ -162,7 +162,7 @@ class NodeReader:
                 self.faults.append((place, Fault(path, "a key is one word, not a list or a mapping")))
             else:
                 # A key is the text that was written, also where YAML would read a number.
-                key = self._text(key_node, path, place)
+                key = self._text(key_node, (*path, str(key_node.value)), place)
                 spot = self._value(value_node, (*path, key))
                 spot.key_place = place
                 first = inner.setdefault(key, spot).key_place

@@ -1,14 +1,23 @@
-"""Whatever is sent to the API by its own description: no error nobody foresaw, and never a write by nobody."""
+"""Whatever is sent to the API by its own description: no error nobody foresaw, and never a write by nobody.
+
+A few examples, always the same, keep the suite fast. ``COALMINE_FUZZ_EXAMPLES=500`` tries so many of each, new ones
+every time; what fails comes with a blob for ``@reproduce_failure``.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
+import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from coalmine.dashboard import app
 from coalmine.dashboard.acting import Actor
@@ -19,6 +28,7 @@ from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Denied, Person
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
+from coalmine.records import Verb
 from coalmine.testing.fake_rollouts import FakeRollouts, a_status
 from tests.dashboard.served import KEY, SECRET
 
@@ -61,14 +71,17 @@ def build() -> tuple[Any, FakeRollouts]:
 
 APP, FAKE = build()
 SCHEMA = schemathesis.openapi.from_asgi("/api/v1/openapi.json", APP)
+MORE = int(os.environ.get("COALMINE_FUZZ_EXAMPLES", "0"))
 FEW = settings(
-    max_examples=8,
+    max_examples=MORE or 8,
     deadline=None,
     database=None,
-    derandomize=True,
+    derandomize=not MORE,
+    print_blob=True,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+CLIENT = TestClient(APP, raise_server_exceptions=False)
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
 
@@ -81,8 +94,31 @@ def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case[Any])
     case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)
 
 
+# JSON's escapes carry halves of characters, which the description's own strategies leave out.
+HALVES = st.characters(categories=["Cs"])
+TEXTS = st.tuples(st.text(max_size=4), HALVES, st.text(max_size=4)).map("".join)
+VALUES = st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2))
+KEYS = st.sampled_from(("reason", "rollout_id", "gate", "attempt", "for", "service", "arms", "people")) | TEXTS
+PATHS = [f"/api/v1/rollouts/production/checkout/{verb}" for verb in Verb] + ["/api/v1/rollouts", "/api/v1/validate"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@FEW
+@given(body=st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
+def test_half_a_character_anywhere_is_the_senders_error(path: str, body: Any) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    FAKE.sent.clear()
+    answer = CLIENT.post(path, content=json.dumps(body), headers=headers)
+    assert answer.status_code in (400, 422), answer.text
+    told = answer.json()
+    assert told["problems"]
+    assert all(problem["field"] for problem in told["problems"])
+    json.dumps(told, ensure_ascii=False).encode()
+    assert FAKE.sent == []
+
+
 @SCHEMA.include(method="POST").parametrize()
-@settings(FEW, max_examples=4)
+@settings(FEW, max_examples=MORE or 4)
 def test_nobody_writes(case: schemathesis.Case[Any]) -> None:
     FAKE.sent.clear()
     FAKE.started.clear()

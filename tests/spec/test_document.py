@@ -28,7 +28,7 @@ def problems(text: str) -> list[tuple[int, int, str]]:
     ("text", "field", "half"),
     [
         (r'service: "\ud800x"', "service", r"\ud800"),
-        ('service: x\n"a\\udfff": 1', "", r"\udfff"),
+        ('service: x\n"a\\udfff": 1', r"['a\udfff']", r"\udfff"),
         (r'service: "\ude00\ud83d"', "service", r"\ude00"),
     ],
 )
