@@ -157,7 +157,7 @@ def _source(args: Args, spec: CanarySpec) -> Source:
     from coalmine.spec.urls import url_problem
 
     if problem := url_problem(args.prometheus, "use username and password_env, or token_env, in `sources`"):
-        raise InputError(f"--prometheus {args.prometheus}: {problem}")
+        raise InputError(f"--prometheus: {problem}")
     named = [spec.sources[metric.source] for metric in spec.metrics if metric.source in spec.sources]
     return named[0].model_copy(update={"url": args.prometheus}) if named else Source(url=args.prometheus)
 

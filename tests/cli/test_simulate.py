@@ -247,7 +247,7 @@ async def test_instances_are_split_by_what_they_take(
             [*period(), "--store-history", "--split", "instance"],
             "--store-history: service and environment are missing in the spec",
         ),
-        ([*period(), "--prometheus", "localhost"], "--prometheus localhost: "),
+        ([*period(), "--prometheus", "localhost"], "--prometheus: "),
     ],
 )
 def test_wrong_use_is_one_line(words: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
