@@ -23,6 +23,8 @@ from workflows.journal import Journal
 
 T = TypeVar("T")
 
+RESTORE_WRITES = "restore-writes"
+"""Histories recorded before take a restore after a reset for no write: they neither wait a lease nor call the hook."""
 TELL_AFTER = timedelta(minutes=1)
 """A restore that takes longer than this is told to people, and again ten times as late."""
 FIRST_PAUSE = timedelta(seconds=1)
@@ -88,6 +90,9 @@ class Traffic:
             return True
         state.restored = False
         state.restore_began = state.restore_began or workflow.now()
+        if not state.written and workflow.patched(RESTORE_WRITES):
+            # What the run before the reset wrote may still be on its way: it is looked after like a write of our own.
+            state.written = True
         target, generation = state.snapshot.weights, self._take_generation()
         request = ShiftRequest(
             weights=target, generation=generation, route=state.spec.route, restoring=True, context=state.context()

@@ -269,6 +269,34 @@ async def test_a_write_that_a_reset_forgot_finds_a_fence(ground: Ground, metrics
     assert await witness.faults(report, allowed={0}) == []
 
 
+async def test_on_an_advisory_router_the_write_that_a_reset_forgot_is_reconciled(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    ground.worker_module = "tests.faults.advisory_worker"
+    zombie = await ground.worker(1)
+    file, lock = _locked_by_writers(ground)
+    with ExitStack() as thaw:
+        async with watching(ground, ROUTE) as witness:
+            with locked([file]):
+                handle = await _release(ground, metrics, kind="approved")
+                await until(lambda: _opens(lock, zombie))
+                thaw.enter_context(stopped(zombie.pid))
+            ordered = await _task_that_ordered(handle, "shift")
+            assert await reset(ground.client, handle, lambda _: ordered, "reset")
+            handle = ground.client.get_workflow_handle(handle.id, result_type=RolloutReport)
+            await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
+            await ground.worker(2)
+            await until(lambda: _shifted(handle, generation=1))
+            thaw.close()
+            # The run that goes on never ordered it. It waits a lease all the same, and finds it.
+            await witness.shows(10)
+            report = await _result(handle)
+            assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [0, 0]
+            await zombie.stop()
+    assert report.outcome == "rolled_back", report.reason
+    assert [e["kind"] for e in ledger(ground.folder, report.rollout_id)].count("reconciled") == 1
+
+
 async def test_random_kills_leave_every_rollout_right(tmp_path: Path) -> None:
     routes = tuple(f"shop-{kind}" for kind in KINDS)
     async with Ground(tmp_path, routes=routes) as ground, SimulatedMetrics(ground, SEED) as metrics:
