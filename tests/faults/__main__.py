@@ -54,7 +54,7 @@ async def carry_out(
             return acts, [*examine.chains(ground.folder), *scene.wrong]
 
 
-def figures(acts: list[Act], chains: list[str], seed: int, minutes: float) -> dict[str, Any]:
+def figures(acts: list[Act], chains: list[str], seed: int, planned: int, minutes: float) -> dict[str, Any]:
     """What is written to ``faults.json``: faults that came too late for their rollout are counted apart."""
     told = [
         {"kind": fault.kind, "moment": fault.moment, "seed": fault.seed, "violations": act.wrong}
@@ -63,6 +63,7 @@ def figures(acts: list[Act], chains: list[str], seed: int, minutes: float) -> di
     ]
     return {
         "seed": seed,
+        "planned": planned,
         "minutes": round(minutes, 1),
         "rollouts": len(acts),
         "too_late": sum(len(act.planned.faults) for act in acts) - len(told),
@@ -96,7 +97,7 @@ def main() -> int:
             parser.error(f"--again: {asked.again} is the seed of no fault of this plan: give the run's own --seed too")
     began = time.monotonic()
     acts, chains = asyncio.run(carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep))
-    found = figures(acts, chains, asked.seed, (time.monotonic() - began) / 60)
+    found = figures(acts, chains, asked.seed, asked.faults, (time.monotonic() - began) / 60)
     violated = [fault for fault in found["faults"] if fault["violations"]]
     print(
         f"{len(found['faults'])} faults, {found['too_late']} too late, {len(violated)} with violations, "

@@ -23,8 +23,9 @@ HEAD = """# What was broken, and what held
 two), breaks things, and then asks the proxies' admin interface, the route files, the ledger's files and the
 workflow's history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the
 proxies' real weights. `window` is the rollback window, `close` the time while a closed rollout hands its record
-over. A cell is faults with violations / faults that were carried out at that moment. `--seed` gives the same plan
-again, `--again SEED` with it the one rollout that holds the fault of that seed in `benchmarks/results/faults.json`;
+over. A cell is faults with violations / faults that were carried out at that moment. `--seed` and `--faults`
+together give the same plan again, `--again SEED` with them the one rollout that holds the fault of that seed in
+`benchmarks/results/faults.json`;
 `--only KIND` one kind, `--moment MOMENT` one moment. A fault whose moment did not come counts as `random`.
 
 What is looked at, and what could be missed: proxies and files are read every 40 ms from the rollout's start to its
@@ -48,7 +49,8 @@ def write() -> Path:
     lines = [
         HEAD,
         f"{len(faults)} faults of {len(kinds)} kinds in {found['rollouts']} rollouts, {len(violated)} with violations "
-        f"(seed {found['seed']}{took}; {machine['processor']}, {machine['cores']} cores, {machine['date']}); "
+        f"(`--seed {found['seed']} --faults {found['planned']}`{took}; "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['date']}); "
         f"{found['too_late']} more came after their rollout had closed and do not count.\n",
         f"| kind | {' | '.join(MOMENTS)} |",
         f"|---|{'---|' * len(MOMENTS)}",
