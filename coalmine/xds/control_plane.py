@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,6 +56,7 @@ class ControlPlane:
         self._listen, self._admin, self._security, self._every = listen, admin, security, every
         self._proxies = Proxies(forget)
         self._one = asyncio.Lock()
+        self._ending = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
         self.address = ""
         """Where proxies connect: ``HOST:PORT``."""
@@ -95,8 +96,8 @@ class ControlPlane:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._running:
-            task.cancel()
+        # Not cancelled: a thread that is saving goes on all the same, and would save after the last word of us.
+        self._ending.set()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._runner.cleanup()
         await self._keep()
@@ -209,8 +210,9 @@ class ControlPlane:
             await asyncio.to_thread(folder.look)
 
     async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(self._every)
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), self._every)
             await self._look()
             await self._keep()
 

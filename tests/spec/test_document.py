@@ -117,7 +117,7 @@ def test_yaml_that_is_no_plain_data_is_refused(line: str, place: tuple[int, int,
 
 def test_too_much_is_refused() -> None:
     assert problems("a" * (LARGEST_TEXT + 1)) == [(1, 1, "")]
-    assert problems("[" * 5_000) == [(1, 1, "")]
+    assert problems("[" * 5_000) == [(1, 51, "")]
     assert len(problems("a: " + "[" * 60 + "]" * 60)) == 1
 
 
