@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -39,6 +40,10 @@ class ChainReport:
     records: int = 0
     unchained: int = 0
     """Lines from before ledgers were chained: nothing proves them."""
+    unchained_at: int | None = None
+    """The first of them."""
+    older: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
+    """Over them: what somebody who knows them may name them by."""
     last: int = 0
     """Number of the last record: what ``records`` is when nothing was removed or inserted."""
     tip: str = ""
@@ -112,6 +117,8 @@ class _Walk:
             self._change()
         else:
             report.unchained += 1
+            report.unchained_at = report.unchained_at or number
+            report.older.update(line + b"\n")
             report.last = number
         self.tip = link.hash if link is not None else links.digest(line)
         if link is not None and line.startswith(links.ARCHIVED):

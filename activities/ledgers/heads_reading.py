@@ -8,6 +8,7 @@ from activities.ledgers import heads as writing
 from activities.ledgers.base import LedgerPages
 from activities.ledgers.heads import Head
 from activities.ledgers.sealing import KEY_VARIABLE, Sealer, SealReader
+from activities.ledgers.stated import Pin, Stated
 from coalmine.errors import InputError
 
 SHOWN = 20
@@ -37,24 +38,26 @@ class Heads:
             self.more += 1
 
 
-def read_heads(pages: LedgerPages, reader: SealReader, only: str = "") -> Heads:
+def read_heads(pages: LedgerPages, reader: SealReader, only: str = "", stated: Stated | None = None) -> Heads:
     """Read all heads.
 
     Args:
         pages: the ledger.
-        reader: judges seals; with any key, heads must be signed by one of them from the first signed one on.
+        reader: judges seals; with any key, every head must be signed by one of them.
         only: anchors of this chain only, and no seal is judged: the second reading of one chain.
+        stated: from which head on they must be signed, if not from the first.
 
     Raises:
         LedgerError: they cannot be read now.
     """
     found = Heads()
-    walk = _Walk(found, reader, only)
+    signed_from = stated.signed_from if stated else None
+    walk = _Walk(found, reader, only, signed_from)
     for number, line in enumerate(pages.heads(), 1):
         walk.step(number, line)
     found.tip = walk.before if found.count else ""
-    if reader.keys and found.count and not found.last_signed and not only:
-        found.add("unsigned", found.count, "the last head is not signed by a key that was given")
+    if reader.keys and not only:
+        _demand_signatures(found, walk, signed_from)
     return found
 
 
@@ -76,10 +79,40 @@ def demand_key(pages: LedgerPages, sealer: Sealer) -> None:
         )
 
 
+def _demand_signatures(found: Heads, walk: _Walk, signed_from: Pin | None) -> None:
+    """What a key demands of the heads as a whole; that there are any is demanded of the whole ledger."""
+    if not found.count:
+        return
+    if not found.signed:
+        text = (
+            "no head up to this last one is signed by a key that was given: the ledger was made anew by somebody "
+            "without it, or no worker with the key (COALMINE_LEDGER_KEY) has written yet; until one has, nothing can "
+            "be verified with --key"
+        )
+        found.add("unsigned", found.count, text)
+    elif not found.last_signed:
+        found.add("unsigned", found.count, "the last head is not signed by a key that was given")
+    if signed_from and walk.pinned != signed_from.hash:
+        text = (
+            f"the head before {signed_from.number} is not the one that --signed-from names "
+            f"({signed_from.hash[:12]}…): what came before the key was made anew, or cut off"
+        )
+        found.add("head", min(signed_from.number - 1, found.count) or None, text)
+    elif walk.early and found.signed:
+        first, last, digest = walk.early
+        text = (
+            f"{f'heads {first} to {last} are' if last > first else f'head {last} is'} not signed, though a signed one "
+            "follows: written before workers had the key, or the ledger was made anew without it and a worker with "
+            "the key wrote on; only if you know that they are as they were, say "
+            f"--signed-from {Pin(last + 1, digest)}"
+        )
+        found.add("unsigned", first, text)
+
+
 class _Walk:
     """Goes from head to head."""
 
-    def __init__(self, found: Heads, reader: SealReader, only: str) -> None:
+    def __init__(self, found: Heads, reader: SealReader, only: str, signed_from: Pin | None = None) -> None:
         self._found = found
         self._reader = reader
         self._only = only
@@ -87,7 +120,12 @@ class _Walk:
         self._broken = False
         """The head before was changed: what follows from it cannot be judged."""
         self._key = ""
+        self._signed_from = signed_from
         self.before = writing.GENESIS
+        self.pinned = writing.GENESIS if signed_from and signed_from.number == 1 else ""
+        """Hash of the head before the first that has to be signed."""
+        self.early: tuple[int, int, str] | None = None
+        """First and last head that is not signed, though it has to be, before any that is; and the hash of the last."""
 
     def step(self, number: int, line: bytes) -> None:
         """Take the next line."""
@@ -111,6 +149,10 @@ class _Walk:
             if not self._only or head.chain == self._only:
                 _take(found, number, head)
         self.before = writing.hash_of_head(line)
+        if self._signed_from and number == self._signed_from.number - 1:
+            self.pinned = self.before
+        if self.early and self.early[1] == number:
+            self.early = (self.early[0], number, self.before)
 
     def _is_sealed(self, number: int, head: Head, split: tuple[bytes, str]) -> bool:
         found = self._found
@@ -120,6 +162,8 @@ class _Walk:
         found.last_signed = judged == "signed"
         if self._key and judged == "plain":
             found.add("unsigned", number, f"this head is not signed, though those before it are (by {self._key})")
+        elif judged == "plain" and not (self._signed_from and number < self._signed_from.number):
+            self.early = (self.early[0] if self.early else number, number, "")
         elif self._reader.keys and judged == "unchecked":
             found.add("unsigned", number, f"this head is signed by {head.key}, a key that was not given")
         self._key = head.key or self._key

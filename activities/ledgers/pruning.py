@@ -12,9 +12,10 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from activities.ledgers.base import LedgerPages
-from activities.ledgers.chain_reading import ChainReport
+from activities.ledgers.chain_reading import ChainReport, Fault
 from activities.ledgers.file_archives import SUFFIX
 from activities.ledgers.sealing import SealReader
+from activities.ledgers.stated import Stated
 from activities.ledgers.verification import Verification, verify
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import ChainTip, LedgerEntry
@@ -51,17 +52,17 @@ class Plan:
     young: int
 
 
-def plan(pages: LedgerPages, reader: SealReader, before: datetime) -> Plan:
-    """The chains whose last record is older than ``before``.
+def plan(pages: LedgerPages, reader: SealReader, before: datetime, stated: Stated | None = None) -> Plan:
+    """The chains whose last record is older than ``before``; ``stated`` as for ``verify``.
 
     Raises:
         LedgerError: the ledger cannot be read now.
         LedgerCorrupt: the heads were changed: nothing may be dropped from a ledger that cannot vouch for itself.
     """
-    found = verify(pages, reader)
+    found = verify(pages, reader, stated=stated)
     if found.heads.faults:
-        _, line, text = found.heads.faults[0]
-        raise LedgerCorrupt(f"{pages.heads_at}:{line}: {text}: nothing is pruned; coalmine ledger verify tells more")
+        fault = Fault(found.heads.faults[0][0], pages.heads_at, *found.heads.faults[0][1:])
+        raise LedgerCorrupt(f"{fault}: nothing is pruned; coalmine ledger verify tells more")
     old: list[Old] = []
     spared: list[ChainReport] = []
     files = pages.kept()

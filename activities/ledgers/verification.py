@@ -1,7 +1,8 @@
 """Finding any change of a ledger: a line, a record removed, inserted or moved, a tail cut off, a file taken away.
 
 Everything is read once, line by line. A chain is checked against itself, against the heads of the ledger, and against
-tips that were kept elsewhere: without a signing key, only the last finds a ledger that was rewritten as a whole.
+tips that were kept elsewhere: without a signing key, only the last finds a ledger that was rewritten as a whole. With
+a key, what no signed head vouches for is a finding, unless a person states it (``activities.ledgers.stated``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from activities.ledgers.chain_reading import ChainReport, Fault, read_chain
 from activities.ledgers.heads_reading import Heads, read_heads
 from activities.ledgers.names import book_of, chain_of
 from activities.ledgers.sealing import SealReader
+from activities.ledgers.stated import Stated, demand_anything, demand_chains
 from coalmine.errors import LedgerError
 from coalmine.records import Archived, ChainTip, LedgerEntry
 
@@ -56,25 +58,34 @@ class Verification:
         return sum(chain.unchained for chain in self.chains)
 
 
-def verify(pages: LedgerPages, reader: SealReader, kept: Mapping[str, ChainTip] | None = None) -> Verification:
+def verify(
+    pages: LedgerPages,
+    reader: SealReader,
+    kept: Mapping[str, ChainTip] | None = None,
+    stated: Stated | None = None,
+) -> Verification:
     """Verify a ledger.
 
     Args:
         pages: the ledger.
-        reader: knows the public keys heads may be signed with; with any, heads must be signed by one of them.
+        reader: knows the public keys heads may be signed with; with any, all that is there must be vouched for by
+            heads that one of them signed, and something must be there.
         kept: tips by rollout id that were kept outside of the ledger: an earlier verification's, or a rollout's.
+        stated: what is accepted although the keys do not vouch for it; without keys it says nothing.
 
     Raises:
         LedgerError: it cannot be read now.
     """
-    began, kept = time.monotonic(), kept or {}
-    found = Verification(pages.place, heads=read_heads(pages, reader))
+    began, kept, stated = time.monotonic(), kept or {}, stated or Stated()
+    found, names = _begin(pages, reader, stated)
     found.faults += [Fault(kind, pages.heads_at, line, text) for kind, line, text in found.heads.faults]
     found.more = found.heads.more
-    for name in pages.chains():
+    for name in names:
         report = _verify_chain(pages, name, found.heads, reader, kept)
         found.chains.append(report)
     _verify_archives(found, pages)
+    if reader.keys:
+        found.faults += demand_chains(found.chains, stated, pages.place)
     for report in found.chains:
         found.faults += report.faults
         found.more += report.more
@@ -88,6 +99,23 @@ def tips_of(found: Verification) -> dict[str, ChainTip]:
     """What to keep elsewhere: where each chain ends, by rollout id."""
     chained = (chain for chain in found.chains if chain.rollout_id and chain.records > chain.unchained)
     return {chain.rollout_id: ChainTip(records=chain.last, hash=chain.tip) for chain in chained}
+
+
+def _begin(pages: LedgerPages, reader: SealReader, stated: Stated) -> tuple[Verification, list[str]]:
+    """The heads and the names of the chains; with a key, a ledger without heads is a finding."""
+    found = Verification(pages.place, heads=read_heads(pages, reader, stated=stated))
+    names = pages.chains()
+    if reader.keys and names and not found.heads.count:
+        # A worker may be writing its first records just now.
+        with pages.still(names[0]):
+            found.heads = read_heads(pages, reader, stated=stated)
+    if reader.keys and (text := demand_anything(found.heads.count, len(names), stated)):
+        if names:
+            found.heads.add("unsigned", None, text)
+        else:
+            # Of the ledger, not of its heads: there is nothing that a prune could destroy.
+            found.faults.append(Fault("missing", pages.place, None, text))
+    return found, names
 
 
 def _verify_chain(

@@ -11,6 +11,7 @@ from coalmine.cli._output import Output, columns
 from coalmine.cli._parser import Args, Parser, duration
 
 if TYPE_CHECKING:
+    from activities.ledgers.stated import Stated
     from activities.ledgers.verification import Verification
     from coalmine.records import ChainTip
 
@@ -26,7 +27,22 @@ def options(parser: Parser, verb: str) -> None:
         metavar="PEM",
         action="append",
         default=[],
-        help="a public key heads may be signed with; repeatable",
+        help="a public key heads may be signed with; repeatable. What no signed head vouches for is then a finding",
+    )
+    parser.add_argument(
+        "--signed-from",
+        metavar="N:HASH",
+        help="with --key: heads before N are from before workers had a key, and end in HASH (the finding prints both)",
+    )
+    parser.add_argument(
+        "--unchained",
+        metavar="N:HASH",
+        help="with --key: these N records are from before ledgers were chained (the finding prints both)",
+    )
+    parser.add_argument(
+        "--allow-empty",
+        action="store_true",
+        help="verify, with --key: nothing was written yet, so it may be empty",
     )
     parser.add_argument(
         "--tips", metavar="FILE", help="compare with tips kept elsewhere: the -o json of an earlier verification"
@@ -63,9 +79,13 @@ def run(args: Args, out: Output) -> int:
         ("by", "prune"),
         ("tips", "verify"),
         ("connect", "verify"),
+        ("allow_empty", "verify"),
     ):
         if getattr(args, option) and args.action != action:
             raise InputError(f"--{option.replace('_', '-')} belongs to coalmine ledger {action}")
+    for option in ("signed_from", "unchained", "allow_empty"):
+        if getattr(args, option) and not args.key:
+            raise InputError(f"--{option.replace('_', '-')} belongs to --key: without a key nothing has to be signed")
     return _verify(args, out) if args.action == "verify" else _prune(args, out)
 
 
@@ -92,7 +112,7 @@ def _prune(args: Args, out: Output) -> int:
     pages = open_pages(ledger_of(args))
     if args.yes:
         demand_key(pages, sealer_of(os.environ))
-    planned = plan(pages, reader_of(args.key), datetime.now(UTC) - args.older_than)
+    planned = plan(pages, reader_of(args.key), datetime.now(UTC) - args.older_than, _stated(args))
     gone = list(prune(pages, planned, speaker(args.by)) if args.yes else planned.old)
     data = {
         "ledger": pages.place,
@@ -131,12 +151,23 @@ def _verify(args: Args, out: Output) -> int:
 
     pages, reader = open_pages(ledger_of(args)), reader_of(args.key)
     kept = {**_tips(args.tips), **(_connected(args) if args.connect else {})}
-    found = verify(pages, reader, kept)
+    found = verify(pages, reader, kept, _stated(args))
     out.data(as_object(found, args), "\n".join(map(str, found.faults)))
     out.say(_said(found))
     for warning in _unprotected(found, args):
         out.say(f"note: {warning}")
     return 1 if found.faults else 0
+
+
+def _stated(args: Args) -> Stated:
+    from activities.ledgers.stated import Stated, pin_of
+
+    mend = "copy it from the finding that coalmine ledger verify --key prints without it"
+    pins = [
+        pin_of(text, option, mend) if text is not None else None
+        for option, text in (("--signed-from", args.signed_from), ("--unchained", args.unchained))
+    ]
+    return Stated(signed_from=pins[0], unchained=pins[1], empty=args.allow_empty)
 
 
 def as_object(found: Verification, args: Args) -> dict[str, Any]:
@@ -170,7 +201,7 @@ def as_object(found: Verification, args: Args) -> dict[str, Any]:
 
 def _said(found: Verification) -> str:
     what = f"{found.records:,} records in {len(found.chains):,} chains"
-    if not found.chains and not found.heads.count:
+    if not found.chains and not found.heads.count and not found.faults:
         return f"{found.place}: the ledger is empty"
     if not found.faults:
         return f"{found.place}: {what}: as they were written ({found.seconds:.1f} s)"
@@ -181,11 +212,13 @@ def _said(found: Verification) -> str:
 def _unprotected(found: Verification, args: Args) -> list[str]:
     """What this verification cannot rule out, in sentences."""
     heads, said = found.heads, []
-    if found.unchained:
+    if found.unchained and args.key and not found.faults:
+        said.append(f"{found.unchained} records are unchained: no key vouches for them, only --unchained")
+    elif found.unchained:
         said.append(f"{found.unchained} records are unchained: older than the chain, so nothing proves them")
     if not heads.count:
         return said
-    if not heads.last_signed and not heads.unchecked:
+    if not heads.last_signed and not heads.unchecked and not args.key:
         said.append(
             "the heads are not signed: whoever may write here can make the whole ledger anew, heads and all, and it "
             "would pass; give workers a key (COALMINE_LEDGER_KEY)"

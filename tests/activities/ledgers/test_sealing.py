@@ -21,7 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.ledgers.file import FileLedger
+from activities.ledgers.file_pages import FilePages
+from activities.ledgers.heads import hash_of_head
 from activities.ledgers.sealing import KEY_VARIABLE, Sealer, SealReader, key_name, reader_of, sealer_of
+from activities.ledgers.stated import Pin, Stated
+from activities.ledgers.verification import verify
 from coalmine.errors import InputError
 from tests.activities.ledgers.books import BOOK, entries, lines, places, verified, write
 
@@ -94,7 +98,9 @@ def test_a_key_that_came_later_and_one_that_followed_it(tmp_path: Path, key: Pat
     root, next_key = tmp_path / "ledger", private(tmp_path / "next.pem")
     for records, by in [(5, Sealer()), (10, sealer), (15, sealer_of({KEY_VARIABLE: str(next_key)}))]:
         asyncio.run(FileLedger(root, by).append(BOOK, entries(records)))
-    found = verified(root, reader_of([str(key), str(next_key)]))
+    reader, first = reader_of([str(key), str(next_key)]), lines(root / "heads.jsonl")[0].rstrip()
+    assert places(verified(root, reader)) == [("unsigned", "heads.jsonl", 1)]
+    found = verify(FilePages(root), reader, stated=Stated(signed_from=Pin(2, hash_of_head(first))))
     assert not found.faults
     assert found.heads.signed == 2
 
