@@ -227,8 +227,9 @@ def _unprotected(found: Verification, args: Args) -> list[str]:
         said.append("the heads are signed, but no signature was checked: name the public key with --key")
     if not args.tips and not args.connect:
         said.append(
-            "a tail that was cut off together with its heads is found only by comparing with tips kept elsewhere: "
-            "--tips (the -o json of an earlier verification), or --connect"
+            "a tail that was cut off together with its heads, or a chain that was made anew without heads and then "
+            "signed by a worker that wrote on in it, is found only by comparing with tips kept elsewhere: --tips (the "
+            "-o json of an earlier verification), or --connect"
         )
     return said
 
