@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from coalmine.identity.names import folded
 from coalmine.records import CommandInput, Identity
 from coalmine.rollout import Approval, GateState, RolloutState, approval_of, approvers
 
@@ -18,22 +19,33 @@ def why_not(state: RolloutState, gate: GateState, command: CommandInput, identit
     approval = approval_of(state.spec, gate.step)
     if command.break_glass:
         return _why_not_break(state, gate, command, identity)
-    if approval.four_eyes and command.by.casefold() in _own_eyes(state):
+    if approval.four_eyes and state.person(command.by, verified=True) in _own_eyes(state):
         return f"{command.by} may not approve gate '{gate.name}': four_eyes, and they started or wrote this release"
     allowed = approvers(state.spec, approval)
-    if allowed is None or command.by in allowed:
+    if allowed is None or _is_among(state, command.by, allowed, verified=False):
         return None
-    if identity is not None:
-        people = {person.casefold() for person in allowed}
-        if identity.person.casefold() in people or set(identity.groups) & set(approval.by):
-            return None
+    if identity is not None and (
+        _is_among(state, identity.person, allowed, verified=True) or set(identity.groups) & set(approval.by)
+    ):
+        return None
     return f"{command.by} may not approve gate '{gate.name}': it asks for one of {', '.join(sorted(allowed))}"
+
+
+def nameless(state: RolloutState, by: str) -> str | None:
+    """Why nobody can say anything under this name, None when somebody can."""
+    if state.by_older_rules or folded(by):
+        return None
+    return f"'by' is {by!r:.80}, of which nothing can be seen: say who you are"
+
+
+def _is_among(state: RolloutState, name: str, people: set[str], *, verified: bool) -> bool:
+    return state.person(name, verified=verified) in {state.person(one, verified=verified) for one in people}
 
 
 def _own_eyes(state: RolloutState) -> set[str]:
     submission = state.submission
     proved = [state.starter.person] if state.starter is not None else []
-    return {person.strip().casefold() for person in (submission.by, *submission.authors, *proved)}
+    return {state.person(one.strip(), verified=True) for one in (submission.by, *submission.authors, *proved)}
 
 
 def _why_not_break(
@@ -44,14 +56,16 @@ def _why_not_break(
         return f"gate '{gate.name}' has no glass to break (break_glass: false): it asks for its people"
     if approval.verified and identity is None:
         return f"gate '{gate.name}' counts signed decisions only: sign it, also to break the glass"
-    length = len(command.reason.strip())
-    if length < SHORTEST_BREAK_GLASS:
-        wanted = f"a reason of {SHORTEST_BREAK_GLASS} characters, not {length}"
-        return f"breaking the glass of gate '{gate.name}' asks for {wanted}"
-    return None
+    wanted = _why_longer(command.reason)
+    return f"breaking the glass of gate '{gate.name}' asks for {wanted}" if wanted else None
 
 
-def bars_promote(state: RolloutState, identity: Identity | None) -> str | None:
+def _why_longer(reason: str) -> str | None:
+    length = len(reason.strip())
+    return f"a reason of {SHORTEST_BREAK_GLASS} characters, not {length}" if length < SHORTEST_BREAK_GLASS else None
+
+
+def bars_promote(state: RolloutState, identity: Identity | None, reason: str = "") -> str | None:
     """Why nobody may go past the closed gates ahead, None when one may: promote is a way around every gate."""
     for gate in state.gates:
         if gate.step <= state.step or state.gate_open(gate):
@@ -61,6 +75,8 @@ def bars_promote(state: RolloutState, identity: Identity | None) -> str | None:
             return f"gate '{gate.name}' cannot be passed over (break_glass: false): approve it"
         if approval.verified and identity is None:
             return f"gate '{gate.name}' counts signed decisions only: sign the promote, or approve the gate"
+        if approval.verified and not state.by_older_rules and (wanted := _why_longer(reason)):
+            return f"a promote past gate '{gate.name}', which counts signed decisions only, asks for {wanted}"
     return None
 
 
@@ -68,9 +84,9 @@ def said_already(state: RolloutState, gate: GateState, command: CommandInput, id
     """This person said yes to this attempt; a signed yes is more than an unsigned one."""
     given = [yes for yes in gate.approvals if yes.attempt == gate.attempt]
     if identity is not None:
-        return any(yes.verified and yes.by.casefold() == command.by.casefold() for yes in given)
+        return _is_among(state, command.by, {yes.by for yes in given if yes.verified}, verified=True)
     counts = not approval_of(state.spec, gate.step).verified
-    return counts and any(yes.by == command.by for yes in given)
+    return counts and _is_among(state, command.by, {yes.by for yes in given}, verified=False)
 
 
 def record(
@@ -90,7 +106,8 @@ def record(
         gate.approvals.append(given)
         return None
     unverified = [kept for kept in gate.approvals if not kept.verified]
-    known = any(kept.by == given.by and kept.attempt == given.attempt for kept in unverified)
+    same_attempt = {kept.by for kept in unverified if kept.attempt == given.attempt}
+    known = _is_among(state, given.by, same_attempt, verified=False)
     if not known and len(unverified) < MOST_UNVERIFIED:
         gate.approvals.append(given)
     return f"recorded as unverified, which does not count: gate '{gate.name}' counts signed decisions only"

@@ -89,6 +89,8 @@ def _short(value: Any) -> str:
 
 def refusal(state: RolloutState, verb: Verb, command: CommandInput, identity: Identity | None = None) -> str | None:
     """Why this verb means nothing now, or None when it can be carried out. ``identity``: who signed it."""
+    if reason := approving.nameless(state, command.by):
+        return reason
     phase = state.phase
     if phase is Phase.CLOSED:
         return f"the rollout is closed ({state.outcome or 'cancelled'}); nothing can be sent to it any more"
@@ -112,7 +114,7 @@ def refusal(state: RolloutState, verb: Verb, command: CommandInput, identity: Id
         case Verb.EXTEND:
             return _refuse_extend(state)
         case Verb.PROMOTE:
-            return _refuse_promote(state, identity)
+            return _refuse_promote(state, command, identity)
 
 
 def _refuse_reject(state: RolloutState, command: CommandInput) -> str | None:
@@ -184,7 +186,7 @@ def _refuse_extend(state: RolloutState) -> str | None:
     return f"there is nothing to extend while it is {state.phase}"
 
 
-def _refuse_promote(state: RolloutState, identity: Identity | None) -> str | None:
+def _refuse_promote(state: RolloutState, command: CommandInput, identity: Identity | None) -> str | None:
     if state.phase not in _BEFORE_FULL or state.stage_is_bake:
         return f"the rollout is {state.phase}: all traffic is on the canary already"
     if state.phase is Phase.ADMITTING:
@@ -192,7 +194,7 @@ def _refuse_promote(state: RolloutState, identity: Identity | None) -> str | Non
     failing = guardrail_failures(state.verdicts, state.finding)
     if failing:
         return f"a guardrail fails ({', '.join(failing)}): promote is refused; roll back, or wait for it to recover"
-    return approving.bars_promote(state, identity)
+    return approving.bars_promote(state, identity, command.reason)
 
 
 def carry_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coalmine.commands import can_send
+from coalmine.identity.names import folded
 from coalmine.queueing import places
 from coalmine.records import (
     Diagnosis,
@@ -157,4 +158,4 @@ def submitter(by: str, starter: str) -> str:
     """Who started it, as they said, and who they proved to be."""
     if not starter:
         return by
-    return f"{by} (proved)" if starter.casefold() == by.casefold() else f"{by} (proved: {starter})"
+    return f"{by} (proved)" if folded(starter) == folded(by) else f"{by} (proved: {starter})"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal
 
+from coalmine.identity.names import folded
 from coalmine.records import (
     Action,
     Cause,
@@ -126,6 +127,9 @@ class RolloutState(Record):
     """One rollout, from submission to report."""
 
     submission: Submission
+    by_older_rules: bool = False
+    """This run began at a worker that told unsigned names apart by their every character, and let a signed promote past
+    verified gates without a reason. It goes on so: what it decided must come out the same when it is replayed."""
     starter: Identity | None = None
     """Who proved to have started it."""
     workflow_id: str = ""
@@ -361,7 +365,13 @@ class RolloutState(Record):
     def yeses(self, gate: GateState) -> int:
         """How many different people's yes counts at this attempt."""
         given = [yes for yes in gate.approvals if yes.attempt == gate.attempt and self.counts(gate, yes)]
-        return len({yes.by.casefold() if yes.verified else yes.by for yes in given})
+        return len({self.person(yes.by, verified=yes.verified) for yes in given})
+
+    def person(self, name: str, *, verified: bool) -> str:
+        """The form by which two names are the same person to this rollout."""
+        if self.by_older_rules:
+            return name.casefold() if verified else name
+        return folded(name)
 
     def counts(self, gate: GateState, given: Approval) -> bool:
         """Where verified people are asked for, nobody else's word counts."""

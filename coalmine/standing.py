@@ -104,8 +104,9 @@ def approval_text(state: RolloutState) -> str:
     text = f"{wanted.count} of {who}"
     if wanted.four_eyes:
         text += "; not by who started or wrote it"
-    given = [yes.by for yes in gate.approvals if yes.attempt == gate.attempt and state.counts(gate, yes)]
-    return text + (f"; approved so far by {', '.join(dict.fromkeys(given))}" if given else "")
+    counted = [yes for yes in gate.approvals if yes.attempt == gate.attempt and state.counts(gate, yes)]
+    given = {state.person(yes.by, verified=yes.verified): yes.by for yes in counted}
+    return text + (f"; approved so far by {', '.join(given.values())}" if given else "")
 
 
 def clock(moment: datetime | None) -> str:

@@ -79,7 +79,7 @@ class Admission:
             Interrupted: a human's order came first.
         """
         state = self._state
-        problems = recheck(state.spec)
+        problems = recheck(state.spec, older=state.by_older_rules)
         self._add("spec", not problems, "; ".join(str(problem) for problem in problems) or "valid")
         self._check_lock()
         await check_starter(state, self._ordered)

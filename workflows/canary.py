@@ -50,6 +50,7 @@ from workflows.looks import Looks
 from workflows.reception import Reception, problems
 from workflows.reconciling import Reconciling
 from workflows.reminders import Reminders
+from workflows.signed import PATCH as FOLDED_NAMES
 from workflows.signed import SignatureChecks
 from workflows.slots import Slot
 from workflows.traffic import Traffic
@@ -95,6 +96,8 @@ class Canary(Reception):
 
     def _open(self, state: RolloutState) -> None:
         state.run_id = workflow.info().run_id
+        # Before anything can be said: carried on, it goes by the rules of the worker that begins the new run.
+        state.by_older_rules = not workflow.patched(FOLDED_NAMES)
         join_older(state)
         self._state = state
         self._journal = Journal(state)

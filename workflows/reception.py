@@ -11,6 +11,8 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
+    from coalmine.approving import nameless
+    from coalmine.identity.names import folded
     from coalmine.queueing import places, receive, slot_text, waits_for_slot, withdraw
     from coalmine.records import (
         CommandReceipt,
@@ -82,7 +84,7 @@ class Reception(Messages):
     def _check_submit(self, given: RawValue) -> None:
         submission = self._submission(given)
         spec = submission.spec
-        if not submission.by.strip():
+        if not folded(submission.by):
             raise ApplicationError("'by' is empty: say who submits", type="Refused", non_retryable=True)
         if self._state is not None:
             ours = self._state.spec
@@ -137,9 +139,9 @@ class Reception(Messages):
             wish = _withdrawal(given)
         except (ValueError, ValidationError) as error:
             raise ApplicationError(f"not a withdrawal: {problems(error)}", type="Refused", non_retryable=True) from None
-        if not wish.by.strip():
-            raise ApplicationError("'by' is empty: say who withdraws", type="Refused", non_retryable=True)
         state = self._rollout
+        if not wish.by.strip() or nameless(state, wish.by):
+            raise ApplicationError("'by' is empty: say who withdraws", type="Refused", non_retryable=True)
         waiting = [place.version for place in places(state.line)]
         if wish.version not in waiting:
             reason = (

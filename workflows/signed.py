@@ -14,6 +14,8 @@ from workflows.background import Rank, when
 from workflows.calls import VERIFY, call
 from workflows.interruption import failure_reason
 
+PATCH = "people-by-folded-names"
+"""Runs that began before go on by the rules they began with (``RolloutState.by_older_rules``)."""
 MOST_AT_ONCE = 20
 """Signed decisions that are verified at once; each is an activity in the history."""
 MOST_WAITING = 200
@@ -49,7 +51,7 @@ class SignatureChecks:
             self._waiting -= 1
         self._running += 1
         try:
-            return await _who_signed(verb, command, request)
+            return await _who_signed(state, verb, command, request)
         finally:
             self._running -= 1
 
@@ -81,7 +83,9 @@ def _asked(state: RolloutState, verb: Verb, command: CommandInput) -> tuple[Comm
     return command, request
 
 
-async def _who_signed(verb: Verb, command: CommandInput, request: VerifyRequest) -> tuple[CommandInput, Identity]:
+async def _who_signed(
+    state: RolloutState, verb: Verb, command: CommandInput, request: VerifyRequest
+) -> tuple[CommandInput, Identity]:
     try:
         await when(lambda: True, Rank.DECISIONS)
         identity = await call(VERIFY_DECISION, request, VERIFY, f"{verb}: who signed it?")
@@ -89,6 +93,6 @@ async def _who_signed(verb: Verb, command: CommandInput, request: VerifyRequest)
         raise ValueError(f"the signature could not be checked: {failure_reason(error)}") from None
     if not identity.person:
         raise ValueError(identity.reason)
-    if identity.person.casefold() != command.by.casefold():
+    if state.person(identity.person, verified=True) != state.person(command.by, verified=True):
         raise ValueError(f"'by' is {command.by!r:.80}, and the token says {identity.person!r:.80}")
     return command.model_copy(update={"by": identity.person}), identity

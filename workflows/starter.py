@@ -47,12 +47,16 @@ async def check_starter(state: RolloutState, ordered: Callable[[], bool]) -> Non
         return
     if not identity.person:
         _add(state, False, f"the token does not prove who starts this: {identity.reason}")
-    elif not identity.issuer and identity.person.casefold() != submission.by.strip().casefold():
+    elif not identity.issuer and not _is_same(state, identity.person, submission.by.strip()):
         _add(state, False, f"'by' is {submission.by!r:.80}, and the token says {identity.person!r:.80}")
     else:
         state.starter = identity.model_copy(update={"token_id": "", "expires": None})
         how = f"by a token of {identity.issuer}" if identity.issuer else f"by key {identity.key}"
         _add(state, True, f"{identity.person} starts it, proved {how}")
+
+
+def _is_same(state: RolloutState, one: str, other: str) -> bool:
+    return state.person(one, verified=True) == state.person(other, verified=True)
 
 
 def _add(state: RolloutState, ok: bool, reason: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from coalmine.chat.settings import ANYONE, READ, ChatSettings
 from coalmine.errors import RefusedError
+from coalmine.identity.names import folded
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def check_may(settings: ChatSettings, person: Person, verb: str) -> None:
     allowed = settings.may.get(verb)
     if allowed is None or ANYONE in allowed:
         return
-    names = {person.name.casefold(), *(group.casefold() for group in person.groups)}
-    if not names & {one.casefold() for one in allowed}:
+    names = {folded(person.name), *(folded(group) for group in person.groups)}
+    if not names & {folded(one) for one in allowed}:
         what = "look at rollouts here" if verb == READ else f"say {verb} here"
         raise RefusedError(f"{person.name} may not {what}: it is for {', '.join(allowed) or 'nobody'} (may.{verb})")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from coalmine.chat import mrkdwn
 from coalmine.chat.blocks import SECTION, last_word
 from coalmine.chat.mrkdwn import cut, escaped, plain_marks
+from coalmine.identity.names import folded
 from coalmine.records import LedgerEntry, MetricVerdict, RolloutStatus
 
 UNTOLD = frozenset({"look", "archived", "undelivered"})
@@ -101,13 +102,13 @@ def _asked(entry: LedgerEntry, status: RolloutStatus) -> list[str]:
 
 def mentioned(names: Sequence[str], groups: Mapping[str, str], people: Mapping[str, str]) -> str:
     """Groups and people as mentions; whoever Slack does not know is left out: the entry names them."""
-    folded = {name.casefold(): user_id for name, user_id in people.items()}
+    known = {folded(name): user_id for name, user_id in people.items()}
     found = []
     for name in names:
         if name in groups:
             found.append(mrkdwn.group(groups[name]))
-        elif name.casefold() in folded:
-            found.append(mrkdwn.user(folded[name.casefold()]))
+        elif folded(name) in known:
+            found.append(mrkdwn.user(known[folded(name)]))
     return " ".join(dict.fromkeys(found))
 
 

@@ -36,12 +36,13 @@ def signing_key(args: Args) -> dict[str, Any] | None:
     from coalmine.cli.keys import key_file
     from coalmine.errors import InputError
     from coalmine.identity.keys import PERSON
+    from coalmine.identity.names import folded
 
     path = args.verb in SIGNED and (args.sign_with or os.environ.get(KEY_VARIABLE))
     if not path:
         return None
     key: dict[str, Any] = key_file(path)
-    if args.by is not None and args.by.strip().casefold() != key[PERSON].casefold():
+    if args.by is not None and folded(args.by) != folded(key[PERSON]):
         raise InputError(f"--by is {args.by!r}, and {path} is {key[PERSON]}'s key: leave --by out")
     return key
 

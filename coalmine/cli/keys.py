@@ -43,6 +43,7 @@ def options(parser: Parser, verb: str) -> None:
 def run(args: Args, out: Output) -> int:
     """Do it and print."""
     from coalmine.errors import InputError
+    from coalmine.identity.names import folded
     from coalmine.identity.signing import public_half
 
     if args.action == "create" and args.service is not None:
@@ -52,7 +53,7 @@ def run(args: Args, out: Output) -> int:
     if args.may:
         raise InputError("--may belongs to coalmine keys create --service: a person's key signs what the person may")
     if args.action == "create":
-        if not (args.person or "").strip() or len(args.files) != 1:
+        if not folded(args.person or "") or len(args.files) != 1:
             raise InputError("keys create needs one FILE and --person, such as: keys create ana.key --person ana")
         return _create(Path(args.files[0]), args.person.strip(), args.group, out)
     if args.person or args.group or args.service:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from coalmine.errors import InputError
+from coalmine.identity.names import folded
 
 KEYS_VARIABLE = "COALMINE_DECISION_KEYS"
 PERSON, GROUPS, ANYONE = "coalmine_sub", "coalmine_groups", "coalmine_signs_for"
@@ -102,7 +103,7 @@ def verifying_key(entry: dict[str, Any], place: str) -> VerifyingKey:
     if algorithm is None or entry.get("alg", algorithm) != algorithm:
         raise InputError(f"{place}: {kid!r} is of a kind that is not accepted: use Ed25519, P-256 or RSA")
     anyone = entry.get(ANYONE) == "anyone"
-    if anyone == (person is not None) or not (anyone or (isinstance(person, str) and person.strip())):
+    if anyone == (person is not None) or not (anyone or (isinstance(person, str) and folded(person))):
         raise InputError(f'{place}: {kid!r} belongs to nobody: give it "{PERSON}": "ana", or "{ANYONE}": "anyone"')
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise InputError(f'{place}: {GROUPS} is {groups!r}: write a list of names, such as ["sre"]')

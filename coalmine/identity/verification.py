@@ -10,6 +10,7 @@ from typing import Any
 
 from coalmine.identity.claims import AUDIENCE, LONGEST_LIFETIME, LONGEST_TOKEN, SKEW, Decided
 from coalmine.identity.keys import GLASS, VERBS, VerifyingKey, jwt_module
+from coalmine.identity.names import folded
 
 LONGEST_NAME = 200
 _REQUIRED = ["iss", "sub", "aud", "iat", "exp", "jti"]
@@ -209,7 +210,7 @@ def _moment(claims: dict[str, Any], name: str) -> datetime:
 def _who(key: VerifyingKey, claims: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     person = text_claim(claims, "sub")
     if key.person is not None:
-        if person.casefold() != key.person.casefold():
+        if folded(person) != folded(key.person):
             raise BadToken(f"key '{key.kid}' is {key.person}'s, and the token speaks for {person!r:.80}")
         # What the key's owner writes into the token about groups proves nothing.
         return key.person, key.groups or ()
@@ -227,6 +228,6 @@ def text_claim(claims: dict[str, Any], name: str) -> str:
         BadToken: it is none, is empty, or is too long.
     """
     value = claims.get(name)
-    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME:
+    if not isinstance(value, str) or not folded(value) or len(value) > LONGEST_NAME:
         raise BadToken(f"the token's '{name}' is {value!r:.40}: 1 to {LONGEST_NAME} characters")
     return value.strip()

@@ -52,22 +52,29 @@ def check_spec(data: Mapping[str, Any], foreign: Foreign = OURS, file: str = "<s
     return spec
 
 
-def recheck(spec: CanarySpec, foreign: Foreign | None = None) -> list[Problem]:
+def recheck(spec: CanarySpec, foreign: Foreign | None = None, *, older: bool = False) -> list[Problem]:
     """Every problem of a spec that came as a model: from Python, or through a payload.
 
-    ``foreign`` as in ``check_spec``; None leaves the kinds of adapters to whoever knows them.
+    ``foreign`` as in ``check_spec``; None leaves the kinds of adapters to whoever knows them, ``older`` as in
+    ``broken_rules``.
     """
     data = spec.model_dump(mode="json", by_alias=True, warnings=False)
     known = trusted(spec) if foreign is None else foreign
-    return [as_problem(fault) for fault in examine(data, known)[1]]
+    return [as_problem(fault) for fault in examine(data, known, older=older)[1]]
 
 
 def examine(
-    data: Any, foreign: Foreign = OURS, spelled: Spelling = lambda path: None, *, needed: Collection[str] = ALL
+    data: Any,
+    foreign: Foreign = OURS,
+    spelled: Spelling = lambda path: None,
+    *,
+    needed: Collection[str] = ALL,
+    older: bool = False,
 ) -> tuple[CanarySpec | None, list[Fault]]:
     """The spec, or all that is wrong with it (never both).
 
     Sections that are not ``needed`` may be absent: stand-ins take their place, and nothing is asked of them.
+    ``older`` as in ``broken_rules``.
     """
     if not isinstance(data, Mapping):
         return None, [Fault((), "a spec is a mapping: write key: value, beginning with service: ...")]
@@ -85,7 +92,8 @@ def examine(
         spec, _ = _validated(CanarySpec, _mended(data, shape))
     if spec is not None:
         _name_the_only_source(spec)
-        shape.faults += [fault for fault in broken_rules(spec, broken | spared) if not shape.explains(fault, data)]
+        faults = broken_rules(spec, broken | spared, older=older)
+        shape.faults += [fault for fault in faults if not shape.explains(fault, data)]
     return (None, shape.faults) if shape.faults else (spec, [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from coalmine.identity.names import folded
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.faults import Fault, did_you_mean, listed, shown
 
@@ -62,6 +63,30 @@ def people_faults(spec: CanarySpec) -> Iterator[Fault]:
                 yield Fault(("people", group, index), problem)
             elif person in people[:index]:
                 yield Fault(("people", group, index), f"{person!r} is in the group twice")
+
+
+def same_people_faults(spec: CanarySpec) -> Iterator[Fault]:
+    """Where two names are one person, or nobody: a gate counts people (``coalmine.identity.names``)."""
+    for group, people in spec.people.items():
+        for index, person in enumerate(people):
+            if person.strip() and not folded(person):
+                yield Fault(("people", group, index), f"{person!r} has nothing that can be seen: write who it is")
+            elif person in people[:index]:
+                continue
+            elif (same := next((one for one in people[:index] if folded(one) == folded(person)), None)) is not None:
+                yield Fault(("people", group, index), f"{person!r} is the same person as {same!r}: leave one out")
+    for index, step in enumerate(spec.steps):
+        approval = step.gate.approval if step.gate is not None else None
+        if approval is None or not approval.by:
+            continue
+        named = {person for entry in approval.by for person in spec.people.get(entry, [entry])}
+        people_meant = {folded(person) for person in named}
+        if len(people_meant) < approval.count <= len(named):
+            yield Fault(
+                ("steps", index, "gate", "approval", "count"),
+                f"{approval.count} must approve, but {listed(sorted(named))} are {len(people_meant)} different people: "
+                "the gate could never open",
+            )
 
 
 def _identity_problem(person: str) -> str | None:

@@ -13,7 +13,7 @@ from coalmine.spec.canary import CanarySpec
 from coalmine.spec.diagnose_rules import diagnose_faults
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
-from coalmine.spec.gate_rules import LONGEST_NAME, gate_faults, people_faults
+from coalmine.spec.gate_rules import LONGEST_NAME, gate_faults, people_faults, same_people_faults
 from coalmine.spec.ledger_rules import ledger_faults
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
 from coalmine.spec.metrics import Metric
@@ -42,22 +42,28 @@ class SectionRule:
 
     sections: frozenset[str]
     check: Rule
+    younger: bool = False
+    """Runs of rollouts that began without it are replayed without it."""
 
 
 RULES: list[SectionRule] = []
 
 
-def _reads(*sections: str) -> Callable[[Rule], Rule]:
+def _reads(*sections: str, younger: bool = False) -> Callable[[Rule], Rule]:
     def register(rule: Rule) -> Rule:
-        RULES.append(SectionRule(frozenset(sections), rule))
+        RULES.append(SectionRule(frozenset(sections), rule, younger))
         return rule
 
     return register
 
 
-def broken_rules(spec: CanarySpec, broken: Collection[str] = ()) -> list[Fault]:
-    """Every contradiction in ``spec``, without the rules that read a section named in ``broken``."""
-    return [fault for rule in RULES if not rule.sections.intersection(broken) for fault in rule.check(spec)]
+def broken_rules(spec: CanarySpec, broken: Collection[str] = (), *, older: bool = False) -> list[Fault]:
+    """Every contradiction in ``spec``, without the rules that read a section named in ``broken``.
+
+    ``older``: by the rules alone that runs knew which began before the younger ones.
+    """
+    asked = (rule for rule in RULES if not (older and rule.younger) and not rule.sections.intersection(broken))
+    return [fault for rule in asked for fault in rule.check(spec)]
 
 
 @_reads("service", "environment", "region")
@@ -161,6 +167,11 @@ def _gates(spec: CanarySpec) -> Iterator[Fault]:
 @_reads("people")
 def _people(spec: CanarySpec) -> Iterator[Fault]:
     yield from people_faults(spec)
+
+
+@_reads("steps", "people", younger=True)
+def _same_people(spec: CanarySpec) -> Iterator[Fault]:
+    yield from same_people_faults(spec)
 
 
 @_reads("steps", "people", "notify")

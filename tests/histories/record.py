@@ -242,6 +242,18 @@ async def signed_at_the_gate(rollout: Rollout) -> None:
     await rollout.send("approve", by="eve", break_glass=True, reason="nobody of sre answers the phone")
 
 
+async def approved_by_one_twice(rollout: Rollout) -> None:
+    """One person approves under two spellings, which opened a gate that asks for two; then another does."""
+    gate = {"name": "go", "approval": {"count": 2, "timeout": "10m"}}
+    steps = [SHORT["steps"][0], {**SHORT["steps"][1], "gate": gate}]
+    await rollout.submit(make_submission(make_spec(**{**SHORT, "steps": steps})))
+    await rollout.reach(Phase.GATED)
+    for who in ("ana", "Ana"):
+        await rollout.say("approve", by=who)
+    await rollout.sleep(30)
+    await rollout.send("approve", by="bo")
+
+
 async def rolled_back_in_steps(rollout: Rollout) -> None:
     """Taken back from 100 % in steps, until the same word comes again."""
     await rollout.submit(make_submission(make_spec(**SHORT, rollback={"over": "1m", "steps": 4})))
@@ -280,6 +292,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         waited_for_a_slot,
         reminded,
         signed_at_the_gate,
+        approved_by_one_twice,
         rolled_back_in_steps,
         started_without_proof,
     ),
