@@ -84,8 +84,8 @@ def same_people_faults(spec: CanarySpec) -> Iterator[Fault]:
         if len(people_meant) < approval.count <= len(named):
             yield Fault(
                 ("steps", index, "gate", "approval", "count"),
-                f"{approval.count} must approve, but {listed(sorted(named))} are {len(people_meant)} different people: "
-                "the gate could never open",
+                f"{approval.count} must approve, but of {listed(sorted(named))} only {len(people_meant)} are different "
+                "people: the gate could never open",
             )
 
 

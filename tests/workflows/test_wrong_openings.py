@@ -105,6 +105,28 @@ async def test_four_eyes(rollout: Rollout, world: World, keys: None) -> None:
     assert (await rollout.say("approve", **await signed(rollout, "cy"))).message == "gate 'go' is open"
 
 
+async def test_one_person_counts_once_however_the_name_is_written(rollout: Rollout, world: World, keys: None) -> None:
+    await start(rollout, count=2, verified=False)
+    assert "1 of 2" in (await rollout.say("approve", **await signed(rollout, "ana"))).message
+    for again in ("Ana", "ana\u200b"):
+        assert "already" in (await rollout.say("approve", by=again)).message
+    assert "nothing can be seen" in await rollout.refused("approve", by="\u200b")
+    await rollout.sleep(60)
+    assert most(world) == 10
+    assert (await rollout.say("approve", by="bo")).message == "gate 'go' is open"
+    assert (await rollout.result()).outcome is Outcome.PROMOTED
+    assert [entry.by for entry in world.ledger.values() if entry.kind == "command"] == ["ana", "Ana", "ana\u200b", "bo"]
+
+
+async def test_a_signed_promote_past_the_gate_asks_for_a_reason(rollout: Rollout, keys: None) -> None:
+    await start(rollout, by="eve", four_eyes=True)
+    without = await signed(rollout, "eve", 1, verb="promote", gate=None, attempt=None)
+    assert "asks for a reason of 20 characters" in await rollout.refused("promote", **without)
+    why = "payments are down since noon"
+    told = await signed(rollout, "eve", 2, verb="promote", gate=None, attempt=None, reason=why)
+    assert "promoting to 100 % now" in (await rollout.say("promote", **told)).message
+
+
 async def test_two_different_people_each_once(rollout: Rollout, keys: None) -> None:
     await start(rollout, count=2)
     first = await signed(rollout, "ana")
