@@ -32,14 +32,20 @@ LEAD = 1.0
 """Seconds of load before the first change and after the last."""
 
 
-async def load(url: str, rate: float, seconds: float, timeout: float = 5.0) -> LoadReport:
-    """The load, from a process of its own."""
+async def load(
+    url: str, rate: float, seconds: float, timeout: float = 5.0, begun: asyncio.Event | None = None
+) -> LoadReport:
+    """The load, from a process of its own. ``begun`` is set when it begins: on a busy machine that takes seconds."""
     lasting, within = timedelta(seconds=seconds), timedelta(seconds=timeout)
     request = LoadRequest(url=url, rate=rate, duration=lasting, timeout=within)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.envoy_shift", "--load", request.model_dump_json()),
         stdout=asyncio.subprocess.PIPE,
     )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    if begun is not None:
+        begun.set()
     output, _ = await process.communicate()
     return LoadReport.model_validate_json(output)
 
@@ -119,6 +125,7 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=0.2, help="seconds between two changes")
     options = parser.parse_args()
     if options.load:
+        print("begun", flush=True)
         print(asyncio.run(run_load(LoadRequest.model_validate_json(options.load))).model_dump_json())
         return 0
     with tempfile.TemporaryDirectory() as folder:

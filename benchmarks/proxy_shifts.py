@@ -187,7 +187,9 @@ def good(figures: Mapping[str, Any]) -> bool:
 async def _changing(plane: Plane, rate: float, changes: int) -> tuple[LoadReport, list[float]]:
     """The load while weights change, and how long each change took until it was confirmed."""
     stop = LEAD + changes * plane.pace
-    loading = asyncio.create_task(load(plane.url, rate, stop + LEAD, TIMEOUT))
+    begun = asyncio.Event()
+    loading = asyncio.create_task(load(plane.url, rate, stop + LEAD, TIMEOUT, begun))
+    await begun.wait()
     await asyncio.sleep(LEAD)
     draw = random.Random(1)
     took: list[float] = []
