@@ -51,6 +51,7 @@ from activities.measuring import BUCKETS, RolloutMetrics
 from activities.metrics import MetricsActivities
 from activities.notification import NotificationActivities
 from activities.notifiers.registry import make_notifier, notifier_kinds
+from activities.recall import RecallActivities
 from activities.routers.registry import Routers
 from activities.sources.registry import make_source, source_kinds
 from activities.tracing import RolloutSpans
@@ -153,6 +154,7 @@ def main_activities(client: Client) -> list[Activity]:
         guard.guard_restore,
         FlightActivities(client).check_flight,
         BrakeActivities(client).brake,
+        RecallActivities(client).recall_route,
         VerificationActivities().verify_decision,
     ]
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from coalmine.connection import asking, lacks_workflow
 from coalmine.errors import CoalmineError, HistoryUnreadable, InputError
 from coalmine.executions import PAGE, Execution, describe, execution_of, listed
-from coalmine.ownership import Run, RunFacts
+from coalmine.ownership import Run, RunFacts, newest_first
 from coalmine.records import (
     READ_ROUTE,
     SHIFT,
@@ -58,9 +58,20 @@ class RolloutRuns:
         """
         query = "WorkflowType = 'Canary'"
         if environment is not None:
-            if "'" in environment or "\\" in environment:
-                raise InputError(f"environment: {environment!r}: a name has no quotes")
-            query += f" AND CoalmineEnvironment = '{environment}'"
+            query += f" AND CoalmineEnvironment = {_quoted('environment', environment)}"
+        return await self._found(query)
+
+    async def of_workflow(self, workflow_id: str) -> list[Run]:
+        """The runs of one id, the latest first, as visibility has it.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+            InputError: the id cannot be asked for.
+        """
+        runs, _ = await self._found(f"WorkflowId = {_quoted('workflow id', workflow_id)}")
+        return newest_first(runs).get(workflow_id, [])
+
+    async def _found(self, query: str) -> tuple[list[Run], bool]:
         runs: list[Run] = []
         async with asking("list of rollouts", self._client.namespace, _CALL):
             async for execution in listed(self._client, query, PAGE, _CALL):
@@ -68,6 +79,40 @@ class RolloutRuns:
                     return runs, True
                 runs.append(_run(execution_of(execution)))
         return runs, False
+
+    async def described(self, workflow_id: str, run_id: str) -> Run | None:
+        """One run as it is now; None when it is gone.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        async with asking(f"workflow {workflow_id}", self._client.namespace, _CALL):
+            try:
+                return _run(await describe(self._client, workflow_id, run_id, _CALL))
+            except RPCError as error:
+                if lacks_workflow(error):
+                    return None
+                raise
+
+    async def reset_from(self, workflow_id: str, run_id: str) -> str | None:
+        """The run id of that which a reset made this run of; None when no reset made it, or it is gone.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
+        base: str | None = None
+        async with asking(f"history of {workflow_id}", self._client.namespace, _CALL):
+            try:
+                async for event in handle.fetch_history_events(page_size=PAGE, rpc_timeout=_CALL):
+                    failed = event.workflow_task_failed_event_attributes
+                    if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
+                        # The last one: events before it were copied, with the resets among them.
+                        base = failed.base_run_id
+            except RPCError as error:
+                if not lacks_workflow(error):
+                    raise
+        return base
 
     async def is_live(self, workflow_id: str) -> bool:
         """Whether a rollout runs under this id now. Visibility lags a little behind; this does not.
@@ -187,6 +232,12 @@ class _Reading:
     async def _decoded(self, payloads: Payloads, model: type[Any]) -> Any:
         (value,) = await self._converter.decode(payloads.payloads, [model])
         return value
+
+
+def _quoted(what: str, name: str) -> str:
+    if "'" in name or "\\" in name:
+        raise InputError(f"{what}: {name!r}: a name has no quotes")
+    return f"'{name}'"
 
 
 def _unreadable(run: Run, what: str, error: Exception) -> HistoryUnreadable:

@@ -12,7 +12,6 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.freezing import bars, sentence
     from coalmine.records import (
         ASK_FLEET,
-        CHECK_ROUTE,
         READ_HISTORY,
         Cause,
         Check,
@@ -21,7 +20,6 @@ with workflow.unsafe.imports_passed_through():
         Freeze,
         HistoryRequest,
         Outcome,
-        RouteCheckRequest,
         RouteState,
         canary_id,
         rollout_id,
@@ -31,7 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.spec.digest import spec_digest, spec_record
     from coalmine.spec.plan import plan
 
-from workflows.calls import FLEET, HISTORY, ROUTE_READ, call
+from workflows.beginning_anew import BeginningAnew
+from workflows.calls import FLEET, HISTORY, call
 from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
@@ -58,6 +57,7 @@ class Admission:
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
         self._slot = Slot(state)
+        self._beginning_anew = BeginningAnew(state, journal, traffic, ordered)
         info, version = workflow.info(), state.submission.spec.arms.canary.version
         # Not this run's id: after a reset another run hears the answer that this one was given.
         self._request_id = f"{info.continued_run_id or info.first_execution_run_id}/{version}"
@@ -70,7 +70,8 @@ class Admission:
             self._slot.hear(answer)
 
     async def check(self) -> Outcome | None:
-        """Run all checks; after this the snapshot is recorded and nothing has been written.
+        """Run all checks; after this the snapshot is recorded, and nothing has been written but what puts back what a
+        run before a reset left.
 
         Returns:
             None when admitted, else how the rollout ends; the reason is in the state.
@@ -79,6 +80,7 @@ class Admission:
             Interrupted: a human's order came first.
         """
         state = self._state
+        await self._beginning_anew.put_back()
         problems = recheck(state.spec, older=state.by_older_rules)
         self._add("spec", not problems, "; ".join(str(problem) for problem in problems) or "valid")
         self._check_lock()
@@ -228,15 +230,8 @@ class Admission:
         )
 
     async def _check_router(self) -> None:
-        spec = self._state.spec
-        request = RouteCheckRequest(
-            context=self._state.context(),
-            route=spec.route,
-            arms=spec.arms,
-            weights=[*(step.weight for step in spec.steps), 100.0],
-        )
         try:
-            checks = await unless(self._ordered, call(CHECK_ROUTE, request, ROUTE_READ, "check what the router can do"))
+            checks = await unless(self._ordered, self._traffic.check("check what the router can do"))
         except ActivityError as error:
             self._add("router", False, failure_reason(error))
             return

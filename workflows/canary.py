@@ -254,7 +254,7 @@ class Canary(Reception):
         if ended is None:
             self._opened_journal.tell(console.headline(state), state.history_note, key="admitted")
             self._turns.enter(Phase.STEPPING)
-        elif ended is Outcome.BLOCKED and not state.prepared:
+        elif ended is Outcome.BLOCKED and not (state.prepared or state.written):
             self._turns.end(Outcome.BLOCKED, state.reason)
         else:
             self._turns.give_back(ended, state.cause or Cause.ERROR, state.reason)

@@ -12,7 +12,17 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.ownership import same_weights, weights_text
-    from coalmine.records import READ_ROUTE, SHIFT, RouteRequest, RouteState, ShiftRequest, Weights
+    from coalmine.records import (
+        CHECK_ROUTE,
+        READ_ROUTE,
+        SHIFT,
+        RouteCheckRequest,
+        RouteChecks,
+        RouteRequest,
+        RouteState,
+        ShiftRequest,
+        Weights,
+    )
     from coalmine.rollout import RolloutState
     from coalmine.spec.durations import format_duration
 
@@ -20,6 +30,7 @@ from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, cal
 from workflows.counting import count_restore
 from workflows.interruption import drop, failure_reason, failure_type, unless
 from workflows.journal import Journal
+from workflows.recalling import may_have_forgotten, recall
 
 T = TypeVar("T")
 
@@ -50,6 +61,21 @@ class Traffic:
             ROUTE_READ,
             summary,
         )
+
+    async def check(self, summary: str) -> RouteChecks:
+        """What the router says it can do, against what the rollout will ask of it."""
+        spec = self._state.spec
+        request = RouteCheckRequest(
+            context=self._state.context(),
+            route=spec.route,
+            arms=spec.arms,
+            weights=[*(step.weight for step in spec.steps), 100.0],
+        )
+        return await call(CHECK_ROUTE, request, ROUTE_READ, summary)
+
+    async def learn_lease(self) -> None:
+        """Ask for how long an older write can still come through."""
+        self._state.lease = (await self.check("ask how long an older write can come through")).lease
 
     async def shift(self, weights: Weights, summary: str) -> None:
         """Write weights and wait until every proxy shows them.
@@ -114,20 +140,22 @@ class Traffic:
         return True
 
     async def _recall_snapshot(self) -> bool:
-        """Where a reset cut off the snapshot too: all traffic was on the baseline, or nothing would have been admitted.
-
-        A route on which others have traffic is not ours; the run before was refused, or will have to be looked at.
-        """
-        state = self._state
+        """Where a reset cut off the snapshot too: the histories of the runs before say what there is to put back."""
+        state, arms = self._state, self._state.spec.arms
         state.restore_began = state.restore_began or workflow.now()
+        weights = {arms.baseline.backend: 100.0, arms.canary.backend: 0.0}
         try:
+            if may_have_forgotten(state):
+                left = await self._patiently(recall(state))
+                if left is None:
+                    return True
+                weights = left.rest
+                await self._patiently(self.learn_lease())
             shown = await self._patiently(self.read("read what the run before the reset left"))
         except ActivityError as error:
             await self._not_restored(failure_reason(error), stale=False)
             return False
-        arms = state.spec.arms
-        if sum(shown.weights.get(arm.backend, 0.0) for arm in (arms.baseline, arms.canary)) > 99.99:
-            weights = {arms.baseline.backend: 100.0, arms.canary.backend: 0.0}
+        if is_ours(shown, state):
             state.snapshot, state.generation = (
                 shown.model_copy(update={"weights": weights}),
                 max(state.generation, shown.generation),
@@ -209,6 +237,12 @@ class Traffic:
             state.share_from = workflow.now()
         self._journal.note("shifted", what, generation=generation, weights=shown.weights)
         self._journal.show()
+
+
+def is_ours(shown: RouteState, state: RolloutState) -> bool:
+    """Whether nobody but the arms has traffic: a route on which others have some will have to be looked at."""
+    arms = state.spec.arms
+    return sum(shown.weights.get(arm.backend, 0.0) for arm in (arms.baseline, arms.canary)) > 99.99
 
 
 def _took_over() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from coalmine.records.base import Record, Weights
+from coalmine.records.base import Record, RolloutContext, Weights
 from coalmine.records.moments import Moment
 from coalmine.records.record import LedgerWrite, NotifyRequest
 from coalmine.spec.canary import Route
@@ -109,6 +109,20 @@ class GuardRestored(Record):
 
     done: bool
     reason: str = ""
+
+
+class RecallRequest(Record):
+    """Tell what the run before a reset left on the route; ``run_id`` is the run that the reset made."""
+
+    workflow_id: str
+    run_id: str
+    context: RolloutContext | None = None
+
+
+class Recalled(Record):
+    """What the run before should have left; None where no reset made this one, or none before it wrote the route."""
+
+    left: Watched | None = None
 
 
 class ArchiveClosedRequest(Record):

@@ -15,6 +15,8 @@ from coalmine.records.guard import (
     ArchivedClosed,
     GuardRestored,
     GuardRestoreRequest,
+    Recalled,
+    RecallRequest,
     Survey,
     SurveyRequest,
 )
@@ -54,6 +56,7 @@ GENERATE_LOAD = ActivitySignature("generate_load", LoadRequest, LoadReport, HOOK
 SURVEY_ROUTES = ActivitySignature("survey_routes", SurveyRequest, Survey)
 ARCHIVE_CLOSED = ActivitySignature("archive_closed", ArchiveClosedRequest, ArchivedClosed, SIDE_TASK_QUEUE)
 GUARD_RESTORE = ActivitySignature("guard_restore", GuardRestoreRequest, GuardRestored)
+RECALL_ROUTE = ActivitySignature("recall_route", RecallRequest, Recalled)
 CHECK_FLIGHT = ActivitySignature("check_flight", FlightCheck, FlightFound)
 VERIFY_DECISION = ActivitySignature("verify_decision", VerifyRequest, Identity)
 BRAKE = ActivitySignature("brake", BrakeRequest, Braked)
@@ -61,5 +64,5 @@ BRAKE = ActivitySignature("brake", BrakeRequest, Braked)
 SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
     READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
     DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, SURVEY_ROUTES, GUARD_RESTORE, ARCHIVE_CLOSED, CHECK_FLIGHT,
-    VERIFY_DECISION, BRAKE,
+    VERIFY_DECISION, BRAKE, RECALL_ROUTE,
 )  # fmt: skip

@@ -189,9 +189,9 @@ async def terminate(act: Act) -> None:
 
 
 async def workflow_reset(act: Act) -> None:
-    """The workflow is reset to one of its last tasks: a second run takes over from the first."""
+    """The workflow is reset to its first task or one of its last: a second run takes over from the first."""
     request_id = f"{act.handle.id}-{act.chance.getrandbits(64)}"
-    await reset(act.scene.ground.client, act.handle, lambda done: act.chance.choice(done[-3:]), request_id)
+    await reset(act.scene.ground.client, act.handle, lambda done: act.chance.choice([done[0], *done[-3:]]), request_id)
 
 
 async def two_deciders(act: Act) -> None:

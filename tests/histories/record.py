@@ -19,12 +19,13 @@ from typing import Any
 
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 import coalmine
 from coalmine.records import Finding, Phase, RolloutReport, SlotPlace, Submission
 from tests.workflows.conftest import Rollout, add_search_attributes, workers
-from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
+from tests.workflows.world import GOOD, HARM, World, leave, make_spec, make_submission
 
 FOLDER = Path(__file__).parent
 SHORT: dict[str, Any] = {
@@ -200,6 +201,17 @@ async def superseded(rollout: Rollout) -> None:
     await rollout.say("withdraw", version="1.2.0")
 
 
+async def begun_anew(rollout: Rollout) -> None:
+    """A run before a reset left 10 % on the canary; the router refuses the first write that puts it back."""
+    await rollout.submit(make_submission(make_spec(**SHORT)))
+    await rollout.until(lambda now: now.looks == 1)
+    following = another("1.3.0", "supersede")
+    leave(rollout.world, following.spec, 10)
+    rollout.world.shift_errors = [ApplicationError("no", type="RouteRejected", non_retryable=True)] * 2
+    await rollout.submit(following)
+    await rollout.until(lambda now: now.version == "1.3.0" and now.looks == 1)
+
+
 async def took_its_place(rollout: Rollout) -> None:
     """The same, but the first run is recorded: the one whose place was taken."""
     await rollout.submit(make_submission(make_spec(**SHORT)))
@@ -289,6 +301,7 @@ SCRIPTS: list[Callable[[Rollout], Awaitable[None]]] = [
         drift_held,
         superseded,
         took_its_place,
+        begun_anew,
         waited_for_a_slot,
         reminded,
         signed_at_the_gate,

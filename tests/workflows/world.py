@@ -45,6 +45,8 @@ from coalmine.records import (
     MetricVerdict,
     NotifyRequest,
     ProxyState,
+    Recalled,
+    RecallRequest,
     RouteCheckRequest,
     RouteChecks,
     RouteRequest,
@@ -53,9 +55,11 @@ from coalmine.records import (
     ShiftRequest,
     SlotPlace,
     Submission,
+    Watched,
     Weights,
     Window,
     Written,
+    canary_id,
 )
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.metrics import Metric
@@ -144,6 +148,10 @@ class World:
     shift_failing_final: bool = False
     shown_wrong: int = 0
     """So many shifts more read back wrong."""
+    recalled: Watched | None = None
+    """What a run before a reset should have left, and left as ``left`` says."""
+    left: Weights = field(default_factory=dict)
+    recall_error: ApplicationError | None = None
     lease: float = 0
     """Of a router that is advisory, in seconds."""
     stuck_proxies: int = 0
@@ -210,6 +218,7 @@ class World:
             self.read_history,
             self.write_ledger,
             self.ask_fleet,
+            self.recall_route,
             VerificationActivities(self.environ).verify_decision,
         ]
 
@@ -232,6 +241,15 @@ class World:
         if self.read_errors:
             raise self.read_errors.pop(0)
         return self.state()
+
+    @activity.defn(name="recall_route")
+    async def recall_route(self, request: RecallRequest) -> Recalled:
+        """What a run before a reset left."""
+        if self.recall_error is not None:
+            raise self.recall_error
+        if self.recalled is not None:
+            self.route, self.generation = dict(self.left), self.generation + 1
+        return Recalled(left=self.recalled)
 
     @activity.defn(name="check_route")
     async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
@@ -424,3 +442,22 @@ def tiles(windows: list[Window]) -> bool:
 def epoch(moment: datetime) -> float:
     """Seconds since 1970."""
     return moment.timestamp()
+
+
+def leave(world: World, spec: CanarySpec, canary: float, ended: str = "terminated") -> None:
+    """A run of this spec that a reset made finds the canary with so much traffic, and the run before at an end."""
+    baseline, backend = spec.arms.baseline.backend, spec.arms.canary.backend
+    world.left = {baseline: 100.0 - canary, backend: canary}
+    world.recalled = Watched(
+        workflow_id=canary_id(spec.environment, spec.service, spec.region),
+        run_id="the-run-before",
+        rollout_id=f"{spec.environment}/{spec.service}/{spec.arms.canary.version}/1",
+        service=spec.service,
+        environment=spec.environment,
+        route=spec.route,
+        baseline=baseline,
+        canary=backend,
+        rest={baseline: 100.0, backend: 0.0},
+        ended=ended,
+        ledger=spec.ledger,
+    )

@@ -1,0 +1,127 @@
+"""``temporal workflow reset``: a run that takes over from one whose writes it does not remember."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+
+from activities.routers.locked_files import locked
+from benchmarks.ground import CANARY, Ground, WorkerProcess
+from benchmarks.simulated_metrics import SimulatedMetrics
+from coalmine.records import Phase, RolloutReport
+from tests.faults.releases import (
+    ROUTE,
+    Handle,
+    is_in,
+    locked_by_writers,
+    opens,
+    release,
+    result,
+    shifted,
+    task_that_ordered,
+)
+from tests.faults.resetting import reset
+from tests.faults.witness import Witness, ledger, stopped, until, watching
+
+pytestmark = pytest.mark.timeout(600)
+ROLL_BACK = {"by": "ana", "reason": "fault test"}
+
+
+@asynccontextmanager
+async def forgetting(
+    ground: Ground, metrics: SimulatedMetrics, restored: Callable[[Handle, Witness], Callable[[], Awaitable[bool]]]
+) -> AsyncIterator[tuple[Handle, Witness, WorkerProcess]]:
+    """A worker was frozen in a shift, a reset forgot that it was ordered, and wakes up when the route is restored."""
+    zombie = await ground.worker(1)
+    file, lock = locked_by_writers(ground)
+    with ExitStack() as thaw:
+        async with watching(ground, ROUTE) as witness:
+            with locked([file]):
+                handle = await release(ground, metrics, kind="approved")
+                await until(lambda: opens(lock, zombie))
+                thaw.enter_context(stopped(zombie.pid))
+            # The run that takes over begins before the shift was ordered, and hears at once that it must not be.
+            ordered = await task_that_ordered(handle, "shift")
+            handle = await _reset(ground, handle, ordered)
+            await handle.signal("rollback", ROLL_BACK)
+            await ground.worker(2)
+            await until(restored(handle, witness))
+            thaw.close()
+            yield handle, witness, zombie
+            await zombie.stop()
+
+
+async def _reset(ground: Ground, handle: Handle, task: int | None = None) -> Handle:
+    """Reset to a task, or to the first one; the handle of whatever runs under the id then."""
+    run = ground.client.get_workflow_handle(handle.id, run_id=handle.result_run_id, result_type=RolloutReport)
+    assert await reset(ground.client, run, lambda done: task or done[0], f"reset-{run.run_id}-{task}")
+    return ground.client.get_workflow_handle(handle.id, result_type=RolloutReport)
+
+
+async def test_a_write_that_a_reset_forgot_finds_a_fence(ground: Ground, metrics: SimulatedMetrics) -> None:
+    restored = forgetting(ground, metrics, lambda _, witness: lambda: witness.rests_at(generation=1))
+    async with restored as (handle, witness, zombie):
+        report = await result(handle)
+    assert "StaleGeneration" in zombie.log.read_text()
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0}) == []
+
+
+async def test_on_an_advisory_router_the_write_that_a_reset_forgot_is_reconciled(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    ground.worker_module = "tests.faults.advisory_worker"
+    restored = forgetting(ground, metrics, lambda handle, _: lambda: shifted(handle, generation=1))
+    async with restored as (handle, witness, _):
+        # The run that goes on never ordered it. It waits a lease all the same, and finds it.
+        await witness.shows(10)
+        report = await result(handle)
+        assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [0, 0]
+    assert report.outcome == "rolled_back", report.reason
+    assert [e["kind"] for e in ledger(ground.folder, report.rollout_id)].count("reconciled") == 1
+
+
+@pytest.mark.parametrize("module", ["worker", "tests.faults.advisory_worker"])
+async def test_begun_anew_at_10_percent_a_rollout_puts_the_route_back_first(
+    ground: Ground, metrics: SimulatedMetrics, module: str
+) -> None:
+    ground.worker_module = module
+    await ground.worker(1)
+    async with watching(ground, ROUTE) as witness:
+        first = await release(ground, metrics, kind="approved")
+        await until(lambda: is_in(first, Phase.GATED))
+        handle = await _reset(ground, first)
+        await until(lambda: shifted(handle, generation=3))
+        await witness.shows(10)
+        await handle.signal("rollback", ROLL_BACK)
+        report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0, 10}) == []
+    kinds = [entry["kind"] for entry in ledger(ground.folder, report.rollout_id)]
+    assert kinds.index("recalled") < len(kinds) - kinds[::-1].index("admitted")
+    [recalled] = [entry["data"] for entry in ledger(ground.folder, report.rollout_id) if entry["kind"] == "recalled"]
+    assert recalled["run_id"] == first.result_run_id
+    assert recalled["found"][CANARY] == 10
+
+
+async def test_a_reset_of_an_old_rollout_takes_nothing_from_a_later_one_nor_back_what_was_promoted(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    await ground.worker(1)
+    old = await release(ground, metrics, kind="approved")
+    await until(lambda: is_in(old, Phase.GATED))
+    await old.signal("rollback", ROLL_BACK)
+    assert (await result(old)).outcome == "rolled_back"
+    promoted = await release(ground, metrics, kind="approved", version="2.0.1")
+    await until(lambda: is_in(promoted, Phase.GATED))
+    await promoted.signal("approve", {"by": "bo", "reason": "fault test"})
+    await promoted.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
+    assert (await result(promoted)).outcome == "promoted"
+    # The server gives a reset run the signals again: the old one hears its rollback at once, with nothing to restore.
+    for run, outcome in ((old, "rolled_back"), (promoted, "blocked")):
+        handle = await _reset(ground, run)
+        report = await result(handle)
+        assert report.outcome == outcome, report.reason
+        assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [100, 100]

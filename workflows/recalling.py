@@ -1,0 +1,35 @@
+"""What the run before a reset left on the route: the run it made has forgotten it, Temporal's histories have not."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from coalmine.records import RECALL_ROUTE, Outcome, RecallRequest, Watched
+    from coalmine.rollout import RolloutState
+
+from workflows.calls import RECALL, call
+
+PATCH = "recall-at-reset"
+"""Histories recorded before never asked."""
+
+
+def may_have_forgotten(state: RolloutState) -> bool:
+    """Whether there may have been a run before this one that wrote the route.
+
+    A run that follows another in line has an id of its own too; its history says that no reset made it.
+    """
+    info = workflow.info()
+    return not state.advise and info.run_id != info.first_execution_run_id and workflow.patched(PATCH)
+
+
+async def recall(state: RolloutState) -> Watched | None:
+    """What has to be put back; None where no reset made this run, where none before it wrote, or where it was promoted.
+
+    Raises:
+        ActivityError: it cannot be told.
+    """
+    request = RecallRequest(context=state.context(), workflow_id=state.workflow_id, run_id=state.run_id)
+    recalled = await call(RECALL_ROUTE, request, RECALL, "ask what the run before a reset left")
+    left = recalled.left
+    return None if left is not None and left.ended == Outcome.PROMOTED else left
