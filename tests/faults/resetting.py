@@ -17,14 +17,16 @@ async def reset(
     client: Client, handle: WorkflowHandle[Any, Any], choose: Callable[[Sequence[int]], int], request_id: str
 ) -> bool:
     """Let another run take over from one of the tasks that are done; False when none is."""
-    history = await handle.fetch_history()
+    # Not what the history says: one that a reset made has the id of the first run in it.
+    run_id = handle.run_id or (await handle.describe()).run_id
+    history = await client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
     done = [e.event_id for e in history.events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
     if not done:
         return False
     await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=NAMESPACE,
-            workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=history.run_id),
+            workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=run_id),
             reason="fault",
             request_id=request_id,
             workflow_task_finish_event_id=choose(done),
