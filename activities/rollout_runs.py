@@ -23,13 +23,17 @@ from coalmine.executions import PAGE, Execution, describe, execution_of, listed
 from coalmine.ownership import Run, RunFacts, newest_first
 from coalmine.records import (
     READ_ROUTE,
+    RECALL_ROUTE,
     SHIFT,
     WRITE_LEDGER,
     CanaryInput,
     LedgerWrite,
+    Outcome,
+    Recalled,
     RouteState,
     ShiftRequest,
     Submission,
+    Watched,
 )
 from coalmine.rollout import RolloutState
 
@@ -176,6 +180,7 @@ class _Reading:
         self.event = 0
         """The latest that was taken."""
         self._reads: set[int] = set()
+        self._recalls: set[int] = set()
 
     async def take(self, event: HistoryEvent) -> bool:
         """Whether no more events are needed."""
@@ -194,7 +199,9 @@ class _Reading:
                     self.facts = RunFacts(spec=(await self._decoded(asked.args, Submission)).spec)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled = event.activity_task_scheduled_event_attributes
-                if scheduled.activity_type.name == READ_ROUTE.name:
+                if scheduled.activity_type.name == RECALL_ROUTE.name:
+                    self._recalls.add(event.event_id)
+                elif scheduled.activity_type.name == READ_ROUTE.name:
                     self._reads.add(event.event_id)
                 elif scheduled.activity_type.name == SHIFT.name and self.facts is None:
                     self.wrote = True
@@ -208,10 +215,19 @@ class _Reading:
                     self.facts.rollout_id = self.facts.rollout_id or write.entries[0].rollout_id
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 done = event.activity_task_completed_event_attributes
-                if done.scheduled_event_id in self._reads and self.facts is not None and not self.facts.snapshot:
+                if done.scheduled_event_id in self._recalls and self.facts is not None:
+                    self._recall((await self._decoded(done.result, Recalled)).left)
+                elif done.scheduled_event_id in self._reads and self.facts is not None and not self.facts.snapshot:
                     # The first reading is the snapshot; later ones are taken after somebody overtook a write.
                     self.facts.snapshot = (await self._decoded(done.result, RouteState)).weights
         return self.facts is not None and self.facts.written and bool(self.facts.snapshot)
+
+    def _recall(self, left: Watched | None) -> None:
+        """A reset began it anew: until it has put back what the run before left, that is to be seen to."""
+        if left is None or left.ended == Outcome.PROMOTED or self.facts is None or self.facts.snapshot:
+            return
+        self.facts.snapshot, self.facts.written = left.rest, True
+        self.facts.rollout_id = self.facts.rollout_id or left.rollout_id
 
     async def _begin(self, given: Payloads) -> None:
         if not given.payloads:

@@ -53,8 +53,6 @@ class BeginningAnew:
             return
         if not is_ours(shown, state):
             return
-        # The same rollout, begun anew: the fleet will say so too, but what is told of the way back cannot wait for it.
-        state.rollout_id = state.rollout_id or left.rollout_id
         state.generation = max(state.generation, shown.generation)
         state.snapshot = shown.model_copy(update={"weights": left.rest})
         # From here on every way out leads over a restore, also the one of a rollout that is not admitted: a write of

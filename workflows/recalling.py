@@ -26,10 +26,16 @@ def may_have_forgotten(state: RolloutState) -> bool:
 async def recall(state: RolloutState) -> Watched | None:
     """What has to be put back; None where no reset made this run, where none before it wrote, or where it was promoted.
 
+    A rollout that has no id yet gets the one that it had.
+
     Raises:
         ActivityError: it cannot be told.
     """
     request = RecallRequest(context=state.context(), workflow_id=state.workflow_id, run_id=state.run_id)
     recalled = await call(RECALL_ROUTE, request, RECALL, "ask what the run before a reset left")
     left = recalled.left
-    return None if left is not None and left.ended == Outcome.PROMOTED else left
+    if left is None:
+        return None
+    # The same rollout, begun anew: the fleet will say so too, but what is told of the way back cannot wait for it.
+    state.rollout_id = state.rollout_id or left.rollout_id
+    return None if left.ended == Outcome.PROMOTED else left

@@ -13,7 +13,9 @@ from coalmine.records import LedgerEntry, MetricVerdict, RolloutStatus
 
 UNTOLD = frozenset({"look", "archived", "undelivered"})
 """Kinds of entries that the thread leaves out: looks are in the message, the others are the worker's own affair."""
-LOUD = frozenset({"escalated", "roll_back", "hold", "break_glass", "restore_failed", "restore_slow", "promoted"})
+LOUD = frozenset(
+    {"escalated", "roll_back", "hold", "break_glass", "restore_failed", "restore_slow", "recalled", "promoted"}
+)
 """Kinds that are shown in the channel too."""
 MENTIONING = frozenset({"gate", "reminded", "escalated"})
 _WITH_VERDICTS = frozenset({"roll_back", "hold", "promote", "override"})

@@ -106,6 +106,27 @@ async def test_begun_anew_at_10_percent_a_rollout_puts_the_route_back_first(
     assert recalled["found"][CANARY] == 10
 
 
+async def test_begun_anew_twice_a_rollout_puts_back_what_the_first_run_found(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    worker = await ground.worker(1)
+    file, lock = locked_by_writers(ground)
+    async with watching(ground, ROUTE) as witness:
+        handle = await release(ground, metrics, kind="approved")
+        await until(lambda: is_in(handle, Phase.GATED))
+        with locked([file]):
+            # The second run reads 10 % before it can write: that is not what the rollout began with.
+            handle = await _reset(ground, handle)
+            await until(lambda: opens(lock, worker))
+            handle = await _reset(ground, handle)
+            await handle.signal("rollback", ROLL_BACK)
+        report = await result(handle)
+        assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [0, 0]
+    assert report.outcome == "rolled_back", report.reason
+    assert report.rollout_id.endswith("2.0.0/1")
+    assert await witness.faults(report, allowed={0, 10}) == []
+
+
 async def test_a_reset_of_an_old_rollout_takes_nothing_from_a_later_one_nor_back_what_was_promoted(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
