@@ -16,10 +16,11 @@ from activities.routers.envoy_preflight import EnvoyPreflight, look_first, route
 from activities.routers.envoy_routes import ENVOY
 from activities.routers.envoy_users import Users
 from activities.routers.envoy_watch import EnvoyWatched, watch
-from activities.routers.file_router import FileRouter, Places
+from activities.routers.file_router import FileRouter
 from activities.routers.options import options_of
 from activities.routers.preflight import Besides, Preflight
 from activities.routers.proxy_answers import proxy_session
+from activities.routers.proxy_places import Places
 from activities.routers.route_files import WriteResult
 from activities.routers.splits import Shown, Version
 from activities.routers.watching import Watched

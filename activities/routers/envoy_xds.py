@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from activities.routers.envoy import SETTLE
+from activities.routers.envoy import SETTLE, EnvoyRouter
 from activities.routers.envoy_admin import EnvoyAdmin
 from activities.routers.envoy_preflight import look_first
 from activities.routers.envoy_routes import ENVOY
@@ -17,7 +17,8 @@ from activities.routers.envoy_users import Users
 from activities.routers.options import options_of
 from activities.routers.preflight import Besides, Endpoints, Preflight
 from activities.routers.proxy_answers import proxy_session
-from activities.routers.proxy_router import Places, ProxyRouter
+from activities.routers.proxy_places import Places
+from activities.routers.proxy_router import ProxyRouter
 from activities.routers.proxy_states import is_of
 from activities.routers.route_files import WriteResult
 from activities.routers.splits import Reading, Shown, Silent, Version
@@ -26,7 +27,6 @@ from activities.routers.weights import percents
 from activities.routers.xds_answers import ProxyAnswer, RouteAnswer, Wanted
 from activities.routers.xds_control import Control, users_of
 from coalmine.errors import RouterError
-from coalmine.records import Capabilities
 from coalmine.spec.canary import Route
 from coalmine.spec.xds_routes import EnvoyXdsRoute
 from coalmine.telemetry.spans import span
@@ -52,16 +52,7 @@ class XdsPlaces(Places[EnvoyXdsRoute]):
 class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
     """Fencing is strict: the control plane compares the generation under the lock it writes under."""
 
-    able = Capabilities(
-        fencing="strict",
-        granularity=0.01,
-        confirm=True,
-        header_match=True,
-        cookie_match=True,
-        mirror=True,
-        stickiness=True,
-        tested_against="Envoy 1.40 by gRPC ADS, real processes",
-    )
+    able = EnvoyRouter.able.model_copy(update={"tested_against": "Envoy 1.40 by gRPC ADS, real processes"})
     plane = "envoy-xds"
     place = "control plane"
 
@@ -141,9 +132,6 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
             return acknowledged
         async with proxy_session() as session:
             used = await EnvoyAdmin(session).shown(asked.admins[proxy], asked.name)
-        if used.version != acknowledged.version and acknowledged.generation <= used.generation:
-            # It has not said so yet; or another proxy calls itself so, and is behind.
-            return acknowledged
         if used.version != acknowledged.version and acknowledged.generation <= used.generation:
             # It has not said so yet; or another proxy calls itself so, and is behind.
             return acknowledged

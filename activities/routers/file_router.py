@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from activities.routers import watching
 from activities.routers.preflight import Preflight
-from activities.routers.proxy_router import Options, Places, ProxyRouter
+from activities.routers.proxy_places import Options, Places
+from activities.routers.proxy_router import ProxyRouter
 from activities.routers.proxy_states import is_of
 from activities.routers.route_files import Publish, RouteFiles, WriteResult
 from activities.routers.splits import PLAIN, DocumentType, Reading, Terms

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-from activities.routers.file_router import FileRouter, Places
+from activities.routers.file_router import FileRouter
 from activities.routers.haproxy_map import HAPROXY, HAProxyMap, entries
 from activities.routers.haproxy_socket import Refused, StatsSocket
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Preflight
+from activities.routers.proxy_places import Places
 from activities.routers.route_files import Publish
 from activities.routers.splits import Reading, Shown, Silent, Version
 from coalmine.records import Capabilities

@@ -11,12 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from activities.bodies import read_up_to
-from activities.routers.file_router import FileRouter, Places
+from activities.routers.file_router import FileRouter
 from activities.routers.nginx_process import configuration, configuration_problem, reachable, reload, taking_connections
 from activities.routers.nginx_split import NGINX, NginxSplit, understood
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
 from activities.routers.proxy_answers import answering, proxy_session
+from activities.routers.proxy_places import Places
 from activities.routers.proxy_states import is_of
 from activities.routers.route_files import Publish, WriteResult
 from activities.routers.splits import Reading, Shown, Silent, Version

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 from activities.routers.preflight import (
-    Besides,
     Preflight,
     check_of,
     ejections,
@@ -22,30 +20,15 @@ from activities.routers.preflight import (
     refusals,
     unhealthy,
 )
+from activities.routers.proxy_places import Options, Places
 from activities.routers.proxy_states import Asked, one_of, proxy_state, watched_state
 from activities.routers.route_files import WriteResult, is_written
-from activities.routers.splits import PLAIN, DocumentType, Reading, Shown, Silent, Terms, Version, agreed_weights
+from activities.routers.splits import PLAIN, Reading, Shown, Silent, Terms, Version, agreed_weights
 from activities.routers.watching import Took, Watched
 from activities.routers.weights import TOTAL, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
-from coalmine.spec.base import SpecModel
 from coalmine.spec.canary import Route
-
-Options = TypeVar("Options", bound=SpecModel)
-
-
-@dataclass(frozen=True)
-class Places(Generic[Options]):
-    """Where a route is: its name, where it is written, what its proxies are called, and its other keys."""
-
-    name: str
-    files: Sequence[str]
-    proxies: Sequence[str]
-    options: Options
-    document: DocumentType | None = None
-    """Instead of the router's usual one, where the route asks for more than weights."""
-    besides: Besides = field(default_factory=Besides)
 
 
 class ProxyRouter(ABC, Generic[Options]):

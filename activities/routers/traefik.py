@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from activities.routers.file_router import FileRouter, Places
+from activities.routers.file_router import FileRouter
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
 from activities.routers.proxy_answers import asked_object, proxy_session
+from activities.routers.proxy_places import Places
 from activities.routers.splits import Shown, Silent
 from activities.routers.traefik_document import TRAEFIK, TraefikDocument, shown_of
 from coalmine.records import Capabilities

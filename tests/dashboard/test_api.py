@@ -20,7 +20,7 @@ from coalmine.identity.verification import verify
 from coalmine.records import Phase, Verb
 from coalmine.spec.digest import spec_digest
 from coalmine.testing.fake_oidc import FakeOidc
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import KEY, Served, served
 from tests.workflows.world import make_spec
 
@@ -28,13 +28,6 @@ API = "/api/v1"
 ROLLOUT = f"{API}/rollouts/production/checkout"
 AUDIENCE = "coalmine-dashboard"
 KEYS = read_jwks(json.dumps({"keys": [public_half(KEY)]}), "the worker's")
-
-
-@pytest.fixture
-def fake() -> FakeRollouts:
-    fake = FakeRollouts()
-    fake.put(a_status("checkout", phase=Phase.GATED))
-    return fake
 
 
 @pytest.fixture

@@ -11,21 +11,14 @@ import pytest
 
 from coalmine.dashboard.auth.header import ByHeader, read_peers
 from coalmine.dashboard.limits import CHECKS, Limits
-from coalmine.records import Phase, Verb
+from coalmine.records import Verb
 from coalmine.spec.canary import CanarySpec
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import PATIENCE, Served, served
 from tests.workflows.world import make_spec
 
 API = "/api/v1"
 ROLLOUT = f"{API}/rollouts/production/checkout"
-
-
-@pytest.fixture
-def fake() -> FakeRollouts:
-    fake = FakeRollouts()
-    fake.put(a_status("checkout", phase=Phase.GATED))
-    return fake
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
@@ -11,25 +9,11 @@ from coalmine.dashboard.limits import Limits, Rate
 from coalmine.dashboard.people import Denied
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Session, Sessions
-from coalmine.records import Phase
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
-from tests.dashboard.served import SECRET, Served, served
+from coalmine.testing.fake_rollouts import FakeRollouts
+from tests.dashboard.served import SECRET, Served
 
 ACT = "/act/production/checkout/rollback"
 PATHS = ("/", "/rollouts/production/checkout", ACT, "/trends", "/nowhere", "/api/v1/rollouts", "/static/dashboard.js")
-
-
-@pytest.fixture
-def fake() -> FakeRollouts:
-    fake = FakeRollouts()
-    fake.put(a_status("checkout", phase=Phase.GATED))
-    return fake
-
-
-@pytest.fixture
-async def desk(fake: FakeRollouts) -> AsyncIterator[Served]:
-    async with served(fake) as desk:
-        yield desk
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -10,25 +9,12 @@ import pytest
 from coalmine.errors import LedgerError, PayloadUnreadable, TemporalUnavailable
 from coalmine.records import Outcome, Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
-from tests.dashboard.served import Served, served, until
+from coalmine.testing.fake_rollouts import FakeRollouts
+from tests.dashboard.served import Served, until
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 PATH = "/rollouts/production/checkout"
 ACT = "/act/production/checkout"
-
-
-@pytest.fixture
-def fake() -> FakeRollouts:
-    fake = FakeRollouts()
-    fake.put(a_status("checkout", phase=Phase.GATED))
-    return fake
-
-
-@pytest.fixture
-async def desk(fake: FakeRollouts) -> AsyncIterator[Served]:
-    async with served(fake) as desk:
-        yield desk
 
 
 async def test_the_fleet_says_what_waits_for_whom(desk: Served) -> None:

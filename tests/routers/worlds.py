@@ -73,6 +73,25 @@ resources:
 """
 
 
+def foreign(text: str) -> list[object]:
+    """What a route file says besides what a write may change."""
+    content = YAML(typ="safe").load(text)
+    del content["version_info"]
+    for configuration in content["resources"]:
+        configuration.pop("validate_clusters", None)
+        entries = configuration["virtual_hosts"][0]["routes"]
+        entries[:] = [entry for entry in entries if "-testers-" not in entry.get("name", "")]
+        for entry in entries:
+            action = entry["route"]
+            entry.pop("metadata", None)
+            for ours in ("hash_policy", "request_mirror_policies"):
+                action.pop(ours, None)
+            if action.get("cluster") in CLUSTERS_MOVED or "weighted_clusters" in action:
+                action.pop("cluster", None)
+                action.pop("weighted_clusters", None)
+    return [content, [line for line in text.splitlines() if "#" in line]]
+
+
 @dataclass
 class FakeWorld(RouterWorld):
     """A fake data plane."""
@@ -191,22 +210,7 @@ class EnvoyWorld(RouterWorld):
         """The files without their version, our own switch, and the clusters of the entries that move."""
         kept: list[object] = [self.second_file.read_text()]
         for path in self.files:
-            text = path.read_text()
-            content = YAML(typ="safe").load(text)
-            del content["version_info"]
-            for configuration in content["resources"]:
-                configuration.pop("validate_clusters", None)
-                entries = configuration["virtual_hosts"][0]["routes"]
-                entries[:] = [entry for entry in entries if "-testers-" not in entry.get("name", "")]
-                for entry in entries:
-                    action = entry["route"]
-                    entry.pop("metadata", None)
-                    for ours in ("hash_policy", "request_mirror_policies"):
-                        action.pop(ours, None)
-                    if action.get("cluster") in CLUSTERS_MOVED or "weighted_clusters" in action:
-                        action.pop("cluster", None)
-                        action.pop("weighted_clusters", None)
-            kept += [content, [line for line in text.splitlines() if "#" in line]]
+            kept += foreign(path.read_text())
         return kept
 
     def lose_next_answer(self) -> None:

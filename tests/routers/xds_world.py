@@ -25,7 +25,7 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, STABLE, UNKNOWN, RouterWorld
 from coalmine.xds.control_plane import ControlPlane
-from tests.routers.worlds import CLUSTERS, CLUSTERS_MOVED, SECOND, SHADOW, YAML_ROUTE
+from tests.routers.worlds import CLUSTERS, SECOND, SHADOW, YAML_ROUTE, foreign
 
 WITHIN = 20.0
 """Seconds; long, because no test judges speed."""
@@ -78,7 +78,7 @@ class XdsWorld(RouterWorld):
 
     async def foreign(self) -> object:
         """The files without their version, our own switch, and the clusters of the entries that move."""
-        return [(self.folder / "store.json").read_text(), foreign(self.file.read_text())]
+        return [(self.folder / "store.json").read_text(), *foreign(self.file.read_text())]
 
     def refuse_next(self) -> None:
         """Name a cluster nobody knows in the next write, as if it had vanished after it was looked for."""
@@ -130,27 +130,6 @@ class XdsWorld(RouterWorld):
     def _named(self, name: str) -> Route:
         proxies = [{"node": node, "admin": envoy.admin_url} for node, envoy in self.envoys.items()]
         return xds_route(self.plane.admin_url, name, proxies=proxies, **self.keys)
-
-
-def foreign(text: str) -> object:
-    """What a route file says besides what a write may change."""
-    from ruamel.yaml import YAML
-
-    content = YAML(typ="safe").load(text)
-    del content["version_info"]
-    for configuration in content["resources"]:
-        configuration.pop("validate_clusters", None)
-        entries = configuration["virtual_hosts"][0]["routes"]
-        entries[:] = [entry for entry in entries if "-testers-" not in entry.get("name", "")]
-        for entry in entries:
-            action = entry["route"]
-            entry.pop("metadata", None)
-            for ours in ("hash_policy", "request_mirror_policies"):
-                action.pop(ours, None)
-            if action.get("cluster") in CLUSTERS_MOVED or "weighted_clusters" in action:
-                action.pop("cluster", None)
-                action.pop("weighted_clusters", None)
-    return content, [line for line in text.splitlines() if "#" in line]
 
 
 def write_files(folder: Path) -> None:
