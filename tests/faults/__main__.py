@@ -26,7 +26,14 @@ from tests.faults.scene import Act, Scene, play_all
 
 
 async def carry_out(
-    seed: int, plan: list[PlannedRollout], minutes: float, broken: str, routes: int, keep: Path | None = None
+    seed: int,
+    plan: list[PlannedRollout],
+    minutes: float,
+    broken: str,
+    routes: int,
+    keep: Path | None = None,
+    *,
+    advisory: bool = False,
 ) -> tuple[list[Act], list[str]]:
     """All faults of a plan on one stack, and what is wrong with its ledger at the end.
 
@@ -45,7 +52,9 @@ async def carry_out(
         async with DiskGround(Path(folder), proxies, names) as ground, SimulatedMetrics(ground, seed) as metrics:
             if broken:
                 ground.worker_module = "tests.faults.broken_worker"
-            scene = Scene(ground, metrics, keep)
+            elif advisory:
+                ground.worker_module = "tests.faults.advisory_worker"
+            scene = Scene(ground, metrics, keep, advisory=advisory)
             try:
                 await scene.open()
                 acts = await play_all(scene, plan, asyncio.get_running_loop().time() + 60 * minutes)
@@ -82,6 +91,9 @@ def main() -> int:
         "--only", choices=sorted(CATALOGUE), action="append", help="this kind of fault; may be repeated"
     )
     parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="take a promise out of the worker")
+    parser.add_argument(
+        "--advisory", action="store_true", help="a router without a fence: older writes come through, and are mended"
+    )
     parser.add_argument("--moment", choices=MOMENTS, help="faults at this moment only, of the kinds that are asked for")
     parser.add_argument("--again", type=int, metavar="SEED", help="only the rollout that holds the fault of this seed")
     parser.add_argument("--routes", type=int, default=6, help="rollouts side by side")
@@ -89,6 +101,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)
+    if asked.advisory and asked.broken:
+        parser.error("--advisory: not with --broken, whose workers are others")
     kinds = asked.only or TOUCHED.get(asked.broken, list(CATALOGUE))
     plan = make_plan(asked.seed, asked.faults, kinds, [asked.moment] if asked.moment else MOMENTS)
     if asked.again is not None:
@@ -96,7 +110,9 @@ def main() -> int:
         if not plan:
             parser.error(f"--again: {asked.again} is the seed of no fault of this plan: give the run's own --seed too")
     began = time.monotonic()
-    acts, chains = asyncio.run(carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep))
+    acts, chains = asyncio.run(
+        carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep, advisory=asked.advisory)
+    )
     found = figures(acts, chains, asked.seed, asked.faults, (time.monotonic() - began) / 60)
     violated = [fault for fault in found["faults"] if fault["violations"]]
     print(
@@ -109,7 +125,9 @@ def main() -> int:
         print(f"{asked.broken}: {'caught' if violated or chains else 'NOT CAUGHT'}")
         print(page.write_broken(asked.broken, found), page.write())
         return 0 if violated or chains else 1
-    if not asked.only and not asked.moment and asked.again is None:
+    if asked.advisory:
+        print(report.write("faults-advisory", found), page.write())
+    elif not asked.only and not asked.moment and asked.again is None:
         print(report.write("faults", found), page.write())
     return 1 if violated or chains else 0
 

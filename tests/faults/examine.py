@@ -284,26 +284,23 @@ def cancels(history: Told) -> list[str]:
     return wrong
 
 
-def writes(history: Told, seen: list[list[int]], before: int, guarded: Collection[int]) -> list[str]:
-    """I3 and I6: no file went back, and whatever was written this rollout's history or the guard's had ordered."""
-    wrong: list[str] = []
-    if any(file != sorted(file) for file in seen):
-        wrong.append("I3: a file went back to an older generation")
+def strangers(history: Told, seen: list[list[int]], before: int, guarded: Collection[int]) -> list[str]:
+    """I6: whatever was written, this rollout's history or the guard's had ordered."""
     strange = (
         {generation for file in seen for generation in file if generation > before} - history.generations - set(guarded)
     )
-    if strange:
-        wrong.append(f"I6: generations nobody's history ordered: {sorted(strange)}")
-    return wrong
+    return [f"I6: generations nobody's history ordered: {sorted(strange)}"] if strange else []
 
 
-def contents(seen: Sequence[Mapping[int, Collection[str]]]) -> list[str]:
-    """I3 where generations are alike: after a reset the way back can have that of the write it forgot.
+def fences(seen: list[list[int]], contents: Sequence[Mapping[int, Collection[str]]]) -> list[str]:
+    """I3: no file went back, nor held two things under one generation.
 
-    No proxy refuses a route here, after which the router puts back what was there under the same generation.
+    After a reset the way back can have the generation of the write it forgot. No proxy refuses a route here, after
+    which the router puts back what was there under the same generation.
     """
-    double = sorted({generation for file in seen for generation, versions in file.items() if len(versions) > 1})
-    return [f"I3: a file held two things under generation {generation}" for generation in double]
+    wrong = ["I3: a file went back to an older generation"] if any(file != sorted(file) for file in seen) else []
+    double = sorted({number for file in contents for number, versions in file.items() if len(versions) > 1})
+    return [*wrong, *(f"I3: a file held two things under generation {number}" for number in double)]
 
 
 def record(history: Told, folder: Path, runs: list[str]) -> list[str]:

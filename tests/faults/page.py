@@ -62,11 +62,38 @@ def write() -> Path:
             cells.append(f"{sum(bool(f['violations']) for f in here)} / {len(here)}" if here else "")
         lines.append(f"| `{kind}` | {' | '.join(cells)} |")
     lines += ["", f"The ledger of all these rollouts, verified at the end: {len(found['ledger'])} faults."]
-    if violated:
-        lines += ["", "## Violations", ""]
-        lines += [f"- `{f['kind']}` at {f['moment']}: {'; '.join(f['violations'])}" for f in violated]
-    PAGE.write_text("\n".join([*lines, *_broken()]) + "\n")
+    lines += _violations(violated)
+    PAGE.write_text("\n".join([*lines, *_advisory(), *_broken()]) + "\n")
     return PAGE
+
+
+def _violations(violated: list[dict[str, Any]]) -> list[str]:
+    if not violated:
+        return []
+    listed = [f"- `{f['kind']}` at {f['moment']}: {'; '.join(f['violations'])}" for f in violated]
+    return ["", "## Violations", "", *listed]
+
+
+def _advisory() -> list[str]:
+    """A data plane that knows no generation: load balancers, DNS."""
+    path = RESULTS / "faults-advisory.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    faults = found["faults"]
+    violated = [fault for fault in faults if fault["violations"]]
+    return [
+        "",
+        "## Without a fence",
+        "",
+        "`--advisory` runs the same over a router that takes every write, however old, and says so: an older write may",
+        "come through, and has to be written over and told before the rollout is over. All but the order of writes (I3)",
+        f"is looked at as before: {len(faults)} faults of {len({fault['kind'] for fault in faults})} kinds in "
+        f"{found['rollouts']} rollouts, {len(violated)} with violations",
+        f"(`--advisory --seed {found['seed']} --faults {found['planned']}`, {found['minutes']:g} minutes, "
+        f"{found['machine']['date']}).",
+        *_violations(violated),
+    ]
 
 
 def write_broken(name: str, found: dict[str, Any]) -> Path:

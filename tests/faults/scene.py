@@ -65,8 +65,12 @@ _EVERYTHING = "I2: a bad canary got everything"
 class Scene:
     """The stack, and what faults of different rollouts share."""
 
-    def __init__(self, ground: DiskGround, metrics: SimulatedMetrics, keep: Path | None = None) -> None:
+    def __init__(
+        self, ground: DiskGround, metrics: SimulatedMetrics, keep: Path | None = None, *, advisory: bool = False
+    ) -> None:
         self.ground, self.metrics = ground, metrics
+        self.advisory = advisory
+        """Whether older writes come through: what is at rest counts, not what was there in between."""
         self.keep = keep
         """Where the histories of rollouts with violations go."""
         self.workers: list[WorkerProcess] = []
@@ -208,8 +212,9 @@ class Act:
             self.wrong = [wrong for wrong in self.wrong if not self._by_guard(wrong, guarded)]
         self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
         self.wrong += examine.cancels(history)
-        self.wrong += examine.writes(history, self._generations, before, guarded)
-        self.wrong += examine.contents(self._contents)
+        self.wrong += examine.strangers(history, self._generations, before, guarded)
+        if not self.scene.advisory:
+            self.wrong += examine.fences(self._generations, self._contents)
         self.wrong += examine.rises(history, self._held)
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)

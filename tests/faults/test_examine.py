@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 
-from tests.faults.examine import Told, cancels, contents, rises
+from tests.faults.examine import Told, cancels, fences, rises
 
 
 def shows(**attributes: str | None) -> HistoryEvent:
@@ -228,5 +228,5 @@ def test_a_run_that_was_continued_knows_what_the_one_before_it_was_told() -> Non
 
 
 def test_two_things_under_one_generation_are_found() -> None:
-    assert contents([{1: {"1:a"}, 2: {"2:b"}}, {1: {"1:c"}}]) == []
-    assert contents([{1: {"1:a"}, 2: {"2:b", "2:c"}}]) == ["I3: a file held two things under generation 2"]
+    assert fences([[1, 2], [1]], [{1: {"1:a"}, 2: {"2:b"}}, {1: {"1:c"}}]) == []
+    assert fences([[1, 2]], [{1: {"1:a"}, 2: {"2:b", "2:c"}}]) == ["I3: a file held two things under generation 2"]
