@@ -12,8 +12,10 @@ closed no task will come, and nothing can go wrong: it is let through, so that w
 
 The same query may come while a task has begun at another worker, which freezes then: what happened before that task is
 taken in as if the task were here, and for good if this worker is given the next one, while in history the task timed
-out. It cannot be told from a task when it comes. So where a query came since, whether that task was ever completed is
-asked of the server before the next one is taken in; where it was not, that next one fails, and is replayed.
+out. If nothing else has happened by then, the core answers that next one with what was decided for the first, at
+another time, and asks nobody. What was taken in cannot be told from a task when it comes, but the query that brought it
+comes right after. So a query that comes without a task asks the server whether the last task was ever completed; where
+it was not, or nobody can say, the query fails, the worker forgets the workflow, and replays it when the task comes.
 
 A worker that takes a workflow over while an update waits folds a task in which nothing was decided into the next one,
 and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities
@@ -92,26 +94,23 @@ class HistoryBound(WorkflowInstance):
         """Of the history up to there, in events: the last began the task."""
         self._unproved = 0
         """The event that began the last task that was no replay; 0: it is known to have been completed."""
-        self._questioned = False
-        """A query came without a task since then."""
         self._quiet: int | None = None
         """How many tasks have decided nothing; None: the run began before they were counted."""
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Let the workflow take in what happened, or refuse what no task has brought yet."""
         if all(job.WhichOneof("variant") in _NOT_EVENTS for job in act.jobs):
-            self._questioned |= any(job.query_workflow.query_id == _ALONE for job in act.jobs)
+            alone = any(job.query_workflow.query_id == _ALONE for job in act.jobs)
+            if alone and self._stands_on_nothing(act.run_id):
+                return _refused(act, NEVER_COMPLETED)
             return self._inner.activate(act)
         task = (act.timestamp.seconds, act.timestamp.nanos)
         # Within one task the history does not grow; while replaying, tasks are read as they were.
         early = not act.is_replaying and task == self._task and act.history_length > self._length
         if early and not self._truth.is_closed(self._id, act.run_id):
             return _refused(act, ASKED_TOO_EARLY)
-        if not act.is_replaying and task != self._task and self._stands_on_nothing(act.run_id):
-            return _refused(act, NEVER_COMPLETED)
         self._task, self._length = task, act.history_length
         self._unproved = 0 if act.is_replaying else act.history_length
-        self._questioned = False
         completion = self._inner.activate(act)
         if completion.HasField("successful"):
             self._count(act, completion)
@@ -119,8 +118,10 @@ class HistoryBound(WorkflowInstance):
 
     def _stands_on_nothing(self, run_id: str) -> bool:
         """Whether the last task that was taken in may have been another worker's, and came to nothing there."""
-        doubted = self._questioned and self._unproved > 0
-        return doubted and not self._truth.is_completed(self._id, run_id, self._unproved)
+        if self._unproved and not self._truth.is_completed(self._id, run_id, self._unproved):
+            return True
+        self._unproved = 0
+        return False
 
     def _count(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
         commands = completion.successful.commands

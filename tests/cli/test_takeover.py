@@ -9,13 +9,14 @@ from datetime import timedelta
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowHistory
+from temporalio.client import WorkflowHistory, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails
 
 from coalmine import client as client_module
 from coalmine import fleet_client
-from coalmine.records import ASKED_TOO_EARLY, Phase
+from coalmine.records import ASKED_TOO_EARLY, NEVER_COMPLETED, Phase
+from coalmine.run_truth import RunTruth
 from tests.cli.conftest import WORKFLOW_ID, Desk
 from workflows.canary import Canary
 from workflows.one_input import OneInput
@@ -72,6 +73,35 @@ async def test_a_question_that_comes_before_the_next_task_changes_nothing(empty_
     assert question.exception() is None or ASKED_TOO_EARLY in str(question.exception())
     await empty_desk.until(lambda status: status.looks > 0)
     assert (await empty_desk.type("rollback", "checkout")).code == 0
+    await replay(await ended(empty_desk))
+
+
+async def test_a_worker_that_may_stand_on_what_another_never_completed_reads_the_history_again(
+    empty_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    create = HistoryBoundRunner.create_instance
+
+    def created(self: HistoryBoundRunner, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        begun.append(det.info.workflow_id)
+        return create(self, det)
+
+    monkeypatch.setattr(HistoryBoundRunner, "create_instance", created)
+    await empty_desk.serve()
+    assert (await empty_desk.type("start", empty_desk.write(policy={"look": "60s"}))).code == 0
+    await empty_desk.until(lambda status: status.phase is Phase.STEPPING)
+    await idle(empty_desk)
+    await empty_desk.type("pause", "checkout")
+    await idle(empty_desk)
+    handle = empty_desk.client.get_workflow_handle(WORKFLOW_ID)
+    with monkeypatch.context() as doubtful:
+        doubtful.setattr(RunTruth, "is_completed", lambda *_: False)
+        with pytest.raises(WorkflowQueryFailedError, match=NEVER_COMPLETED):
+            await handle.query("status")
+    assert begun.count(WORKFLOW_ID) == 1
+    await handle.signal("rollback", {"by": "ana", "reason": "test"})
+    await empty_desk.until(lambda status: status.phase is Phase.CLOSED)
+    assert begun.count(WORKFLOW_ID) == 2
     await replay(await ended(empty_desk))
 
 

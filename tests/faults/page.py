@@ -86,10 +86,11 @@ def _advisory() -> list[str]:
         "",
         "## Without a fence",
         "",
-        "`--advisory` runs the same over a router that takes every write, however old, and says so: an older write may",
-        "come through, and has to be written over and told before the rollout is over. All but the order of writes (I3)",
-        f"is looked at as before: {len(faults)} faults of {len({fault['kind'] for fault in faults})} kinds in "
-        f"{found['rollouts']} rollouts, {len(violated)} with violations",
+        "`--advisory` runs the same over a router that takes every write, however old, and says so: an older write",
+        "may come through, and has to be written over and told before the rollout is over. All but the order of",
+        "writes (I3) is looked at as before:",
+        f"{len(faults)} faults of {len({fault['kind'] for fault in faults})} kinds in {found['rollouts']} rollouts, "
+        f"{len(violated)} with violations",
         f"(`--advisory --seed {found['seed']} --faults {found['planned']}`, {found['minutes']:g} minutes, "
         f"{found['machine']['date']}).",
         *_violations(violated),

@@ -107,17 +107,16 @@ def test_a_workflow_that_is_over_can_be_asked() -> None:
 
 
 def taken_over(server: Server) -> HistoryBound:
-    """A worker without the workflow is asked while another one's task has begun, with event 10."""
+    """A worker without the workflow takes in what happened up to event 10, where another one's task has begun."""
     runner = HistoryBound(Instance(), server, "canary/test/a")
     runner.activate(activation(1, 3, "initialize_workflow", replaying=True))
     runner.activate(activation(2, 10, "resolve_activity"))
-    runner.activate(question())
     return runner
 
 
 def test_what_another_worker_never_completed_is_nothing_to_stand_on() -> None:
     server = Server(completed=False)
-    refused = taken_over(server).activate(activation(4, 14, "fire_timer"))
+    refused = taken_over(server).activate(question())
     assert refused.failed.failure.message == NEVER_COMPLETED
     assert server.asked == [10]
 
@@ -125,19 +124,21 @@ def test_what_another_worker_never_completed_is_nothing_to_stand_on() -> None:
 def test_what_was_completed_is_asked_about_once() -> None:
     server = Server()
     runner = taken_over(server)
+    assert runner.activate(question()).HasField("successful")
+    assert runner.activate(question()).HasField("successful")
     assert runner.activate(activation(4, 14, "fire_timer")).HasField("successful")
-    assert runner.activate(activation(5, 18, "fire_timer")).HasField("successful")
-    assert server.asked == [10]
+    assert runner.activate(question()).HasField("successful")
+    assert server.asked == [10, 14]
 
 
-def test_nothing_is_asked_where_nobody_questioned_or_history_says_so() -> None:
+def test_nothing_is_asked_where_history_says_so_or_the_question_came_with_its_task() -> None:
     server = Server(completed=False)
     runner = HistoryBound(Instance(), server)
     runner.activate(activation(2, 10, "resolve_activity"))
+    assert runner.activate(activation(2, 10, "query_workflow")).HasField("successful")
     assert runner.activate(activation(3, 14, "fire_timer")).HasField("successful")
     runner.activate(activation(4, 18, "fire_timer", replaying=True))
-    runner.activate(question())
-    assert runner.activate(activation(5, 22, "fire_timer")).HasField("successful")
+    assert runner.activate(question()).HasField("successful")
     assert server.asked == []
 
 
