@@ -115,7 +115,8 @@ def attempt(mutant: Mutant, tests: Sequence[str], seconds: float, base: Path) ->
         code = _pytest(sorted({name.split("::", 1)[0] for name in tests}), base, chosen)
         if code == 0:
             return Outcome("survived")
-        if code in (1, 2):
+        # 4: a conftest.py that imports the mutated module could not be loaded. All were, when nothing was mutated.
+        if code in (1, 2, 4):
             return Outcome("killed", chosen.by or "import", chosen.how)
         raise RuntimeError(f"pytest ended with {code} on {mutant}")
 
