@@ -16,6 +16,7 @@ from coalmine import __version__
 from coalmine.dashboard import api, pages, signing_in, trends
 from coalmine.dashboard.context import Settings, page, static
 from coalmine.dashboard.feed import Feed
+from coalmine.dashboard.first_answers import FirstAnswers
 from coalmine.dashboard.headers import HEADERS, SecurityHeaders
 from coalmine.dashboard.pages import LoginNeeded
 from coalmine.dashboard.people import Denied
@@ -71,6 +72,7 @@ def build(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.feed = feed
     app.state.streams = streams
+    app.state.first_answers = FirstAnswers()
     app.state.trends = trends.Kept()
     for router in (pages.router, trends.router, signing_in.router, api.router):
         app.include_router(router)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -16,6 +18,7 @@ from coalmine.dashboard import csrf, fleet_page, rollout_page
 from coalmine.dashboard.acting import Said
 from coalmine.dashboard.api_access import RUN_ID
 from coalmine.dashboard.context import Settings, page
+from coalmine.dashboard.first_answers import FirstAnswers, once_of
 from coalmine.dashboard.fleet_view import act_path, path_of, read_query
 from coalmine.dashboard.limits import WRITES
 from coalmine.dashboard.people import Denied, Person
@@ -146,8 +149,11 @@ async def act(request: Request, environment: str, service: str, verb: str) -> Re
     settings.limits.take(WRITES, person.name)
     meant = _verb(verb)
     ref, here = await _meant(request, environment, service)
+    answers: FirstAnswers = request.app.state.first_answers
     try:
-        receipt = await settings.actor.say(ref, _said(meant, form), person)
+        once = once_of(form.get("once", ""), ref.workflow_id, person.name, meant)
+        said = replace(_said(meant, form), once=once)
+        receipt = await answers.of(said.once, lambda: settings.actor.say(ref, said, person))
     except CoalmineError as error:
         if isinstance(error, RolloutNotFound):
             raise
@@ -197,6 +203,8 @@ def _confirmation(
         error=str(error) if error is not None else "",
         back=here,
         action=act_path(status, verb, run_id),
+        # What was refused was not said: it counts anew, and so does whatever is opened again on purpose.
+        once=secrets.token_urlsafe(18),
         rollout_id=status.rollout_id,
         run_id=status.run_id,
         gate=gate.name if gate else "",

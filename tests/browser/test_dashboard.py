@@ -277,3 +277,12 @@ async def test_focus_stays_where_it_was_when_a_part_changes(page: Page) -> None:
         # Whoever wants to read in peace pauses it.
         await page.get_by_role("button", name="Pause live updates").click()
         await expect(page.get_by_role("button", name="Resume live updates")).to_be_visible()
+
+
+async def test_a_second_press_does_nothing(page: Page) -> None:
+    fake = several()
+    async with served(fake) as desk:
+        await page.goto(desk.url + "/act/production/checkout/extend")
+        await page.get_by_role("button", name="Extend now").dblclick()
+        await expect(page.locator(".said")).to_contain_text("extend is taken")
+    assert len(fake.sent) == 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import pytest
 
 from coalmine.errors import LedgerError, PayloadUnreadable, TemporalUnavailable
-from coalmine.records import Outcome, Phase, RolloutStatus, Verb
+from coalmine.records import CommandReceipt, Outcome, Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
 from coalmine.testing.fake_rollouts import FakeRollouts
-from tests.dashboard.served import Served, until
+from tests.dashboard.served import Served, served, until
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 PATH = "/rollouts/production/checkout"
@@ -105,7 +106,7 @@ async def test_a_rollback_is_left_for_the_next_worker_while_none_answers(
     assert (await desk.client.post(f"{ACT}/rollback", data={**rollback, "reason": "why"})).status_code == 303
     assert [(said.verb, said.by, said.reason) for said in fake.sent] == [(Verb.ROLLBACK, "ana", "why")]
     # A run that is over hears nothing, whoever has its place now.
-    again = await desk.client.post(f"{ACT}/rollback", data={**rollback, "run_id": str(UUID(int=77))})
+    again = await desk.client.post(f"{ACT}/rollback", data={**rollback, "once": "anew", "run_id": str(UUID(int=77))})
     assert again.status_code == 503
     assert len(fake.sent) == 1
 
@@ -154,6 +155,68 @@ async def test_what_is_meant_for_a_rollout_reaches_it_in_its_next_run(
     monkeypatch.setattr(fake, "status", then_it_goes_on_as_new)
     assert (await desk.client.post(f"{ACT}/rollback", data=form)).status_code == 303
     assert [said.verb for said in fake.sent] == [Verb.ROLLBACK]
+
+
+async def test_a_form_counts_once_and_one_that_is_opened_again_counts_anew(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/extend")
+    pressed = [await desk.client.post(f"{ACT}/extend", data={**form, "for": "45m"}) for _ in range(2)]
+    assert [answer.status_code for answer in pressed] == [303, 303]
+    assert "Extend: extend is taken" in await desk.page(pressed[1].headers["location"])
+    assert len(fake.sent) == 1
+    opened = await desk.form(f"{ACT}/extend")
+    assert opened["once"] != form["once"]
+    assert (await desk.client.post(f"{ACT}/extend", data=opened)).status_code == 303
+    assert len(fake.sent) == 2
+
+
+async def test_a_form_counts_once_after_its_rollout_closed_or_went_on_as_new(desk: Served, fake: FakeRollouts) -> None:
+    extend, rollback = await desk.form(f"{ACT}/extend"), await desk.form(f"{ACT}/rollback")
+    for verb, form in (("extend", extend), ("rollback", rollback)):
+        await desk.client.post(f"{ACT}/{verb}", data=form)
+        fake.change("canary/production/checkout", run_id=str(UUID(int=99)))
+        fake.answers.clear()
+        again = await desk.client.post(f"{ACT}/{verb}", data=form)
+        assert f"{verb} is taken" in await desk.page(again.headers["location"])
+    assert [said.verb for said in fake.sent] == [Verb.EXTEND, Verb.ROLLBACK]
+
+
+async def test_a_form_pressed_twice_at_once_while_no_worker_answers_leaves_one_word(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, left = await desk.form(f"{ACT}/rollback"), []
+
+    async def no_worker(ref: RolloutRef) -> RolloutStatus:
+        raise TemporalUnavailable("no worker polls")
+
+    async def leaves(ref: RolloutRef, verb: Verb, **_: object) -> CommandReceipt:
+        left.append(verb)
+        await asyncio.sleep(0.05)
+        return CommandReceipt(message="rollback is recorded", phase=Phase.GATED)
+
+    monkeypatch.setattr(fake, "status", no_worker)
+    monkeypatch.setattr(fake, "send", leaves)
+    pressed = await asyncio.gather(*(desk.client.post(f"{ACT}/rollback", data=form) for _ in range(2)))
+    assert [answer.status_code for answer in pressed] == [303, 303]
+    assert left == [Verb.ROLLBACK]
+
+
+async def test_what_was_refused_was_not_said_and_can_be_sent_again(desk: Served, fake: FakeRollouts) -> None:
+    fake.change("canary/production/checkout", phase=Phase.HELD)
+    form = await desk.form(f"{ACT}/resume")
+    fake.change("canary/production/checkout", phase=Phase.STEPPING)
+    assert (await desk.client.post(f"{ACT}/resume", data=form)).status_code == 409
+    fake.change("canary/production/checkout", phase=Phase.HELD)
+    assert (await desk.client.post(f"{ACT}/resume", data=form)).status_code == 303
+    assert [said.verb for said in fake.sent] == [Verb.RESUME]
+
+
+async def test_several_servers_count_a_form_once(desk: Served, fake: FakeRollouts) -> None:
+    form = await desk.form(f"{ACT}/extend")
+    async with served(fake) as other:
+        other.client.cookies = desk.client.cookies
+        for one in (desk, other):
+            assert (await one.client.post(f"{ACT}/extend", data=form)).status_code == 303
+    assert len(fake.sent) == 1
 
 
 async def test_what_was_meant_for_another_rollout_does_nothing(desk: Served, fake: FakeRollouts) -> None:

@@ -120,6 +120,25 @@
     byId("live").append("This page follows what happens.", button);
   };
 
+  // ------------------------------------------------------------------ forms
+
+  // A form counts once whatever is pressed; this shows that it is on its way. No answer: it may be sent again.
+  const SEND_WITHIN = 15000;
+  const sending = (form, on) => {
+    form.toggleAttribute("data-sending", on);
+    for (const button of form.querySelectorAll("button")) button.disabled = on;
+  };
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("form.act")) return;
+    if (form.hasAttribute("data-sending")) return event.preventDefault();
+    sending(form, true);
+    setTimeout(() => sending(form, false), SEND_WITHIN);
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form.act[data-sending]")) sending(form, false);
+  });
+
   if (address && window.EventSource) {
     open();
     control();
