@@ -110,7 +110,7 @@ def _parts(feed: Feed, fleet: Fleet, shown: FleetPage) -> dict[str, str]:
     attention = sum(shown.counts.get(phase, 0) for phase in (Phase.HELD, Phase.GATED))
     counts = [(str(phase), shown.counts[phase]) for phase in Phase if shown.counts.get(phase)]
     return {
-        "banner": render("_banner.html", trouble=fleet.trouble, what="Not connected to Temporal"),
+        "banner": render("_banner.html", trouble=fleet.trouble, what="Not connected to Temporal", shown=True),
         "summary": render("_fleet_summary.html", page=shown, attention=attention, counts=counts),
         "pager": render("_fleet_pager.html", page=shown),
     }

@@ -233,6 +233,8 @@ async def _silence(
         "silence.html",
         person,
         status=status_of(error),
+        # It tells when somebody answers: the page asks again by itself, at the pace of all that wait with it.
+        stream=f"/events{here}",
         text=reason[:1].upper() + reason[1:],
         address=here,
         said=said,

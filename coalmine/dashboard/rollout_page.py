@@ -64,7 +64,9 @@ async def _updates(
 
 
 def _banner(seen: Seen) -> str:
-    return render("_banner.html", trouble=seen.trouble, what="No answer from this rollout")
+    return render(
+        "_banner.html", trouble=seen.trouble, what="No answer from this rollout", shown=seen.status is not None
+    )
 
 
 def _parts(shown: RolloutView, settings: Settings, person: Person | None) -> dict[str, str]:

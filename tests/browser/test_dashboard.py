@@ -286,3 +286,26 @@ async def test_a_second_press_does_nothing(page: Page) -> None:
         await page.get_by_role("button", name="Extend now").dblclick()
         await expect(page.locator(".said")).to_contain_text("extend is taken")
     assert len(fake.sent) == 1
+
+
+async def test_a_page_that_was_opened_while_nobody_answered_shows_the_rollout_once_somebody_does(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = several()
+
+    async def nobody(ref: RolloutRef) -> RolloutStatus:
+        raise TemporalUnavailable("no worker polls")
+
+    async with served(fake) as desk:
+        with monkeypatch.context() as silent:
+            silent.setattr(fake, "status", nobody)
+            await page.goto(desk.url + "/rollouts/production/checkout")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("No answer from this rollout")
+            await expect(page.get_by_role("alert")).to_contain_text("No answer from this rollout since")
+            await expect(page.get_by_text("as soon as somebody answers, the rollout is shown here")).to_be_visible()
+            await expect(page.get_by_role("link", name="Try again")).to_be_visible()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("checkout 1.41.0 → 1.42.0 in production")
+        # It follows from there, as any page does, and asks for no other load.
+        await page.locator("body[data-seen]").wait_for(state="attached")
+        fake.change("canary/production/checkout", phase=Phase.STEPPING, gate=None)
+        await expect(page.locator("#part-head")).to_contain_text("stepping")

@@ -290,6 +290,24 @@ async def test_silence_is_a_page_that_says_so(desk: Served, fake: FakeRollouts) 
     assert "Try again" in text
 
 
+async def test_a_page_without_its_rollout_hears_once_somebody_answers(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_worker(ref: RolloutRef) -> RolloutStatus:
+        raise TemporalUnavailable("no worker polls")
+
+    with monkeypatch.context() as silent:
+        silent.setattr(fake, "status", no_worker)
+        assert f'data-stream="/events{PATH}"' in await desk.page(PATH, 503)
+        async with desk.stream(f"/events{PATH}") as updates:
+            update = await until(updates, lambda update: "banner" in update["parts"])
+            assert "no worker polls" in update["parts"]["banner"]
+            assert "What is shown is from before" not in update["parts"]["banner"]
+            silent.undo()
+            update = await until(updates, lambda update: "head" in update["parts"])
+            assert update["parts"]["banner"].strip() == ""
+
+
 async def test_what_people_wrote_is_shown_and_never_run(desk: Served, fake: FakeRollouts) -> None:
     fake.change(
         "canary/production/checkout",

@@ -54,6 +54,9 @@
       if (part) keepingFocus(part, () => part.replaceChildren(fragment(html)));
     }
   };
+  // A page that waits for its rollout: nobody answered when it was loaded. Not at once, should the page be told otherwise.
+  const awaited = byId("awaited");
+  const isAnswered = (parts) => awaited && parts && parts.banner !== undefined && !parts.banner.trim();
   const putRows = (update) => {
     const body = byId("rows");
     if (!body || !update.order) return;
@@ -89,6 +92,7 @@
     source.addEventListener("open", () => { lostSince = null; lost(""); });
     source.addEventListener("update", (event) => {
       const update = JSON.parse(event.data);
+      if (isAnswered(update.parts)) return setTimeout(() => { if (!paused) location.reload(); }, 500);
       putRows(update);
       putParts(update.parts);
       if (update.title) document.title = update.title;
@@ -142,6 +146,7 @@
   if (address && window.EventSource) {
     open();
     control();
+    if (awaited) awaited.hidden = false;
     // A page that is put aside must not hold its connection: browsers allow six to one server.
     addEventListener("pagehide", () => source.close());
     addEventListener("pageshow", (event) => { if (event.persisted && !paused) open(); });
