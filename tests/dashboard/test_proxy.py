@@ -32,6 +32,30 @@ async def test_who_a_trusted_peer_names_is_known(peer: str) -> None:
     assert (person.name, person.groups, person.proved_by) == ("ana@example.org", ("sre", "oncall"), "proxy")
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("José".encode(), "José"),
+        ("José".encode("latin-1"), "José"),
+        # In Latin-1 one of its bytes is a control character.
+        ("Łucja Ąbć".encode(), "Łucja Ąbć"),
+        ("李".encode() * 200, "李" * 200),
+    ],
+)
+async def test_names_are_read_as_proxies_send_them(sent: bytes, name: str) -> None:
+    headers = [(b"x-forwarded-user", sent), (b"x-forwarded-groups", "équipe,".encode() + b"sre")]
+    person = await access("10.0.0.7").who(Request({"type": "http", "client": ("10.0.0.7", 1), "headers": headers}))
+    assert person is not None
+    assert (person.name, person.groups) == (name, ("équipe", "sre"))
+
+
+@pytest.mark.parametrize("sent", ["a\u0085b".encode(), "a\u202eb".encode(), b"a\x85b", "李".encode() * 201])
+async def test_names_in_any_writing_are_checked(sent: bytes) -> None:
+    headers = [(b"x-forwarded-user", sent)]
+    with pytest.raises(Denied, match="is no name"):
+        await access("10.0.0.7").who(Request({"type": "http", "client": ("10.0.0.7", 1), "headers": headers}))
+
+
 @pytest.mark.parametrize("peer", ["10.0.1.7", "127.0.0.1", "", "unix"])
 async def test_nobody_else_is_answered(peer: str) -> None:
     with pytest.raises(Denied, match="come through the proxy"):

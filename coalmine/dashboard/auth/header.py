@@ -48,10 +48,19 @@ class ByHeader:
 
 def _only(request: Request, header: str) -> str:
     """What a header says; empty when it is not there. Twice: one of them may be the browser's own."""
-    said = request.headers.getlist(header)
+    name = header.lower().encode("latin-1", "replace")
+    said = [value for key, value in request.headers.raw if key.lower() == name]
     if len(said) > 1:
         raise Denied(400, f"{header} is there twice: the proxy has to replace what browsers send")
-    return said[0] if said else ""
+    return _text(said[0]) if said else ""
+
+
+def _text(raw: bytes) -> str:
+    """What a header's bytes mean: proxies send names as UTF-8; what is none is Latin-1, as HTTP once had it."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def read_peers(given: Sequence[str]) -> list[Network]:
