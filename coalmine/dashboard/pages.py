@@ -244,7 +244,7 @@ async def _silence(
 
 def _said(verb: Verb, form: dict[str, str]) -> Said:
     attempt = form.get("attempt", "")
-    if attempt and not (attempt.isascii() and attempt.isdigit() and len(attempt) < 7):
+    if attempt and not (attempt.isascii() and attempt.isdigit() and len(attempt) < 7 and int(attempt)):
         raise InputError(f"attempt: {attempt!r:.40} is not a number from 1 on")
     longer: timedelta | None = None
     if verb is Verb.EXTEND:
@@ -260,7 +260,7 @@ def _said(verb: Verb, form: dict[str, str]) -> Said:
         verb,
         reason,
         (form.get("gate") or None) if gated else None,
-        (int(attempt) or None) if attempt and gated else None,
+        int(attempt) if attempt and gated else None,
         longer,
         form.get("rollout_id", ""),
         form.get("run_id", ""),

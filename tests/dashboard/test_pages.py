@@ -254,6 +254,36 @@ async def test_a_reason_is_as_long_as_the_core_takes_and_no_longer(desk: Served,
     assert (await desk.client.post(f"{ACT}/pause", data={**form, "reason": "x" * 2_000})).status_code == 303
 
 
+async def test_a_line_break_counts_as_the_field_counts_it(desk: Served, fake: FakeRollouts) -> None:
+    form, typed = await desk.form(f"{ACT}/pause"), "\n".join(["x" * 99] * 20)
+    answer = await desk.client.post(f"{ACT}/pause", data={**form, "reason": typed.replace("\n", "\r\n") + "\r\n"})
+    assert answer.status_code == 303
+    assert [said.reason for said in fake.sent] == [typed + "\n"]
+
+
+@pytest.mark.parametrize("character", ["\u0628", "\U0001f426", "\n"])
+async def test_a_reason_that_is_far_too_long_comes_back_to_be_shortened(
+    desk: Served, fake: FakeRollouts, character: str
+) -> None:
+    form = await desk.form(f"{ACT}/pause")
+    answer = await desk.client.post(f"{ACT}/pause", data={**form, "reason": "a" + character * 19_999})
+    assert answer.status_code == 422
+    assert "reason: it has 20,000 characters, and 2,000 is the most" in answer.text
+    assert "a" + character * 19_999 in answer.text
+    bare = await desk.client.post(f"{ACT}/pause", data={**form, "reason": "x" * 256 * 1024})
+    assert bare.status_code == 413
+    assert fake.sent == []
+
+
+@pytest.mark.parametrize("attempt", ["0", "00", "-1", "1e3", "٣", "1234567"])
+async def test_an_attempt_is_a_number_from_one_on(desk: Served, fake: FakeRollouts, attempt: str) -> None:
+    form = await desk.form(f"{ACT}/approve")
+    answer = await desk.client.post(f"{ACT}/approve", data={**form, "attempt": attempt})
+    assert answer.status_code == 422
+    assert "is not a number from 1 on" in answer.text
+    assert fake.sent == []
+
+
 async def test_a_closed_one_is_shown_and_offers_nothing(desk: Served, fake: FakeRollouts) -> None:
     changed = fake.change("canary/production/checkout", phase=Phase.CLOSED, outcome=Outcome.ROLLED_BACK)
     text = await desk.page(f"{PATH}?run={changed.run_id}")
