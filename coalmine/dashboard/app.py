@@ -29,6 +29,7 @@ from coalmine.dashboard.problems import (
     problem_response,
     status_of,
     title,
+    waiting,
 )
 from coalmine.dashboard.streams import Streams
 from coalmine.errors import CoalmineError
@@ -132,7 +133,11 @@ async def _coalmine_error(request: Request, error: Exception) -> Response:
 
 async def _denied(request: Request, error: Exception) -> Response:
     assert isinstance(error, Denied)
-    return of_denied(error) if _is_program(request) else _message(request, error.status, error.reason)
+    if _is_program(request):
+        return of_denied(error)
+    answer = _message(request, error.status, error.reason)
+    answer.headers.update(waiting(error))
+    return answer
 
 
 async def _login_needed(request: Request, error: Exception) -> Response:

@@ -23,7 +23,7 @@ def once_of(form_id: str, workflow_id: str, person: str, verb: Verb) -> str | No
 
 
 class FirstAnswers:
-    """Of one server. The workflow counts a word once for its run; this is for all runs, and for words left as signals."""
+    """Of one server. The workflow counts a word once for its run; this spans runs, and words left as signals."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[CommandReceipt]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,5 +63,7 @@ class Limits:
         left, at = self._buckets.get(rate, {}).get(who, (float(rate.burst), now))
         left = min(rate.burst, left + (now - at) * rate.a_minute / 60)
         if left < 1:
-            raise Denied(429, f"too often: wait {(1 - left) * 60 / rate.a_minute:.0f} s, then try again")
+            # Never less than it takes: whoever waits as told is let in.
+            wait = math.ceil((1 - left) * 60 / rate.a_minute)
+            raise Denied(429, f"too often: wait {wait} s, then try again", wait)
         return left, now

@@ -23,10 +23,12 @@ class Person:
 class Denied(Exception):
     """A request that is not answered, with its HTTP status; the text is for people."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, wait: int | None = None) -> None:
+        """``wait``: seconds until it makes sense to ask again, where that is known."""
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.wait = wait
 
 
 class Access(Protocol):

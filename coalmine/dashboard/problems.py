@@ -74,7 +74,7 @@ def problem_response(
 ) -> JSONResponse:
     """An error as an answer."""
     body = ProblemDetails(title=title, status=status, detail=detail, retryable=retryable, problems=problems or [])
-    headers = {503: {"Retry-After": "5"}, 429: {"Retry-After": "10"}, 401: {"WWW-Authenticate": "Bearer"}}
+    headers = {503: {"Retry-After": "5"}, 401: {"WWW-Authenticate": "Bearer"}}
     return JSONResponse(
         _writable(body.model_dump(exclude_defaults=False)),
         status_code=status,
@@ -113,7 +113,14 @@ def of_error(error: CoalmineError) -> JSONResponse:
 
 def of_denied(error: Denied) -> JSONResponse:
     """A request that is not answered."""
-    return problem_response(error.status, title(error.status), error.reason, retryable=error.status == 429)
+    answer = problem_response(error.status, title(error.status), error.reason, retryable=error.status == 429)
+    answer.headers.update(waiting(error))
+    return answer
+
+
+def waiting(error: Denied) -> dict[str, str]:
+    """The header that says how long to wait, as the text does."""
+    return {} if error.wait is None else {"Retry-After": str(error.wait)}
 
 
 def of_validation(error: RequestValidationError) -> JSONResponse:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from coalmine.dashboard.limits import Limits, Rate
+from coalmine.dashboard.limits import BAD_TOKENS, CHECKS, WRITES, Limits, Rate
 from coalmine.dashboard.people import Denied
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Session, Sessions
 from coalmine.testing.fake_rollouts import FakeRollouts
-from tests.dashboard.served import SECRET, Served
+from tests.dashboard.served import SECRET, Served, served
 
 ACT = "/act/production/checkout/rollback"
 PATHS = ("/", "/rollouts/production/checkout", ACT, "/trends", "/nowhere", "/api/v1/rollouts", "/static/dashboard.js")
@@ -138,9 +138,32 @@ def test_too_often_is_said_and_passes() -> None:
     limits.take(rate, "bo")
     with pytest.raises(Denied, match="wait 1 s") as denied:
         limits.take(rate, "ana")
-    assert denied.value.status == 429
+    assert (denied.value.status, denied.value.wait) == (429, 1)
+    # The number that is said is enough, and never 0.
+    now[0] += 0.7
+    with pytest.raises(Denied, match="wait 1 s"):
+        limits.take(rate, "ana")
     now[0] += 1.0
     limits.take(rate, "ana")
+
+
+async def test_how_long_to_wait_is_the_same_number_in_text_and_header(fake: FakeRollouts) -> None:
+    now = [0.0]
+    async with served(fake, limits=Limits(lambda: now[0])) as desk:
+        form = await desk.form(ACT)
+        for rate in (WRITES, CHECKS):
+            for _ in range(rate.burst):
+                for who in ("ana", "127.0.0.1"):
+                    desk.settings.limits.take(rate, who)
+        page = await desk.client.post(ACT, data=form)
+        checked = await desk.client.post("/api/v1/validate", content="a", headers={"Content-Type": "application/yaml"})
+        forged = {"Authorization": "Bearer a.b.c"}
+        for _ in range(BAD_TOKENS.burst):
+            await desk.client.get("/api/v1/rollouts", headers=forged)
+        token = await desk.client.get("/api/v1/rollouts", headers=forged)
+    for answer, wait in ((page, 1), (checked, 1), (token, 3)):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, str(wait))
+        assert f"wait {wait} s" in answer.text
 
 
 async def test_an_error_nobody_foresaw_tells_nothing_of_our_insides(desk: Served, fake: FakeRollouts) -> None:
