@@ -2,7 +2,8 @@
 
 Run ``python -m benchmarks.dashboard`` (about a minute). A real Temporal dev server holds 2,000 open workflows with the
 search attributes of rollouts; the dashboard asks it by the real client, and a real chromium opens the page anew, with
-nothing cached, and then watches it: a workflow that is started appears as a row. Usable means: all rows of the first
+nothing cached, and then watches it: a workflow that is started appears as a row, and a row that is shown changes its
+phase, which the last question of a quick round brings. Usable means: all rows of the first
 page are drawn, and the search field takes what is typed. Writes ``results/dashboard.json``.
 """
 
@@ -18,8 +19,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from playwright.async_api import Browser
+from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from benchmarks.chromium import browser
 from benchmarks.report import quantile, write
@@ -40,13 +43,32 @@ ROLLOUTS, LOADS, CHANGES = 2_000, 20, 20
 USABLE_WITHIN, SEEN_WITHIN = 1.0, 2.0
 ROWS = 50
 PATIENCE = 60_000
+MOVING = 10
+"""Open workflows whose phase changes by turns: the oldest, so that a quick round hears of them for being shown."""
+MOVED_BY = "benchmark-moved"
+"""Their task queue: a worker of the rollouts' own would be given a task of each of the thousands."""
 _KEYWORDS = {
     name: SearchAttributeKey.for_keyword(f"Coalmine{name}") for name in ("Service", "Environment", "Version", "Phase")
 }
 _WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 
 
-async def open_rollout(client: Client, service: str, environment: str) -> None:
+@workflow.defn(name="Canary")
+class Moved:
+    """Open for good, and in the phase it was told."""
+
+    @workflow.run
+    async def run(self, given: CanaryInput) -> None:
+        """Wait."""
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.update
+    async def phase(self, phase: str) -> None:
+        """Be in it: whoever asks hears so with the task that says it to Temporal's lists."""
+        workflow.upsert_search_attributes([_KEYWORDS["Phase"].value_set(phase)])
+
+
+async def open_rollout(client: Client, service: str, environment: str, queue: str = TASK_QUEUE) -> None:
     """A workflow that is open for good: nobody works here, and lists are made of search attributes."""
     said = {"Service": service, "Environment": environment, "Version": "1.42.0", "Phase": str(Phase.STEPPING)}
     pairs = [SearchAttributePair(_KEYWORDS[name], value) for name, value in said.items()]
@@ -54,7 +76,7 @@ async def open_rollout(client: Client, service: str, environment: str) -> None:
         "Canary",
         CanaryInput(service=service, environment=environment),
         id=canary_id(environment, service),
-        task_queue=TASK_QUEUE,
+        task_queue=queue,
         search_attributes=TypedSearchAttributes([*pairs, SearchAttributePair(_WEIGHT, 10)]),
     )
 
@@ -101,15 +123,44 @@ async def seen(chromium: Browser, url: str, client: Client, changes: int) -> lis
     return times
 
 
-async def measure(rollouts: int, loads: int, changes: int) -> tuple[list[float], list[float], list[float]]:
-    """Times of loads, of changes, and of one list of all rollouts."""
+async def phase_seen(chromium: Browser, url: str, client: Client, changes: int) -> list[float]:
+    """Seconds from another phase that Temporal has taken, of a row that is shown, to the row that says it, each."""
+    page = await chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    await page.goto(f"{url}/?sort=started")
+    await page.locator("body[data-seen]").wait_for(state="attached")
+    times = []
+    worker = Worker(client, task_queue=MOVED_BY, workflows=[Moved], workflow_runner=UnsandboxedWorkflowRunner())
+    async with worker:
+        for number in range(changes):
+            service, phase = moving(number % MOVING), (Phase.PROMOTING, Phase.STEPPING)[number // MOVING % 2]
+            await asyncio.sleep(0.5 + number / changes)
+            handle = client.get_workflow_handle(canary_id("production", service))
+            await handle.execute_update(Moved.phase, str(phase))
+            began = time.perf_counter()
+            row = page.get_by_role("row").filter(has_text=service)
+            await row.filter(has_text=str(phase)).wait_for()
+            times.append(time.perf_counter() - began)
+    await page.close()
+    return times
+
+
+def moving(number: int) -> str:
+    """The service of one whose phase changes."""
+    return f"moving-{number:02}"
+
+
+async def measure(rollouts: int, loads: int, changes: int) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Times of loads, of starts, of changed phases, and of one list of all rollouts."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         temporal = await start_temporal(folder)
         stack.push_async_callback(asyncio.to_thread, temporal.process.stop)
         where = Where(temporal.address, NAMESPACE, "the benchmark", temporal.ui, {})
         client = await connect_client(where)
-        await fill(client, rollouts)
+        for number in range(MOVING):
+            await open_rollout(client, moving(number), "production", MOVED_BY)
+        await fill(client, rollouts - MOVING)
         coalmine = Coalmine(client, where)
         while len(await coalmine.rollouts(running=True, limit=rollouts + 1)) < rollouts:
             await asyncio.sleep(0.1)
@@ -137,11 +188,12 @@ async def measure(rollouts: int, loads: int, changes: int) -> tuple[list[float],
             async with browser() as chromium:
                 times = [await usable(chromium, place.url) for _ in range(loads)]
                 changed = await seen(chromium, place.url, client, changes)
+                moved = await phase_seen(chromium, place.url, client, changes)
         finally:
             built.state.streams.end()
             server.should_exit = True
             await task
-        return times, changed, lists
+        return times, changed, moved, lists
 
 
 def main() -> int:
@@ -151,21 +203,22 @@ def main() -> int:
     parser.add_argument("--loads", type=int, default=LOADS)
     parser.add_argument("--changes", type=int, default=CHANGES)
     given = parser.parse_args()
-    loads, changes, lists = asyncio.run(measure(given.rollouts, given.loads, given.changes))
+    loads, changes, moved, lists = asyncio.run(measure(given.rollouts, given.loads, given.changes))
     document = {
         "rollouts": given.rollouts,
         "load_average": round(os.getloadavg()[0], 2),
         "usable_s": _figures(loads),
         "seen_s": _figures(changes),
+        "phase_seen_s": _figures(moved),
         "list_s": _figures(lists),
         "limit_usable_s": USABLE_WITHIN,
         "limit_seen_s": SEEN_WITHIN,
     }
     write("dashboard", document)
-    for name in ("usable_s", "seen_s", "list_s"):
+    for name in ("usable_s", "seen_s", "phase_seen_s", "list_s"):
         print(f"{name}: {document[name]}")
-    within = document["usable_s"]["p95"] <= USABLE_WITHIN and document["seen_s"]["max"] <= SEEN_WITHIN
-    return 0 if within else 1
+    slowest = max(document["seen_s"]["max"], document["phase_seen_s"]["max"])
+    return 0 if document["usable_s"]["p95"] <= USABLE_WITHIN and slowest <= SEEN_WITHIN else 1
 
 
 def _figures(times: list[float]) -> dict[str, float]:

@@ -227,10 +227,13 @@ def _dashboard() -> list[tuple[str, str, str, str]]:
             f"live page with {found['rollouts']:,} open rollouts, nothing cached, until it is usable in chromium",
         ),
         ("seen", f"a start until its row is seen on that page, {found['rollouts']:,} open rollouts"),
+        ("phase_seen", f"another phase until its row says so on that page, {found['rollouts']:,} open rollouts"),
     ):
-        one = found[f"{key}_s"]
+        one = found.get(f"{key}_s")
+        if one is None:
+            continue  # Measured before that was timed.
         figure = f"p50 {one['p50']:g} s, p95 {one['p95']:g} s, longest {one['max']:g} s of {one['tries']} {load}"
-        limit = f"{'p95' if key == 'usable' else 'longest'} {found[f'limit_{key}_s']:g} s"
+        limit = f"p95 {found['limit_usable_s']:g} s" if key == "usable" else f"longest {found['limit_seen_s']:g} s"
         rows.append((what, figure, limit, _machine(found)))
     return rows
 
