@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from coalmine import __version__
 from coalmine.dashboard import api, pages, signing_in, trends
-from coalmine.dashboard.context import Settings, page, static
+from coalmine.dashboard.context import Settings, page, sentence, static
 from coalmine.dashboard.feed import Feed
 from coalmine.dashboard.first_answers import FirstAnswers
 from coalmine.dashboard.headers import HEADERS, SecurityHeaders
@@ -176,17 +176,19 @@ def _is_program(request: Request) -> bool:
 
 
 def _message(request: Request, status: int, reason: str) -> Response:
-    settings: Settings = request.app.state.settings
-    # A message that begins with the name of a field keeps it as it is written.
-    text = reason if reason.partition(" ")[0].endswith(":") else reason[:1].upper() + reason[1:]
+    silent = status == 503
+    query = f"?{request.url.query}" if request.url.query else ""
     return page(
         request,
-        settings,
+        request.app.state.settings,
         "message.html",
         None,
         status=status,
         heading=title(status),
-        text=text,
-        address=request.url.path if status == 503 else "/",
-        label="Try again" if status == 503 else "To the fleet",
+        text=sentence(reason),
+        # What was typed into a form that nobody answered is not lost with it.
+        kept=getattr(request.state, "typed", "") if silent else "",
+        address=f"{request.url.path}{query}" if silent else "/",
+        label="Try again" if silent else "To the fleet",
+        again=silent and request.method == "GET",
     )

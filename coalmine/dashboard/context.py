@@ -105,6 +105,11 @@ def render(name: str, **given: Any) -> str:
     return writable(templates().get_template(name).render(**given))
 
 
+def sentence(reason: str) -> str:
+    """A reason as people read it; one that begins with the name of a field keeps it as it is written."""
+    return reason if reason.partition(" ")[0].endswith(":") else reason[:1].upper() + reason[1:]
+
+
 def page(
     request: Request,
     settings: Settings,

@@ -17,7 +17,7 @@ from coalmine.commands import LONGEST_TEXT
 from coalmine.dashboard import csrf, fleet_page, rollout_page
 from coalmine.dashboard.acting import Said
 from coalmine.dashboard.api_access import RUN_ID
-from coalmine.dashboard.context import Settings, page
+from coalmine.dashboard.context import Settings, page, sentence
 from coalmine.dashboard.first_answers import FirstAnswers, once_of
 from coalmine.dashboard.fleet_view import act_path, path_of, read_query
 from coalmine.dashboard.limits import WRITES
@@ -143,6 +143,7 @@ async def act(request: Request, environment: str, service: str, verb: str) -> Re
     settings: Settings = request.app.state.settings
     person = await reader(request)
     form = await csrf.read_form(request)
+    request.state.typed = form.get("reason", "")
     if person is None or settings.actor.why_not(person):
         raise Denied(403, settings.actor.why_not(person))
     csrf.check_token(request, form, settings.sessions, person)
@@ -226,7 +227,6 @@ async def _silence(
     if not settings.actor.why_not(person):
         with suppress(CoalmineError):
             listed = await as_listed(settings.rollouts, ref)
-    reason = str(error)
     return page(
         request,
         settings,
@@ -235,7 +235,7 @@ async def _silence(
         status=status_of(error),
         # It tells when somebody answers: the page asks again by itself, at the pace of all that wait with it.
         stream=f"/events{here}",
-        text=reason[:1].upper() + reason[1:],
+        text=sentence(str(error)),
         address=here,
         said=said,
         rollback=act_path(listed, Verb.ROLLBACK) if listed is not None else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -318,6 +319,25 @@ async def test_silence_is_a_page_that_says_so(desk: Served, fake: FakeRollouts) 
     text = await desk.page(PATH, 503)
     assert "No worker polls" in text
     assert "Try again" in text
+
+
+async def test_where_temporal_is_silent_the_page_asks_again_and_keeps_its_address_and_what_was_typed(
+    desk: Served, fake: FakeRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = await desk.form(f"{ACT}/pause")
+
+    async def silent(service: str, **_: Any) -> RolloutRef:
+        raise TemporalUnavailable("Temporal does not answer")
+
+    monkeypatch.setattr(fake, "find", silent)
+    text = await desk.page(f"{PATH}?region=eu-1", 503)
+    assert f'href="{PATH}?region=eu-1"' in text
+    assert 'id="again"' in text
+    answer = await desk.client.post(f"{ACT}/pause", data={**form, "reason": "the <long> story"})
+    assert answer.status_code == 503
+    assert "the &lt;long&gt; story</textarea>" in answer.text
+    assert 'id="again"' not in answer.text
+    assert not fake.sent
 
 
 async def test_a_page_without_its_rollout_hears_once_somebody_answers(

@@ -127,7 +127,7 @@
   // ------------------------------------------------------------------ forms
 
   // A form counts once whatever is pressed; this shows that it is on its way. No answer: it may be sent again.
-  const SEND_WITHIN = 15000;
+  const SEND_WITHIN = 15000, ASK_AGAIN = 5000;
   const sending = (form, on) => {
     form.toggleAttribute("data-sending", on);
     for (const button of form.querySelectorAll("button")) button.disabled = on;
@@ -150,6 +150,15 @@
     // A page that is put aside must not hold its connection: browsers allow six to one server.
     addEventListener("pagehide", () => source.close());
     addEventListener("pageshow", (event) => { if (event.persisted && !paused) open(); });
+  }
+  // A page that nobody could be asked for: there is no stream to follow.
+  const again = byId("again");
+  if (again) {
+    again.hidden = false;
+    setInterval(() => {
+      if (document.hidden) return;
+      fetch(location.href).then((answer) => { if (answer.status !== 503) location.reload(); }, () => {});
+    }, ASK_AGAIN);
   }
   tick();
   setInterval(tick, 1000);
