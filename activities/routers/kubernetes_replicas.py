@@ -34,7 +34,7 @@ from activities.routers.kubernetes_deployments import (
 from activities.routers.kubernetes_pods import observed, ready
 from activities.routers.options import options_of
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
-from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
+from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
 from coalmine.spec.kubernetes_routes import KubernetesReplicasRoute
@@ -103,7 +103,8 @@ class KubernetesReplicasRouter:
         for. The fence keeps it from overriding a newer one.
 
         Raises:
-            RouteUnconfirmed: the pods that are to take over are not ready yet; trying again goes on from there.
+            RouteUnconfirmed: the pods that are to take over are not ready yet, or the API server was lost with the fence up
+                and a part written; trying again goes on from there.
         """
         pods = _pods(weights, _options(route).replicas)
         if generation < 1:
@@ -147,19 +148,11 @@ class KubernetesReplicasRouter:
                     raise RouteRejected("; ".join(filter(None, problems)))
             # Absolute: a Deployment we have given pods before, and that is not named now, is to have none.
             wanted = {name: pods.get(name, 0) for name, one in fleet.deployments.items() if name in pods or ours(one)}
-            up = [name for name, count in wanted.items() if count >= there[name]]
-            down = [name for name in wanted if name not in up]
             try:
                 await claim(api, route.name, pods, generation)
-                for name in up:
-                    await scale(api, name, wanted[name], generation)
-                if down:
-                    await ready(api, route.name, up, restoring)
-                for name in down:
-                    await scale(api, name, wanted[name], generation)
+                fleet = await _carry_out(api, fleet, wanted, generation, restoring)
             except Refused as error:
                 raise RouteRejected(f"{error}. {await _put_back(api, fleet, list(wanted), generation)}") from error
-            fleet = await observed(api, route.name)
         proxy = _state(api, route, fleet, generation, _weights(fleet, list(pods)))
         return RouteState(weights=weights, generation=generation, proxies=[proxy])
 
@@ -175,6 +168,26 @@ def _pods(weights: Weights, total: int) -> dict[str, int]:
         RouteRejected: the weights are wrong, or finer than one pod.
     """
     return {name: units * total // TOTAL for name, units in weight_units(weights, 100 / total).items()}
+
+
+async def _carry_out(
+    api: KubernetesApi, before: Fleet, wanted: Mapping[str, int], generation: int, restoring: bool
+) -> Fleet:
+    """Scale each Deployment under a fence that is up already, and look at them again."""
+    service, there = before.service["metadata"]["name"], before.pods
+    up = [name for name, count in wanted.items() if count >= there[name]]
+    down = [name for name in wanted if name not in up]
+    try:
+        for name in up:
+            await scale(api, name, wanted[name], generation)
+        if down:
+            await ready(api, service, up, restoring)
+        for name in down:
+            await scale(api, name, wanted[name], generation)
+        return await observed(api, service)
+    except RouterUnreachable as error:
+        # The fence is up, so this is never "nothing was written".
+        raise RouteUnconfirmed(f"generation {generation} may have reached a part of the Deployments: {error}") from error
 
 
 async def _put_back(api: KubernetesApi, before: Fleet, names: Sequence[str], generation: int) -> str:

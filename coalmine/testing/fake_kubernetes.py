@@ -62,6 +62,7 @@ class FakeKubernetes:
         """How many next pages will be too old."""
         self._refusals: list[tuple[str, ApiProblem]] = []
         self._lost: list[tuple[str, int]] = []
+        self._outages: dict[str, int] = {}
         self._conflicts = 0
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,6 +78,10 @@ class FakeKubernetes:
     def lose_next_answer(self, kind: str, after: int = 0) -> None:
         """Carry the next write of this kind out (or one ``after`` it), and cut the connection before its answer."""
         self._lost.append((kind, after))
+
+    def fail_next(self, kind: str, after: int = 0) -> None:
+        """Answer 503 to the next write of this kind (or to one ``after`` it), and do nothing of it."""
+        self._outages[kind] = after
 
     def conflict_next(self, times: int = 1) -> None:
         """Let the next replacements find that somebody was faster."""
@@ -150,6 +155,12 @@ class FakeKubernetes:
         if after:
             self._lost.insert(0, (kind, after - 1))
         return not after
+
+    def _fails(self, kind: str) -> bool:
+        after = self._outages.pop(kind, -1)
+        if after > 0:
+            self._outages[kind] = after - 1
+        return after == 0
 
     def _changed(self, resource: Resource, found: Object) -> None:
         if self._loop is not None:
@@ -243,6 +254,8 @@ class FakeKubernetes:
         if refusal and verb != "delete":
             self._refusals.remove(refusal)
             raise refusal[1]
+        if self._fails(resource.kind):
+            raise ApiProblem(503, "ServiceUnavailable", "the server is currently unable to handle the request")
         if verb == "update" and self._conflicts:
             self._conflicts -= 1
             raise ApiProblem(409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{name}"')

@@ -265,7 +265,6 @@ class ReplicasWorld(KubernetesWorld):
     router = KubernetesReplicasRouter
     kind = "Deployment"
     lacks: Mapping[Lack, str] = {
-        "parts": "a write that has begun goes on until all Deployments have it",
         "second route": "a Deployment's pods belong to one Service, so two routes never share backends",
     }
 
@@ -295,6 +294,10 @@ class ReplicasWorld(KubernetesWorld):
     def lose_next_answer(self) -> None:
         """That of the last of its writes: what an earlier one began, the repetition ends."""
         self.cluster.lose_next_answer(self.kind, after=1)
+
+    def cut_next_short(self) -> None:
+        """The first Deployment is written, the API server is not there for the second."""
+        self.cluster.fail_next(self.kind, after=1)
 
     def refuse_next(self) -> None:
         self.cluster.refuse_next("Deployment", 422, "no more than 10 pods")
