@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from activities.routers.flagd import FlagdRouter
 from activities.routers.locked_files import replace
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
+from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
 from coalmine.testing.router_contract import Lack, RouterWorld
 from coalmine.testing.router_world import Backends
 
 FLAG = "new-checkout"
+TRIES = 2
+"""How often boto3 asks S3: a fault that is to be seen stands for both."""
 APPS = "apps read their flags by themselves: there is no proxy to stop"
 LACKS: dict[Lack, str] = {
     "outage": APPS,
@@ -144,10 +148,28 @@ class FlagFilesWorld(FlagWorld):
         self._patch.setattr(flag_places, "replace", badly)
 
 
-class FlagObjectWorld(FlagWorld):
-    """One object of S3."""
+class FlagObjectsWorld(FlagWorld):
+    """Objects of one bucket of S3."""
 
-    lacks: Mapping[Lack, str] = LACKS | {
-        "parts": "one object is replaced whole",
-        "lost answer": "moto answers every write it carries out",
-    }
+    def __init__(self, url: str, bucket: str, count: int) -> None:
+        self._url, self._bucket = url, bucket
+        clear_faults(url)
+        keys = [f"shop/flags-{number}.json" for number in range(count)]
+        for key in keys:
+            flag_places.kept_client().put_object(Bucket=bucket, Key=key, Body=definitions().encode())
+        self.lacks: Mapping[Lack, str] = LACKS | ({"parts": "one object is replaced whole"} if count == 1 else {})
+        super().__init__([f"s3://{bucket}/{key}" for key in keys])
+
+    def lose_next_answer(self) -> None:
+        """Let every object be replaced, and S3 answer that it is busy."""
+        for place in self.places:
+            self._busy(place, arrives=True)
+
+    def cut_next_short(self) -> None:
+        """Let every object but the first be out of reach once."""
+        for place in self.places[1:]:
+            self._busy(place, arrives=False)
+
+    def _busy(self, place: str, *, arrives: bool) -> None:
+        write = f"PUT .*{re.escape(place.rsplit('/', 1)[1])}"
+        add_fault(self._url, AwsFault(write, code="ServiceUnavailable", status=503, times=TRIES, arrives=arrives))

@@ -1,4 +1,4 @@
-"""The contract, kept by the router of feature flags: on one file, on two, and on an object of S3."""
+"""The contract, kept by the router of feature flags: on files and on objects of S3, one and two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from activities.routers import flag_places
 from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_fencing import FencingCases
-from tests.routers.flag_worlds import FlagFilesWorld, FlagObjectWorld, FlagWorld, definitions
+from tests.routers.flag_worlds import FlagFilesWorld, FlagObjectsWorld, FlagWorld
 
 
 class TestFlagFile(FencingCases):
@@ -34,10 +34,21 @@ def _client_of_its_own() -> Iterator[None]:
     flag_places.forget_client()
 
 
-class TestFlagObject(RouterContract):
+@pytest.fixture
+def bucket(_client_of_its_own: None, aws_environment: None) -> str:
+    name = f"flags-{uuid.uuid4().hex[:8]}"
+    place = {"LocationConstraint": "eu-west-1"}
+    flag_places.kept_client().create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    return name
+
+
+class TestFlagObject(FencingCases):
     @pytest.fixture
-    def world(self, _client_of_its_own: None, aws_environment: None) -> FlagWorld:
-        client, bucket = flag_places.kept_client(), f"flags-{uuid.uuid4().hex[:8]}"
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        client.put_object(Bucket=bucket, Key="shop/flags.json", Body=definitions().encode())
-        return FlagObjectWorld([f"s3://{bucket}/shop/flags.json"])
+    def world(self, aws: str, bucket: str) -> FlagWorld:
+        return FlagObjectsWorld(aws, bucket, 1)
+
+
+class TestFlagObjects(RouterContract):
+    @pytest.fixture
+    def world(self, aws: str, bucket: str) -> FlagWorld:
+        return FlagObjectsWorld(aws, bucket, 2)
