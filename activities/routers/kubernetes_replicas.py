@@ -103,8 +103,8 @@ class KubernetesReplicasRouter:
         for. The fence keeps it from overriding a newer one.
 
         Raises:
-            RouteUnconfirmed: the pods that are to take over are not ready yet, or the API server was lost with the fence up
-                and a part written; trying again goes on from there.
+            RouteUnconfirmed: the pods that are to take over are not ready yet, or the API server was lost when a part
+                was written; trying again goes on from there.
         """
         pods = _pods(weights, _options(route).replicas)
         if generation < 1:
@@ -187,7 +187,9 @@ async def _carry_out(
         return await observed(api, service)
     except RouterUnreachable as error:
         # The fence is up, so this is never "nothing was written".
-        raise RouteUnconfirmed(f"generation {generation} may have reached a part of the Deployments: {error}") from error
+        raise RouteUnconfirmed(
+            f"generation {generation} may have reached a part of the Deployments: {error}"
+        ) from error
 
 
 async def _put_back(api: KubernetesApi, before: Fleet, names: Sequence[str], generation: int) -> str:

@@ -44,7 +44,7 @@ async def test_the_old_pods_stay_until_the_new_ones_are_ready(world: ReplicasWor
         await asyncio.sleep(0.01)
     # Some looks of the writer's later it has not gone on.
     looks = len(world.cluster.asked) + 10
-    while len(world.cluster.asked) < looks:
+    while len(world.cluster.asked) < looks and not write.done():
         await asyncio.sleep(0.01)
     assert pods(world) == (20, 10)
     assert not write.done()
