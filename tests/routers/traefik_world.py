@@ -94,8 +94,9 @@ class TraefikWorld(FileWorld):
             content["http"].pop("middlewares", None)
             del content["http"]["services"][self.route.name]
             kept += [content, [line for line in text.splitlines() if "#" in line]]
-        (second,) = self.second_route.options["files"]
-        return kept, await asyncio.to_thread(Path(second).read_text)
+        for second in self.second_route.options["files"]:
+            kept.append(await asyncio.to_thread(Path(second).read_text))
+        return kept
 
     def refuse_next(self) -> None:
         """Name a service nobody knows in the next write, as if it had vanished after it was looked for."""
@@ -130,13 +131,11 @@ async def traefik_world(
         apis = [proxy.api for proxy in running]
         world = TraefikWorld(
             traefik_route("shop", paths, apis),
-            traefik_route("store", [folders[0] / "store.yml"], apis),
+            traefik_route("store", [dynamic / "store.yml" for dynamic in folders], apis),
             paths,
             dict(zip(apis, running, strict=True)),
             patch,
         )
-        if files > 1:
-            world.lacks = {**world.lacks, "second route": "each Traefik watches a folder of its own"}
         while not all(check.ok for check in await TraefikRouter().check(world.route, ["stable", "canary"], [10])):
             await asyncio.sleep(0.01)
         yield world
