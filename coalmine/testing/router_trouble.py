@@ -126,7 +126,7 @@ class TroubleCases:
         assert await shown(world) == live(back(world))
 
     async def test_a_proxy_that_is_down_fails_the_check(self, world: RouterWorld) -> None:
-        need(world, "outage")
+        need(world, "outage", "health")
         down = world.proxies[0]
         await world.stop(down)
         checks = await world.workers[0].check(world.route, world.backends.arms, [20])

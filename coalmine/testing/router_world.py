@@ -23,14 +23,24 @@ CONFIRM_WITHIN = 15.0
 """Seconds; long, because no test judges speed."""
 
 Lack = Literal[
-    "outage", "memory", "refusal", "parts", "lost answer", "endpoints", "second route", "missing route", "options"
+    "outage",
+    "health",
+    "memory",
+    "refusal",
+    "parts",
+    "lost answer",
+    "endpoints",
+    "second route",
+    "missing route",
+    "options",
 ]
 """What a data plane may not have.
 
-``outage``: proxies that can be stopped. ``memory``: weights that outlive a restart. ``refusal``: a no to what looked
-valid. ``parts``: places of which a write can reach some only. ``lost answer``: writes whose answer can be lost on the
-way. ``endpoints``: knowledge of which backend has a healthy one. ``second route``: room for another route. ``missing
-route``: routes that are not there. ``options``: keys of its own in ``route``, so that an unknown one can be told.
+``outage``: proxies that can be stopped. ``health``: word of a proxy that is down before a write misses it. ``memory``:
+weights that outlive a restart. ``refusal``: a no to what looked valid. ``parts``: places of which a write can reach
+some only. ``lost answer``: writes whose answer can be lost on the way. ``endpoints``: knowledge of which backend has a
+healthy one. ``second route``: room for another route. ``missing route``: routes that are not there. ``options``: keys
+of its own in ``route``, so that an unknown one can be told.
 """
 LACKS: tuple[Lack, ...] = get_args(Lack)
 

@@ -198,6 +198,17 @@ class WritingCases:
         assert set(world.lacks) <= set(LACKS)
         assert all(reason.strip() for reason in world.lacks.values())
 
+    async def test_no_case_is_replaced_by_one_of_the_adapters_own(self, world: RouterWorld) -> None:
+        """What a plane cannot have is said in ``lacks``, and only there."""
+        kinds = type(self).__mro__
+        cases = {name for kind in kinds if _of_the_contract(kind) for name in vars(kind) if name.startswith("test_")}
+        replaced = {name for kind in kinds if not _of_the_contract(kind) for name in vars(kind) if name in cases}
+        assert not replaced
+
+
+def _of_the_contract(kind: type) -> bool:
+    return kind.__module__.startswith("coalmine.testing.")
+
 
 async def _untouched(world: RouterWorld) -> None:
     state = await state_of(world)

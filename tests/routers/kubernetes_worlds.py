@@ -181,7 +181,10 @@ class IstioWorld(KubernetesWorld):
     router = KubernetesIstioRouter
     kind = "VirtualService"
     backends = Backends(stable="shop/v1", canary="shop/v2", unknown="shop/v9", dead="shop/v3")
-    lacks: Mapping[Lack, str] = {"parts": ONE_OBJECT}
+    lacks: Mapping[Lack, str] = {
+        "parts": ONE_OBJECT,
+        "health": "nothing in the API tells that istiod is down until it misses a change",
+    }
 
     def prepare(self) -> None:
         self.add_service("shop", True, selector={"app": "shop"})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coalmine.testing.fake_kubernetes import FakeKubernetes
-from coalmine.testing.router_contract import RouterContract, RouterWorld
+from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_trouble import TroubleCases
 from tests.routers.kubernetes_worlds import (
     DeniedGatewayWorld,
@@ -48,9 +48,6 @@ class TestGatewayWithAWebhook(TroubleCases):
 
 
 class TestIstio(RouterContract):
-    async def test_a_proxy_that_is_down_fails_the_check(self, world: RouterWorld) -> None:
-        pytest.skip("nothing in the API tells that istiod is down until it misses a change")
-
     @pytest.fixture
     async def world(self, cluster: FakeKubernetes, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
         async for world in ended(IstioWorld(cluster, tmp_path)):
