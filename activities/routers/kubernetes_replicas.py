@@ -45,7 +45,9 @@ _log = structlog.get_logger("coalmine.router")
 class KubernetesReplicasRouter:
     """``router: kubernetes-replicas``; ``name`` is the Service, a backend is a Deployment."""
 
-    able = Capabilities(fencing="strict", granularity=0.01, confirm=True, tested_against=STAND_IN)
+    able = Capabilities(
+        fencing="strict", granularity=0.01, step="100 % / `replicas`", confirm=True, tested_against=STAND_IN
+    )
 
     def __init__(self) -> None:
         self._clusters = Clusters()

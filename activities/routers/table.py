@@ -28,7 +28,8 @@ def table(routers: Mapping[str, RouterFactory]) -> str:
     for name in sorted(routers):
         able = routers[name]().able
         can = [able.confirm, able.header_match, able.cookie_match, able.mirror, able.stickiness]
-        cells = [f"`{name}`", _fence(able), f"{able.granularity:g} %", *("yes" if one else "no" for one in can)]
+        step = able.step or f"{able.granularity:g} %"
+        cells = [f"`{name}`", _fence(able), step, *("yes" if one else "no" for one in can)]
         lines.append(f"| {' | '.join([*cells, able.tested_against])} |")
     return "\n".join(lines) + "\n"
 

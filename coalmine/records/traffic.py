@@ -41,7 +41,9 @@ class Capabilities(Record):
 
     fencing: Literal["strict", "advisory"]
     granularity: float
-    """Smallest step of a weight, in percent."""
+    """Smallest step of a weight, in percent; of ``Router.able`` the smallest that any route can have."""
+    step: str = ""
+    """The smallest step in words, where it is each route's own."""
     lease: float = 0.0
     """Seconds for which an older write can still come through, where fencing is advisory."""
     confirm: bool = True

@@ -11,6 +11,7 @@ from activities.adapters import built_in
 from activities.routers.registry import BUILT_IN
 from activities.routers.table import PAGE, fill, table
 from coalmine.errors import MissingExtra
+from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 
 ROOT = PAGE.parents[1]
@@ -32,6 +33,12 @@ def test_an_advisory_router_says_for_how_long() -> None:
         able = FakeRouter.able.model_copy(update={"fencing": "advisory", "lease": 15.0, "granularity": 0.5})
 
     assert "| `a` | advisory, 15 s | 0.5 % | yes | no | no |" in table({"a": lambda: Advisory({"stable": 100})})
+
+
+async def test_a_step_that_is_each_routes_own_is_told_so() -> None:
+    assert "| `kubernetes-replicas` | strict | 100 % / `replicas` | yes |" in table(BUILT_IN)
+    route = Route.model_validate({"router": "kubernetes-replicas", "name": "x", "namespace": "y", "replicas": 20})
+    assert (await BUILT_IN["kubernetes-replicas"]().capabilities(route)).granularity == 100 / 20
 
 
 def test_what_the_adapter_page_names_is_there() -> None:
