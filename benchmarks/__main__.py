@@ -5,10 +5,10 @@ What follows one name and begins with ``-`` is passed on to it: ``python -m benc
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from benchmarks import figures
+from benchmarks.ending import carried_out
 
 ALL = (
     "cli_help",
@@ -46,10 +46,7 @@ def main(asked: list[str]) -> int:
     if options and len(names) != 1:
         print(f"{' '.join(options)}: options belong to one benchmark: name it before them", file=sys.stderr)
         return 2
-    codes = {
-        name: subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode
-        for name in names or ALL
-    }
+    codes = {name: carried_out([sys.executable, "-m", f"benchmarks.{name}", *options]) for name in names or ALL}
     if options and 2 in codes.values():
         return 2
     failed = [name for name, code in codes.items() if code != 0]

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from activities.load import run_load
 from activities.routers.envoy import SETTLE, EnvoyRouter
+from benchmarks.ending import run
 from benchmarks.report import quantile, write
+from coalmine.local.ending import end
 from coalmine.local.envoy import EnvoyProxy, fixed_response, route_response
 from coalmine.records import LoadReport, LoadRequest, RouteState
 from coalmine.spec.canary import Route
@@ -42,11 +44,14 @@ async def load(
         *(sys.executable, "-m", "benchmarks.envoy_shift", "--load", request.model_dump_json()),
         stdout=asyncio.subprocess.PIPE,
     )
-    assert process.stdout is not None
-    await process.stdout.readline()
-    if begun is not None:
-        begun.set()
-    output, _ = await process.communicate()
+    try:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        if begun is not None:
+            begun.set()
+        output, _ = await process.communicate()
+    finally:
+        await end(process)
     return LoadReport.model_validate_json(output)
 
 
@@ -129,7 +134,7 @@ def main() -> int:
         print(asyncio.run(run_load(LoadRequest.model_validate_json(options.load))).model_dump_json())
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        figures = asyncio.run(measure(Path(folder), options.rate, options.changes, options.pace))
+        figures = run(measure(Path(folder), options.rate, options.changes, options.pace))
     print(json.dumps(figures, indent=2))
     write("envoy_shift", figures)
     return 0 if figures["failed_requests"] == 0 else 1

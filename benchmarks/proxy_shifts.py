@@ -27,6 +27,7 @@ from activities.routers.envoy_xds import EnvoyXdsRouter
 from activities.routers.haproxy import HAProxyRouter
 from activities.routers.nginx import NginxRouter
 from activities.routers.traefik import TraefikRouter
+from benchmarks.ending import run
 from benchmarks.envoy_shift import load
 from benchmarks.report import RESULTS, machine, quantile, write
 from coalmine.local.envoy import EnvoyProxy, fixed_response, route_response
@@ -48,8 +49,16 @@ LEAD = 1.0
 """Seconds of load before the first change and after the last."""
 TIMEOUT = 30.0
 """Seconds a request may take: where other work keeps the machine busy, the load itself is late, and no request lost."""
+READY_WITHIN = 60.0
+"""Seconds until all checks pass, from a proxy that has just started."""
+CONFIRMED_WITHIN = 30.0
+"""Seconds until a change is written and confirmed; it takes less than two."""
 POINTS = 2.0
 """How far the split that is seen may be from the one that was asked for, in percentage points."""
+
+
+class GaveUp(Exception):
+    """Raised when a proxy does not get where it should in time; says which, and what it said last."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,7 @@ async def measure(
     async with AsyncExitStack() as stack:
         backends = {arm: await stack.enter_async_context(_backend(folder, arm)) for arm in STATUSES}
         plane = await stack.enter_async_context(PLANES[name](folder, backends))
-        while not all(check.ok for check in await plane.router.check(plane.route, [STABLE, CANARY], [HELD])):
-            await asyncio.sleep(0.02)
+        await _ready(plane)
         changing, took = await _changing(plane, rate, changes)
         await _change(plane, HELD, changes + 1)
         held = await load(plane.url, rate, counted / rate, TIMEOUT)
@@ -189,26 +197,51 @@ async def _changing(plane: Plane, rate: float, changes: int) -> tuple[LoadReport
     stop = LEAD + changes * plane.pace
     begun = asyncio.Event()
     loading = asyncio.create_task(load(plane.url, rate, stop + LEAD, TIMEOUT, begun))
-    await begun.wait()
-    await asyncio.sleep(LEAD)
-    draw = random.Random(1)
-    took: list[float] = []
-    began = time.perf_counter()
-    for generation in range(1, changes + 1):
-        # All the way there and back, and steps between: 0 and 100 are where a request could find nobody.
-        canary = (0.0, 100.0, round(draw.uniform(0.01, 99.99), 2))[generation % 3]
-        took.append(await _change(plane, canary, generation))
-        await asyncio.sleep(max(0.0, began + generation * plane.pace - time.perf_counter()))
-    return await loading, took
+    try:
+        await begun.wait()
+        await asyncio.sleep(LEAD)
+        draw = random.Random(1)
+        took: list[float] = []
+        began = time.perf_counter()
+        for generation in range(1, changes + 1):
+            # All the way there and back, and steps between: 0 and 100 are where a request could find nobody.
+            canary = (0.0, 100.0, round(draw.uniform(0.01, 99.99), 2))[generation % 3]
+            took.append(await _change(plane, canary, generation))
+            await asyncio.sleep(max(0.0, began + generation * plane.pace - time.perf_counter()))
+        return await loading, took
+    finally:
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
 
 
 async def _change(plane: Plane, canary: float, generation: int) -> float:
     began = time.perf_counter()
     weights = {STABLE: round(100 - canary, 2), CANARY: canary}
-    await plane.router.apply(plane.route, weights, generation)
-    while (await plane.router.confirm(plane.route, generation, list(weights))).answer != "yes":
-        await asyncio.sleep(0.005)
+    said = "nothing"
+    try:
+        async with asyncio.timeout(CONFIRMED_WITHIN):
+            await plane.router.apply(plane.route, weights, generation)
+            while (answer := await plane.router.confirm(plane.route, generation, list(weights))).answer != "yes":
+                said = answer.reason
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        asked = f"change {generation}, to {canary:g} %"
+        late = f"was not confirmed within {CONFIRMED_WITHIN:g} s"
+        raise GaveUp(f"{plane.route.router}: {asked}, {late}; it said last: {said}") from None
     return time.perf_counter() - began
+
+
+async def _ready(plane: Plane) -> None:
+    wrong = "nothing"
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            while wrong:
+                checks = await plane.router.check(plane.route, [STABLE, CANARY], [HELD])
+                wrong = "; ".join(check.reason for check in checks if not check.ok)
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        late = f"its checks did not pass within {READY_WITHIN:g} s"
+        raise GaveUp(f"{plane.route.router}: {late}; they said last: {wrong}") from None
 
 
 @asynccontextmanager
@@ -257,7 +290,11 @@ def main() -> int:
         Path(folder).chmod(0o755)
         for name in [options.only] if options.only else PLANES:
             (Path(folder) / name).mkdir()
-            figures = asyncio.run(measure(name, Path(folder) / name, options.rate, options.changes))
+            try:
+                figures = run(measure(name, Path(folder) / name, options.rate, options.changes))
+            except GaveUp as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 1
             kept[name] = {**figures, "date": machine()["date"]}
             print(json.dumps({name: figures}, indent=2), flush=True)
     write("proxy_shifts", {"proxies": kept})

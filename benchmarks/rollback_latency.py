@@ -19,9 +19,13 @@ from aiohttp import web
 from temporalio.client import WorkflowHandle
 
 from benchmarks import report
+from benchmarks.ending import run
 from benchmarks.ground import BASELINE, CANARY, Ground
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, RolloutReport, Submission, canary_id
 from coalmine.spec.canary import CanarySpec
+
+TRY_WITHIN = 120.0
+"""Seconds one try may take in all; it takes a few."""
 
 
 class SilentServer:
@@ -154,7 +158,12 @@ async def measure(tries: int, during: int, hung: int, progress: Callable[[str], 
             async def several(name: str, count: int, first: int, *, during_shift: bool = False) -> None:
                 took: list[float] = []
                 for number in range(count):
-                    took.append(await one_try(ground, "shop", store, first + number, during_shift=during_shift))
+                    try:
+                        async with asyncio.timeout(TRY_WITHIN):
+                            took.append(await one_try(ground, "shop", store, first + number, during_shift=during_shift))
+                    except TimeoutError:
+                        late = f"was not back at 0 % and over within {TRY_WITHIN:g} s"
+                        raise RuntimeError(f"{name}: try {number + 1} of {count} {late}") from None
                     if number % 25 == 24:
                         await progress(f"{name}: {number + 1} of {count}")
                 figures[name] = {
@@ -187,7 +196,7 @@ def main() -> None:
     parser.add_argument("--during-shift", type=int, default=60)
     parser.add_argument("--hung-hooks", type=int, default=500)
     asked = parser.parse_args()
-    figures = asyncio.run(measure(asked.tries, asked.during_shift, asked.hung_hooks, _say))
+    figures = run(measure(asked.tries, asked.during_shift, asked.hung_hooks, _say))
     print(figures)
     print(report.write("rollback_latency", figures))
 
