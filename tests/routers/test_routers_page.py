@@ -15,6 +15,7 @@ from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 
 ROOT = PAGE.parents[1]
+MOST_LINES = 250
 
 
 def test_the_table_is_what_the_routers_say() -> None:
@@ -64,3 +65,11 @@ class Made(FakeRouter):
 
     def __init__(self) -> None:
         super().__init__({"stable": 100})
+
+
+def test_no_file_of_the_routers_is_longer_than_an_adapter_may_be() -> None:
+    files = sorted((ROOT / "activities" / "routers").glob("*.py"))
+    assert len(files) > len(BUILT_IN)
+    long = {file.name: lines for file in files if (lines := len(file.read_text().splitlines())) > MOST_LINES}
+    assert not long, "give what it reads and writes a file of its own: docs/adapters.md"
+    assert f"at most {MOST_LINES} lines" in (ROOT / "docs" / "adapters.md").read_text()
