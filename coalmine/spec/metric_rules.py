@@ -10,7 +10,7 @@ from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed
 from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import PLACEHOLDERS
-from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, TEMPLATED, TEMPLATES
+from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, TEMPLATED, TEMPLATES, untemplated
 
 SMALLEST_SHARE = 1e-9
 """Of max and of an objective: far below it the judge's arithmetic has no digits left."""
@@ -40,7 +40,8 @@ def metric_faults(metric: Metric, index: int) -> Iterator[Fault]:
             yield Fault((*path, key), f"belongs to kind: {listed(homes)}; a {metric.kind} metric has {have}")
     if metric.template is not None and metric.template not in TEMPLATE_SOURCES:
         mend = did_you_mean(metric.template, list(TEMPLATE_SOURCES))
-        yield Fault((*path, "template"), f"{metric.template!r} is not a known template{mend}")
+        unknown = f"{metric.template!r} is not a known template{mend}"
+        yield Fault((*path, "template"), untemplated(metric.template, metric.kind) or unknown)
     elif metric.template in TEMPLATES:
         yield from _lacking_parts(metric, path)
     yield from _same_series(metric, path)

@@ -130,6 +130,31 @@ TEMPLATES: dict[str, Template] = {
 TEMPLATE_SOURCES: dict[str, str] = {**dict.fromkeys(TEMPLATES, "prometheus"), "temporal": "temporal"}
 """Every template, and the kind of source it is of."""
 
+_CLOUDWATCH: Mapping[str, Mapping[Part, str]] = {
+    "alb": {"total": "RequestCount", "events": "HTTPCode_Target_5XX_Count", "buckets": "TargetResponseTime"},
+    "lambda": {"total": "Invocations", "events": "Errors", "buckets": "Duration"},
+}
+_DIMENSIONS = {
+    "alb": "its load balancer and target group",
+    "lambda": "the function, its alias and the version",
+}
+
+
+def untemplated(name: str, kind: str) -> str:
+    """What to write where somebody asks for a template that cannot be: an arm alone does not tell its dimensions.
+
+    Empty for any other name.
+    """
+    if name not in _CLOUDWATCH:
+        return ""
+    keys = {part: _CLOUDWATCH[name][part] for part in PARTS[kind] if part in _CLOUDWATCH[name]}
+    wanted = " and ".join(f"{part} (of {metric})" for part, metric in keys.items())
+    say = f"write {wanted}" if wanted else "leave it out"
+    return (
+        f"there is no template for {name}: CloudWatch asks for {_DIMENSIONS[name]} by name, which no arm tells; {say} "
+        "for a source of kind cloudwatch, as docs/aws.md shows"
+    )
+
 
 @dataclass(frozen=True)
 class Query:

@@ -159,3 +159,22 @@ def test_every_part_is_read_or_lacking_with_a_reason(template: str) -> None:
             assert found.lacks[part]
         else:
             assert found.select(part, ARM).matchers
+
+
+@pytest.mark.parametrize(
+    ("template", "kind", "wanted"),
+    [
+        ("alb", "ratio", "write total (of RequestCount) and events (of HTTPCode_Target_5XX_Count) for"),
+        ("alb", "latency", "write buckets (of TargetResponseTime) for"),
+        ("lambda", "ratio", "write total (of Invocations) and events (of Errors) for"),
+        ("lambda", "latency", "write buckets (of Duration) for"),
+    ],
+)
+def test_what_cloudwatch_counts_has_no_template_and_the_keys_to_write_are_named(
+    template: str, kind: str, wanted: str
+) -> None:
+    limit = {"max": 0.02} if kind == "ratio" else {"objective": {"under": "250ms", "share": 0.99}}
+    (told,) = problems({"name": "m", "kind": kind, "template": template, **limit})
+    assert f"there is no template for {template}: " in told
+    assert wanted in told
+    assert "docs/aws.md" in told
