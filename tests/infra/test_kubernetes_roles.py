@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from coalmine.errors import RouterUnreachable
+from coalmine.errors import RouterUnreachable, RouteUnconfirmed
 from coalmine.records import Check
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from tests.routers.kubernetes_worlds import NAMESPACE, GatewayWorld, IstioWorld, KubernetesWorld, ReplicasWorld
@@ -116,7 +116,7 @@ async def _refused(world: KubernetesWorld, router: Any, arms: list[str]) -> str:
         return str(error)
     try:
         await router.apply(world.route, {arms[0]: 90.0, arms[1]: 10.0}, 1)
-    except RouterUnreachable as error:
+    except (RouterUnreachable, RouteUnconfirmed) as error:
         return str(error)
     return ""
 
