@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.ending import run
 from benchmarks.report import quantile, write
 from coalmine.chat.app import ChatApp, Secrets
 from coalmine.chat.buttons import Dialog, Pressed
@@ -101,7 +102,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=4)
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    times, told = asyncio.run(measure(args.requests, args.at_once))
+    times, told = run(measure(args.requests, args.at_once))
     figures = {
         "requests": len(times),
         "at_once": args.at_once,

@@ -25,6 +25,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from benchmarks.chromium import browser
+from benchmarks.ending import run
 from benchmarks.report import quantile, write
 from coalmine.client import Coalmine
 from coalmine.connection import Settings as Where
@@ -203,7 +204,7 @@ def main() -> int:
     parser.add_argument("--loads", type=int, default=LOADS)
     parser.add_argument("--changes", type=int, default=CHANGES)
     given = parser.parse_args()
-    loads, changes, moved, lists = asyncio.run(measure(given.rollouts, given.loads, given.changes))
+    loads, changes, moved, lists = run(measure(given.rollouts, given.loads, given.changes))
     document = {
         "rollouts": given.rollouts,
         "load_average": round(os.getloadavg()[0], 2),

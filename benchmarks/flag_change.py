@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from activities.routers.flagd import FlagdRouter
+from benchmarks.ending import run
 from benchmarks.report import quantile, write
 from coalmine.local.processes import free_ports
 from coalmine.spec.canary import Route
@@ -64,7 +65,7 @@ async def _variant(session: aiohttp.ClientSession) -> str:
 def main() -> int:
     """Measure, print, write."""
     with tempfile.TemporaryDirectory() as folder:
-        times = asyncio.run(measured(Path(folder)))
+        times = run(measured(Path(folder)))
     told = {"median": quantile(times, 0.5), "p95": quantile(times, 0.95), "max": max(times)}
     rounded = {name: round(value, 3) for name, value in told.items()}
     write("flag_change", {"changes": len(times), "poll_seconds": 0.5, "seconds": rounded, "limit": LIMIT})

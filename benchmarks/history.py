@@ -6,7 +6,6 @@ The record must be whole at the end: every look in the ledger, every window tili
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -18,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from benchmarks import report
+from benchmarks.ending import run
 from coalmine.records import Outcome
 from tests.workflows.conftest import Rollout, add_search_attributes, workers
 from tests.workflows.world import World, make_spec, make_submission, tiles
@@ -78,7 +78,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--looks", type=int, default=5_000)
-    figures = asyncio.run(measure(parser.parse_args().looks))
+    figures = run(measure(parser.parse_args().looks))
     print(figures)
     print(report.write("history", figures))
     raise SystemExit(not figures["complete"])

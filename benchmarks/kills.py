@@ -23,6 +23,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
 from benchmarks import report
+from benchmarks.ending import run
 from benchmarks.ground import BASELINE, CANARY, Ground, WorkerProcess
 from benchmarks.simulated_metrics import BASELINE_ERRORS, TICK, SimulatedMetrics
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, CanaryInput, RolloutReport, RolloutStatus, Submission, canary_id
@@ -283,7 +284,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    figures = asyncio.run(measure(asked.kills, asked.seed))
+    figures = run(measure(asked.kills, asked.seed))
     print(json.dumps(figures, indent=2))
     print(report.write("kills", figures))
     raise SystemExit(1 if figures["wrong"] else 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from benchmarks.ending import run
 from coalmine.client import Coalmine
 from coalmine.connection import Settings, connect_client
 from coalmine.local import stack as local
@@ -82,7 +83,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
-    figures = asyncio.run(measure(parser.parse_args().seconds))
+    figures = run(measure(parser.parse_args().seconds))
     print(figures)
     print(report.write("look_cost", figures))
     raise SystemExit(figures["events_per_look"] > MOST_EVENTS or figures["bytes_per_look"] > MOST_BYTES)

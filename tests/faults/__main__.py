@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from benchmarks.ending import run
 from benchmarks.simulated_metrics import SimulatedMetrics
 from tests.faults import examine, page
 from tests.faults.broken_worker import BROKEN, TOUCHED, VARIABLE
@@ -39,9 +39,6 @@ async def carry_out(
 
     SIGTERM ends it in order, nothing is left running.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     if broken:
         os.environ[VARIABLE] = broken
@@ -110,7 +107,7 @@ def main() -> int:
         if not plan:
             parser.error(f"--again: {asked.again} is the seed of no fault of this plan: give the run's own --seed too")
     began = time.monotonic()
-    acts, chains = asyncio.run(
+    acts, chains = run(
         carry_out(asked.seed, plan, asked.minutes, asked.broken, asked.routes, asked.keep, advisory=asked.advisory)
     )
     found = figures(acts, chains, asked.seed, asked.faults, (time.monotonic() - began) / 60)
