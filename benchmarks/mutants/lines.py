@@ -33,14 +33,23 @@ class Recorder:
         self._lines: dict[str, set[int]] = {}
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Iterator[None]:
+        # A conftest.py imports the analysis before a test does.
+        return (yield from self._importing())
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Iterator[None]:
+        return (yield from self._importing())
+
+    def _importing(self) -> Iterator[None]:
         self._lines = {}
         sys.settrace(self._call)
         try:
             return (yield)
         finally:
             sys.settrace(None)
-            self.imported = _below_root(self._lines)
+            for file, numbers in _below_root(self._lines).items():
+                self.imported.setdefault(file, set()).update(numbers)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,23 @@ from coalmine.analysis.forecast.course import Stretch, chart
 from coalmine.analysis.forecast.evidence import Traffic, View
 from coalmine.analysis.forecast.gauges import Gauge
 from coalmine.analysis.forecast.noise import Noise
-from coalmine.analysis.forecast.outlook import Level
+from coalmine.analysis.forecast.outlook import Level, Outlook
 from coalmine.analysis.forecast.passage import first_passage
-from coalmine.analysis.forecast.processes import burn_statistic, crash, events_statistic, mean_normaliser
+from coalmine.analysis.forecast.processes import (
+    Rule,
+    burn_statistic,
+    crash,
+    events_statistic,
+    latency_harm,
+    latency_slots,
+    mean_normaliser,
+)
 from coalmine.analysis.forecast.report import Forecaster
 from coalmine.analysis.increments import log_normaliser
 from coalmine.analysis.value import ValueMetric
+from coalmine.records import ArmCounts, BurnCounts, ChannelHistory, MetricCounts, ServiceHistory
+from coalmine.spec.metrics import BurnRate, Metric, Slo
+from tests.analysis.looks import errors, fold, judge, ratio
 
 SLICE = (0, 3, 8, 11, 15, 19, 21, 26, 28)
 """Settings of the benchmark that decide within a few looks: both metrics, both directions, history, steps."""
@@ -42,6 +54,36 @@ def test_the_median_is_what_the_judge_then_takes(number: int) -> None:
 def test_so_it_is_of_gauges_counts_and_objectives(number: int) -> None:
     row = measure(FURTHER[number], runs=120, seed=6_000 + number)
     assert row["within"], row["looks"]
+
+
+@pytest.mark.parametrize(("known", "beta", "looks"), [(True, 1e-3, 2), (False, 1e-4, 5)])
+def test_what_one_look_may_add_to_the_proof_is_what_the_judge_lets_it_add(known: bool, beta: float, looks: int) -> None:
+    """Half a million requests an arm in every look: nothing but the cap on a look keeps the first from being enough."""
+    history = ServiceHistory(looks=120, channels={"errors": {"events": ChannelHistory(tau2=0.0)}})
+    asked = judge(errors(), history=history if known else None, alpha=0.1, beta=beta)
+    outlook = Outlook(asked, 100_000, {"errors": Level.of_ratio(0.02)})
+    told = outlook.no_harm(asked.metrics[0], outlook.course([Stretch(60, 0.5)]))
+    assert (told.looks(0.05), told.looks(0.95)) == (looks, looks)
+    found = fold(asked, [[ratio(10_000, 500_000, 10_000, 500_000)]] * looks, share=0.5)
+    shown = [one.verdicts[0].log_e_no_harm >= math.log(1 / beta) for one in found]
+    assert shown == [False] * (looks - 1) + [True]
+
+
+def test_what_one_look_may_add_to_a_burn_is_what_the_judge_lets_it_add() -> None:
+    rates = [
+        BurnRate(rate=1.0, long=timedelta(hours=1), short=timedelta(minutes=5)),
+        BurnRate(rate=50.0, long=timedelta(hours=2), short=timedelta(minutes=10)),
+    ]
+    metric = Metric(name="availability", kind="slo", slo=Slo(objective=0.99, burn=rates))
+    asked = judge(metric, alpha=0.15)
+    outlook = Outlook(asked, 100_000, {"availability": Level.of_ratio(0.001)})
+    told = outlook.harm(metric, 20.0, outlook.course([Stretch(60, 0.5)]))
+    assert (told.looks(0.05), told.looks(0.95)) == (3, 3)
+    windows = [BurnCounts(seconds=length, total=500_000, events=100_000) for length in (300, 600, 3600, 7200)]
+    canary = ArmCounts(total=500_000, events=100_000, burn=windows)
+    row = MetricCounts(metric="availability", canary=canary, baseline=ArmCounts(total=500_000, events=0), seconds=10.0)
+    found = fold(asked, [[row]] * 3, share=0.5)
+    assert [one.verdicts[0].log_e_harm >= math.log(1 / 0.15) for one in found] == [False, False, True]
 
 
 # ------------------------------------------------------------------------------------------------- passage
@@ -136,6 +178,31 @@ def test_the_covariance_of_two_buckets_is_hypergeometric() -> None:
     events = np.array([0.0, 1.0])
     exact = 1.0 / (1 / 90 + 1 / 10 + 1 / 900 + 1 / 100)
     assert traffic.covariance(events, events)[0] == pytest.approx(exact)
+
+
+def test_an_empty_bucket_is_as_if_it_were_not_there() -> None:
+    there = Traffic(np.array([[90.0, 10.0]]), np.array([[900.0, 100.0]]))
+    holed = Traffic(np.array([[90.0, 0.0, 10.0]]), np.array([[900.0, 0.0, 100.0]]))
+    assert holed.spread.tolist() == [[there.spread[0, 0], 0.0, there.spread[0, 1]]]
+    events, also = np.array([0.0, 1.0]), np.array([0.0, 1.0, 1.0])
+    assert holed.covariance(also, also) == pytest.approx(there.covariance(events, events))
+
+
+@pytest.mark.parametrize(("times", "caught"), [(1.15, False), (1.6, True)])
+def test_scores_count_only_while_the_odds_above_a_bound_are_over_the_margin(times: float, caught: bool) -> None:
+    """Three in ten above the objective: shares of that size are no odds. Scores alone would soon be sure of either."""
+    level, margin = Level(np.array([0.4, 0.3, 0.2, 0.1]), (0.1, 0.2, 0.5)), 1.2
+    canary, baseline = 2000.0 * level.worse(1, times).shares[None], 2000.0 * level.shares[None]
+    traffic, buckets = Traffic(canary, baseline), np.arange(4)
+    slots = [
+        events_statistic(traffic, (buckets > bound).astype(float), Noise(), margin, 6)
+        for _, bound in latency_slots(traffic, 1)
+    ]
+    evidence, _ = latency_harm(traffic, slots, (Noise(), Noise()), Rule(margin, 0.0, 1.3), 6)
+    course = chart([Stretch(60, 0.5)], 60)
+    found = evidence(View(course, traffic, 4.6, np.zeros((course.size, 1, 1, 4))))[-1, 0]
+    # Nothing shown is evidence of 1 at most, which is 0 nats.
+    assert (found > 4.6) if caught else (found <= 0.0)
 
 
 def test_a_worse_level_keeps_the_proportions_on_either_side() -> None:

@@ -12,7 +12,7 @@ from coalmine.analysis.metrics import HistogramCounts, LatencyState, RatioCounts
 from coalmine.analysis.panels import Panels
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.trees import leaves, take
-from coalmine.records import Judge, MetricCounts, MetricVerdict
+from coalmine.records import ChannelHistory, Judge, MetricCounts, MetricVerdict, ServiceHistory
 from coalmine.spec.metrics import Metric
 from tests.analysis.looks import BOUNDS, draw_latency, errors, fold, histogram, judge, latency, objective, ratio
 
@@ -125,6 +125,17 @@ def test_only_what_is_alike_comes_together() -> None:
     assert panels.start(1, {4: (0.1,)}) is fresh
     assert panels.start(1, {4: (0.2,)}) is not fresh
     assert [panel.members for panel in panels.start(2, {})] == [(0, 3), (1, 4), (2,)]
+
+
+def test_ratios_with_and_without_a_history_are_not_taken_for_alike() -> None:
+    one, other = called("known", errors(margin=1.2)), called("new", errors(margin=1.2))
+    history = ServiceHistory(looks=120, channels={"known": {"events": ChannelHistory(tau2=0.02)}})
+    assert members(Comparison(judge(one, other, history=history)).start(1, {})) == [(0,), (1,)]
+    counted = [[ratio(30, 200, 40, 1800, metric.name) for metric in (one, other)] for _ in range(4)]
+    both = fold(judge(one, other, history=history), counted, share=0.1)[-1]
+    alone = fold(judge(other), [row[1:] for row in counted], share=0.1)[-1]
+    assert both.verdicts[1].log_e_harm == pytest.approx(alone.verdicts[0].log_e_harm, abs=0.02)
+    assert both.verdicts[0].log_e_harm > both.verdicts[1].log_e_harm + 1.0
 
 
 def test_a_window_of_another_kind_is_refused_by_name() -> None:

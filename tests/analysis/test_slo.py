@@ -129,6 +129,12 @@ def test_both_windows_must_burn() -> None:
     assert looks([served(66, 200) for _ in range(5)])[-1].finding is Finding.HARM
 
 
+def test_windows_are_found_by_their_length_to_the_millisecond() -> None:
+    rates = [BurnRate(rate=10.0, long=timedelta(seconds=60.125), short=timedelta(seconds=5.125))]
+    found = looks([served(66, 200, [(60.125, 2000, 660), (5.125, 200, 66)])] * 5, availability(burn=rates))[-1]
+    assert found.finding is Finding.HARM
+
+
 def test_few_requests_do_not_fire() -> None:
     found = looks([served(2, 10, [(300.0, 10, 2), (3600.0, 10, 2)])])[-1]
     assert found.finding is Finding.UNDECIDED
@@ -145,9 +151,12 @@ def test_the_sentence_says_rate_interval_and_budget() -> None:
     assert verdict.margin == 10.0
     # 160 bad of (4 x 1100 requests in 40 s) x 30 days x 1 %.
     used = 160 / (4400 / 40 * 30 * 86400 * 0.01)
-    assert f"{100 * used:.3g} % of the budget of 30d used" in verdict.sentence
-    assert "20.0 % of 800 canary requests bad, 20 times what 99 % allow" in verdict.sentence
-    assert "too fast is 10 over 1h and 5m" in verdict.sentence
+    low, high = verdict.interval
+    assert verdict.sentence == (
+        "availability: 20.0 % of 800 canary requests bad, 20 times what 99 % allow "
+        f"(between {low:.3g} and {high:.3g}); "
+        f"too fast is 10 over 1h and 5m; {100 * used:.3g} % of the budget of 30d used"
+    )
 
 
 def test_both_arms_bad_together_are_still_too_bad() -> None:

@@ -241,6 +241,12 @@ def test_the_tolerance_is_a_difference_in_the_metrics_own_unit() -> None:
     assert minutes(rows, cpu(tolerance=5.0))[-1].finding is Finding.NO_HARM
 
 
+def test_a_tolerance_beyond_all_numbers_allows_everything() -> None:
+    """In units of a level as small as this one it is more than a double holds; no warning is given either."""
+    rows = [([3e-95], [1e-95])] * 10
+    assert minutes(rows, cpu(tolerance=1e300))[-1].finding is Finding.NO_HARM
+
+
 def test_blocks_are_minutes_whatever_the_look() -> None:
     """Six looks of ten seconds are one block."""
     rng = np.random.default_rng(7)

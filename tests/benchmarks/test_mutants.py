@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import trial
+from benchmarks.mutants import lines, trial
 from benchmarks.mutants.explanations import ExplanationError, Explanations
 from benchmarks.mutants.lines import Reach, Recorder, reaching
 from benchmarks.mutants.population import Mutant, all_mutants, draw, mutants_of, mutated
@@ -161,6 +161,21 @@ def test_a_mutant_is_tried_on_the_tests_that_run_its_statement() -> None:
     assert reaching(everywhere, recorder, slowest=3.0) == ["first", "other", "second"]
     recorder.imported = {"m.py": {15}}
     assert reaching(one, recorder, slowest=3.0) == ["first", "other", "second"], "it runs when the module is imported"
+
+
+def test_lines_that_run_when_a_conftest_imports_the_module_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_ahead.py").write_text("def made() -> int:\n    return 3\n\n\nTHREE = made()\n")
+    (tmp_path / "conftest.py").write_text("import imported_ahead\n")
+    (tmp_path / "test_late.py").write_text("import imported_ahead\n\ndef test_it():\n    imported_ahead.THREE\n")
+    monkeypatch.setattr(lines, "ROOT", tmp_path)
+    monkeypatch.setattr(lines, "_PREFIX", f"{tmp_path}/imported")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = trial.record([str(tmp_path)], tmp_path / "base")
+    # And 0, where Python 3.11 and later begin a module.
+    assert found.imported["imported_ahead.py"] - {0} == {1, 2, 5}
+    assert [reach.lines for reach in found.reached.values()] == [{}]
 
 
 def test_a_child_answers_or_says_what_happened() -> None:
