@@ -319,7 +319,8 @@ class Coalmine(FleetCalls):
             raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             if verb is not Verb.ROLLBACK:
-                raise TemporalUnavailable(f"{verb} was not taken. {no_worker(ref.workflow_id)}") from None
+                unknown = f"{verb} was not confirmed, and may still be carried out."
+                raise TemporalUnavailable(f"{unknown} {no_worker(ref.workflow_id)}") from None
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise await self._cannot_hear(ref) from None

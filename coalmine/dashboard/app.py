@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from coalmine import __version__
 from coalmine.dashboard import api, pages, signing_in, trends
-from coalmine.dashboard.context import Settings, page, sentence, static
+from coalmine.dashboard.context import Settings, message_page, sentence, static
 from coalmine.dashboard.feed import Feed
 from coalmine.dashboard.first_answers import FirstAnswers
 from coalmine.dashboard.headers import HEADERS, SecurityHeaders
@@ -177,18 +178,21 @@ def _is_program(request: Request) -> bool:
 
 def _message(request: Request, status: int, reason: str) -> Response:
     silent = status == 503
-    query = f"?{request.url.query}" if request.url.query else ""
-    return page(
+    # What was typed into a form that nobody answered is not lost with it; nor which form it was: said again, it is the
+    # same word, whether or not somebody still hears the first.
+    form: Mapping[str, str] = getattr(request.state, "form", {})
+    settings: Settings = request.app.state.settings
+    query = dict(request.query_params)
+    if silent and form.get("once"):
+        query["once"] = settings.sessions.seal("once", form["once"])
+    return message_page(
         request,
-        request.app.state.settings,
-        "message.html",
-        None,
-        status=status,
+        settings,
         heading=title(status),
         text=sentence(reason),
-        # What was typed into a form that nobody answered is not lost with it.
-        kept=getattr(request.state, "typed", "") if silent else "",
-        address=f"{request.url.path}{query}" if silent else "/",
+        address=f"{request.url.path}{'?' if query else ''}{urlencode(query)}" if silent else "/",
         label="Try again" if silent else "To the fleet",
+        status=status,
         again=silent and request.method == "GET",
+        kept=form.get("reason", "") if silent else "",
     )

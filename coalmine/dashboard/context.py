@@ -110,6 +110,34 @@ def sentence(reason: str) -> str:
     return reason if reason.partition(" ")[0].endswith(":") else reason[:1].upper() + reason[1:]
 
 
+def message_page(
+    request: Request,
+    settings: Settings,
+    heading: str,
+    text: str,
+    address: str,
+    label: str,
+    *,
+    status: int = 200,
+    again: bool = False,
+    kept: str = "",
+) -> HTMLResponse:
+    """A page that says one thing and leads on; ``again``: it asks by itself; ``kept``: what was typed and not said."""
+    return page(
+        request,
+        settings,
+        "message.html",
+        None,
+        status=status,
+        heading=heading,
+        text=text,
+        address=address,
+        label=label,
+        again=again,
+        kept=kept,
+    )
+
+
 def page(
     request: Request,
     settings: Settings,

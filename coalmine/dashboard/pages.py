@@ -31,6 +31,8 @@ from coalmine.spec.durations import parse_duration
 
 router = APIRouter(include_in_schema=False)
 _RUN = re.compile(RUN_ID)
+SAID_AGAIN_WITHIN = 3_600
+"""Seconds for which a word that nobody answered is the same word, said again from the page that told so."""
 MEANING = {
     Verb.APPROVE: "Opens the gate that waits.",
     Verb.REJECT: "Sends the release back before it has all traffic.",
@@ -143,7 +145,7 @@ async def act(request: Request, environment: str, service: str, verb: str) -> Re
     settings: Settings = request.app.state.settings
     person = await reader(request)
     form = await csrf.read_form(request)
-    request.state.typed = form.get("reason", "")
+    request.state.form = form
     if person is None or settings.actor.why_not(person):
         raise Denied(403, settings.actor.why_not(person))
     csrf.check_token(request, form, settings.sessions, person)
@@ -190,6 +192,7 @@ def _confirmation(
     if not refused and error is None and verb not in status.can_send and verb is not Verb.ROLLBACK:
         refused = f"{verb} means nothing while the rollout is {_words.standing(status)}."
     form = form or {}
+    again = settings.sessions.unseal("once", request.query_params.get("once", ""), SAID_AGAIN_WITHIN)
     return page(
         request,
         settings,
@@ -205,7 +208,8 @@ def _confirmation(
         back=here,
         action=act_path(status, verb, run_id),
         # What was refused was not said: it counts anew, and so does whatever is opened again on purpose.
-        once=secrets.token_urlsafe(18),
+        # But for what nobody answered: it may still be heard, and is the same word when it is said again.
+        once=again if isinstance(again, str) else secrets.token_urlsafe(18),
         rollout_id=status.rollout_id,
         run_id=status.run_id,
         gate=gate.name if gate else "",

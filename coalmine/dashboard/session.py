@@ -50,7 +50,7 @@ class Sessions:
             purpose: URLSafeTimedSerializer(
                 secret, salt=f"coalmine-dashboard-{purpose}", signer_kwargs={"digest_method": hashlib.sha256}
             )
-            for purpose in ("session", "login", "said")
+            for purpose in ("session", "login", "said", "once")
         }
 
     def of(self, request: Request) -> Session | None:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from coalmine.dashboard import csrf
 from coalmine.dashboard.auth.oidc import CALLBACK, LOGIN, LOGOUT, ByOidc, local_path
 from coalmine.dashboard.clients import client_of
-from coalmine.dashboard.context import Settings, page
+from coalmine.dashboard.context import Settings, message_page
 from coalmine.dashboard.limits import CALLBACKS, FAILED_LOGINS
 from coalmine.dashboard.people import Denied
 
@@ -60,11 +60,9 @@ async def logout(request: Request) -> Response:
     person = await provider.who(request)
     if person is not None:
         csrf.check_token(request, await csrf.read_form(request), settings.sessions, person)
-    response = page(
+    response = message_page(
         request,
         settings,
-        "message.html",
-        None,
         heading="You are signed out",
         text="The identity provider may still know you: sign out there too on a machine that is not yours.",
         address=LOGIN,

@@ -65,7 +65,7 @@ async def test_questions_and_commands_say_so(busy_desk: Desk, monkeypatch: pytes
     assert "worker" in asked.err
     said = await busy_desk.type("pause", "checkout")
     assert said.code == 1
-    assert "pause was not taken" in said.err
+    assert "pause was not confirmed" in said.err
     listed = await busy_desk.type("list", "-o", "json")
     assert listed.data["rollouts"][0]["phase"] == "stepping"
     history = await busy_desk.type("history", "checkout")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from html import unescape
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from coalmine.dashboard.first_answers import once_of
 from coalmine.errors import LedgerError, PayloadUnreadable, TemporalUnavailable
 from coalmine.records import CommandReceipt, Outcome, Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
@@ -338,6 +341,23 @@ async def test_where_temporal_is_silent_the_page_asks_again_and_keeps_its_addres
     assert "the &lt;long&gt; story</textarea>" in answer.text
     assert 'id="again"' not in answer.text
     assert not fake.sent
+    # It may have been heard all the same: said again from here it is the same word.
+    (link,) = re.findall(r'href="([^"]*once=[^"]*)"', answer.text)
+    monkeypatch.undo()
+    assert (await desk.form(unescape(link)))["once"] == form["once"]
+    assert (await desk.form(f"{ACT}/pause?once=a-strangers"))["once"] not in (form["once"], "a-strangers")
+
+
+def test_a_form_is_one_word_of_one_person_about_one_rollout() -> None:
+    mine = once_of("f", "canary/production/checkout", "ana", Verb.PAUSE)
+    others = [
+        once_of("g", "canary/production/checkout", "ana", Verb.PAUSE),
+        once_of("f", "canary/production/shop", "ana", Verb.PAUSE),
+        once_of("f", "canary/production/checkout", "bo", Verb.PAUSE),
+        once_of("f", "canary/production/checkout", "ana", Verb.RESUME),
+    ]
+    assert len({mine, *others}) == 5
+    assert mine == once_of("f", "canary/production/checkout", "ana", Verb.PAUSE)
 
 
 async def test_a_page_without_its_rollout_hears_once_somebody_answers(

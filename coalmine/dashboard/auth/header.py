@@ -28,7 +28,7 @@ class ByHeader:
         """Who the proxy says asks; None: it does not say."""
         if not is_within(peer_of(request), self._peers):
             raise Denied(403, "requests come through the proxy: this address is none of --trusted-peer")
-        name = _only(request, self._header).strip()
+        name = _only(request, self._header).strip(" \t")
         if not name:
             return None
         if len(name) > LONGEST_NAME or not name.isprintable():

@@ -157,7 +157,10 @@
     again.hidden = false;
     setInterval(() => {
       if (document.hidden) return;
-      fetch(location.href).then((answer) => { if (answer.status !== 503) location.reload(); }, () => {});
+      // Also a login that is asked for meanwhile shows itself by loading the page, not by being followed from here.
+      fetch(location.href, {redirect: "manual"}).then((answer) => {
+        if (answer.ok || answer.status === 404 || answer.type === "opaqueredirect") location.reload();
+      }, () => {});
     }, ASK_AGAIN);
   }
   tick();
