@@ -42,6 +42,10 @@ class TraefikDocument:
                 f"{path}: holds no weighted service {name!r} ({error!r}): write http: {{services: {{{name}: "
                 "{weighted: {services: [{name: NAME, weight: 100}]}}}}"
             ) from error
+        # A key that was left empty is there, as null.
+        self._middlewares = {} if (there := self._content["http"].get("middlewares")) is None else there
+        if not isinstance(self._middlewares, MutableMapping):
+            raise RouteRejected(f"{path}: http.middlewares is no mapping of names: mend the file")
 
     def reading(self) -> Reading:
         """What it says now."""
@@ -63,15 +67,15 @@ class TraefikDocument:
     def stamp(self, generation: int) -> None:
         """Write the version for this generation."""
         version = Version.of(generation, repr(self._split.shares))
-        middlewares = self._content["http"].setdefault("middlewares", {})
-        middlewares[carrier(self._name)] = {"headers": {"customRequestHeaders": {HEADER: version.text}}}
+        self._middlewares[carrier(self._name)] = {"headers": {"customRequestHeaders": {HEADER: version.text}}}
+        self._content["http"]["middlewares"] = self._middlewares
 
     def render(self) -> str:
         """The text of the file."""
         return yaml_text(self._content, self._text)
 
     def _version(self) -> Version:
-        return version_of((self._content["http"].get("middlewares") or {}).get(carrier(self._name)))
+        return version_of(self._middlewares.get(carrier(self._name)))
 
 
 def carrier(name: str) -> str:

@@ -35,6 +35,9 @@ http:
     stable: {loadBalancer: {servers: [{url: "http://127.0.0.1:9"}]}}
     canary: {loadBalancer: {servers: [{url: "http://127.0.0.1:9"}]}}
     dead: {loadBalancer: {servers: []}}
+  middlewares:
+    # of the admin pages
+    admins: {basicAuth: {users: ["ana:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]}}
 """
 STORE = """\
 http:
@@ -91,7 +94,7 @@ class TraefikWorld(FileWorld):
         for path in self.files:
             text = path.read_text()
             content = YAML(typ="safe").load(text)
-            content["http"].pop("middlewares", None)
+            content["http"]["middlewares"].pop(carrier(self.route.name), None)
             del content["http"]["services"][self.route.name]
             kept += [content, [line for line in text.splitlines() if "#" in line]]
         for second in self.second_route.options["files"]:
