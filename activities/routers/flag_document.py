@@ -42,7 +42,9 @@ class FlagDocument:
             raise RouteRejected(
                 f"{where}: has no flag {name!r} with variants: route.name is its key, define it there first"
             ) from error
-        self._metadata: dict[str, Any] = self._flag.get("metadata") or {}
+        self._metadata: dict[str, Any] = {} if (there := self._flag.get("metadata")) is None else there
+        if not isinstance(self._metadata, dict):
+            raise RouteRejected(f"{where}: metadata of {name!r} is {there!r}, no object: mend the file")
 
     @property
     def generation(self) -> int:
@@ -110,7 +112,11 @@ class FlagDocument:
         """The text with these weights under the generation.
 
         The order of buckets stays and their sum never changes: who has a variant keeps it while it grows.
+
+        Raises:
+            RouteRejected: its buckets cannot be read.
         """
+        self._splits()
         if self._metadata.get(PINNED):
             self._flag["targeting"] = self._flag["targeting"]["if"][2]
         if not self._flag.get("targeting"):
@@ -121,7 +127,7 @@ class FlagDocument:
             if set(named) & set(units):
                 names = [*named, *(name for name, unit in units.items() if unit and name not in named)]
                 buckets[first:] = [[name, units.get(name, 0)] for name in names]
-        metadata = self._flag.setdefault("metadata", {})
+        metadata = self._flag["metadata"] = self._metadata
         metadata.pop(PINNED, None)
         metadata[GENERATION] = generation
         # Pins must not outlive a rollback, nor a promotion.
@@ -138,15 +144,28 @@ class FlagDocument:
         splits = []
         for number, buckets in enumerate(_fractionals(targeting), 1):
             where = f"{self.where}: fractional {number} of {self.name!r}"
-            try:
-                listed = buckets if isinstance(buckets[0], list) else buckets[1:]
-                shares = tuple((str(bucket[0]), int(bucket[1]) if len(bucket) > 1 else 1) for bucket in listed)
-            except (TypeError, ValueError, IndexError, KeyError) as error:
-                raise RouteRejected(f"{where}: its buckets cannot be read ({error!r}): mend the file") from error
+            listed = buckets if isinstance(buckets[0], list) else buckets[1:]
+            shares = tuple(_share(where, bucket) for bucket in listed)
             if len(dict(shares)) != len(shares) or not sum(weight for _, weight in shares):
                 raise RouteRejected(f"{where}: names a variant twice, or gives none a weight: mend the file")
             splits.append(Split(where, shares, True))
         return splits
+
+
+def _share(where: str, bucket: Any) -> tuple[str, int]:
+    """One bucket: a variant and its weight; 1 where none is said, as flagd has it.
+
+    Raises:
+        RouteRejected: a provider works one of them out for each user, so nobody can say who gets how much.
+    """
+    match bucket:
+        case [str(name)]:
+            return name, 1
+        case [str(name), int() | float() as weight] if type(weight) is not bool and weight >= 0 and weight % 1 == 0:
+            return name, int(weight)
+    raise RouteRejected(
+        f"{where}: its bucket {json.dumps(bucket)} cannot be moved: write the name of a variant and a whole number"
+    )
 
 
 def _fractionals(rule: Any) -> Iterator[list[Any]]:

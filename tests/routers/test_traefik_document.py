@@ -34,7 +34,7 @@ def test_middlewares_of_the_users_stay() -> None:
 
 
 def test_middlewares_that_are_no_mapping_are_told() -> None:
-    with pytest.raises(RouteRejected, match="http.middlewares is no mapping"):
+    with pytest.raises(RouteRejected, match=r"http\.middlewares is no mapping"):
         TraefikDocument("shop.yml", BARE + "  middlewares: [gzip]\n", "shop")
 
 
