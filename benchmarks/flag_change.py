@@ -19,6 +19,7 @@ import aiohttp
 from activities.routers.flagd import FlagdRouter
 from benchmarks.ending import run
 from benchmarks.report import quantile, write
+from coalmine.local.ending import end
 from coalmine.local.processes import free_ports
 from coalmine.spec.canary import Route
 
@@ -27,8 +28,16 @@ CHANGES = 40
 LIMIT = 1.0
 
 
+class Ended(Exception):
+    """Raised when the app ended by itself."""
+
+
 async def measured(folder: Path) -> list[float]:
-    """Seconds, one for each change."""
+    """Seconds, one for each change.
+
+    Raises:
+        Ended: the app did not start.
+    """
     flags = Path(shutil.copy(EXAMPLE / "flags.json", folder))
     (port,) = free_ports(1)
     shop = await asyncio.create_subprocess_exec(sys.executable, str(EXAMPLE / "shop.py"), str(flags), str(port))
@@ -38,6 +47,8 @@ async def measured(folder: Path) -> list[float]:
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"x-user": "ana"}) as session:
             while await _variant(session) != "old":
+                if shop.returncode is not None:
+                    raise Ended(f"the shop ended with {shop.returncode}: see what it said above")
                 await asyncio.sleep(0.05)
             for generation in range(1, CHANGES + 1):
                 # At any moment between two of its looks.
@@ -49,8 +60,7 @@ async def measured(folder: Path) -> list[float]:
                     await asyncio.sleep(0.002)
                 times.append(time.perf_counter() - began)
     finally:
-        shop.terminate()
-        await shop.wait()
+        await end(shop)
     return times
 
 
@@ -65,7 +75,11 @@ async def _variant(session: aiohttp.ClientSession) -> str:
 def main() -> int:
     """Measure, print, write."""
     with tempfile.TemporaryDirectory() as folder:
-        times = run(measured(Path(folder)))
+        try:
+            times = run(measured(Path(folder)))
+        except Ended as error:
+            print(error, file=sys.stderr)
+            return 1
     told = {"median": quantile(times, 0.5), "p95": quantile(times, 0.95), "max": max(times)}
     rounded = {name: round(value, 3) for name, value in told.items()}
     write("flag_change", {"changes": len(times), "poll_seconds": 0.5, "seconds": rounded, "limit": LIMIT})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import proxy_shifts
+from benchmarks import flag_change, proxy_shifts
 from benchmarks.proxy_shifts import GaveUp, Plane, measure
 from coalmine.records import Capabilities, Confirmation
 from coalmine.spec.canary import Route
@@ -60,6 +60,7 @@ async def until_they_run(process: asyncio.subprocess.Process, wanted: Sequence[s
     ("words", "wanted"),
     [
         (["proxy_shifts", "--only", "haproxy"], ["haproxy", "envoy_shift --load"]),
+        (["flag_change"], ["shop.py"]),
         (["rollback_latency"], ["temporal", "envoy", "-m worker"]),
     ],
 )
@@ -98,3 +99,14 @@ async def test_a_change_that_is_never_confirmed_fails_with_a_sentence(
     with pytest.raises(GaveUp, match=r"change 1, .* not confirmed within 0\.1 s.*the proxy is asleep"):
         await measure("asleep", tmp_path, rate=5, changes=3)
     assert descendants(os.getpid(), "--load") == []
+
+
+async def test_an_app_that_does_not_start_is_told_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "flags.json").write_text("{}")
+    (tmp_path / "shop.py").write_text("raise SystemExit(3)")
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(flag_change, "EXAMPLE", tmp_path)
+    with pytest.raises(flag_change.Ended, match="ended with 3"):
+        await flag_change.measured(tmp_path / "run")
