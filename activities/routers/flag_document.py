@@ -117,8 +117,10 @@ class FlagDocument:
             RouteRejected: its buckets cannot be read.
         """
         self._splits()
-        if self._metadata.get(PINNED):
-            self._flag["targeting"] = self._flag["targeting"]["if"][2]
+        match self._flag.get("targeting"):
+            # Somebody may have put a targeting of their own in its place meanwhile: that stays.
+            case {"if": [_, _, rest]} if self._metadata.get(PINNED):
+                self._flag["targeting"] = rest
         if not self._flag.get("targeting"):
             self._flag["targeting"] = {"fractional": [[self._flag.get("defaultVariant"), 1]]}
         for buckets in _fractionals(self._flag["targeting"]):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from activities.routers.flag_document import GENERATION
+from activities.routers.flag_document import GENERATION, PINNED
 from activities.routers.flagd import FlagdRouter
 from coalmine.errors import RouteRejected
 from coalmine.spec.canary import Route
@@ -16,7 +16,7 @@ from tests.routers.flag_worlds import text_of
 
 
 def route(folder: Path, buckets: list[Any], **more: Any) -> Route:
-    flag = {
+    flag: dict[str, Any] = {
         "state": "ENABLED", "variants": {"old": False, "new": True}, "defaultVariant": "old",
         "targeting": {"fractional": buckets}, **more,
     }  # fmt: skip
@@ -74,3 +74,14 @@ async def test_metadata_that_is_no_object_is_told(tmp_path: Path) -> None:
 async def test_a_bucket_that_cannot_be_moved_is_told_before_the_write(bucket: object, tmp_path: Path) -> None:
     reason = await refused(route(tmp_path, [["old", 50], bucket]))
     assert f"its bucket {json.dumps(bucket)} cannot be moved" in reason
+
+
+@pytest.mark.parametrize("targeting", [{"fractional": [["old", 50], ["new", 50]]}, {}, None])
+async def test_a_targeting_that_replaced_ours_while_testers_were_pinned_is_rolled_back(
+    targeting: object, tmp_path: Path
+) -> None:
+    there = route(tmp_path, [], targeting=targeting, metadata={PINNED: True, GENERATION: 3})
+    await FlagdRouter().apply(there, {"old": 100, "new": 0}, 4, restoring=True)
+    state = await FlagdRouter().read(there, ["old", "new"])
+    assert (state.generation, state.weights) == (4, {"old": 100, "new": 0})
+    assert PINNED not in text_of(tmp_path / "flags.json")
