@@ -30,24 +30,26 @@ class RecallActivities:
         """
         with translate_errors():
             async with beating():
-                return Recalled(left=await self._left(request.workflow_id, request.run_id))
+                return await self._recalled(request.workflow_id, request.run_id)
 
-    async def _left(self, workflow_id: str, run_id: str) -> Watched | None:
+    async def _recalled(self, workflow_id: str, run_id: str) -> Recalled:
         before = await self._before(workflow_id, run_id)
         if not before:
-            return None
+            return Recalled()
         ours = {run_id, *(run.run_id for run in before)}
         others = [run for run in await self._runs.of_workflow(workflow_id) if run.run_id not in ours]
         for run in before:
             for other in others:
-                since = run.closed_at is not None and other.started_at > run.closed_at
+                # Who follows in line starts at the very moment at which the one before it closes.
+                since = run.closed_at is not None and other.started_at >= run.closed_at
                 if since and await self._rest(other) is not None:
                     # The route is as a later rollout left it: no business of a reset of an old one.
-                    return None
-            rest = await self._rest(run)
-            if rest is not None:
-                return rest
-        return None
+                    return Recalled()
+            facts = await self._runs.facts(run)
+            rest = rest_of(run, facts) if facts is not None else None
+            if facts is not None and rest is not None:
+                return Recalled(left=rest, before=facts.snapshot)
+        return Recalled()
 
     async def _before(self, workflow_id: str, run_id: str) -> list[Run]:
         """The run that was reset to make this one, the one that was reset to make that, and so on."""

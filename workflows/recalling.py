@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine.records import RECALL_ROUTE, Outcome, RecallRequest, Watched
+    from coalmine.records import RECALL_ROUTE, Cause, Outcome, Phase, RecallRequest, Watched
     from coalmine.rollout import RolloutState
 
 from workflows.calls import RECALL, call
@@ -26,6 +26,8 @@ def may_have_forgotten(state: RolloutState) -> bool:
 async def recall(state: RolloutState) -> Watched | None:
     """What has to be put back; None where no reset made this run, where none before it wrote, or where it was promoted.
 
+    What was promoted goes back to what was before it where a human says so: the window was open, or they know better.
+
     A rollout that has no id yet gets the one that it had.
 
     Raises:
@@ -38,4 +40,7 @@ async def recall(state: RolloutState) -> Watched | None:
         return None
     # The same rollout, begun anew: the fleet will say so too, but what is told of the way back cannot wait for it.
     state.rollout_id = state.rollout_id or left.rollout_id
-    return None if left.ended == Outcome.PROMOTED else left
+    if left.ended != Outcome.PROMOTED:
+        return left
+    said = state.phase is Phase.ROLLING_BACK and state.cause is Cause.HUMAN and not state.cancelled
+    return left.model_copy(update={"rest": recalled.before}) if said else None

@@ -108,7 +108,7 @@ class Traffic:
             Whether the router reads back right; only then the rollback is done.
         """
         state = self._state
-        touched = state.written or (_took_over() and not state.advise)
+        touched = state.written or await self._was_written_before()
         if touched and state.snapshot is None and not await self._recall_snapshot():
             return False
         if state.snapshot is None or not touched or state.restored:
@@ -138,6 +138,18 @@ class Traffic:
         count_restore(state, state.restore_seconds)
         self._shifted(shown, generation, f"restored {weights_text(target)}")
         return True
+
+    async def _was_written_before(self) -> bool:
+        """Whether a run before this one may have written what this one does not remember."""
+        if self._state.advise:
+            return False
+        if _took_over() or not may_have_forgotten(self._state):
+            return _took_over()
+        try:
+            return await self._patiently(recall(self._state)) is not None
+        except ActivityError as error:
+            self._journal.note("recall_failed", failure_reason(error))
+            return True
 
     async def _recall_snapshot(self) -> bool:
         """Where a reset cut off the snapshot too: the histories of the runs before say what there is to put back."""

@@ -123,6 +123,8 @@ class Recalled(Record):
     """What the run before should have left; None where no reset made this one, or none before it wrote the route."""
 
     left: Watched | None = None
+    before: Weights = {}
+    """What the route was before that run: where it was promoted, what a human's rollback restores."""
 
 
 class ArchiveClosedRequest(Record):

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from benchmarks.ground import Ground, WorkerProcess
@@ -22,12 +22,23 @@ SEED = 7
 Handle = WorkflowHandle[Any, RolloutReport]
 
 
-async def release(ground: Ground, metrics: SimulatedMetrics, kind: str = "good", version: str = "2.0.0") -> Handle:
-    """Start one, by a person."""
+def submission(
+    ground: Ground, metrics: SimulatedMetrics, kind: str = "good", version: str = "2.0.0", **promotion: Any
+) -> Submission:
+    """A person's; ``promotion`` changes that part of its spec."""
     spec = make_spec(ground, kind, ROUTE, version, metrics.url)
+    changed = spec.promotion.model_copy(update=promotion)
+    return Submission(spec=spec.model_copy(update={"promotion": changed}), by="faults")
+
+
+async def release(
+    ground: Ground, metrics: SimulatedMetrics, kind: str = "good", version: str = "2.0.0", **promotion: Any
+) -> Handle:
+    """Start one."""
+    given = submission(ground, metrics, kind, version, **promotion)
     return await ground.client.start_workflow(
         "Canary",
-        CanaryInput(service=ROUTE, environment="faults", submission=Submission(spec=spec, by="faults")),
+        CanaryInput(service=ROUTE, environment="faults", submission=given),
         id=canary_id("faults", ROUTE),
         task_queue=TASK_QUEUE,
         result_type=RolloutReport,
@@ -43,8 +54,8 @@ async def is_in(handle: Handle, phase: Phase) -> bool:
     """Whether a worker says so."""
     try:
         return (await handle.query("status", result_type=RolloutStatus)).phase is phase
-    except RPCError:
-        return False  # No worker serves yet.
+    except (RPCError, WorkflowQueryFailedError):
+        return False  # No worker serves yet, or it has to read the history again.
 
 
 async def task_that_ordered(handle: Handle, activity: str) -> int:

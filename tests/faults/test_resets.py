@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 
 import pytest
+from temporalio.client import WorkflowQueryFailedError
+from temporalio.service import RPCError
 
 from activities.routers.locked_files import locked
 from benchmarks.ground import CANARY, Ground, WorkerProcess
 from benchmarks.simulated_metrics import SimulatedMetrics
-from coalmine.records import Phase, RolloutReport
+from coalmine.records import Phase, RolloutReport, RolloutStatus
 from tests.faults.releases import (
     ROUTE,
     Handle,
@@ -20,6 +23,7 @@ from tests.faults.releases import (
     release,
     result,
     shifted,
+    submission,
     task_that_ordered,
 )
 from tests.faults.resetting import reset
@@ -146,3 +150,74 @@ async def test_a_reset_of_an_old_rollout_takes_nothing_from_a_later_one_nor_back
         report = await result(handle)
         assert report.outcome == outcome, report.reason
         assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [100, 100]
+
+
+async def _shares(ground: Ground) -> list[float]:
+    return [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]]
+
+
+async def _in_line(ground: Ground, metrics: SimulatedMetrics) -> tuple[Handle, Handle]:
+    """2.0.0 at its gate, and 2.0.1 that took its place (a run that follows it), at its own."""
+    first = await release(ground, metrics, kind="approved")
+    await until(lambda: is_in(first, Phase.GATED))
+    given = submission(ground, metrics, "approved", "2.0.1", when_busy="supersede")
+    await ground.client.get_workflow_handle(first.id).execute_update("submit", given)
+
+    async def follows() -> bool:
+        with suppress(RPCError, WorkflowQueryFailedError):
+            status = await ground.client.get_workflow_handle(first.id).query("status", result_type=RolloutStatus)
+            return status.version == "2.0.1" and status.phase is Phase.GATED
+        return False
+
+    await until(follows)
+    run_id = (await ground.client.get_workflow_handle(first.id).describe()).run_id
+    return first, ground.client.get_workflow_handle(first.id, run_id=run_id, result_type=RolloutReport)
+
+
+@pytest.mark.parametrize("to", ["the first task", "before its shift"])
+async def test_a_rollout_that_followed_in_line_is_taken_back_after_a_reset(
+    ground: Ground, metrics: SimulatedMetrics, to: str
+) -> None:
+    worker = await ground.worker(1)
+    _, run = await _in_line(ground, metrics)
+    task = await task_that_ordered(run, "shift") if to == "before its shift" else None
+    await worker.stop()
+    handle = await _reset(ground, run, task)
+    # Heard before anything else.
+    await handle.signal("rollback", ROLL_BACK)
+    await ground.worker(2)
+    report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await _shares(ground) == [0, 0]
+
+
+async def test_a_reset_of_a_rollout_whose_place_was_taken_leaves_what_was_promoted_instead(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    await ground.worker(1)
+    first, run = await _in_line(ground, metrics)
+    await run.signal("approve", {"by": "bo", "reason": "fault test"})
+    await run.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
+    assert (await result(run)).outcome == "promoted"
+    report = await result(await _reset(ground, first))
+    # It hears the submission of the one that took its place again; whatever becomes of it, the route is not its own.
+    assert report.outcome in ("blocked", "superseded", "rolled_back"), report.reason
+    assert await _shares(ground) == [100, 100]
+
+
+async def test_in_its_window_a_promoted_rollout_is_taken_back_after_a_reset_where_a_person_says_so(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    worker = await ground.worker(1)
+    run = await release(ground, metrics, kind="approved", rollback_window=timedelta(minutes=10))
+    await until(lambda: is_in(run, Phase.GATED))
+    await run.signal("approve", {"by": "bo", "reason": "fault test"})
+    await run.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
+    await until(lambda: is_in(run, Phase.WINDOW))
+    await worker.stop()
+    handle = await _reset(ground, run)
+    await handle.signal("rollback", ROLL_BACK)
+    await ground.worker(2)
+    report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await _shares(ground) == [0, 0]
