@@ -49,7 +49,14 @@ class BeginningAnew:
             shown = await unless(self._ordered, self._traffic.read("read what the run before the reset left"))
             await unless(self._ordered, self._traffic.learn_lease())
         except ActivityError as error:
-            self._journal.note("recall_failed", failure_reason(error))
+            why = failure_reason(error)
+            self._journal.note("recall_failed", why)
+            self._journal.tell(
+                f"{state.spec.service}: begun anew, and nobody can say what was before",
+                f"A reset may have left the canary its traffic: look at the route. Why it cannot be told: {why}",
+                "warning",
+                key="recall-failed",
+            )
             return
         if not is_ours(shown, state):
             return

@@ -107,6 +107,8 @@ async def test_what_cannot_be_told_or_is_not_ours_stays_as_it_is(rollout: Rollou
         # Nothing was left, so nothing is lost: it begins, and the record says that it could not be asked.
         assert report.outcome is Outcome.PROMOTED
         assert [entry.reason for entry in _entries(world, "recall_failed")] == ["HistoryUnreadable: sealed"]
+        told = [notice.notification.text for notice in world.notices]
+        assert len([text for text in told if "look at the route" in text and "sealed" in text]) == 1
         return
     assert report.outcome is Outcome.BLOCKED
     assert "the baseline checkout-v1 must have all traffic" in report.reason
