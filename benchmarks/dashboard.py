@@ -18,7 +18,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -106,12 +106,18 @@ async def usable(chromium: Browser, url: str) -> float:
     return took
 
 
-async def seen(chromium: Browser, url: str, client: Client, changes: int) -> list[float]:
-    """Seconds from a start that Temporal has taken to the row that shows it, each."""
+async def following(chromium: Browser, url: str) -> Page:
+    """A page that has heard from its stream."""
     page = await chromium.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE)
-    await page.goto(f"{url}/?sort=started&down=1")
+    await page.goto(url)
     await page.locator("body[data-seen]").wait_for(state="attached")
+    return page
+
+
+async def seen(chromium: Browser, url: str, client: Client, changes: int) -> list[float]:
+    """Seconds from a start that Temporal has taken to the row that shows it, each."""
+    page = await following(chromium, f"{url}/?sort=started&down=1")
     times = []
     for number in range(changes):
         # Not in step with whoever asks once a second.
@@ -126,10 +132,7 @@ async def seen(chromium: Browser, url: str, client: Client, changes: int) -> lis
 
 async def phase_seen(chromium: Browser, url: str, client: Client, changes: int) -> list[float]:
     """Seconds from another phase that Temporal has taken, of a row that is shown, to the row that says it, each."""
-    page = await chromium.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    await page.goto(f"{url}/?sort=started")
-    await page.locator("body[data-seen]").wait_for(state="attached")
+    page = await following(chromium, f"{url}/?sort=started")
     times = []
     worker = Worker(client, task_queue=MOVED_BY, workflows=[Moved], workflow_runner=UnsandboxedWorkflowRunner())
     async with worker:
