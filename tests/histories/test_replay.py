@@ -48,8 +48,6 @@ async def _replays(name: str, interceptors: list[Interceptor]) -> None:
         data_converter=pydantic_data_converter,
         interceptors=interceptors,
         workflow_runner=HistoryBoundRunner(),
-        # Else a task that takes 2 s, as on a busy machine, is called a deadlock.
-        debug_mode=True,
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert result.replay_failure is None, "a change of workflow code broke running rollouts: use workflow.patched"
