@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.records import RECALL_ROUTE, Cause, Outcome, Phase, RecallRequest, Watched
     from coalmine.rollout import RolloutState
 
 from workflows.calls import RECALL, call
+from workflows.interruption import failure_reason
+from workflows.journal import Journal
+from workflows.patience import Patience
 
 PATCH = "recall-at-reset"
 """Histories recorded before never asked."""
@@ -44,3 +48,40 @@ async def recall(state: RolloutState) -> Watched | None:
         return left
     said = state.phase is Phase.ROLLING_BACK and state.cause is Cause.HUMAN and not state.cancelled
     return left.model_copy(update={"rest": recalled.before}) if said else None
+
+
+class Recollection:
+    """What the run before wrote, for a restore; Temporal is asked once, and again only while it cannot tell."""
+
+    def __init__(self, state: RolloutState, journal: Journal, patience: Patience) -> None:
+        self._state = state
+        self._journal = journal
+        self._patience = patience
+        self._left: Watched | None = None
+
+    async def left(self) -> Watched | None:
+        """What there is to put back; None as ``recall`` has it.
+
+        Raises:
+            ActivityError: it cannot be told.
+        """
+        self._left = self._left or await self._patience.wait_for(recall(self._state))
+        return self._left
+
+    async def was_written(self) -> bool:
+        """Whether a run before this one may have written what this one does not remember; also where none can tell."""
+        if self._state.advise:
+            return False
+        if _took_over() or not may_have_forgotten(self._state):
+            return _took_over()
+        try:
+            return await self.left() is not None
+        except ActivityError as error:
+            self._journal.note("recall_failed", failure_reason(error))
+            return True
+
+
+def _took_over() -> bool:
+    """Whether a reset made this run: a write that it does not remember may be on its way, and must find a fence."""
+    info = workflow.info()
+    return info.continued_run_id is None and info.run_id != info.first_execution_run_id

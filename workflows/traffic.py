@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -24,20 +22,16 @@ with workflow.unsafe.imports_passed_through():
         Weights,
     )
     from coalmine.rollout import RolloutState
-    from coalmine.spec.durations import format_duration
 
 from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, call
 from workflows.counting import count_restore
-from workflows.interruption import drop, failure_reason, failure_type, unless
+from workflows.interruption import failure_reason, failure_type, unless
 from workflows.journal import Journal
-from workflows.recalling import may_have_forgotten, recall
-
-T = TypeVar("T")
+from workflows.patience import Patience
+from workflows.recalling import Recollection, may_have_forgotten
 
 RESTORE_WRITES = "restore-writes"
 """Histories recorded before take a restore after a reset for no write: they neither wait a lease nor call the hook."""
-TELL_AFTER = timedelta(minutes=1)
-"""A restore that takes longer than this is told to people, and again ten times as late."""
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
 """Between two tries of a restore that was refused."""
@@ -50,6 +44,8 @@ class Traffic:
         self._state = state
         self._journal = journal
         self._ordered = ordered
+        self._patience = Patience(state, journal)
+        self._recollection = Recollection(state, journal, self._patience)
 
     async def read(self, summary: str) -> RouteState:
         """The route as every proxy shows it."""
@@ -108,7 +104,7 @@ class Traffic:
             Whether the router reads back right; only then the rollback is done.
         """
         state = self._state
-        touched = state.written or await self._was_written_before()
+        touched = state.written or await self._recollection.was_written()
         if touched and state.snapshot is None and not await self._recall_snapshot():
             return False
         if state.snapshot is None or not touched or state.restored:
@@ -124,7 +120,7 @@ class Traffic:
             weights=target, generation=generation, route=state.spec.route, restoring=True, context=state.context()
         )
         try:
-            shown = await self._patiently(call(SHIFT, request, RESTORE, f"restore {weights_text(target)}"))
+            shown = await self._patience.wait_for(call(SHIFT, request, RESTORE, f"restore {weights_text(target)}"))
         except ActivityError as error:
             await self._not_restored(failure_reason(error), stale=failure_type(error) == "StaleGeneration")
             return False
@@ -139,18 +135,6 @@ class Traffic:
         self._shifted(shown, generation, f"restored {weights_text(target)}")
         return True
 
-    async def _was_written_before(self) -> bool:
-        """Whether a run before this one may have written what this one does not remember."""
-        if self._state.advise:
-            return False
-        if _took_over() or not may_have_forgotten(self._state):
-            return _took_over()
-        try:
-            return await self._patiently(recall(self._state)) is not None
-        except ActivityError as error:
-            self._journal.note("recall_failed", failure_reason(error))
-            return True
-
     async def _recall_snapshot(self) -> bool:
         """Where a reset cut off the snapshot too: the histories of the runs before say what there is to put back."""
         state, arms = self._state, self._state.spec.arms
@@ -158,12 +142,12 @@ class Traffic:
         weights = {arms.baseline.backend: 100.0, arms.canary.backend: 0.0}
         try:
             if may_have_forgotten(state):
-                left = await self._patiently(recall(state))
+                left = await self._recollection.left()
                 if left is None:
                     return True
                 weights = left.rest
-                await self._patiently(self.learn_lease())
-            shown = await self._patiently(self.read("read what the run before the reset left"))
+                await self._patience.wait_for(self.learn_lease())
+            shown = await self._patience.wait_for(self.read("read what the run before the reset left"))
         except ActivityError as error:
             await self._not_restored(failure_reason(error), stale=False)
             return False
@@ -184,46 +168,9 @@ class Traffic:
         if stale:
             await self._overtake(reason)
         pause = min(FIRST_PAUSE * 2 ** min(state.restore_tries - 1, 10), LONGEST_PAUSE)
-        await self._patiently(workflow.sleep(pause, summary=f"not restored ({reason}): try again"[:SUMMARY_LIMIT]))
-
-    async def _patiently(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for a piece of the restore, and tell people when the whole is not done within a minute."""
-        task = asyncio.ensure_future(work)
-        try:
-            while not task.done():
-                try:
-                    await workflow.wait_condition(
-                        task.done,
-                        timeout=max(self._next_telling() - workflow.now(), timedelta(0)),
-                        timeout_summary="tell people if it is not restored by then",
-                    )
-                except TimeoutError:
-                    self._tell_of_slow_restore()
-        except asyncio.CancelledError:
-            drop(task)
-            raise
-        return task.result()
-
-    def _next_telling(self) -> datetime:
-        began = self._state.restore_began or workflow.now()
-        return began + self._patience()
-
-    def _patience(self) -> timedelta:
-        patience: timedelta = TELL_AFTER * 10**self._state.restore_told
-        return patience
-
-    def _tell_of_slow_restore(self) -> None:
-        state = self._state
-        tried = format_duration(self._patience())
-        why = f" ({state.restore_failure})" if state.restore_failure else ""
-        state.restore_told += 1
-        self._journal.tell(
-            "Rollback is not confirmed yet",
-            f"{state.rollout_id}: the route has not read back right for {tried}{why}; still trying.",
-            "critical",
+        await self._patience.wait_for(
+            workflow.sleep(pause, summary=f"not restored ({reason}): try again"[:SUMMARY_LIMIT])
         )
-        self._journal.note("restore_slow", f"the rollback is not confirmed after {tried}; people were told")
-        self._journal.show_page()
 
     async def _overtake(self, reason: str) -> None:
         """Somebody wrote a newer generation while we own the route: read it, and go above it."""
@@ -255,9 +202,3 @@ def is_ours(shown: RouteState, state: RolloutState) -> bool:
     """Whether nobody but the arms has traffic: a route on which others have some will have to be looked at."""
     arms = state.spec.arms
     return sum(shown.weights.get(arm.backend, 0.0) for arm in (arms.baseline, arms.canary)) > 99.99
-
-
-def _took_over() -> bool:
-    """Whether a reset made this run: a write that it does not remember may be on its way, and must find a fence."""
-    info = workflow.info()
-    return info.continued_run_id is None and info.run_id != info.first_execution_run_id
