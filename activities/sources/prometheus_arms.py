@@ -14,7 +14,8 @@ from activities.sources.each_arm import NoCounts
 from activities.sources.increments import Sample
 from activities.sources.prometheus_groups import Group, Tally, histogram_groups, plain_groups, tally
 from activities.sources.prometheus_http import PrometheusHttp
-from activities.sources.prometheus_series import Labels, Targets, read_samples, read_targets, read_values_before
+from activities.sources.prometheus_marks import read_samples
+from activities.sources.prometheus_series import Labels, Targets, read_targets, read_values_before
 from coalmine.errors import QueryRejected
 from coalmine.records import Window
 from coalmine.spec.canary import Arm

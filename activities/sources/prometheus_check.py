@@ -13,8 +13,8 @@ from activities.sources.each_arm import NoCounts
 from activities.sources.prometheus_answer import Answer
 from activities.sources.prometheus_arms import ArmTally, milliseconds_in, part_selectors, tally_arm
 from activities.sources.prometheus_http import PrometheusHttp
+from activities.sources.prometheus_marks import read_samples
 from activities.sources.prometheus_query import ask_threshold
-from activities.sources.prometheus_series import read_samples
 from activities.sources.prometheus_values import ArmValues, read_values
 from coalmine.errors import SourceError
 from coalmine.records import Check, Window

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,10 +51,10 @@ def target_of(labels: Labels) -> Target | None:
     return (named.get("job", ""), named["instance"]) if named.get("instance") else None
 
 
-async def read_samples(
-    http: PrometheusHttp, selectors: Iterable[Selector], since: int, until: int, scrape: int
-) -> Read:
+async def read_raw(http: PrometheusHttp, selectors: Iterable[Selector], since: int, until: int, scrape: int) -> Read:
     """All raw samples from ``since`` to ``until`` (milliseconds); a series that two selectors match is read once.
+
+    VictoriaMetrics' staleness marks are among them: ``prometheus_marks.read_samples`` leaves them out.
 
     Raises:
         SourceUnreachable: the store did not answer in time.
@@ -91,14 +92,7 @@ async def read_targets(http: PrometheusHttp, targets: Iterable[Target], since: i
     wanted = sorted(set(targets))
     if not wanted:
         return Targets()
-    matchers = [
-        Matcher("__name__", "=~", "up|process_start_time_seconds"),
-        Matcher("job", "=~", "|".join(sorted({escape_regex(job) for job, _ in wanted}))),
-        Matcher("instance", "=~", "|".join(sorted({escape_regex(instance) for _, instance in wanted}))),
-    ]
-    if len(matchers[-1].value) > _LONGEST_MATCHER:
-        del matchers[-1]
-    read = await read_samples(http, [Selector("", tuple(matchers))], since, until, scrape)
+    read = await read_raw(http, [selector_of("up|process_start_time_seconds", wanted)], since, until, scrape)
     scraped: dict[Target, list[int]] = {}
     started: dict[Target, int] = {}
     for labels, samples in read.series.items():
@@ -107,9 +101,22 @@ async def read_targets(http: PrometheusHttp, targets: Iterable[Target], since: i
             continue
         if dict(labels)["__name__"] == "up":
             scraped.setdefault(target, []).extend(at for at, value in samples if value == "1")
-        else:
-            started[target] = round(float(samples[-1][1]) * 1000)
+        elif numbers := [number for _, value in samples if math.isfinite(number := float(value))]:
+            started[target] = round(numbers[-1] * 1000)
     return Targets({target: sorted(times) for target, times in scraped.items()}, started, read.warnings)
+
+
+def selector_of(names: str, targets: Iterable[Target]) -> Selector:
+    """The series of some targets (and perhaps of others) whose names match a regular expression."""
+    wanted = set(targets)
+    matchers = [
+        Matcher("__name__", "=~", names),
+        Matcher("job", "=~", "|".join(sorted({escape_regex(job) for job, _ in wanted}))),
+        Matcher("instance", "=~", "|".join(sorted({escape_regex(instance) for _, instance in wanted}))),
+    ]
+    if len(matchers[-1].value) > _LONGEST_MATCHER:
+        del matchers[-1]
+    return Selector("", tuple(matchers))
 
 
 def _pieces(since: int, until: int, longest: int) -> list[tuple[int, int]]:

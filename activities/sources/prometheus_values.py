@@ -17,7 +17,8 @@ from activities.sources.prometheus_arms import (
 )
 from activities.sources.prometheus_groups import show
 from activities.sources.prometheus_http import PrometheusHttp
-from activities.sources.prometheus_series import Labels, read_samples
+from activities.sources.prometheus_marks import read_samples
+from activities.sources.prometheus_series import Labels
 from coalmine.errors import QueryRejected
 from coalmine.records import Window
 from coalmine.spec.canary import Arm

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from activities.sources.base import MetricSource
 from activities.sources.prometheus import PrometheusSource
 from coalmine.local.prometheus import PrometheusServer, ScrapeJob
 from coalmine.records import ArmCounts, Window
@@ -127,19 +128,24 @@ class SampleWorld:
 
 
 class Exporter:
-    """An HTTP server that exposes ``text`` and counts its scrapes."""
+    """An HTTP server that exposes ``text``."""
 
     def __init__(self) -> None:
         self.text = ""
         self.counters = Counters()
+        self.refusals = 0
+        """Scrapes that are answered with an error before it answers again."""
         self.settled: datetime | None = None
         """The moment up to which the store is known to hold all that was exposed; None while that is not known."""
         exporter = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = exporter.text.encode()
-                self.send_response(200)
+                refused = exporter.refusals > 0
+                exporter.refusals -= refused
+                # Series in an error's text would be none that went away to VictoriaMetrics.
+                body = b"" if refused else exporter.text.encode()
+                self.send_response(500 if refused else 200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -176,7 +182,7 @@ class RealWorld:
         self.url = url
         self.exporter = exporter
         self.counters = exporter.counters
-        self.adapter = adapter
+        self.adapter: MetricSource = adapter
         self.source = Source(url=url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
         self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
         self.flush = timedelta(0)
@@ -258,7 +264,7 @@ async def scraped_by_victoria(tmp_path_factory: pytest.TempPathFactory) -> Async
     exporter = Exporter()
     try:
         folder = tmp_path_factory.mktemp("victoria")
-        # A scrape may take as long as they are apart. One that takes longer, as on a busy machine, leaves a NaN.
+        # A scrape may take as long as they are apart. One that takes longer, as on a busy machine, is missed.
         async with victoria_metrics(folder, [exporter.target], VICTORIA_SCRAPE) as url:
             yield url, exporter
     finally:

@@ -36,7 +36,7 @@ class Store:
         self,
         name: str,
         labels: Mapping[str, str],
-        values: Mapping[int, float | str] | Mapping[int, int] | Mapping[float, int] | Sequence[float | str],
+        values: Mapping[int, float | str] | Mapping[float, float | str] | Sequence[float | str],
     ) -> None:
         """Samples by second; a sequence starts at second 10."""
         by_second = values if isinstance(values, Mapping) else {10 + index: v for index, v in enumerate(values)}
