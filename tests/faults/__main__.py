@@ -18,7 +18,7 @@ from benchmarks import report
 from benchmarks.ending import run
 from benchmarks.simulated_metrics import SimulatedMetrics
 from tests.faults import examine, page
-from tests.faults.broken_worker import BROKEN, TOUCHED, VARIABLE
+from tests.faults.broken_worker import BROKEN, MET_AT, TOUCHED, VARIABLE
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.disk_ground import DiskGround
 from tests.faults.plan import MOMENTS, PlannedRollout, make_plan, that_holds
@@ -101,7 +101,8 @@ def main() -> int:
     if asked.advisory and asked.broken:
         parser.error("--advisory: not with --broken, whose workers are others")
     kinds = asked.only or TOUCHED.get(asked.broken, list(CATALOGUE))
-    plan = make_plan(asked.seed, asked.faults, kinds, [asked.moment] if asked.moment else MOMENTS)
+    moments = [asked.moment] if asked.moment else MET_AT.get(asked.broken, MOMENTS)
+    plan = make_plan(asked.seed, asked.faults, kinds, moments)
     if asked.again is not None:
         plan = that_holds(plan, asked.again)
         if not plan:

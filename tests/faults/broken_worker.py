@@ -13,6 +13,7 @@ import worker
 from activities.routers import route_files
 from coalmine import commands
 from coalmine.rollout import RolloutState
+from tests.faults.plan import HELD_MOMENTS
 
 VARIABLE = "FAULTS_BROKEN"
 
@@ -62,6 +63,9 @@ TOUCHED = {
     "unbound-approval": ["stale-approvals"],
 }
 """The kinds of faults that meet each promise."""
+
+MET_AT = {"no-compensation": HELD_MOMENTS}
+"""The moments of those kinds that meet it every time, where there are some."""
 
 if __name__ == "__main__":
     BROKEN[os.environ[VARIABLE]]()

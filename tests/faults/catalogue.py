@@ -15,6 +15,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from activities.routers.locked_files import locked
 from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults.examine import Told
+from tests.faults.holding import frozen_proxy
 from tests.faults.resetting import reset
 from tests.faults.witness import stopped
 
@@ -87,24 +88,21 @@ async def envoy_lagging(act: Act) -> None:
 
 
 async def _freeze(act: Act, seconds: float) -> None:
-    envoy = act.envoys[-1]
-    assert envoy.pid is not None
-    act.deaf.add(len(act.envoys) - 1)
-    with stopped(envoy.pid):
+    async with frozen_proxy(act):
         await asyncio.sleep(seconds)
-    act.deaf.discard(len(act.envoys) - 1)
 
 
 async def envoy_restart(act: Act) -> None:
     """SIGKILL of one proxy; it comes back a little later on the same ports."""
     envoy, number = act.envoys[-1], len(act.envoys) - 1
-    assert envoy.pid is not None
-    act.deaf.add(number)
-    os.kill(envoy.pid, signal.SIGKILL)
-    await envoy.stop()
-    await asyncio.sleep(0.5)
-    await envoy.start()
-    act.deaf.discard(number)
+    async with act.last_proxy:
+        assert envoy.pid is not None
+        act.deaf.add(number)
+        os.kill(envoy.pid, signal.SIGKILL)
+        await envoy.stop()
+        await asyncio.sleep(0.5)
+        await envoy.start()
+        act.deaf.discard(number)
 
 
 async def temporal_restart(act: Act) -> None:

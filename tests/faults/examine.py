@@ -249,6 +249,17 @@ async def at_rest(ground: Ground, route: str, history: Told, guarded: dict[int, 
     return wrong
 
 
+def mended(history: Told, guarded: Collection[int]) -> list[str]:
+    """I1 where the guard was faster than whoever looks: a rollout that came to its end leaves it nothing to put back.
+
+    What the guard wrote for a release before this one is older than the first write of this one.
+    """
+    if history.closed not in ("completed", "canceled") or not history.generations:
+        return []
+    after = sorted(generation for generation in guarded if generation > max(history.generations))
+    return [f"I1: the guard had to put back what it left, under generations {after}"] if after else []
+
+
 async def _share(ground: Ground, envoy: EnvoyProxy) -> float:
     """What a proxy shows; on a busy machine it may take some asking."""
     for _ in range(5):

@@ -12,6 +12,10 @@ _EARLY = ("start", "shift", "look")
 ENDING = frozenset({"workflow-cancel", "workflow-terminate", "two-deciders", "zombie-write", "zombie-after-reset"})
 """Kinds after which a rollout goes back: nothing else comes upon it."""
 
+HELD_KINDS = frozenset({"workflow-cancel", "two-deciders"})
+HELD_MOMENTS = ("shift", "rollback")
+"""Where those kinds meet the first write done and unconfirmed, which is held open for them: no haste of theirs decides."""
+
 
 @dataclass(frozen=True)
 class PlannedFault:
@@ -26,6 +30,11 @@ class PlannedFault:
     def part(self) -> str:
         """What it breaks: two faults of one rollout break two parts, at the same time where it happens so."""
         return self.kind.split("-")[0].rstrip("s")
+
+    @property
+    def meets_held_write(self) -> bool:
+        """Whether the rollout's first write is to be unconfirmed until this fault was heard of."""
+        return self.kind in HELD_KINDS and self.moment in HELD_MOMENTS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults import examine
 from tests.faults.catalogue import CATALOGUE, TooLate
 from tests.faults.disk_ground import DiskGround
+from tests.faults.holding import unconfirmed
 from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.witness import attempts
 
@@ -158,6 +159,8 @@ class Act:
         self.envoys = scene.ground.envoys[route]
         self.deaf: set[int] = set()
         """Numbers of proxies that a fault keeps from answering."""
+        self.last_proxy = asyncio.Lock()
+        """Held by whoever keeps it from answering: one who lets it go would do so for another who does not."""
         self.approved = False
         """Whether a rightful approval of the second step was given."""
         self.injected: list[PlannedFault] = []
@@ -205,12 +208,16 @@ class Act:
         if history.closed == "terminated" and not history.promoted:
             # No code of the rollout runs any more: the traffic guard has to see to it.
             await self.until_restored(_GUARDED_WITHIN)
+        if history.generations:
+            # Before the guard is asked: what it had put back by now, its history says then.
+            self.wrong += await examine.at_rest(self.scene.ground, self.route, history, {})
         ordered = (await examine.guarded(client, guard_id(ENVIRONMENT))).get(self.handle.id, {})
         # Of this rollout's time alone: the guard may have written for earlier ones of the service.
         guarded = {generation: share for generation, share in ordered.items() if generation > before}
         if not history.generations:
             self.wrong = [wrong for wrong in self.wrong if not self._by_guard(wrong, guarded)]
-        self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
+            self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
+        self.wrong += examine.mended(history, guarded)
         self.wrong += examine.cancels(history)
         self.wrong += examine.strangers(history, self._generations, before, guarded)
         if not self.scene.advisory:
@@ -247,6 +254,11 @@ class Act:
         self.approved = True
         await self.handle.signal("approve", {"by": "bo", "reason": "fault test", "gate": "step-2"})
 
+    @property
+    def shows_canary(self) -> bool:
+        """Whether the first proxy gives the canary something."""
+        return self._share > 0
+
     async def is_closed(self) -> bool:
         """Whether no run is open."""
         return (await self.handle.describe()).status is not WorkflowExecutionStatus.RUNNING
@@ -282,14 +294,17 @@ class Act:
     async def _fault(self, planned: PlannedFault) -> None:
         met = planned
         try:
-            try:
-                async with asyncio.timeout(_MOMENT_WITHIN):
-                    await self._moment(planned.moment)
-            except TimeoutError:
-                # It comes upon the rollout all the same, and counts as what it is: at some other moment.
-                met = replace(planned, moment="random")
-            if not await self.is_closed():
-                await self._inject(met)
+            async with AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(_MOMENT_WITHIN):
+                        if planned.meets_held_write:
+                            await held.enter_async_context(unconfirmed(self))
+                        await self._moment(planned.moment)
+                except TimeoutError:
+                    # It comes upon the rollout all the same, and counts as what it is: at some other moment.
+                    met = replace(planned, moment="random")
+                if not await self.is_closed():
+                    await self._inject(met)
         finally:
             self._done.append(planned)
             if planned.moment == "close":
