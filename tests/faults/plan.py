@@ -14,7 +14,7 @@ ENDING = frozenset({"workflow-cancel", "workflow-terminate", "two-deciders", "zo
 
 HELD_KINDS = frozenset({"workflow-cancel", "two-deciders"})
 HELD_MOMENTS = ("shift", "rollback")
-"""Where those kinds meet the first write done and unconfirmed, which is held open for them: no haste of theirs decides."""
+"""Where those kinds meet the first write: done, and held unconfirmed until they were heard of."""
 
 
 @dataclass(frozen=True)

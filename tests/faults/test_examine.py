@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 
-from tests.faults.examine import Told, cancels, fences, rises
+from tests.faults.examine import Told, cancels, fences, mended, rises
 
 
 def shows(**attributes: str | None) -> HistoryEvent:
@@ -230,3 +230,20 @@ def test_a_run_that_was_continued_knows_what_the_one_before_it_was_told() -> Non
 def test_two_things_under_one_generation_are_found() -> None:
     assert fences([[1, 2], [1]], [{1: {"1:a"}, 2: {"2:b"}}, {1: {"1:c"}}]) == []
     assert fences([[1, 2]], [{1: {"1:a"}, 2: {"2:b", "2:c"}}]) == ["I3: a file held two things under generation 2"]
+
+
+def test_what_the_guard_had_to_put_back_after_a_rollout_is_found() -> None:
+    ended = History().wrote(ADMITTED).shift(10, 4)
+    ended.events += [*closes("rolled_back"), completes("rolled_back")]
+    # Before the rollout wrote, it was for the release before it.
+    assert mended(ended.told(), {2, 3}) == []
+    assert mended(ended.told(), {2, 5}) == ["I1: the guard had to put back what it left, under generations [5]"]
+
+
+def test_the_guard_may_put_back_what_was_terminated() -> None:
+    ended = History().wrote(ADMITTED).shift(10, 4)
+    ended.events.append(HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED))
+    assert mended(ended.told(), {5}) == []
+    never = History()
+    never.events += [*closes("rejected"), completes("rejected")]
+    assert mended(never.told(), {5}) == []
