@@ -295,10 +295,11 @@ class Act:
         met = planned
         try:
             async with AsyncExitStack() as held:
+                if planned.meets_held_write:
+                    # However long it takes: every rollout has a first write, or ends.
+                    await held.enter_async_context(unconfirmed(self))
                 try:
                     async with asyncio.timeout(_MOMENT_WITHIN):
-                        if planned.meets_held_write:
-                            await held.enter_async_context(unconfirmed(self))
                         await self._moment(planned.moment)
                 except TimeoutError:
                     # It comes upon the rollout all the same, and counts as what it is: at some other moment.
