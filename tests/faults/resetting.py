@@ -30,6 +30,8 @@ async def reset(
             reason="fault",
             request_id=request_id,
             workflow_task_finish_event_id=choose(done),
-        )
+        ),
+        # Another rollout's fault may have the server away; asked twice it is one reset.
+        retry=True,
     )
     return True
