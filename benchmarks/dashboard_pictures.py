@@ -1,7 +1,8 @@
 """Pictures of the live page: a real release on real parts, on a dashboard that is served for them.
 
-``python -m benchmarks.pictures dashboard`` writes four to ``docs/images``: ``dashboard-fleet.png`` and, while the
-release waits at its gate, ``dashboard-rollout.png``, ``dashboard-approve.png`` and ``dashboard-phone.png``.
+``python -m benchmarks.pictures dashboard`` writes five to ``docs/images``: ``dashboard-fleet.png`` and, while the
+release waits at its gate, ``dashboard-rollout.png``, ``dashboard-approve.png`` and ``dashboard-phone.png``; then the
+release is rolled back by clicks: ``dashboard-rolled-back.png``.
 """
 
 from __future__ import annotations
@@ -67,6 +68,19 @@ async def at_gate(chromium: Browser, url: str, environment: str, service: str, i
     await shown(phone, f"{url}/rollouts/{where}")
     await phone.screenshot(path=images / "dashboard-phone.png")
     await phone.close()
+
+
+async def roll_back(chromium: Browser, url: str, environment: str, service: str, images: Path) -> None:
+    """Roll the release back as a person would, and show what its page says then."""
+    page = await chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    await shown(page, f"{url}/rollouts/{environment}/{service}")
+    await page.get_by_role("link", name="Rollback").click()
+    await page.get_by_label("Reason").fill("5xx on pay")
+    await page.get_by_role("button", name="Rollback now").click()
+    await page.locator("#part-head").get_by_text("rolled back").first.wait_for()
+    await shown(page, f"{url}/rollouts/{environment}/{service}")
+    await page.screenshot(path=images / "dashboard-rolled-back.png")
+    await page.close()
 
 
 async def shown(page: Page, url: str) -> None:

@@ -1,6 +1,6 @@
 """The pictures in the README and in docs: a real release on real parts, as the Temporal UI shows it in chromium.
 
-Run ``python -m benchmarks.pictures`` (about two minutes); it writes ``docs/images/timeline.png`` of a release that was
+Run ``python -m benchmarks.pictures`` (three minutes); it writes ``docs/images/timeline.png`` of a release that was
 promoted, ``docs/images/encrypted-history.png`` of one whose payloads are encrypted, and those of the live page
 (``benchmarks/dashboard_pictures.py``); ``release``, ``encrypted`` or ``dashboard`` takes the ones alone. Look at them
 before you commit them. Those of docs/temporal-ui.md: ``tests.browser.pictures``.
@@ -12,7 +12,6 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 
 from playwright.async_api import Browser, Locator, Page, ViewportSize
@@ -62,8 +61,8 @@ RELEASE = Release(
 )
 
 
-async def main(wanted: Collection[str]) -> None:
-    """Bring the stack up, release, take the pictures that are wanted of it, and take everything down."""
+async def main(wanted: str) -> None:
+    """Bring the stack up, release, take the pictures of the ``release`` or of the ``dashboard``, and take all down."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -82,8 +81,8 @@ def start_load(stack: local.Stack) -> None:
     Process("load", stack.path).start(command, dict(os.environ))
 
 
-async def take(stack: local.Stack, page: Page, chromium: Browser, wanted: Collection[str]) -> None:
-    """Release, and take pictures at the gate and one at the end.
+async def take(stack: local.Stack, page: Page, chromium: Browser, wanted: str) -> None:
+    """Release, and take the pictures.
 
     Raises:
         LocalStackError: the release was not started, or not promoted.
@@ -104,10 +103,10 @@ async def take(stack: local.Stack, page: Page, chromium: Browser, wanted: Collec
         async for status in coalmine.follow(ref, every=0.2):
             if isinstance(status, RolloutStatus) and status.phase is Phase.GATED and status.looks >= LOOKS_AT_GATE:
                 break
-    if "dashboard" in wanted:
+    if wanted == "dashboard":
         async with dashboard_pictures.dashboard(coalmine, APPROVER) as url:
             await dashboard_pictures.at_gate(chromium, url, ENVIRONMENT, local.SERVICE, IMAGES)
-    if "release" not in wanted:
+            await dashboard_pictures.roll_back(chromium, url, ENVIRONMENT, local.SERVICE, IMAGES)
         return
     await approve(stack)
     async with asyncio.timeout(PATIENCE):
@@ -169,7 +168,8 @@ async def approve(stack: local.Stack) -> None:
 
 if __name__ == "__main__":
     asked = sys.argv[1:] or ["release", "encrypted", "dashboard"]
-    if {"release", "dashboard"} & set(asked):
-        asyncio.run(main(asked))
+    for wanted in ("release", "dashboard"):
+        if wanted in asked:
+            asyncio.run(main(wanted))
     if "encrypted" in asked:
         asyncio.run(encrypted_picture.main())

@@ -93,6 +93,8 @@ class Told:
         """The last run was asked to go back while it had not said yet that it is promoted."""
         self.deaf = False
         """The last run was cancelled, and went on to its end as if it had not been."""
+        self.left_promoted = False
+        """The last run, which wrote nothing, was made by a reset of one that had said that it is promoted."""
         for history in histories:
             self._read(history)
 
@@ -103,6 +105,7 @@ class Told:
 
     def _read(self, history: WorkflowHistory) -> None:
         asked: dict[int, tuple[str, bytes]] = {}
+        self.left_promoted = self.promoted
         self.recorded, self.shown, self.outcome = None, None, None
         cancelled = self.cancelled_before_promoted = self.deaf = False
         if not history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id:
@@ -117,6 +120,7 @@ class Told:
                 if name == SHIFT.name:
                     self._order(ShiftRequest.model_validate_json(data), event.event_time.ToDatetime(UTC))
                     self.generations.add(json.loads(data)["generation"])
+                    self.left_promoted = False
                 elif name == WRITE_LEDGER.name:
                     for entry in LedgerWrite.model_validate_json(data).entries:
                         self.ledger[entry.key] = entry.kind
@@ -235,7 +239,8 @@ async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
 async def at_rest(ground: Ground, route: str, history: Told, guarded: dict[int, float]) -> list[str]:
     """I1 and the end of I3: every proxy shows what the outcome names; that of a cancelled rollout is in its record."""
     promoted = history.promoted if history.closed == "terminated" else history.outcome == "promoted"
-    wanted = 100.0 if promoted else 0.0
+    # What was promoted stays so where a reset begins it anew: it is refused, because nothing is left to do.
+    wanted = 100.0 if promoted or (history.outcome == "blocked" and history.left_promoted) else 0.0
     if not history.generations and guarded:
         # It never wrote: terminated or taken back before its first step. The one before it was promoted and put back by
         # the harness's hand: a change by hand, which the guard mends. What it ordered last has to be on every proxy.

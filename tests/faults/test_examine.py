@@ -247,3 +247,12 @@ def test_the_guard_may_put_back_what_was_terminated() -> None:
     never = History()
     never.events += [*closes("rejected"), completes("rejected")]
     assert mended(never.told(), {5}) == []
+
+
+def test_what_was_promoted_is_left_so_only_by_a_run_that_wrote_nothing() -> None:
+    promoted = WorkflowHistory("canary/t/s", [BEGUN, PROMOTED])
+    refused = WorkflowHistory("canary/t/s", [*closes("blocked"), completes("blocked")])
+    assert Told([promoted, refused]).left_promoted
+    assert not Told([WorkflowHistory("canary/t/s", [BEGUN]), refused]).left_promoted
+    wrote = WorkflowHistory("canary/t/s", History().shift(10, 1).events)
+    assert not Told([promoted, wrote]).left_promoted
