@@ -84,8 +84,8 @@ class ChatApp:
         self.settings = settings
         self.reach = reach
         self.memory = Memory(state)
-        self.slack = Slack(secrets.bot_token, api)
         self.outbox = Outbox(pace)
+        self.slack = Slack(secrets.bot_token, api, self.outbox.pace.second)
         people = {name: user_id for user_id, name in settings.people.items() if "@" not in user_id}
         wall = Wall(self.slack, self.outbox, self.memory, settings.groups, people)
         self.follower = Follower(settings, reach, wall, every=every, refresh=refresh)

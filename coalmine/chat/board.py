@@ -52,8 +52,10 @@ class Board:
     entries: Sequence[LedgerEntry] = field(default_factory=list)
     trouble: str = ""
     """Why nothing newer than ``status`` is known; empty when it is."""
-    plain: bool = False
-    """Slack refused its blocks: it is sent as text."""
+    refused: str = ""
+    """Digest of the blocks that Slack refused: these are sent as text, and any others as blocks again."""
+    _tried: str = ""
+    """Digest of the blocks that were sent last; empty when that was text alone."""
 
     @property
     def key(self) -> str:
@@ -104,11 +106,12 @@ class Board:
 
     def give_up(self, refused: SlackRefused) -> bool:
         """What Slack will never take."""
-        if refused.code in _PLAIN and not self.plain:
-            self.plain = True
+        if refused.code in _PLAIN and self._tried:
+            self.refused = self._tried
             return True
         if refused.code in _GONE:
             # Somebody deleted the message: the rollout goes on, and so does its telling, in a new one.
+            self.refused = ""
             self.kept.ts, self.kept.shown, self.kept.posting = "", "", 0.0
             self.wall.memory.keep(self.kept)
             return True
@@ -168,6 +171,7 @@ class Board:
 
     async def _tell(self) -> None:
         assert self.status is not None
+        self._tried = ""
         told = next_message(self.entries, self.kept.told, self.status, self.wall.groups, self.wall.people)
         if told is None:
             return
@@ -185,8 +189,9 @@ class Board:
 
     def _body(self) -> dict[str, Any]:
         assert self.status is not None
-        text = blocks.summary(self.status)
-        return {"text": text} if self.plain else {"text": text, "blocks": self._blocks()}
+        text, digest = blocks.summary(self.status), self._digest()
+        self._tried = "" if digest == self.refused else digest
+        return {"text": text, "blocks": self._blocks()} if self._tried else {"text": text}
 
     def _blocks(self) -> list[dict[str, Any]]:
         assert self.status is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,6 +28,7 @@ class Directory:
         self._team = team
         self._clock = clock
         self._found: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     async def who(self, user_id: str) -> Person:
         """Who a user is, with groups.
@@ -57,10 +59,23 @@ class Directory:
         return members
 
     async def _ask(self, method: str, name: str, of: str) -> Any:
-        now = self._clock()
-        kept = self._found.get((method, of))
-        if kept is not None and now - kept[0] < KEPT:
+        key = (method, of)
+        kept = self._found.get(key)
+        if kept is not None and self._clock() - kept[0] < KEPT:
             return kept[1]
+        if (asking := self._asking.get(key)) is None:
+            # Many who speak at once are of one group: it is asked for once, since Slack allows twenty a minute.
+            asking = self._asking[key] = asyncio.create_task(self._ask_slack(method, name, of))
+            asking.add_done_callback(lambda task: self._asked(key, task))
+        return await asyncio.shield(asking)
+
+    def _asked(self, key: tuple[str, str], task: asyncio.Task[Any]) -> None:
+        del self._asking[key]
+        if not task.cancelled():
+            task.exception()  # Whoever asked may be gone: then nobody else looks at it.
+
+    async def _ask_slack(self, method: str, name: str, of: str) -> Any:
+        now = self._clock()
         answer = await self._slack.call(method, **{name: of})
         found = answer.get("user") or {} if method == "users.info" else answer.get("users") or []
         while len(self._found) >= MOST:

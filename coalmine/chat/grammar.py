@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,8 +26,21 @@ NOT_HERE = {
     "start": "start is not offered in chat: a spec comes from your repository, by coalmine start in CI (docs/ci.md)",
     "watch": "the rollout's message in its channel is kept up to date: there is nothing to watch for",
 }
-_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "\u00a0": " "})
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛‹›", "'") | {"\u00a0": " "})
 _DASHES = re.compile(r"(?<!\S)[—–](?=[a-z])")
+_PIECE = re.compile(
+    r"""
+    (?P<space>\s+)
+    | \\(?P<mark>["'])                                    # a quotation mark that is meant as such
+    | "(?P<double>(?:\\"|[^"])*)"
+    | (?P<open>")
+    | '(?P<single>[^']*(?:'(?![\s"']|$)[^']*)*)'(?=[\s"']|$)
+    | (?P<plain>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTABLE = re.compile(r"(?:-[A-Za-z]|--?[\w-]+=)?")
+"""What a single quote may follow: nothing, or an option whose value it begins."""
 _ESCAPED = re.compile(r"<(?P<target>[^<>|]*)(?:\|(?P<label>[^<>]*))?>")
 
 
@@ -56,9 +69,10 @@ def parse(text: str) -> Wanted:
         InputError: it cannot be used; names the nearest word.
     """
     words = _words(text)
-    if not words or words[0] in ("help", "-h", "--help"):
-        return Wanted("help", about=words[1] if len(words) > 1 and words[1] in WORDS else "")
-    verb = words[0].lower()
+    verb = words[0].lower() if words else "help"
+    if verb in ("help", "-h", "--help"):
+        about = words[1].lower() if len(words) > 1 else ""
+        return Wanted("help", about=about if about in WORDS else "")
     if verb in NOT_HERE:
         raise InputError(NOT_HERE[verb])
     if verb not in WORDS:
@@ -75,13 +89,39 @@ def _words(text: str) -> list[str]:
     if len(text) > LONGEST:
         raise InputError(f"the command has {len(text):,} characters: the most is {LONGEST:,}")
     plain = _DASHES.sub("--", _unescaped(text).translate(_QUOTES))
-    # Only double quotes: an apostrophe in a reason is an apostrophe.
-    lexer = shlex.shlex(plain, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.quotes, lexer.escape, lexer.commenters = True, '"', "", ""
-    try:
-        return list(lexer)
-    except ValueError:
-        raise InputError('a quotation mark (") is not closed: close it, or leave it out') from None
+    return list(_split(plain))
+
+
+def _split(text: str) -> Iterator[str]:
+    """Words as a shell has them, but for apostrophes.
+
+    A single quote opens where a word or the value of an option begins, and closes where a word ends: elsewhere, and
+    where none closes, it is an apostrophe (``don't``, ``the pods' memory``, ``'tis``). A backslash is itself, except
+    before a quotation mark.
+
+    Raises:
+        InputError: a double quote is not closed.
+    """
+    word: str | None = None
+    place, quoted = 0, False
+    while place < len(text):
+        piece = _PIECE.match(text, place)
+        assert piece is not None
+        kind, found = str(piece.lastgroup), piece[piece.lastgroup or 0]
+        if kind == "open":
+            raise InputError('a quotation mark (") is not closed: close it, or leave it out')
+        if kind == "single" and not (quoted or _QUOTABLE.fullmatch(word or "")):
+            kind, found = "plain", "'"
+        place = place + 1 if kind == "plain" else piece.end()
+        if kind == "space":
+            if word is not None:
+                yield word
+            word, quoted = None, False
+            continue
+        word = (word or "") + (found.replace('\\"', '"') if kind == "double" else found)
+        quoted = kind in ("double", "single")
+    if word is not None:
+        yield word
 
 
 def _unescaped(text: str) -> str:
@@ -117,7 +157,8 @@ def _parser(verb: str) -> _Parser:
     parser.add_argument("--region")
     if verb in READING:
         return parser
-    parser.add_argument("why", nargs="*")
+    # Without a default of its own, argparse calls it required wherever something else is missing.
+    parser.add_argument("why", nargs="*", default=[])
     parser.add_argument("-m", "--reason", default="")
     if verb in (Verb.APPROVE, Verb.REJECT):
         parser.add_argument("--gate")
@@ -133,7 +174,10 @@ def _wanted(verb: str, args: Args) -> Wanted:
     given = vars(args)
     why = " ".join(given.get("why") or [])
     if why and given.get("reason"):
-        raise InputError(f"the reason is there twice ({why!r} and --reason): leave one out")
+        raise InputError(
+            f"the reason is there twice, {given['reason']!r} by --reason and {why!r} beside it: "
+            "put quotes around all of it, or leave --reason out"
+        )
     reason = why or given.get("reason") or ""
     if verb == Verb.PROMOTE and not reason.strip():
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,8 @@ OURS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revok
 """Errors that say nothing of the message: somebody has to mend the app, and nothing is lost until then."""
 PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 MOST_PAUSE = 3_600.0
+RESPONSE = "response_url"
+"""Stands for answers at any of them, beside the methods."""
 
 
 class SlackBusy(CoalmineError):
@@ -26,7 +29,7 @@ class SlackBusy(CoalmineError):
     retryable = True
 
     def __init__(self, method: str, seconds: float) -> None:
-        super().__init__(f"Slack limits {method}: again in {seconds:g} s")
+        super().__init__(f"Slack limits {method}: again in {math.ceil(seconds)} s")
         self.seconds = seconds
 
 
@@ -45,21 +48,28 @@ class SlackRefused(CoalmineError):
 
 
 class Slack:
-    """One workspace."""
+    """One workspace.
 
-    def __init__(self, token: str, base_url: str = API) -> None:
+    A pause that Slack asks for is of the method, whoever calls it: until it is over, others are told so without a call.
+    """
+
+    def __init__(self, token: str, base_url: str = API, second: float = 1.0) -> None:
+        """``second``: how long one of a pause's seconds lasts."""
         # No retry handlers of the SDK: they would sleep with the call in hand, where the outbox sends the newest state.
         self.client = AsyncWebClient(token=token, base_url=base_url, timeout=int(WITHIN), retry_handlers=[])
         self._session: aiohttp.ClientSession | None = None
+        self._second = second
+        self._paused: dict[str, float] = {}
 
     async def call(self, method: str, **args: Any) -> dict[str, Any]:
         """Call a method with JSON.
 
         Raises:
-            SlackBusy: 429.
+            SlackBusy: 429, now or before, with the seconds that are left.
             SlackAway: no answer, 5xx, or our token is not taken.
             SlackRefused: anything else.
         """
+        self._check_pause(method)
         given = {key: value for key, value in args.items() if value is not None}
         # What reads takes its arguments as a form only.
         how = {"params": given} if method.split(".")[-1] in ("info", "history", "list") else {"json": given}
@@ -67,7 +77,7 @@ class Slack:
             async with asyncio.timeout(WITHIN + 1):
                 answer = await self.client.api_call(method, **how)  # type: ignore[arg-type]
         except SlackApiError as error:
-            raise _meaning(method, error.response) from None
+            raise self._noted(method, _meaning(method, error.response)) from None
         except (TimeoutError, aiohttp.ClientError, SlackClientError, OSError, ValueError) as error:
             raise SlackAway(f"Slack did not answer {method}: {type(error).__name__} {error}".strip()) from None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
@@ -78,19 +88,30 @@ class Slack:
         Raises:
             SlackAway, SlackBusy, SlackRefused: as ``call``.
         """
+        self._check_pause(RESPONSE)
         body = {"response_type": "ephemeral", "replace_original": False, "text": text}
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN))
         try:
             async with self._session.post(url, json=body | ({"blocks": blocks} if blocks else {})) as answer:
                 if answer.status == 429:
-                    raise SlackBusy("response_url", _pause(answer.headers.get("Retry-After")))
+                    raise self._noted(RESPONSE, SlackBusy(RESPONSE, _pause(answer.headers.get("Retry-After"))))
                 if answer.status >= 500:
                     raise SlackAway(f"Slack answered a response_url with {answer.status}")
                 if answer.status >= 400:
-                    raise SlackRefused("response_url", (await answer.text())[:80] or str(answer.status))
+                    raise SlackRefused(RESPONSE, (await answer.text())[:80] or str(answer.status))
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise SlackAway(f"Slack did not take an answer: {type(error).__name__}") from None
+
+    def _check_pause(self, method: str) -> None:
+        left = self._paused.get(method, 0.0) - asyncio.get_running_loop().time()
+        if left > 0:
+            raise SlackBusy(method, left / self._second)
+
+    def _noted(self, method: str, error: CoalmineError) -> CoalmineError:
+        if isinstance(error, SlackBusy):
+            self._paused[method] = asyncio.get_running_loop().time() + error.seconds * self._second
+        return error
 
     async def close(self) -> None:
         """Let go of connections."""

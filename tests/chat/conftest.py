@@ -150,7 +150,8 @@ async def slack() -> AsyncIterator[FakeSlack]:
 
 @pytest.fixture
 async def office(slack: FakeSlack, tmp_path: Path) -> AsyncIterator[Office]:
-    """An office without an app: ``open`` starts one; nothing that Slack would refuse was sent in the end."""
+    """An office without an app: ``open`` starts one; nothing that Slack would refuse was sent in the end,
+    and nothing before a pause was over that Slack had asked for."""
     async with AsyncExitStack() as stack:
         office = Office(slack, tmp_path)
 
@@ -161,3 +162,4 @@ async def office(slack: FakeSlack, tmp_path: Path) -> AsyncIterator[Office]:
         stack.push_async_callback(end)
         yield office
     assert slack.faults == []
+    assert slack.early == []

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
+import pytest
+
+from coalmine.chat import blocks
 from coalmine.chat.outbox import Pace
 from coalmine.records import MetricVerdict, Outcome, Phase
 from tests.chat.conftest import ANA, CHANNEL, SECOND, Office
@@ -269,6 +273,65 @@ async def test_texts_beyond_slacks_limits_are_cut_and_say_so(office: Office) -> 
     assert "(cut)" in root.shown
     assert "and 28 more" in root.shown or "(cut)" in root.shown
     assert office.slack.faults == []
+
+
+@pytest.fixture
+def refused_when_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a rollout that is paused are such as Slack refuses."""
+    drawn = blocks.message
+
+    def message(status: Any, *rest: Any) -> list[dict[str, Any]]:
+        too_long = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3_001}}
+        return [*drawn(status, *rest), *([too_long] if status.paused else [])]
+
+    monkeypatch.setattr("coalmine.chat.board.blocks.message", message)
+
+
+@pytest.mark.usefixtures("refused_when_paused")
+async def test_what_slack_refuses_as_blocks_is_sent_as_text_until_there_is_something_else(office: Office) -> None:
+    app = await office.open()
+    state = make_state(Phase.GATED)
+    state.paused = True
+    office.rollouts.add(state)
+    root = await office.root()
+    await office.tells(root, "admitted")
+    assert root.blocks == []
+    assert root.text == blocks.summary(app.follower.open_statuses()[0])
+    for _ in range(2):
+        # Something else, which it takes: the buttons are back.
+        state.paused = False
+        await office.has_button(root, "approve")
+        # An update that it refuses: what is shown is not what was so before.
+        state.looks, state.paused = state.looks + 1, True
+        await office.until(lambda: root.blocks == [])
+        assert "⏸️" in root.text
+    # Refused blocks are tried once, and so is what follows them.
+    tried = len(office.slack.faults)
+    assert tried == 3
+    office.rollouts.note(state, "shifted", "something of the thread")
+    await office.tells(root, "something of the thread")
+    state.looks += 1
+    await office.until(lambda: len(office.slack.faults) == tried + 1)
+    state.paused = False
+    await office.has_button(root, "approve")
+    assert len(office.slack.workspace.roots()) == 1
+    assert all("text has 3001 characters" in fault for fault in office.slack.faults)
+    office.slack.faults.clear()
+
+
+@pytest.mark.usefixtures("refused_when_paused")
+async def test_a_new_message_in_place_of_a_deleted_one_is_tried_as_blocks(office: Office) -> None:
+    await office.open()
+    state = make_state(Phase.GATED)
+    state.paused = True
+    office.rollouts.add(state)
+    await office.tells(await office.root(), "admitted")
+    office.slack.workspace.messages.clear()
+    office.rollouts.note(state, "shifted", "something of the thread")
+    await office.tells(await office.root(), "something of the thread")
+    assert len(office.slack.faults) == 2
+    assert "⏸️" in office.slack.workspace.roots()[0].text
+    office.slack.faults.clear()
 
 
 async def test_an_app_at_the_pace_of_slack_is_never_limited(office: Office) -> None:

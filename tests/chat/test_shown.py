@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine import console
-from coalmine.chat import blocks, digest, mrkdwn
+from coalmine.chat import blocks, digest, grammar, mrkdwn
 from coalmine.chat.buttons import BUTTONS, Dialog, Pressed, stale
 from coalmine.chat.grammar import WORDS, help_lines, parse
 from coalmine.chat.settings import Digest
@@ -152,6 +153,21 @@ def test_a_button_is_stale_for_another_rollout_and_a_closed_one(verb: Verb) -> N
         ("rollback checkout <@U024|ana> said so", {"reason": "@ana said so"}),
         ("approve checkout —gate go –attempt 2", {"gate": "go", "attempt": 2}),
         ("extend checkout --for 45m", {"longer": timedelta(minutes=45)}),
+        ("pause checkout -m 'too slow'", {"reason": "too slow"}),
+        ("pause checkout -m ‘too slow’ -e test", {"reason": "too slow", "environment": "test"}),
+        ("pause checkout -m “too slow”", {"reason": "too slow"}),
+        ("pause checkout --reason='too slow'", {"reason": "too slow"}),
+        ("pause checkout --reason=‘it’s too slow’", {"reason": "it's too slow"}),
+        ("pause checkout --reason=“it’s too slow”", {"reason": "it's too slow"}),
+        ("pause checkout -m'too slow'", {"reason": "too slow"}),
+        ("pause checkout -m don't", {"reason": "don't"}),
+        ("pause checkout don't, it’s the pods' memory", {"reason": "don't, it's the pods' memory"}),
+        ("pause checkout '90s hits aren't 'in'", {"reason": "90s hits aren't 'in"}),
+        ("pause checkout 'tis late", {"reason": "'tis late"}),
+        ("pause checkout rock'n'roll at O'Neill's", {"reason": "rock'n'roll at O'Neill's"}),
+        (r'''pause checkout -m "it's \"slow\" in C:\dir"''', {"reason": r"""it's "slow" in C:\dir"""}),
+        ("HELP", {"verb": "help", "about": ""}),
+        ("Help APPROVE", {"verb": "help", "about": "approve"}),
         ("list --service checkout", {"verb": "list", "service": "checkout"}),
         ("pause checkout -h", {"verb": "help", "about": "pause"}),
         ("", {"verb": "help"}),
@@ -161,6 +177,23 @@ def test_a_button_is_stale_for_another_rollout_and_a_closed_one(verb: Verb) -> N
 def test_what_people_type(typed: str, wanted: dict[str, Any]) -> None:
     found = parse(typed)
     assert {name: getattr(found, name) for name in wanted} == wanted
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(alphabet="ab'\" =-\\m$;", max_size=8), min_size=1, max_size=4))
+def test_what_is_quoted_for_a_shell_is_read_as_a_shell_reads_it(words: list[str]) -> None:
+    assert grammar._words(shlex.join(words)) == words
+
+
+def test_a_reason_that_is_there_twice_is_told_with_the_mend() -> None:
+    with pytest.raises(InputError, match="'too' by --reason and 'slow' beside it: put quotes around all of it"):
+        parse("pause checkout -m too slow")
+
+
+@pytest.mark.parametrize("verb", ["status", *Verb])
+def test_a_missing_rollout_is_all_that_is_missing(verb: str) -> None:
+    with pytest.raises(InputError, match=r"required: ROLLOUT \("):
+        parse(verb)
 
 
 @pytest.mark.parametrize(

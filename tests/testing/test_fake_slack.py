@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from coalmine.testing.slack import FakeSlack, member, message_faults, view_faults
 from coalmine.testing.slack.hands import signature
+from coalmine.testing.slack.rates import POSTS_PER_MINUTE, Rates
+from tests.leaping_clock import run_leaping
 
 CHANNEL = "C0ROLLOUTS"
 
@@ -153,6 +156,55 @@ async def test_one_message_a_second_and_channel_and_fifty_updates_a_minute(slack
     assert seen == [200] * 50 + [429] * 2
     assert slack.workspace.roots(CHANNEL)[0].text == "49"
     assert slack.limited.count("chat.update") == 2
+
+
+async def test_a_pause_holds_for_every_call_of_its_method_and_early_ones_are_noted(slack: FakeSlack) -> None:
+    slack.second = 60.0
+    slack.limit("chat.postMessage", 30, times=2)
+    for left in ("30", "30"):
+        status, answer, headers = await call(slack, "chat.postMessage", channel=CHANNEL, text="x")
+        assert (status, answer["error"], headers["Retry-After"]) == (429, "ratelimited", left)
+    assert (await call(slack, "chat.postMessage", channel="C0OTHER", text="x"))[0] == 429
+    assert [one.split(":")[0] for one in slack.early] == [f"chat.postMessage {CHANNEL}", "chat.postMessage C0OTHER"]
+    assert slack.limited == ["chat.postMessage"] * 3
+    # Other methods are not held, and an answer at a response_url is none of these.
+    assert (await call(slack, "auth.test"))[0] == 200
+    slack.limit("response_url", 30)
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(slack.response_url("U0ANA", CHANNEL), json={"text": "x"}) as answer:
+                assert (answer.status, answer.headers["Retry-After"]) == (429, "30")
+    assert slack.workspace.told == []
+    assert len(slack.early) == 3
+
+
+def test_a_pause_ends_when_it_said_and_the_next_one_begins_after_it() -> None:
+    async def ask() -> tuple[list[int], list[str]]:
+        rates = Rates(lambda: 1.0, POSTS_PER_MINUTE)
+        rates.force("views.open", 30, times=2)
+        waits = [rates.wait("views.open", "")]
+        for pause in (10.0, 19.5, 0.5, 29.9, 0.1):
+            await asyncio.sleep(pause)
+            waits.append(rates.wait("views.open", ""))
+        return waits, rates.early
+
+    waits, early = run_leaping(ask())
+    assert waits == [30, 20, 1, 30, 1, 0]
+    assert [one.split()[1] for one in early] == ["20", "0.5", "0.1"]
+
+
+def test_a_limit_that_is_met_holds_as_one_that_is_forced() -> None:
+    async def ask() -> tuple[list[int], list[str]]:
+        rates = Rates(lambda: 1.0, POSTS_PER_MINUTE)
+        waits = [rates.wait("usergroups.users.list", "") for _ in range(22)][19:]
+        # One too many a second in one channel is that channel's affair.
+        waits += [rates.wait("chat.postMessage", channel) for channel in ("C0A", "C0A", "C0A", "C0B")]
+        await asyncio.sleep(1.0)
+        return [*waits, rates.wait("chat.postMessage", "C0A")], rates.early
+
+    waits, early = run_leaping(ask())
+    assert waits == [0, 60, 60, 0, 1, 1, 0, 0]
+    assert [one.split(":")[0] for one in early] == ["usergroups.users.list", "chat.postMessage C0A"]
 
 
 async def test_a_trigger_opens_one_dialog_within_three_seconds(

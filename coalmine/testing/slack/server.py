@@ -12,7 +12,7 @@ from aiohttp import web
 
 from coalmine.testing.slack.limits import message_error, message_faults
 from coalmine.testing.slack.methods import Methods
-from coalmine.testing.slack.rates import POSTS_PER_MINUTE, Rates
+from coalmine.testing.slack.rates import POSTS_PER_MINUTE, RESPONSE, Rates
 from coalmine.testing.slack.refusal import Refuse
 from coalmine.testing.slack.socket import Socket
 from coalmine.testing.slack.workspace import Told, Workspace
@@ -54,7 +54,9 @@ class FakeSlack:
     """What was refused for Block Kit's limits."""
 
     def __post_init__(self) -> None:
-        self._rates = Rates(self.second, self.posts_per_minute)
+        self._rates = Rates(lambda: self.second, self.posts_per_minute)
+        self.early = self._rates.early
+        """Calls that came before the pause was over that a 429 had asked for: of an app that keeps to it, none."""
         self._methods = Methods(self.workspace, lambda: self.url, self.faults)
         self._socket = Socket()
         self._responses: dict[str, tuple[str, str, float, int]] = {}
@@ -87,7 +89,8 @@ class FakeSlack:
     # --------------------------------------------------------------------------------------- for the tests
 
     def limit(self, method: str, seconds: int, times: int = 1) -> None:
-        """Answer the next calls of a method with 429."""
+        """Answer the next call of a method (``response_url``: the next answer at one) with 429, and every call that
+        comes before ``seconds`` are over; ``times`` one after the other."""
         self._rates.force(method, seconds, times)
 
     def trigger(self) -> str:
@@ -125,16 +128,18 @@ class FakeSlack:
             self._methods.check_scope(method)
         except Refuse as refused:
             return web.json_response(refused.answer)
-        wait = self._rates.wait(method, str(args.get("channel", "")))
-        if wait:
-            self.limited.append(method)
-            answer = {"ok": False, "error": "ratelimited"}
-            return web.json_response(answer, status=429, headers={"Retry-After": str(wait)})
+        if wait := self._rates.wait(method, str(args.get("channel", ""))):
+            return self._too_often(method, wait)
         self.calls.append(Call(method, args, self._now()))
         answer = self._methods.carry_out(method, args)
         if self.outage == "take" and method == "chat.postMessage":
             return self._cut(request)
         return web.json_response(answer)
+
+    def _too_often(self, method: str, wait: int) -> web.Response:
+        self.limited.append(method)
+        answer = {"ok": False, "error": "ratelimited"}
+        return web.json_response(answer, status=429, headers={"Retry-After": str(wait)})
 
     @staticmethod
     def _cut(request: web.Request) -> web.Response:
@@ -177,6 +182,8 @@ class FakeSlack:
         user, channel, began, used = known
         if used >= RESPONSES or self._now() - began > RESPONSE_LIFE * self.second:
             return web.Response(status=404, text="used_url" if used >= RESPONSES else "expired_url")
+        if wait := self._rates.wait(RESPONSE, ""):
+            return self._too_often(RESPONSE, wait)
         body = await request.json()
         if found := message_faults(body.get("text"), body.get("blocks")):
             self.faults += found
