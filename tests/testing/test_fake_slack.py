@@ -172,8 +172,8 @@ async def test_a_pause_holds_for_every_call_of_its_method_and_early_ones_are_not
     slack.limit("response_url", 30)
     async with aiohttp.ClientSession() as session:
         for _ in range(2):
-            async with session.post(slack.response_url("U0ANA", CHANNEL), json={"text": "x"}) as answer:
-                assert (answer.status, answer.headers["Retry-After"]) == (429, "30")
+            async with session.post(slack.response_url("U0ANA", CHANNEL), json={"text": "x"}) as refused:
+                assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
     assert slack.workspace.told == []
     assert len(slack.early) == 3
 
