@@ -178,6 +178,14 @@ async def test_a_pause_holds_for_every_call_of_its_method_and_early_ones_are_not
     assert len(slack.early) == 3
 
 
+async def test_how_long_a_second_lasts_may_be_changed_at_any_time() -> None:
+    async with FakeSlack(second=1e-9) as slack:
+        slack.workspace.channels = {CHANNEL}
+        for second, status in ((1e-9, 200), (1e-9, 200), (60.0, 429)):
+            slack.second = second
+            assert (await call(slack, "chat.postMessage", channel=CHANNEL, text="x"))[0] == status
+
+
 def test_a_pause_ends_when_it_said_and_the_next_one_begins_after_it() -> None:
     async def ask() -> tuple[list[int], list[str]]:
         rates = Rates(lambda: 1.0, POSTS_PER_MINUTE)
