@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from coalmine.cli._specs import foreign_adapters
-from coalmine.dashboard import api_verbs, csrf
+from coalmine.dashboard import api_verbs
 from coalmine.dashboard.api_access import (
     Environment,
     Reader,
@@ -28,6 +28,7 @@ from coalmine.dashboard.api_access import (
     meant,
     settings_of,
 )
+from coalmine.dashboard.bodies import read_body
 from coalmine.dashboard.limits import CHECKS
 from coalmine.dashboard.people import Denied
 from coalmine.dashboard.problems import MEDIA_TYPE
@@ -53,7 +54,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         (403, "This is not allowed"),
         (404, "There is no such rollout"),
         (409, "The rollout refused it; the detail says why"),
-        (413, "The body is too large"),
+        (413, "The body is too large; the detail names the most that is read"),
         (415, "The body is in a form that is not read here"),
         (422, "The input cannot be used; problems name field, value and mend"),
         (429, "Too often"),
@@ -215,7 +216,7 @@ async def _spec(request: Request) -> CanarySpec:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in SPEC_TYPES:
         raise Denied(415, f"content-type: {kind!r:.80} is not read here: send application/yaml or application/json")
-    raw = await csrf.read_body(request, LARGEST_SPEC)
+    raw = await read_body(request, LARGEST_SPEC)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

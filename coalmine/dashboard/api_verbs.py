@@ -4,15 +4,18 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Request
+from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from coalmine.dashboard.acting import Said
-from coalmine.dashboard.api_access import Environment, Region, Service, Writer, check_may, meant, settings_of
+from coalmine.dashboard.api_access import Environment, Region, Service, api_writer, check_may, meant, settings_of
+from coalmine.dashboard.people import Person
 from coalmine.records import CommandReceipt, Verb
 from coalmine.spec.durations import Duration
 
@@ -25,7 +28,25 @@ IdempotencyKey = Annotated[
         "rollout's run, and get the first answer.",
     ),
 ]
-router = APIRouter()
+
+
+class ProvedFirst(APIRoute):
+    """A verb's path; FastAPI reads what was said before it asks who says it, and so anybody could have much read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """With who says it, whom the handler finds as ``request.state.writer``."""
+        answer = super().get_route_handler()
+
+        async def proved(request: Request) -> Response:
+            writer = await api_writer(request)
+            check_may(writer, self.name)
+            request.state.writer = writer
+            return await answer(request)
+
+        return proved
+
+
+router = APIRouter(route_class=ProvedFirst)
 
 
 class Command(BaseModel):
@@ -77,14 +98,13 @@ def _once(key: str | None, who: str, verb: Verb, given: Command) -> str | None:
 def _add(verb: Verb, line: str, body: type[Command] = Command) -> None:
     async def say(
         request: Request,
-        writer: Writer,
         environment: Environment,
         service: Service,
         region: Region = None,
         command: Annotated[body | None, Body()] = None,  # type: ignore[valid-type]
         key: IdempotencyKey = None,
     ) -> CommandReceipt:
-        check_may(writer, verb)
+        writer: Person = request.state.writer
         given: Command = command or body()
         ref = await meant(request, environment, service, region, None)
         said = replace(given.said(verb), once=_once(key, writer.name, verb, given))

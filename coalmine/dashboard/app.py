@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from coalmine import __version__
 from coalmine.dashboard import api, pages, signing_in, trends
+from coalmine.dashboard.bodies import BodyLimit
 from coalmine.dashboard.context import Settings, message_page, sentence, static
 from coalmine.dashboard.feed import Feed
 from coalmine.dashboard.first_answers import FirstAnswers
@@ -86,6 +87,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
+    app.add_middleware(BodyLimit)
     app.add_middleware(PlaceCheck, place=settings.place)
     app.add_middleware(SecurityHeaders, https=settings.place.url.startswith("https:"))
     _describe(app)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from coalmine.dashboard.bodies import read_body
 from coalmine.dashboard.people import Denied, Person
 from coalmine.dashboard.session import Sessions
 
@@ -17,7 +18,8 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, each once, with line breaks as they were typed: browsers send each as two characters.
 
     Raises:
-        Denied: it is too large, or no form.
+        Denied: it is no form.
+        HTTPException: it is too large.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
@@ -30,20 +32,6 @@ async def read_form(request: Request) -> dict[str, str]:
     if len({name for name, _ in pairs}) != len(pairs):
         raise Denied(400, "the form names a field twice")
     return {name: value.replace("\r\n", "\n") for name, value in pairs}
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """The body of a request.
-
-    Raises:
-        Denied: it has more than ``most`` bytes.
-    """
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > most:
-            raise Denied(413, f"the request has more than {most:,} bytes")
-    return raw
 
 
 def check_token(request: Request, form: dict[str, str], sessions: Sessions, person: Person) -> None:

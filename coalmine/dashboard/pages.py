@@ -144,10 +144,10 @@ async def act(request: Request, environment: str, service: str, verb: str) -> Re
     """Say it."""
     settings: Settings = request.app.state.settings
     person = await reader(request)
-    form = await csrf.read_form(request)
-    request.state.form = form
     if person is None or settings.actor.why_not(person):
         raise Denied(403, settings.actor.why_not(person))
+    form = await csrf.read_form(request)
+    request.state.form = form
     csrf.check_token(request, form, settings.sessions, person)
     settings.limits.take(WRITES, person.name)
     meant = _verb(verb)
