@@ -126,13 +126,15 @@ def waiting(error: Denied) -> dict[str, str]:
 def of_validation(error: RequestValidationError) -> JSONResponse:
     """What FastAPI found wrong with parameters or a body: field, value and what was expected."""
     problems = []
-    for one in error.errors():
+    for one in error.errors()[:MOST_PROBLEMS]:
         place = [str(part) for part in one.get("loc", ())]
         field = ".".join(place[1:]) or "".join(place) or "request"
         message = _KEY if one.get("type") == "invalid_key" else str(one.get("msg", ""))
         problems.append(FieldProblem(field=field, message=message, value=_short(one.get("input"))))
     first = problems[0] if problems else FieldProblem(field="request", message="cannot be read")
     detail = f"{first.field}: {first.message}" + (f" (it is {first.value!r:.80})" if first.value is not None else "")
+    if (more := len(error.errors()) - MOST_PROBLEMS) > 0:
+        detail += f" ... and {more:,} more problems than are listed"
     return problem_response(422, title(422), detail, problems)
 
 

@@ -113,6 +113,13 @@ async def test_of_thousands_of_problems_the_first_are_told(desk: Served) -> None
     assert answer.json()["detail"].endswith("... and 806 more")
 
 
+async def test_of_thousands_of_fields_a_verb_does_not_know_the_first_are_told(desk: Served) -> None:
+    answer = await desk.client.post(f"{ROLLOUT}/pause", json={f"k{n}": 1 for n in range(1_000)})
+    assert answer.status_code == 422
+    assert len(answer.json()["problems"]) == 200
+    assert "and 800 more" in answer.json()["detail"]
+
+
 async def test_who_checks_specs_too_often_hears_so(fake: FakeRollouts) -> None:
     async with served(fake, limits=Limits(lambda: 0.0)) as desk:
         yaml = {"Content-Type": "application/yaml"}
