@@ -172,6 +172,8 @@ def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> C
     if is_paused(error):
         named = next((word for word in about.replace(":", "").split() if "/" in word), about)
         return TemporalUnavailable(paused_sentence(named, namespace))
+    if "query buffer is full" in text:
+        return TemporalUnavailable(f"{about}: others have asked too and wait for an answer; {no_worker('', 'if')}")
     if "Workflow Task in failed state" in text:
         return TemporalUnavailable(
             f"{about}: a worker takes its tasks but cannot carry them out: its log and coalmine history tell why"

@@ -97,6 +97,12 @@ async def test_nobody_there_is_said_with_the_origin(tmp_path: Path) -> None:
             TemporalUnavailable,
             "cannot carry them out",
         ),
+        (
+            RPCStatusCode.RESOURCE_EXHAUSTED,
+            "consistent query buffer is full, cannot accept new consistent queries",
+            TemporalUnavailable,
+            "is a worker polling",
+        ),
     ],
 )
 def test_what_a_refused_call_means(status: RPCStatusCode, text: str, kind: type[CoalmineError], said: str) -> None:
