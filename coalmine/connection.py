@@ -43,6 +43,17 @@ SEARCH_ATTRIBUTES: Mapping[str, str] = {
 }
 
 
+_PASSING = (
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.UNKNOWN,
+)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to reach Temporal. ``origin`` says in words where the address comes from."""
@@ -191,6 +202,12 @@ def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> C
     if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED):
         return TemporalUnavailable(f"Temporal does not let us in ({text}): check the API key or the certificates")
     return TemporalUnavailable(f"Temporal refused {about}: {text}")
+
+
+def may_pass(error: TemporalUnavailable) -> bool:
+    """Whether the server was only slow or away, so that it may answer the same question when it is asked again."""
+    cause = error.__cause__
+    return isinstance(cause, RPCError) and cause.status in _PASSING
 
 
 def no_worker(about: str, how: str = "") -> str:

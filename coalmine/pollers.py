@@ -11,7 +11,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from coalmine.connection import asking, no_worker
+from coalmine.connection import asking, may_pass, no_worker
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import TASK_QUEUE
 
@@ -61,14 +61,22 @@ async def pollers(client: Client, task_queue: str, kind: str) -> list[Poller]:
 
 
 async def await_worker(client: Client, about: str, within: timedelta) -> None:
-    """Wait until somebody polls for workflows.
+    """Wait until somebody polls for workflows; a server that is slow or away for a moment is asked again.
 
     Raises:
-        TemporalUnavailable: nobody did in time.
+        TemporalUnavailable: nobody did in time, or the server did not say; or it will say the same again.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + within.total_seconds()
-    while not await pollers(client, TASK_QUEUE, "workflows"):
+    while True:
+        try:
+            if await pollers(client, TASK_QUEUE, "workflows"):
+                return
+            why = no_worker(about)
+        except TemporalUnavailable as error:
+            if not may_pass(error):
+                raise
+            why = str(error)
         if loop.time() >= end:
-            raise TemporalUnavailable(f"{no_worker(about)} (waited {within.total_seconds():g} s; nothing was started)")
+            raise TemporalUnavailable(f"{why} (waited {within.total_seconds():g} s; nothing was started)")
         await asyncio.sleep(0.2)

@@ -67,7 +67,7 @@ async def start(client: Client, submission: Submission, within: timedelta) -> Re
     check_writable(submission)
     spec = submission.spec
     workflow_id = canary_id(spec.environment, spec.service, spec.region)
-    promoted = await _promoted_before(client, workflow_id, spec.arms.canary.version)
+    promoted = await _promoted_before(client, workflow_id, spec.arms.canary.version, max(within, _CALL))
     if promoted is not None:
         return promoted
     await await_worker(client, f"{spec.service} cannot start", within)
@@ -99,6 +99,7 @@ async def start(client: Client, submission: Submission, within: timedelta) -> Re
     except WorkflowUpdateFailedError as error:
         raise RefusedError(str(error.cause)) from None
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        _end_if_cancelled()
         raise await _untaken(client, workflow_id, within) from None
     return await _admission(client, update, submission, within)
 
@@ -112,6 +113,7 @@ async def _admission(
     except WorkflowUpdateFailedError as error:
         raise RefusedError(str(error.cause)) from None
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        _end_if_cancelled()
         # Taken, but a hook or the fleet keeps it: that is a rollout on its way, not a failure.
         return Receipt(
             disposition="started",
@@ -129,6 +131,13 @@ async def _admission(
         if report is None:
             raise TemporalUnavailable(f"{update.workflow_id} closed without an answer: see its history") from error
         return _receipt(report, update.workflow_id, update.workflow_run_id or "")
+
+
+def _end_if_cancelled() -> None:
+    """Be cancelled after all: the SDK turns a cancellation of its caller into an error like that of a time-out."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _receipt(report: RolloutReport, workflow_id: str, run_id: str) -> Receipt:
@@ -159,14 +168,14 @@ def receipt_of(status: RolloutStatus, asked: Receipt) -> Receipt:
     )
 
 
-async def _promoted_before(client: Client, workflow_id: str, version: str) -> Receipt | None:
+async def _promoted_before(client: Client, workflow_id: str, version: str, within: timedelta) -> Receipt | None:
     """The outcome of the latest rollout, when it promoted this very version: a retry in CI starts nothing anew."""
     try:
-        latest = await describe(client, workflow_id, None, _CALL)
+        latest = await describe(client, workflow_id, None, within)
     except RPCError as error:
         if lacks_workflow(error):
             return None
-        async with asking(f"workflow {workflow_id}", client.namespace, _CALL):
+        async with asking(f"workflow {workflow_id}", client.namespace, within):
             raise
     if latest.status is not WorkflowExecutionStatus.COMPLETED:
         return None

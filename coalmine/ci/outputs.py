@@ -12,7 +12,9 @@ NAMES = (
 )  # fmt: skip
 
 
-def job_outputs(status: RolloutStatus | None, stopped: str, code: int, link: str | None) -> Mapping[str, str]:
+def job_outputs(
+    status: RolloutStatus | None, stopped: str, code: int, link: str | None, about: str = ""
+) -> Mapping[str, str]:
     """What is known when the watching ends; what is not, is empty.
 
     Args:
@@ -20,8 +22,9 @@ def job_outputs(status: RolloutStatus | None, stopped: str, code: int, link: str
         stopped: ``over`` ``timeout`` ``held`` ``detached``: why the watching ended.
         code: The command's exit code.
         link: The rollout's page in the Temporal UI.
+        about: The workflow, where its status was never seen.
     """
-    known = {"stopped": stopped, "exit": str(code), "url": link or ""}
+    known = {"stopped": stopped, "exit": str(code), "url": link or "", "workflow_id": about}
     if status is not None:
         known |= {
             "outcome": str(status.outcome or ""),

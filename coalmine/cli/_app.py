@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 from coalmine.cli import _errors
+from coalmine.cli._cancelling import cancelled_as_by_ctrl_c
 from coalmine.cli._output import Output
 from coalmine.cli._parser import Parser, did_you_mean
 from coalmine.cli._verbs import VERBS
@@ -24,10 +26,13 @@ def run(words: list[str]) -> int:
         The exit code; nothing but an unfinished process is raised.
     """
     out = Output(_wanted_form(words))
-    try:
-        return _run(words, out)
-    finally:
-        _send_traces(out)
+    with cancelled_as_by_ctrl_c(words[0] if words else ""):
+        try:
+            return _run(words, out)
+        finally:
+            # Who is cancelled now has its exit code already.
+            with suppress(KeyboardInterrupt):
+                _send_traces(out)
 
 
 def _send_traces(out: Output) -> None:

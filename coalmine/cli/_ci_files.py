@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from coalmine.cli._parser import Args, Parser
 
 if TYPE_CHECKING:
+    from coalmine.cli._output import Output
     from coalmine.client import Coalmine
     from coalmine.records import LedgerEntry, Receipt, RolloutStatus
 
@@ -31,12 +32,13 @@ def ci_options(parser: Parser) -> None:
 class CiFiles:
     """The files that were asked for; none is fine."""
 
-    def __init__(self, args: Args) -> None:
+    def __init__(self, args: Args, out: Output) -> None:
         """Open them once, so that a wrong name is told before anything has started.
 
         Raises:
             InputError: one cannot be written.
         """
+        self._out = out
         self._summary: str | None = args.summary
         self._outputs: str | None = args.outputs
         for option, file in (("--summary", self._summary), ("--outputs", self._outputs)):
@@ -56,33 +58,43 @@ class CiFiles:
             return []
 
     def watched(
-        self, status: RolloutStatus | None, stopped: str, code: int, link: str | None, entries: Sequence[LedgerEntry]
+        self,
+        status: RolloutStatus | None,
+        stopped: str,
+        code: int,
+        link: str | None,
+        entries: Sequence[LedgerEntry],
+        about: str = "",
     ) -> None:
-        """Write what a watcher saw last.
+        """Write what a watcher saw last; a file that cannot be written any more is told, and changes no exit code.
 
-        Raises:
-            InputError: a file cannot be written any more.
+        ``about``: the workflow, where nothing was seen.
         """
         from coalmine.ci.outputs import as_lines, job_outputs
         from coalmine.ci.summary import job_summary
 
         if self._outputs is not None:
-            _append("--outputs", self._outputs, as_lines(job_outputs(status, stopped, code, link)))
+            self._keep("--outputs", self._outputs, as_lines(job_outputs(status, stopped, code, link, about)))
         if self._summary is not None and status is not None:
-            _append("--summary", self._summary, job_summary(status, entries, link, datetime.now(UTC)))
+            self._keep("--summary", self._summary, job_summary(status, entries, link, datetime.now(UTC)))
 
     def started(self, receipt: Receipt, outcome: str | None, code: int | None, link: str | None, text: str) -> None:
-        """Write what became of a start that nobody watches.
-
-        Raises:
-            InputError: a file cannot be written any more.
-        """
+        """Write what became of a start that nobody watches; told as by ``watched``."""
         from coalmine.ci.outputs import as_lines, start_outputs
 
         if self._outputs is not None:
-            _append("--outputs", self._outputs, as_lines(start_outputs(receipt, outcome, code, link)))
+            self._keep("--outputs", self._outputs, as_lines(start_outputs(receipt, outcome, code, link)))
         if self._summary is not None:
-            _append("--summary", self._summary, f"```\n{text}\n```\n")
+            self._keep("--summary", self._summary, f"```\n{text}\n```\n")
+
+    def _keep(self, option: str, file: str, text: str) -> None:
+        from coalmine.errors import InputError
+
+        try:
+            _append(option, file, text)
+        except InputError as error:
+            # The verdict is decided: a disk that is full must not turn harm into a wrong use.
+            self._out.say(f"warning: {error}")
 
 
 def _append(option: str, file: str, text: str) -> None:

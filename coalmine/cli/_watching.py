@@ -29,16 +29,21 @@ class Watcher:
     def __init__(self, out: Output, args: Args) -> None:
         self.last: RolloutStatus | None = None
         self.link: str | None = None
+        self.about = ""
+        """The workflow, as far as it is known before a status tells."""
+        self.starting = False
+        """Its start was asked for and not answered: it may go on, or never have begun."""
         self._out = out
         self._timeout: timedelta | None = args.timeout
         self._live = redraws() and not out.is_json
         self._brief: bool = getattr(args, "wait", False)
         self._told_at = 0.0
         self._leave_when_held = (not sys.stdout.isatty()) if args.leave_when_held is None else args.leave_when_held
+        self._asked: str = getattr(args, "rollout", "")
         self._seen: object = None
         self._version: str | None = None
         self._silent = False
-        self._ci = CiFiles(args)
+        self._ci = CiFiles(args, out)
         self._entries: list[LedgerEntry] = []
 
     async def watch(self, coalmine: Coalmine, ref: RolloutRef, version: str | None = None) -> int:
@@ -47,7 +52,7 @@ class Watcher:
         ``version``: the release that is meant, when another one may still be closing.
         """
         self._version = version
-        self.link = coalmine.ui_link(ref.workflow_id, ref.run_id)
+        self.about, self.link = ref.workflow_id, coalmine.ui_link(ref.workflow_id, ref.run_id)
         stopped = "timeout"
         try:
             async with asyncio.timeout(self._timeout.total_seconds() if self._timeout else None):
@@ -118,12 +123,12 @@ class Watcher:
             self._out.data(data, "")
         elif status is not None and stopped == "over" and not self._live:
             self._out.data(data, "\n" + _words.page(status, datetime.now(UTC), self.link))
-        self._ci.watched(status, stopped, code, self.link, self._entries)
+        self._ci.watched(status, stopped, code, self.link, self._entries, self.about)
         return code
 
     def _say_goes_on(self, stopped: str) -> None:
         status = self.last
-        named = status.workflow_id if status else "the rollout"
+        named = status.workflow_id if status else self.about or self._asked
         why = {
             "timeout": "stopped watching: the time of --timeout is over",
             "held": "stopped watching: it is held and needs a human",
@@ -131,8 +136,9 @@ class Watcher:
         }[stopped]
         if stopped == "held" and status is not None:
             why += f" ({status.held_reason})"
+        goes_on = "It was being started, and may go on" if self.starting else "The rollout goes on"
         self._out.say(
-            f"{why}. The rollout goes on. Watch again: coalmine watch {named} · take it back: coalmine rollback {named}"
+            f"{why}. {goes_on}. Watch again: coalmine watch {named} · take it back: coalmine rollback {named}"
         )
 
 

@@ -78,7 +78,7 @@ def run(args: Args, out: Output) -> int:
     from coalmine.cli._who import automated, speaker
     from coalmine.client import Coalmine, RolloutRef
     from coalmine.errors import InputError
-    from coalmine.records import Receipt
+    from coalmine.records import Receipt, canary_id
 
     stays = args.watch or args.wait
     with annotating(args.file, out):
@@ -91,9 +91,10 @@ def run(args: Args, out: Output) -> int:
         spec = with_deployment(read_spec(args.file), args.deployment, os.environ.get(DEPLOYMENT_VARIABLE, ""))
         signer, token = _signing.start_proof(args, spec)
     by, by_machine = signer or speaker(args.by), automated(args.automated)
-    watcher, files = Watcher(out, args), CiFiles(args)
+    watcher, files = Watcher(out, args), CiFiles(args, out)
 
     async def started(coalmine: Coalmine) -> int:
+        watcher.about, watcher.starting = canary_id(spec.environment, spec.service, spec.region), True
         receipt: Receipt = await coalmine.start(
             spec,
             by=by,
@@ -105,6 +106,7 @@ def run(args: Args, out: Output) -> int:
             token=token,
             within=args.start_within,
         )
+        watcher.starting = False
         link = coalmine.ui_link(receipt.workflow_id, receipt.run_id)
         on_its_way = receipt.disposition in ("started", "attached", "queued")
         if not (stays and on_its_way):
@@ -117,8 +119,8 @@ def run(args: Args, out: Output) -> int:
     try:
         return on_connection(args, started)
     except KeyboardInterrupt:
-        if watcher.last is None:
-            raise
+        if not watcher.about:
+            raise  # Nothing was asked for yet.
         return watcher.finish("detached")
 
 

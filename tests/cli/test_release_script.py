@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
+
+import pytest
 
 from coalmine.records import Check, Finding, Phase
 from tests.cli.conftest import Desk
@@ -124,16 +127,44 @@ async def test_9_is_superseded(busy_desk: Desk, runner: Runner) -> None:
     assert job.outputs["outcome"] == "superseded"
 
 
-async def test_130_is_a_cancelled_job_and_the_rollout_goes_on(desk: Desk, runner: Runner) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_130_is_a_cancelled_job_and_the_rollout_goes_on(
+    desk: Desk, runner: Runner, number: signal.Signals
+) -> None:
     process = await runner.begin(desk.write(**SLOW))
     assert process.stdout is not None
     while b"stepping" not in await asyncio.wait_for(process.stdout.readline(), 60):
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     job = await runner.end(process)
     assert job.code == 130, job
-    assert job.outputs["stopped"] == "detached"
-    assert (await desk.coalmine.status(desk.ref)).phase is Phase.STEPPING
+    assert (job.outputs["stopped"], job.outputs["exit"], job.outputs["workflow_id"]) == ("detached", "130", ROLLOUT)
+    assert "open, stepping" in job.summary.splitlines()[0]
+    assert f"detached. The rollout goes on. Watch again: coalmine watch {ROLLOUT}" in job.err
+    assert f"take it back: coalmine rollback {ROLLOUT}" in job.err
+    await desk.until(lambda status: status.phase is Phase.STEPPING)
+
+
+async def test_130_before_the_start_is_answered_says_what_to_look_at(desk: Desk, runner: Runner) -> None:
+    desk.world.fleet_silent = True
+    process = await runner.begin(desk.write(**SLOW))
+    # The fleet does not answer: it is being admitted, until the job is cancelled.
+    await desk.until_started()
+    process.send_signal(signal.SIGTERM)
+    job = await runner.end(process)
+    assert job.code == 130, job
+    assert (job.outputs["stopped"], job.outputs["outcome"], job.outputs["workflow_id"]) == ("detached", "", ROLLOUT)
+    assert f"It was being started, and may go on. Watch again: coalmine watch {ROLLOUT}" in job.err
+    assert f"take it back: coalmine rollback {ROLLOUT}" in job.err
+
+
+async def test_130_while_the_spec_is_read_starts_nothing(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text('#!/bin/sh\necho "$1" >>called\nkill -TERM "$PPID"\n')
+    slow.chmod(0o755)
+    job = await Runner(tmp_path, {"PATH": "/usr/bin:/bin", "COALMINE": str(slow)}).run("spec.yaml")
+    assert (job.code, job.err) == (130, "cancelled: nothing was started\n")
+    assert (tmp_path / "called").read_text() == "validate\n"
 
 
 async def test_detached_it_holds_no_runner(desk: Desk, runner: Runner) -> None:
@@ -141,6 +172,19 @@ async def test_detached_it_holds_no_runner(desk: Desk, runner: Runner) -> None:
     assert job.code == 0, job
     assert (job.outputs["workflow_id"], job.outputs["outcome"], job.outputs["stopped"]) == (ROLLOUT, "", "detached")
     assert (await desk.coalmine.status(desk.ref)).phase is not Phase.CLOSED
+
+
+async def test_a_disk_that_is_full_changes_no_exit_code(desk: Desk, runner: Runner) -> None:
+    desk.world.judge = lambda look, stage: HARM
+    spec = desk.write(**QUICK)
+    job = await runner.run(spec, COALMINE_OUTPUTS="/dev/full")
+    assert job.code == 3, job
+    assert "warning: --outputs: /dev/full cannot be written: No space left on device" in job.err
+    assert "rolled back" in job.summary.splitlines()[0]
+    desk.world.checks = [Check(ok=False, name="router", reason="checkout-v2 has no healthy endpoint")]
+    blocked = await runner.run(spec, COALMINE_OUTPUTS="/dev/full", COALMINE_SUMMARY="/dev/full")
+    assert blocked.code == 5, blocked
+    assert "warning: --summary: /dev/full cannot be written" in blocked.err
 
 
 async def test_a_file_that_cannot_be_written_is_told_before_anything_starts(desk: Desk, runner: Runner) -> None:

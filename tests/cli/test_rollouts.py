@@ -15,6 +15,8 @@ import termios
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from coalmine.records import Check, Finding, Phase
 from tests.cli.conftest import Desk
 from tests.workflows.world import HARM, Judgement
@@ -246,7 +248,8 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-async def test_ctrl_c_detaches(desk: Desk) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_ctrl_c_and_what_cancels_a_job_detach(desk: Desk, number: signal.Signals) -> None:
     assert (await desk.type("start", desk.write(**SLOW))).code == 0
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "coalmine.cli", "watch", "checkout"),
@@ -259,12 +262,12 @@ async def test_ctrl_c_detaches(desk: Desk) -> None:
     assert process.stderr is not None
     first = await process.stdout.readline()
     assert "stepping at 10 %" in first.decode()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     told = (await process.stderr.read()).decode()
     assert await process.wait() == 130
     assert told.startswith("detached. The rollout goes on.")
     assert "coalmine rollback canary/test/checkout" in told
-    assert (await desk.coalmine.status(desk.ref)).phase is Phase.STEPPING
+    await desk.until(lambda status: status.phase is Phase.STEPPING)
 
 
 async def test_a_terminal_gets_a_live_page(desk: Desk) -> None:

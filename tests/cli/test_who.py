@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pwd
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from coalmine.cli import main
 from coalmine.cli._who import automated, speaker
 from coalmine.errors import InputError
 
@@ -32,6 +34,24 @@ def test_the_order(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert speaker(" bo ") == "bo"
     with pytest.raises(InputError, match="--by is empty"):
         speaker("")
+
+
+def test_a_user_without_a_name_is_asked_for_one(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nameless(uid: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    assert main(["rollback", "checkout"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: who says so is not known: user ")
+    assert "set COALMINE_BY, or say who you are, such as --by ana@example.org" in told
+    assert speaker("ci") == "ci"
+    monkeypatch.setenv("USER", "ana")
+    assert speaker(None).startswith("ana@")
 
 
 @pytest.mark.parametrize(

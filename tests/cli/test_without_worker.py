@@ -6,10 +6,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 
 from coalmine import client as client_module
-from coalmine import fleet_client, searching, starting
+from coalmine import fleet_client, pollers, searching, starting
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import TASK_QUEUE, Phase
 from tests.cli.conftest import Desk
@@ -56,6 +58,52 @@ async def test_a_start_waits_for_a_worker_that_comes_up(empty_desk: Desk) -> Non
     await asyncio.sleep(0.5)
     await empty_desk.serve()
     assert (await starting).code == 0
+
+
+class Hiccups:
+    """A server that answers the question for pollers only after so many it did not answer."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, count: int, status: RPCStatusCode) -> None:
+        self.asked = 0
+        answers = WorkflowService.describe_task_queue
+
+        async def describe(
+            service: WorkflowService, request: DescribeTaskQueueRequest, *, timeout: timedelta | None = None
+        ) -> DescribeTaskQueueResponse:
+            self.asked += 1
+            if self.asked > count:
+                return await answers(service, request, timeout=timeout)
+            raise RPCError("it hiccups", status, b"")
+
+        patch.setattr(WorkflowService, "describe_task_queue", describe)
+
+
+@pytest.mark.parametrize("status", [RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE])
+async def test_a_start_outlasts_a_server_that_is_slow(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, status: RPCStatusCode
+) -> None:
+    server = Hiccups(monkeypatch, 3, status)
+    ran = await desk.type("start", desk.write(policy={"look": "1s"}))
+    assert ran.code == 0, ran
+    assert server.asked > 3
+
+
+async def test_a_server_that_stays_slow_is_told_when_the_time_is_over(
+    empty_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pollers, "_CALL", timedelta(microseconds=1))
+    ran = await empty_desk.type("start", empty_desk.write(), "--start-within", "1s")
+    assert ran.code == 1
+    assert "task queue 'coalmine': no answer within" in ran.err
+    assert "(waited 1 s; nothing was started)" in ran.err
+
+
+async def test_a_server_that_says_no_is_not_asked_again(empty_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Hiccups(monkeypatch, 3, RPCStatusCode.PERMISSION_DENIED)
+    ran = await empty_desk.type("start", empty_desk.write())
+    assert ran.code == 1
+    assert "Temporal does not let us in (it hiccups)" in ran.err
+    assert server.asked == 1
 
 
 async def test_questions_and_commands_say_so(busy_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ coalmine=${COALMINE:-coalmine}
 summary=${COALMINE_SUMMARY:-${GITHUB_STEP_SUMMARY:-}}
 outputs=${COALMINE_OUTPUTS:-${GITHUB_OUTPUT:-}}
 
+trap 'echo "cancelled: nothing was started" >&2; exit 130' HUP INT TERM
 if [ -n "${COALMINE_ANNOTATE:-}" ]; then
   "$coalmine" validate "$spec" --format "$COALMINE_ANNOTATE"
 else
@@ -38,5 +39,6 @@ set -- "$spec" --automated "$@"
 if [ "${COALMINE_DETACH:-}" != 1 ]; then
   set -- "$@" --watch --timeout "${COALMINE_TIMEOUT:-6h}"
 fi
-# exec: a signal to this script reaches the watcher, which detaches; the rollout goes on.
+# exec: a signal to this script reaches the watcher, which detaches (130); the rollout goes on.
+trap - HUP INT TERM
 exec "$coalmine" start "$@"
