@@ -7,9 +7,9 @@ from typing import Any
 
 from activities.routers.weights import percents
 from coalmine.errors import RouteRejected
+from coalmine.spec.aws_routes import ALB_STEP
 
-FINEST = 0.1
-"""Percent: a weight is a whole number up to 999, so a thousandth is the finest round share that is left."""
+FINEST = ALB_STEP
 _UNITS = 10
 """Of 0.01 % in one weight."""
 HEAVIEST = 999

@@ -20,14 +20,13 @@ from activities.routers.options import options_of
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
-from coalmine.spec.aws_routes import LambdaRoute
+from coalmine.spec.aws_routes import LambdaRoute, is_lambda_version
 from coalmine.spec.canary import Route
 
 TRIES = 30
 """Of one write, while others keep changing the alias."""
 LONGEST_DESCRIPTION = 256
 _MARK = re.compile(r"\s*\[coalmine generation (\d+)\]$")
-_VERSION = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ class LambdaRouter:
         Lambda lays versions to sleep that nobody calls, and wakes them at the first call: on the way back (``asleep``)
         that is better than what is rolled back.
         """
-        if not _VERSION.fullmatch(version):
+        if not is_lambda_version(version):
             return f"{route.name}: {version!r} is no published version: an alias is divided between numbers such as 42"
         place = aws_place(options_of(route, LambdaRoute))
         try:

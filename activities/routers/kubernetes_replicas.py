@@ -60,11 +60,11 @@ class KubernetesReplicasRouter:
 
     async def capabilities(self, route: Route) -> Capabilities:
         """Strict fence; the smallest step is one pod of all."""
-        return self.able.model_copy(update={"granularity": 100 / _options(route).replicas})
+        return self.able.model_copy(update={"granularity": _options(route).finest})
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
         """One check for the weights, the Service, and each Deployment."""
-        checks = [weights_check(weights, 100 / _options(route).replicas)]
+        checks = [weights_check(weights, _options(route).finest)]
         async with self._api(route) as api:
             try:
                 fleet = await read_fleet(api, route.name)

@@ -8,9 +8,9 @@ from typing import Any
 
 from activities.routers.weights import percents
 from coalmine.errors import RouteRejected
+from coalmine.spec.aws_routes import ROUTE53_STEP
 
-FINEST = 0.5
-"""Percent: a weight is a whole number up to 255, so of round shares half a percent is the finest that is left."""
+FINEST = ROUTE53_STEP
 _UNITS = 50
 """Of 0.01 % in one weight."""
 _MARK = re.compile(r'"generation=([0-9]+)"')

@@ -6,6 +6,7 @@ Nothing is written: the router says what each step would need, and rehearses the
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -150,11 +151,21 @@ async def _counts(spec: CanarySpec, metric: Metric, arm: ArmName, window: Window
     request = CollectRequest(window=window, metrics=[metric], arms=arms, sources={metric.source: source}, compare=False)
     try:
         async with asyncio.timeout(WITHIN):
-            return await make_source(source.kind).collect(source, metric, request)
+            counts = await make_source(source.kind).collect(source, metric, request)
     except TimeoutError:
         return f"no answer within {WITHIN:g} s"
     except CoalmineError as error:
-        return str(error)
+        return _of_arm(str(error), arm)
+    return counts.model_copy(update={"reason": _of_arm(counts.reason, arm)})
+
+
+def _of_arm(reason: str, arm: ArmName) -> str:
+    """The reason of an arm that was asked for in the canary's place, under its own name.
+
+    The name before it goes: whoever shows the reason says the arm. Selectors stay as they are, even where a backend
+    is called canary.
+    """
+    return re.sub(r"\bthe canary\b", f"the {arm}", re.sub(r"^canary: ", "", reason))
 
 
 def _rate(metric: Metric, counts: MetricCounts, seconds: float) -> float | None:

@@ -22,17 +22,20 @@ class HAProxy(Daemon):
         socket: Path | None = None,
         threads: int = 1,
         check: bool = False,
+        metrics: bool = False,
     ) -> None:
         """A frontend on a free port for each map, by route; ``backends`` are ``host:port`` by name.
 
-        The stats socket is TCP unless a path is given. With ``check`` HAProxy tries its servers itself.
+        The stats socket is TCP unless a path is given. With ``check`` HAProxy tries its servers itself,
+        with ``metrics`` its exporter for Prometheus answers too.
         """
-        super().__init__(folder, 1 + len(maps))
+        super().__init__(folder, 1 + len(maps) + metrics)
         self._maps = dict(maps)
         self._backends = dict(backends)
         self._unix = socket
         self._threads = threads
         self._check = check
+        self._metrics = metrics
 
     @property
     def socket(self) -> str:
@@ -42,6 +45,11 @@ class HAProxy(Daemon):
     def url(self, route: str) -> str:
         """Where the route takes requests."""
         return f"http://127.0.0.1:{self._port(route)}"
+
+    @property
+    def exporter(self) -> str:
+        """Where Prometheus scrapes it, ``host:port``."""
+        return f"127.0.0.1:{self.ports[-1]}"
 
     def prepare(self) -> list[str]:
         """The configuration, and HAProxy in the foreground."""
@@ -79,4 +87,10 @@ class HAProxy(Daemon):
             check = " check inter 200ms" if self._check else ""
             servers = [f"  server s{number} {endpoint}{check}" for number, endpoint in enumerate(endpoints)]
             lines += [f"backend {name}", *servers]
+        if self._metrics:
+            lines += [
+                "frontend metrics",
+                f"  bind {self.exporter}",
+                "  http-request use-service prometheus-exporter if { path /metrics }",
+            ]
         return "\n".join(lines) + "\n"

@@ -42,6 +42,8 @@ class Traefik(Daemon):
                 "traefik": {"address": f"127.0.0.1:{self.ports[1]}"},
             },
             "api": {"insecure": True},
+            # On the entry point of the API, at /metrics.
+            "metrics": {"prometheus": {"addServicesLabels": True}},
             "providers": {
                 "providersThrottleDuration": "0s",
                 "file": {"directory": str(self._dynamic), "watch": True},

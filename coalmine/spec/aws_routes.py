@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -10,6 +11,17 @@ from coalmine.spec.base import SpecModel
 from coalmine.spec.distinct import distinct
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.urls import url_problem
+
+ALB_STEP = 0.1
+"""Percent: a target group's weight is a whole number up to 999, so of round shares a thousandth is the finest left."""
+ROUTE53_STEP = 0.5
+"""Percent: a record's weight is a whole number up to 255, so of round shares half a percent is the finest left."""
+_VERSION = re.compile(r"[0-9]{1,18}")
+
+
+def is_lambda_version(name: str) -> bool:
+    """Whether it can be a published version: aliases are divided between those, never with ``$LATEST``."""
+    return _VERSION.fullmatch(name) is not None
 
 
 def _endpoint(url: str) -> str:

@@ -66,3 +66,8 @@ class KubernetesReplicasRoute(KubernetesRoute):
         "of 20, steps of 5 %.",
         examples=[20],
     )
+
+    @property
+    def finest(self) -> float:
+        """The smallest step of a weight in percent: one pod of all."""
+        return 100 / self.replicas

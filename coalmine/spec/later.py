@@ -11,6 +11,9 @@ LATER_VALUES: dict[str, frozenset[str]] = {
         {
             *("caddy", "kubernetes", "istio", "linkerd", "gateway-api", "consul"),
             *("apigateway", "appmesh", "lattice", "cloudfront", "ecs", "sagemaker"),
+            *("api-gateway", "app-mesh", "appconfig", "app-config", "vpc-lattice"),
+            *("aws-apigateway", "aws-api-gateway", "aws-appmesh", "aws-app-mesh", "aws-appconfig", "aws-app-config"),
+            *("aws-lattice", "aws-vpc-lattice", "aws-cloudfront", "aws-ecs", "aws-sagemaker"),
         }
     ),
     "ledger.kind": frozenset({"postgres", "dynamodb"}),

@@ -10,14 +10,14 @@ from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed
 from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import PLACEHOLDERS
-from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, TEMPLATED, TEMPLATES, untemplated
+from coalmine.spec.templates import PARTS, TEMPLATE_SOURCES, TEMPLATES, templates_of, untemplated
 
 SMALLEST_SHARE = 1e-9
 """Of max and of an objective: far below it the judge's arithmetic has no digits left."""
 KEYS_OF_KIND = {
     "ratio": ("events", "total", "template", "margin", "no_harm", "floor", "max"),
     "latency": ("buckets", "template", "unit", "margin", "no_harm", "floor", "objective"),
-    "value": ("values", "direction", "margin", "no_harm", "tolerance", "suffix"),
+    "value": ("values", "template", "direction", "margin", "no_harm", "tolerance", "suffix"),
     "count": ("events", "template", "direction", "margin", "no_harm", "tolerance"),
     "slo": ("events", "total", "template", "slo"),
     "threshold": ("query", "limits", "suffix"),
@@ -89,8 +89,9 @@ def missing_parts(metric: Metric, index: int, source: str) -> Iterator[Fault]:
     missing = [part for part in parts if not getattr(metric, part)]
     if metric.template is not None or not missing:
         return
-    ready = [name for name, home in TEMPLATE_SOURCES.items() if home == source]
-    templates = f"name a template ({listed(ready)})" if missing[0] in TEMPLATED and ready else ""
+    able = [*templates_of(missing[0]), *(TEMPLATE_SOURCES.keys() - TEMPLATES.keys())]
+    ready = [name for name in able if TEMPLATE_SOURCES[name] == source]
+    templates = f"name a template ({listed(ready)})" if ready else ""
     if len(missing) < len(parts):
         message = f"{metric.name!r} has no selector for {missing[0]}: write it"
         message += f", or {templates}" if templates else ""

@@ -99,7 +99,8 @@ class Metric(SpecModel):
     template: str | None = Field(
         default=None,
         description="Ready selectors: those of a proxy (`envoy`, `haproxy`, `traefik`, `istio`; `nginx` has none and "
-        "says so), `http` (`http_requests_total`, `http_request_duration_seconds` with the label `version`) or "
+        "says so; of kind `value` only `envoy` and `haproxy`: requests that wait for a connection), `http` "
+        "(`http_requests_total`, `http_request_duration_seconds` with the label `version`) or "
         "`opentelemetry` (`http.server.request.duration` with `service_version`); of a source of kind `temporal`: "
         "`temporal`. Instead of your own.",
         examples=["envoy"],

@@ -20,6 +20,7 @@ from coalmine.spec.metrics import Metric
 from coalmine.spec.notifier_rules import notifier_faults
 from coalmine.spec.reading_rules import reading_faults
 from coalmine.spec.reminder_rules import reminder_faults
+from coalmine.spec.route_rules import backend_faults, step_faults
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
@@ -148,6 +149,16 @@ def _weights_rise(spec: CanarySpec) -> Iterator[Fault]:
         if weight <= before:
             message = f"{weight:g} is not more than {before:g} of the step before: weights rise from step to step"
             yield Fault(("steps", index, "weight"), message)
+
+
+@_reads("steps", "route", younger=True)
+def _steps_can_be_done(spec: CanarySpec) -> Iterator[Fault]:
+    yield from step_faults(spec)
+
+
+@_reads("arms", "route", younger=True)
+def _backends_can_be(spec: CanarySpec) -> Iterator[Fault]:
+    yield from backend_faults(spec)
 
 
 @_reads("steps", "policy")

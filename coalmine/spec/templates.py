@@ -1,5 +1,7 @@
 """Templates: what ``template: envoy`` or ``template: http`` reads for each kind of metric, and what cannot be read.
 
+A ratio is of errors, a latency of the histogram, a value of saturation: how many requests wait for a free connection.
+
 Read off the real thing: Envoy 1.40, HAProxy 2.6, Traefik 3.7, and what the Prometheus client libraries' HTTP
 instrumentations have in common. Read off their documentation: Istio, OpenTelemetry (see docs/prometheus.md).
 """
@@ -25,8 +27,6 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "threshold": (),
 }
 """Which selectors a metric of each kind needs; a threshold has a query instead."""
-TEMPLATED: tuple[Part, ...] = ("total", "events", "buckets")
-"""What templates know."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ def _envoy(part: Part, arm: Arm) -> Selector:
     if part == "events":
         failed = Matcher("envoy_response_code_class", "=", "5")
         return Selector(f"envoy_cluster_{infix}upstream_rq_xx", (cluster, failed))
+    if part == "values":
+        # Requests that wait for a connection. Not those in flight: they grow with an arm's share of the traffic.
+        return Selector(f"envoy_cluster_{infix}upstream_rq_pending_active", (cluster,))
     return Selector(f"envoy_cluster_{infix}upstream_rq_time_bucket", (cluster,))
 
 
@@ -69,6 +72,9 @@ def _haproxy(part: Part, arm: Arm) -> Selector:
     answers = Selector("haproxy_backend_http_responses_total", (Matcher("proxy", "=", arm.backend),))
     if part == "events":
         return Selector(answers.name, (*answers.matchers, Matcher("code", "=", "5xx")))
+    if part == "values":
+        # Not the average time in the queue: it is of the last 1,024 requests, of which a canary has few for long.
+        return Selector("haproxy_backend_current_queue", answers.matchers)
     return answers
 
 
@@ -110,9 +116,22 @@ _NO_ARMS = (
     "open nginx counts no requests by upstream: read what your service counts (template: http or opentelemetry), or "
     "write selectors for an exporter that reads its access log"
 )
+_SATURATION = (
+    "for saturation write values: a gauge that does not grow with an arm's share of the traffic, such as a queue's "
+    "length or a pool's use, as docs/prometheus.md shows (template: envoy and haproxy have their queue)"
+)
+_NO_QUEUE: Mapping[str, str] = {
+    "http": f"these instrumentations have no gauge in common; {_SATURATION}",
+    "nginx": f"open nginx tells no queue by upstream; {_SATURATION}",
+    "traefik": f"Traefik queues nothing and tells no load by service; {_SATURATION}",
+    "istio": f"Istio's standard metrics have no queue by workload; {_SATURATION}",
+    "opentelemetry": (
+        f"http.server.active_requests grows with an arm's share of the traffic, so arms differ by it; {_SATURATION}"
+    ),
+}
 TEMPLATES: dict[str, Template] = {
     "envoy": Template("envoy", "ms", _envoy),
-    "http": Template("http", "s", _http),
+    "http": Template("http", "s", _http, {"values": _NO_QUEUE["http"]}),
     "haproxy": Template(
         "haproxy",
         "s",
@@ -122,10 +141,12 @@ TEMPLATES: dict[str, Template] = {
             "opentelemetry), or write buckets"
         },
     ),
-    "nginx": Template("nginx", "s", _none, {"total": _NO_ARMS, "events": _NO_ARMS, "buckets": _NO_ARMS}),
-    "traefik": Template("traefik", "s", _traefik),
-    "istio": Template("istio", "ms", _istio),
-    "opentelemetry": Template("opentelemetry", "s", _opentelemetry),
+    "nginx": Template(
+        "nginx", "s", _none, {"total": _NO_ARMS, "events": _NO_ARMS, "buckets": _NO_ARMS, "values": _NO_QUEUE["nginx"]}
+    ),
+    "traefik": Template("traefik", "s", _traefik, {"values": _NO_QUEUE["traefik"]}),
+    "istio": Template("istio", "ms", _istio, {"values": _NO_QUEUE["istio"]}),
+    "opentelemetry": Template("opentelemetry", "s", _opentelemetry, {"values": _NO_QUEUE["opentelemetry"]}),
 }
 TEMPLATE_SOURCES: dict[str, str] = {**dict.fromkeys(TEMPLATES, "prometheus"), "temporal": "temporal"}
 """Every template, and the kind of source it is of."""
@@ -147,6 +168,11 @@ def untemplated(name: str, kind: str) -> str:
     """
     if name not in _CLOUDWATCH:
         return ""
+    if kind == "value":
+        return (
+            f"there is no template for {name}: CloudWatch keeps no gauge of each instance; make an alarm of its "
+            "saturation and read it with kind: threshold, as docs/aws.md shows"
+        )
     keys = {part: _CLOUDWATCH[name][part] for part in PARTS[kind] if part in _CLOUDWATCH[name]}
     wanted = " and ".join(f"{part} (of {metric})" for part, metric in keys.items())
     say = f"write {wanted}" if wanted else "leave it out"
@@ -162,6 +188,11 @@ class Query:
 
     selectors: tuple[Selector, ...]
     unit: Literal["s", "ms"]
+
+
+def templates_of(part: Part) -> list[str]:
+    """The templates that can read a part."""
+    return [name for name, template in TEMPLATES.items() if part not in template.lacks]
 
 
 def metric_query(metric: Metric, part: Part, arm: Arm) -> Query:
@@ -180,10 +211,8 @@ def metric_query(metric: Metric, part: Part, arm: Arm) -> Query:
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
         return Query(parsed, metric.unit)
-    if part not in TEMPLATED:
-        raise ValueError(f"{place} is missing: write a selector")
     if metric.template is None:
-        raise ValueError(f"{place} is missing: write a selector, or a template ({', '.join(TEMPLATES)})")
+        raise ValueError(f"{place} is missing: write a selector, or a template ({', '.join(templates_of(part))})")
     template = TEMPLATES.get(metric.template)
     if template is None:
         raise ValueError(

@@ -110,6 +110,16 @@ async def test_what_is_missing_is_said_with_its_age(clinic: Clinic, capsys: pyte
     assert found["traffic of the baseline"] == ("warning", "no metric counts its requests now")
 
 
+async def test_an_arm_without_data_is_called_by_its_own_name(
+    clinic: Clinic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = levels(await clinic.doctor(capsys))
+    series = 'envoy_cluster_upstream_rq_completed{envoy_cluster_name="%s"}'
+    for arm, cluster in (("baseline", "stable"), ("canary", "canary")):
+        said = found[f"errors: {arm}"][1]
+        assert said.startswith(f"no data: empty: the {arm} has no series for {series % cluster}"), said
+
+
 async def test_a_route_that_cannot_be_written_or_reached(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
     clinic.spec.write_text(clinic.spec.read_text().replace("backend: canary", "backend: films"))
     told = await clinic.doctor(capsys)

@@ -120,6 +120,7 @@ static_resources:
               - {match: {prefix: /}, route: {cluster: "shop:v41"}}
   clusters:
   - name: shop-1.42.0
+    circuit_breakers: {thresholds: [{max_connections: 1}]}
     load_assignment: &shop
       cluster_name: shop
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: PORT}}}}]}]
@@ -130,6 +131,7 @@ static_resources:
 @pytest.fixture
 async def backend() -> AsyncIterator[int]:
     async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(float(request.query.get("wait", "0")))
         return web.Response(status=503 if request.query.get("fail") else 200)
 
     app = web.Application()
@@ -211,3 +213,45 @@ async def test_the_template_envoy_counts_what_went_through_a_real_envoy(
         assert slow.baseline is not None
         assert slow.canary is not None
         assert (slow.baseline.total, slow.canary.total) == (34, 9)
+
+
+async def test_the_template_envoy_shows_how_many_wait_at_a_real_envoy(
+    tmp_path: Path, envoy: tuple[str, str], prometheus_source: PrometheusSource
+) -> None:
+    """The canary's cluster has one connection for all; as many come to the baseline's, and none of them waits."""
+    admin, url = envoy
+    arms = Arms(baseline=Arm(version="1", backend="shop:v41"), canary=Arm(version="2", backend="shop-1.42.0"))
+    metric = Metric(name="saturation", kind="value", template="envoy")
+    job = ScrapeJob("envoy", [admin], path="/stats/prometheus")
+    comers = 4
+    async with (
+        PrometheusServer(tmp_path / "prometheus", [job], scrape=0.2) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        source = Source(url=server.url, scrape=timedelta(seconds=0.2), flush=timedelta(seconds=0.4))
+
+        async def come_again(path: str) -> None:
+            while True:
+                async with session.get(f"{url}{path}?wait=0.1") as response:
+                    await response.read()
+
+        async def waited(window: Window) -> MetricCounts:
+            request = CollectRequest(window=window, metrics=[metric], arms=arms, sources={"prometheus": source})
+            return await prometheus_source.collect(source, metric, request)
+
+        coming = [asyncio.create_task(come_again(path)) for path in ("/", "/canary") for _ in range(comers)]
+        try:
+            async with asyncio.timeout(30):
+                while True:
+                    end = datetime.now(UTC) - source.flush
+                    found = await waited(Window(start=end - timedelta(seconds=1), end=end))
+                    if found.canary is not None and found.canary.values[0] > comers / 2:
+                        break
+                    await asyncio.sleep(0.1)
+        finally:
+            for one in coming:
+                one.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
+        assert found.canary.values[0] <= comers - 1
+        assert found.baseline is not None
+        assert found.baseline.values[0] < 0.5

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from ruamel.yaml import YAML
 
 from coalmine.errors import SpecError
 from coalmine.spec.canary import Arm
@@ -127,6 +131,7 @@ SPEC = {
     "steps": [{"weight": 10, "for": "5m"}],
     "sources": {"prometheus": {"url": "http://127.0.0.1:9090"}},
 }
+ERRORS = {"name": "errors", "kind": "ratio", "template": "haproxy", "max": 0.02}
 
 
 def problems(*metrics: dict[str, object]) -> list[str]:
@@ -154,7 +159,7 @@ def test_what_a_template_lacks_is_refused_with_the_mend() -> None:
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_every_part_is_read_or_lacking_with_a_reason(template: str) -> None:
     found = TEMPLATES[template]
-    for part in ("total", "events", "buckets"):
+    for part in ("total", "events", "buckets", "values"):
         if part in found.lacks:
             assert found.lacks[part]
         else:
@@ -178,3 +183,52 @@ def test_what_cloudwatch_counts_has_no_template_and_the_keys_to_write_are_named(
     assert f"there is no template for {template}: " in told
     assert wanted in told
     assert "docs/aws.md" in told
+
+
+@pytest.mark.parametrize("kind_of", ["alb", "lambda"])
+def test_cloudwatch_has_no_saturation_of_each_instance(kind_of: str) -> None:
+    (told,) = problems(ERRORS, {"name": "m", "kind": "value", "template": kind_of})
+    assert f"there is no template for {kind_of}: CloudWatch keeps no gauge of each instance; make an alarm" in told
+
+
+@pytest.mark.parametrize(
+    ("template", "backend", "gauge"),
+    [
+        ("envoy", "shop-v42", 'envoy_cluster_upstream_rq_pending_active{envoy_cluster_name="shop-v42"}'),
+        ("envoy", "shop-1.42.0", 'envoy_cluster_42_0_upstream_rq_pending_active{envoy_cluster_name="shop-1"}'),
+        ("haproxy", "shop-v42", 'haproxy_backend_current_queue{proxy="shop-v42"}'),
+    ],
+)
+def test_saturation_is_how_many_requests_wait(template: str, backend: str, gauge: str) -> None:
+    metric = Metric(name="saturation", kind="value", template=template)
+    assert [str(one) for one in metric_query(metric, "values", Arm(version="1", backend=backend)).selectors] == [gauge]
+    assert problems(ERRORS, {"name": "saturation", "kind": "value", "template": template, "tolerance": 2}) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("http", "no gauge in common"),
+        ("istio", "no queue by workload"),
+        ("nginx", "no queue by upstream"),
+        ("opentelemetry", "http.server.active_requests grows with an arm's share"),
+        ("traefik", "queues nothing"),
+    ],
+)
+def test_a_template_without_saturation_says_what_to_read_instead(template: str, reason: str) -> None:
+    saturation = {"name": "saturation", "kind": "value", "template": template}
+    (told,) = problems(ERRORS, saturation)
+    assert told.startswith(f"metrics[1].template: {template} has nothing for a value metric: ")
+    assert reason in told
+    assert "for saturation write values: a gauge that does not grow with an arm's share" in told
+    own = {"values": 'pool_in_use_ratio{version="{arm.version}"}'}
+    assert problems(ERRORS, {**saturation, **own}) == []
+
+
+def test_the_examples_of_saturation_on_the_page_are_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs/prometheus.md").read_text()
+    section = page.partition("### Saturation\n")[2].partition("\n## ")[0]
+    examples = [YAML(typ="safe").load(block) for block in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)]
+    assert len(examples) == 2
+    for metrics in examples:
+        assert problems(ERRORS, *metrics) == []

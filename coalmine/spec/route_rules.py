@@ -1,0 +1,53 @@
+"""What a router cannot do by its keys alone, known before anybody asks the world: steps too fine, names of backends.
+
+Routers of other distributions are not known here: theirs is found by ``--connect`` and by the checks before a write.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from coalmine.spec.aws_routes import ALB_STEP, ROUTE53_STEP, is_lambda_version
+from coalmine.spec.canary import CanarySpec, Route
+from coalmine.spec.faults import Fault, shown
+from coalmine.spec.kubernetes_routes import KubernetesReplicasRoute
+
+FINEST_STEP = 0.01
+"""Percent: what every router can do at best."""
+_STEPS = {"aws-alb": ALB_STEP, "aws-route53": ROUTE53_STEP}
+
+
+def finest_step(route: Route) -> float:
+    """The smallest step of this route's weights in percent; of a router that is not known here the finest of all."""
+    if route.router == "kubernetes-replicas":
+        try:
+            return KubernetesReplicasRoute.model_validate(route.options).finest
+        except ValidationError:
+            return FINEST_STEP
+    return _STEPS.get(route.router, FINEST_STEP)
+
+
+def step_faults(spec: CanarySpec) -> Iterator[Fault]:
+    """Weights between the steps the route can do."""
+    finest = finest_step(spec.route)
+    pods = f", one pod of {round(100 / finest)}" if spec.route.router == "kubernetes-replicas" else ""
+    for index, step in enumerate(spec.steps):
+        steps = step.weight / finest
+        if abs(steps - round(steps)) > 1e-6:
+            near = [round(count * finest, 2) for count in (math.floor(steps), math.ceil(steps))]
+            mend = " or ".join(f"{weight:g}" for weight in near if 0 < weight < 100)
+            message = f"{step.weight:g} is no weight {spec.route.router} can give: it goes in steps of {finest:g} %"
+            yield Fault(("steps", index, "weight"), f"{message}{pods}; take {mend}")
+
+
+def backend_faults(spec: CanarySpec) -> Iterator[Fault]:
+    """Backends that cannot be what the router calls one."""
+    if spec.route.router != "aws-lambda":
+        return
+    for name, arm in (("baseline", spec.arms.baseline), ("canary", spec.arms.canary)):
+        if not is_lambda_version(arm.backend):
+            message = f"{shown(arm.backend)} is no published version of a function: write its number, such as '42'"
+            yield Fault(("arms", name, "backend"), message)
