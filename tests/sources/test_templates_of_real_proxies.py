@@ -49,10 +49,10 @@ class Scraped:
                 assert response.status == status
 
     async def settled(self) -> datetime:
-        """A moment whose counts are final: a scrape lies between."""
-        moment = datetime.now(UTC)
+        """A moment from now on whose counts are known: scrapes lie before it and behind it."""
+        moment = datetime.now(UTC) + 2 * SCRAPE
         await self._scraped_since(moment + SCRAPE)
-        return moment + SCRAPE / 2
+        return moment
 
     async def _scraped_since(self, moment: datetime) -> None:
         async with asyncio.timeout(30):
