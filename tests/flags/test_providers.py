@@ -97,6 +97,28 @@ async def test_of_10000_users_all_keep_their_variant_when_5_percent_become_10_an
     assert (len(whole), len(none)) == (USERS, 0)
 
 
+@pytest.mark.parametrize("asked", [("old", "new"), ("new", "old")])
+@pytest.mark.parametrize("written", [("old", "new"), ("new", "old")])
+async def test_users_keep_their_variant_whatever_order_the_weights_are_asked_in(
+    written: tuple[str, str], asked: tuple[str, str], file: Path, client: OpenFeatureClient
+) -> None:
+    """Buckets stay in the order of the file: who is dealt what hangs on it."""
+    units = {"old": 10_000, "new": 0}
+    content = json.loads(json.dumps(DEFINITIONS))
+    content["flags"][FLAG]["targeting"] = {"fractional": [[name, units[name]] for name in written]}
+    put(file, json.dumps(content))
+    seen = []
+    for generation, (percent, order) in enumerate(((5, asked), (10, asked[::-1]), (20, asked)), 1):
+        shares = {"old": 100.0 - percent, "new": float(percent)}
+        await FlagdRouter().apply(route(file), {name: shares[name] for name in order}, generation)
+        buckets = json.loads(text_of(file))["flags"][FLAG]["targeting"]["fractional"]
+        assert [name for name, _ in buckets] == list(written)
+        await took(client, generation)
+        seen.append(with_the_new(client))
+    five, ten, twenty = seen
+    assert five < ten < twenty
+
+
 async def test_an_app_flips_while_it_runs_and_goes_on_when_the_file_is_gone_or_broken(
     file: Path, client: OpenFeatureClient
 ) -> None:

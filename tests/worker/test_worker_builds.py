@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from coalmine.client import Coalmine, RolloutRef
+from coalmine.errors import CoalmineError
 from coalmine.preflight import create_missing
 from coalmine.records import Cause, Outcome, RolloutReport
 from coalmine.spec.canary import CanarySpec
@@ -22,9 +24,13 @@ from tests.routers.temporal_world import describe, known, set_current
 from tests.routers.toy import BrokenOrder, ScarceOrder, build_of
 from tests.worker.conftest import WORKER, Start
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 ORDERS = "orders"
 CUSTOMERS = 6
+ENDS_WITHIN = 240.0
+"""Seconds a rollout may take here; it takes a tenth. pytest's own timeout is no help: what it raises in the midst of
+the customers ends one of them, and the test waits on."""
+TOLD_WITHIN = 15.0
 
 
 def release(baseline: str, canary: str) -> CanarySpec:
@@ -94,9 +100,45 @@ async def customers(client: Client) -> AsyncIterator[None]:
         await asyncio.gather(*ordering, return_exceptions=True)
 
 
+async def standing(client: Client, coalmine: Coalmine, ref: RolloutRef) -> str:
+    """How a rollout that does not end stands, and what the server deals out."""
+    try:
+        async with asyncio.timeout(TOLD_WITHIN):
+            now, shown = await coalmine.status(ref), await routing(client)
+    except (TimeoutError, CoalmineError, RPCError) as error:
+        return f"and nobody says how it stands ({error!r})"
+    said = "; ".join(filter(None, [now.reason, now.restore_failure, *now.unmet]))
+    return f"it is in {now.phase.value} with {now.weights} under generation {now.generation} ({said}); {shown}"
+
+
+@asynccontextmanager
+async def watched(client: Client) -> AsyncIterator[set[tuple[str, float]]]:
+    """Every ramp that is seen meanwhile, however that ends."""
+    seen: set[tuple[str, float]] = set()
+
+    async def look() -> None:
+        while True:
+            shown = await routing(client)
+            seen.add((shown.ramping, shown.percent))
+            await asyncio.sleep(0.2)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield seen
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
 async def rolled_out(client: Client, coalmine: Coalmine, spec: CanarySpec) -> tuple[RolloutRef, RolloutReport]:
     ref = RolloutRef((await coalmine.start(spec, by="ana")).workflow_id)
-    await client.get_workflow_handle(ref.workflow_id).result()
+    try:
+        async with asyncio.timeout(ENDS_WITHIN):
+            await client.get_workflow_handle(ref.workflow_id).result()
+    except TimeoutError:
+        pytest.fail(
+            f"{ref.workflow_id} has not ended within {ENDS_WITHIN:g} s: {await standing(client, coalmine, ref)}"
+        )
     report = await coalmine.report(ref)
     assert report is not None
     return ref, report
@@ -135,18 +177,8 @@ async def test_a_sound_build_becomes_current_and_one_whose_workflows_fail_is_tak
         now = await routing(client)
         assert (now.current, now.ramping, now.percent) == ("2", "", 0)
 
-        seen: set[tuple[str, float]] = set()
-
-        async def look() -> None:
-            while True:
-                shown = await routing(client)
-                seen.add((shown.ramping, shown.percent))
-                await asyncio.sleep(0.2)
-
-        looking = asyncio.create_task(look())
-        _, taken_back = await rolled_out(client, coalmine, release("2", "3"))
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        async with watched(client) as seen:
+            _, taken_back = await rolled_out(client, coalmine, release("2", "3"))
         assert taken_back.outcome is Outcome.ROLLED_BACK, taken_back
         assert taken_back.cause is Cause.ANALYSIS
         assert ("3", 10.0) in seen
