@@ -216,7 +216,7 @@ def test_saturation_is_how_many_requests_wait(template: str, backend: str, gauge
     ],
 )
 def test_a_template_without_saturation_says_what_to_read_instead(template: str, reason: str) -> None:
-    saturation = {"name": "saturation", "kind": "value", "template": template}
+    saturation: dict[str, object] = {"name": "saturation", "kind": "value", "template": template}
     (told,) = problems(ERRORS, saturation)
     assert told.startswith(f"metrics[1].template: {template} has nothing for a value metric: ")
     assert reason in told
