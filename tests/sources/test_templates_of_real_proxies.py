@@ -49,19 +49,23 @@ class Scraped:
                 assert response.status == status
 
     async def settled(self) -> datetime:
-        """A moment from now on whose counts are known: scrapes lie before it and behind it."""
-        moment = datetime.now(UTC) + 2 * SCRAPE
-        await self._scraped_since(moment + SCRAPE)
-        return moment
+        """The moment of a scrape that has all that was answered before, however late Prometheus is.
 
-    async def _scraped_since(self, moment: datetime) -> None:
+        The second from now: a proxy counts a request just after it was answered.
+        """
+        moment = datetime.now(UTC)
+        for _ in range(2):
+            moment = await self._scraped_after(moment)
+        return moment + timedelta(milliseconds=1)
+
+    async def _scraped_after(self, moment: datetime) -> datetime:
         async with asyncio.timeout(30):
             while True:
-                question = {"query": "min(timestamp(up))"}
+                question = {"query": "timestamp(up)"}
                 async with self.session.get(f"{self.source.url}/api/v1/query", params=question) as response:
                     found = (await response.json())["data"]["result"]
-                if found and float(found[0]["value"][1]) > moment.timestamp():
-                    return
+                if found and (scrape := datetime.fromtimestamp(float(found[0]["value"][1]), UTC)) > moment:
+                    return scrape
                 await asyncio.sleep(0.05)
 
 
