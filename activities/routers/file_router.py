@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from activities.routers import watching
-from activities.routers.preflight import Preflight
+from activities.routers.preflight import PATIENCE, Preflight
 from activities.routers.proxy_places import Options, Places
 from activities.routers.proxy_router import ProxyRouter
 from activities.routers.proxy_states import is_of
@@ -63,10 +63,18 @@ class FileRouter(ProxyRouter[Options]):
     async def told(self, places: Places[Options], readings: Mapping[str, Reading], generation: int) -> bool:
         """Whether every proxy uses the route as its file has it, where a file alone tells it nothing.
 
+        Where they watch it, a file that is written already and that one of them does not show is replaced by itself:
+        a change they missed is missed for good, and a repeated write is asked for because it was not confirmed.
+
         Raises:
             StaleGeneration: one shows a newer generation: the file was put back past us.
+            RouterUnreachable: a file could not be replaced.
         """
         if self.watched_files:
+            if all(reading.version.generation == generation for reading in readings.values()):
+                shown, _ = await self._all_shown(places, PATIENCE)
+                if not all(is_of(one, readings) for one in shown.values()):
+                    await asyncio.to_thread(self._files.touch, list(readings.values()), places.name)
             return True
         shown, silent = await self._all_shown(places)
         for proxy, one in shown.items():

@@ -27,6 +27,10 @@ class Refused(Exception):
     """Raised when HAProxy did not take what it was told; the message is its own."""
 
 
+class NotWhole(Silent):
+    """Raised when a map is there and is no route's: somebody's hands were on it. It says nothing of a generation."""
+
+
 class StatsSocket:
     """One proxy's socket: ``/run/haproxy/admin.sock`` or ``host:port``. Each command is a connection."""
 
@@ -44,12 +48,17 @@ class StatsSocket:
         return next((path for path in found if path in paths), None)
 
     def shown(self, path: str) -> Shown:
-        """The route as this map has it in the process."""
+        """The route as this map has it in the process.
+
+        Raises:
+            NotWhole: the map has entries that are no route's, or lacks some.
+        """
         return self._understood(self._ask(f"show map {path}"))
 
     def replace(self, path: str, entries: Sequence[str], generation: int) -> None:
         """Put these entries in force instead of all that are there, unless there is a newer generation.
 
+        A map that is not whole is written over: its entries are those of no generation, and the file has the fence.
         The version that is prepared first is a token: one prepared later and committed meanwhile makes ours void.
 
         Raises:
@@ -59,9 +68,12 @@ class StatsSocket:
         prepared = _PREPARED.search(answer)
         if prepared is None:
             raise Refused(answer.strip() or "it prepared no version of the map: is it HAProxy 2.4 or newer?")
-        there = self.shown(path)
-        if there.generation > generation:
-            raise Refused(f"shows the newer generation {there.generation}")
+        try:
+            there = self.shown(path).generation
+        except NotWhole:
+            there = 0
+        if there > generation:
+            raise Refused(f"shows the newer generation {there}")
         payload = "\n".join(entries)
         for command in (f"add map @{prepared[1]} {path} <<\n{payload}\n", f"commit map @{prepared[1]} {path}"):
             answer = self._ask(command).strip()
@@ -85,12 +97,15 @@ class StatsSocket:
     def _understood(self, answer: str) -> Shown:
         # Each line begins with the entry's address in memory.
         lines = [line.partition(" ")[2] for line in answer.splitlines() if line.startswith("0x")]
-        if not lines:
-            raise self._silent(answer.strip() or "shows an empty map")
+        if not lines and answer.strip():
+            raise self._silent(answer.strip())
         try:
             return understood(lines)
         except RouteRejected as error:
-            raise self._silent(f"its map: {error}") from error
+            raise NotWhole(
+                f"{self._address}: somebody has changed its map in the process ({error}): the next write puts it right, "
+                "and so does a reload"
+            ) from error
 
     def _ask(self, command: str) -> str:
         try:

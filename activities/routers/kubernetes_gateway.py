@@ -53,8 +53,6 @@ class _HttpRoute:
             shares = tuple((_named(ref), int(1 if ref.get("weight") is None else ref["weight"])) for ref in refs)
             if len(dict(shares)) != len(shares):
                 raise RouteRejected(f"{where}: names a backend twice: give each one weight")
-            if not sum(weight for _, weight in shares):
-                raise RouteRejected(f"{where}: all weights are zero, which answers 500: give one backend the traffic")
             splits.append(Split(where, shares, len(shares) > 1))
         return splits
 

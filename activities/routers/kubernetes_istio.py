@@ -58,8 +58,6 @@ class _VirtualService:
             shares = tuple((_named(ref), 1 if len(refs) == 1 else int(ref.get("weight") or 0)) for ref in refs)
             if len(dict(shares)) != len(shares):
                 raise RouteRejected(f"{where}: names a destination twice: give each one weight")
-            if not sum(weight for _, weight in shares):
-                raise RouteRejected(f"{where}: all weights are zero: give one destination the traffic")
             splits.append(Split(where, shares, len(shares) > 1))
         return splits
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from activities.bodies import read_up_to
 from activities.routers.file_router import FileRouter
-from activities.routers.nginx_process import configuration, configuration_problem, reachable, reload, taking_connections
+from activities.routers.nginx_process import (
+    OVERLAP,
+    Configuration,
+    configuration,
+    configuration_problem,
+    of_one_reload,
+    reachable,
+    reload,
+)
 from activities.routers.nginx_split import NGINX, NginxSplit, understood
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
@@ -32,8 +41,6 @@ RELOAD_EVERY = 1.0
 """Seconds between two reloads of one nginx: each leaves old workers behind until their requests are answered."""
 SETTLE = 0.02
 """Seconds from the moment an old worker says it is shutting down until it has closed its doors."""
-_OVERLAP = 2.0
-"""Seconds to wait until the old workers of a reload have heard of it: nginx tells them after a tenth of a second."""
 _WATCH = 2.0
 """Seconds for a reload beyond the wait for its turn."""
 _PAUSE = 0.02
@@ -41,9 +48,10 @@ _PAUSE = 0.02
 
 @dataclass(frozen=True)
 class NginxPreflight(Preflight):
-    """And the files its configuration is made of."""
+    """And the files its configuration is made of; ``sound`` when its program takes that, also where it is silent."""
 
     files: frozenset[str] = frozenset()
+    sound: bool = False
 
 
 class NginxRouter(FileRouter[NginxRoute]):
@@ -57,7 +65,6 @@ class NginxRouter(FileRouter[NginxRoute]):
     def __init__(self, reload_every: float = RELOAD_EVERY) -> None:
         super().__init__(NginxSplit, NGINX)
         self._every = reload_every
-        self._workers: dict[str, int] = {}
 
     def places(self, route: Route) -> Places[NginxRoute]:
         """Its included files, and the locations at which processes say what they run."""
@@ -71,7 +78,22 @@ class NginxRouter(FileRouter[NginxRoute]):
 
     async def shown(self, places: Places[NginxRoute], proxy: str) -> Shown:
         """What its worker processes say, once all that take connections are of one reload."""
-        text = await self._agreed(next(one for one in places.options.proxies if one.status == proxy))
+        named = next(one for one in places.options.proxies if one.status == proxy)
+        try:
+            # Longer than a worker that was started anew makes the others wait.
+            async with asyncio.timeout(OVERLAP + 1):
+                while (shown := await self._shown_now(places, named)) is None:
+                    await asyncio.sleep(_PAUSE)
+        except TimeoutError as error:
+            raise Silent(f"{proxy}: worker processes are being started all the time: its error log says why") from error
+        return shown
+
+    async def _shown_now(self, places: Places[NginxRoute], proxy: NginxProxy) -> Shown | None:
+        """What a worker process says; None while another may say something else."""
+        # In this order: a reload that begins in between leaves us with the old answer, which is true.
+        text = await _status(proxy.status)
+        if not of_one_reload(proxy):
+            return None
         version = text.strip().partition(" ")[0]
         readings: list[Reading] = []
         for path in places.files:
@@ -83,7 +105,7 @@ class NginxRouter(FileRouter[NginxRoute]):
         try:
             return understood(text, of_file)
         except ValueError as error:
-            raise Silent(f"{proxy}: answered {text[:80]!r}, not what ${places.name}_route holds") from error
+            raise Silent(f"{proxy.status}: answered {text[:80]!r}, not what ${places.name}_route holds") from error
 
     def route_problems(
         self,
@@ -115,22 +137,33 @@ class NginxRouter(FileRouter[NginxRoute]):
         if result.refused:
             # No reload: what they run is still the last good file.
             return [Watched(status, Took.REFUSED, f"{status}: {reason}") for status, reason in result.refused.items()]
-        proxies = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
         wanted = {reading.path: reading for reading in result.readings}
-        return list(await asyncio.gather(*(self._reloaded(places, proxy, wanted, generation) for proxy in proxies)))
+        answering = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
+        # It cannot say what it runs, and serves people all the same.
+        mute = [proxy for proxy in places.options.proxies if _is_mute(looks[proxy.status])]
+        watched, _ = await asyncio.gather(
+            asyncio.gather(*(self._reloaded(places, proxy, wanted, generation) for proxy in answering)),
+            asyncio.gather(*(self._told(proxy) for proxy in mute)),
+        )
+        return list(watched)
 
     async def _reloaded(
         self, places: Places[NginxRoute], proxy: NginxProxy, wanted: Mapping[str, Reading], generation: int
     ) -> Watched:
-        last = Watched(proxy.status, Took.WAITING, f"{proxy.status}: does not run generation {generation} yet")
+        why = waiting = f"{proxy.status}: does not run generation {generation} yet"
         told = False
         try:
             async with asyncio.timeout(_WATCH + self._every):
                 while True:
-                    shown = await self.shown(places, proxy.status)
-                    if is_of(shown, wanted):
+                    shown = None
+                    try:
+                        shown, why = await self._shown_now(places, proxy), waiting
+                    except Silent as error:
+                        # What it says now, or that it says nothing, is what a reload may mend.
+                        why = str(error)
+                    if shown and is_of(shown, wanted):
                         return Watched(proxy.status, Took.SHOWN, shown=shown)
-                    if shown.generation > generation:
+                    if shown and shown.generation > generation:
                         detail = f"{proxy.status}: shows generation {shown.generation}"
                         return Watched(proxy.status, Took.OVERTAKEN, detail)
                     wait = _PAUSE
@@ -139,41 +172,50 @@ class NginxRouter(FileRouter[NginxRoute]):
                         told, wait = not left, min(left or _PAUSE, 10 * _PAUSE)
                     await asyncio.sleep(wait)
         except TimeoutError:
-            return last
+            pass
         except Silent as error:
-            return Watched(proxy.status, Took.WAITING, str(error))
+            why = str(error)
+        return Watched(proxy.status, Took.WAITING, why)
 
-    async def _agreed(self, proxy: NginxProxy) -> str:
-        """What a worker says while no other worker can say anything else."""
-        if proxy.config not in self._workers:
-            self._workers[proxy.config] = (await asyncio.to_thread(configuration, proxy)).workers
-        try:
-            async with asyncio.timeout(_OVERLAP):
-                while True:
-                    # In this order: a reload that begins in between leaves us with the old answer, which is true.
-                    text = await _status(proxy.status)
-                    if taking_connections(proxy) <= self._workers[proxy.config]:
-                        return text
-                    await asyncio.sleep(_PAUSE)
-        except TimeoutError as error:
-            raise Silent(
-                f"{proxy.status}: old worker processes take connections {_OVERLAP:g} s after a reload"
-            ) from error
+    async def _told(self, proxy: NginxProxy) -> None:
+        """Reload one that does not answer, if it runs."""
+        with suppress(TimeoutError, Silent):
+            async with asyncio.timeout(_WATCH + self._every):
+                while left := await asyncio.to_thread(reload, proxy, self._every):
+                    await asyncio.sleep(left)
 
     async def _look(self, places: Places[NginxRoute], proxy: NginxProxy, backends: Collection[str]) -> NginxPreflight:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await _status(proxy.status)
-            found = await asyncio.to_thread(configuration, proxy)
-        except Silent as error:
-            return NginxPreflight(silent=str(error))
-        except TimeoutError:
-            return NginxPreflight(silent=f"{proxy.status}: no answer within {PATIENCE:g} s")
-        self._workers[proxy.config] = found.workers
+        silence, found = await asyncio.gather(_silence(proxy.status), asyncio.to_thread(_configuration, proxy))
+        if isinstance(found, str) or silence:
+            return NginxPreflight(silent=silence or str(found), sound=isinstance(found, Configuration))
         names = [name for name in backends if name in found.upstreams]
         counts = await asyncio.gather(*(reachable(found.upstreams[name]) for name in names))
         known = {name: Endpoints(len(found.upstreams[name]), count) for name, count in zip(names, counts, strict=True)}
-        return NginxPreflight(known, files=found.files)
+        return NginxPreflight(known, files=found.files, sound=True)
+
+
+def _is_mute(look: Preflight) -> bool:
+    return isinstance(look, NginxPreflight) and bool(look.silent) and look.sound
+
+
+def _configuration(proxy: NginxProxy) -> Configuration | str:
+    """Its configuration, or why its program does not take it."""
+    try:
+        return configuration(proxy)
+    except Silent as error:
+        return str(error)
+
+
+async def _silence(url: str) -> str:
+    """Why it does not say what it runs; empty when it does."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _status(url)
+    except Silent as error:
+        return str(error)
+    except TimeoutError:
+        return f"{url}: no answer within {PATIENCE:g} s"
+    return ""
 
 
 async def _status(url: str) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from activities.routers.splits import Silent
@@ -23,21 +24,26 @@ from coalmine.spec.proxy_routes import NginxProxy
 
 TEST_PATIENCE = 10.0
 """Seconds a test of the configuration may take; it takes hundredths."""
+OVERLAP = 2.0
+"""Seconds after which the old workers of a reload have surely heard of it: nginx tells them after a tenth of a second."""
 CONNECT_PATIENCE = 0.5
 """Seconds an upstream's server may take to let us in."""
+_TOGETHER = 0.08
+"""Seconds between the starts of two workers of one reload; those of the next come a tenth of a second later at least."""
+_FIRST = 0.2
+"""Seconds a master must have run before it is told to reload: its first workers come without that tenth."""
+_TICK = os.sysconf("SC_CLK_TCK")
 _FILE = re.compile(r"^# configuration file (?P<path>.+):$", re.MULTILINE)
 _UPSTREAM = re.compile(r"\bupstream\s+(?P<name>[^\s{]+)\s*\{(?P<body>[^{}]*)\}")
-_WORKERS = re.compile(r"\bworker_processes\s+(?P<count>auto|[0-9]+)\s*;")
 _SERVER = re.compile(r"\bserver\s+(?P<address>[^\s;]+)(?P<parameters>[^;]*);")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What ``nginx -T`` tells: its files, its upstreams' servers that are not ``down``, how many worker processes."""
+    """What ``nginx -T`` tells: its files, and its upstreams' servers that are not ``down``."""
 
     files: frozenset[str] = frozenset()
     upstreams: dict[str, list[str]] = field(default_factory=dict)
-    workers: int = 1
 
 
 def configuration_problem(proxy: NginxProxy) -> str:
@@ -69,15 +75,16 @@ def configuration(proxy: NginxProxy) -> Configuration:
         for match in _UPSTREAM.finditer(text)
     }
     files = frozenset(match["path"] for match in _FILE.finditer(output))
-    workers = _WORKERS.search(text)
-    count = workers["count"] if workers else "1"
-    return Configuration(files, upstreams, (os.cpu_count() or 1) if count == "auto" else int(count))
+    return Configuration(files, upstreams)
 
 
-def taking_connections(proxy: NginxProxy) -> int:
-    """How many worker processes take new connections; during a reload these are the new ones and the old ones.
+def of_one_reload(proxy: NginxProxy) -> bool:
+    """Whether all worker processes that take new connections run the same configuration.
 
-    nginx starts the new ones, and tells the old ones a tenth of a second later; those say so in their titles.
+    During a reload these are the new ones and the old ones: nginx starts the new ones, and tells the old ones a tenth of
+    a second later; those say so in their titles. So workers that were started apart are of two reloads; unless the last
+    start was long ago: then a worker had died, and was replaced. How many there should be is not asked: the file may
+    say another number by now, and ``nginx -g`` may.
 
     Raises:
         Silent: it does not run.
@@ -87,12 +94,15 @@ def taking_connections(proxy: NginxProxy) -> int:
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     except OSError as error:
         raise Silent(f"{proxy.status}: the processes of nginx cannot be seen ({error.strerror})") from error
-    titles = []
+    starts = []
     for child in children:
         # One that ends meanwhile takes none.
         with suppress(OSError):
-            titles.append(Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0 "))
-    return sum(title == b"nginx: worker process" for title in titles)
+            if Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0 ") == b"nginx: worker process":
+                starts.append(_started(int(child)))
+    starts.sort()
+    together = all(later - earlier < _TOGETHER for earlier, later in pairwise(starts))
+    return bool(starts) and (together or _now() - starts[-1] > OVERLAP)
 
 
 async def reachable(addresses: Collection[str]) -> int:
@@ -143,11 +153,14 @@ def reload(proxy: NginxProxy, every: float) -> float:
         since = time.time() - stat.st_mtime
         if stat.st_size and 0 <= since < every:
             return every - since
-        os.kill(_master(proxy), signal.SIGHUP)
+        master = _master(proxy)
+        if (age := _now() - _started(master)) < _FIRST:
+            return _FIRST - age
+        os.kill(master, signal.SIGHUP)
         os.pwrite(descriptor, b"r", 0)
         os.utime(descriptor)
         return 0.0
-    except (ProcessLookupError, PermissionError) as error:
+    except OSError as error:
         raise Silent(
             f"{proxy.status}: the worker cannot signal nginx ({error.strerror}): it needs its user, or root"
         ) from error
@@ -164,6 +177,21 @@ def _master(proxy: NginxProxy) -> int:
     if not title.startswith(b"nginx: master"):
         raise Silent(f"{proxy.status}: {proxy.pid} names {pid}, which is no nginx: name its pid file in route.proxies")
     return pid
+
+
+def _started(pid: int) -> float:
+    """When a process was started, in seconds since the host was.
+
+    Raises:
+        OSError: it has ended.
+    """
+    # Its name is in brackets, and may have brackets and blanks in it.
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(after_name[19]) / _TICK
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _program(proxy: NginxProxy) -> str:

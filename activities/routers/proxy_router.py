@@ -127,7 +127,7 @@ class ProxyRouter(ABC, Generic[Options]):
         half = dict.fromkeys(backends, TOTAL // max(len(backends), 1))
         rehearsed = await self.rehearsed(places, readings, half)
         looks = await self.look(places, named(readings, backends, places.besides))
-        shown, _ = await self._all_shown(places)
+        shown, unseen = await self._all_shown(places)
         checks = [weights_check(weights)]
         checks += [Check(ok=False, name=self.place, reason=str(error)) for error in failed.values()]
         for path, reading in readings.items():
@@ -145,6 +145,8 @@ class ProxyRouter(ABC, Generic[Options]):
             if not look.silent:
                 problems += unhealthy(proxy, look, [*backends, *places.besides.served], self._terms)
                 problems += self.route_problems(places, proxy, shown.get(proxy), look, versions)
+                # It answers, and not what it shows: no write to it could be confirmed.
+                problems += [unseen[proxy]] if proxy in unseen else []
             fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(look)])
             checks.append(check_of("proxy", list(dict.fromkeys(problems)), fine))
         return checks
@@ -227,16 +229,21 @@ class ProxyRouter(ABC, Generic[Options]):
         await asyncio.sleep(self.settle)
         return Confirmation(answer="yes", proxies=proxies)
 
-    async def _all_shown(self, places: Places[Options]) -> tuple[dict[str, Shown], dict[str, str]]:
-        """What the proxies show that answered, and why the others did not."""
+    async def _all_shown(
+        self, places: Places[Options], patience: float | None = None
+    ) -> tuple[dict[str, Shown], dict[str, str]]:
+        """What the proxies show that answered, within ``patience`` seconds if given, and why the others did not."""
         silent: dict[str, str] = {}
         shown: dict[str, Shown] = {}
 
         async def ask(proxy: str) -> None:
             try:
-                shown[proxy] = await self.shown(places, proxy)
+                async with asyncio.timeout(patience):
+                    shown[proxy] = await self.shown(places, proxy)
             except Silent as error:
                 silent[proxy] = str(error)
+            except TimeoutError:
+                silent[proxy] = f"{proxy}: no answer within {patience:g} s"
 
         await asyncio.gather(*(ask(proxy) for proxy in places.proxies))
         return shown, silent

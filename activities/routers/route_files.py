@@ -148,6 +148,20 @@ class RouteFiles:
                 result.refused = publish(result.readings)
         return result
 
+    def touch(self, readings: Sequence[Reading], name: str) -> None:
+        """Replace files by themselves: for whoever watches them and has missed their last change.
+
+        A file that somebody has written since is left alone: they have just been told.
+
+        Raises:
+            RouterError: a file could not be read or written.
+        """
+        with locked([Path(reading.path) for reading in readings]):
+            for reading in readings:
+                text = _text(reading.path)
+                if self.read(reading.path, name) == reading:
+                    self._put(reading.path, text)
+
     def put_back(
         self, written: Sequence[Written], name: str, generation: int, publish: Publish | None = None
     ) -> list[Reading]:
@@ -187,11 +201,14 @@ class RouteFiles:
 
     def _replace(self, path: str, name: str, document: Document) -> Reading:
         text = document.render()
+        self._put(path, text)
+        return self._remember(name, text, document.reading())
+
+    def _put(self, path: str, text: str) -> None:
         try:
             replace(Path(path), text)
         except OSError as error:
             raise RouterUnreachable(f"{path}: could not be written ({error.strerror}){_mend(error)}") from error
-        return self._remember(name, text, document.reading())
 
     def _remember(self, name: str, text: str, reading: Reading) -> Reading:
         if len(self._readings) >= _CACHED:

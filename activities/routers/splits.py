@@ -68,8 +68,9 @@ class Split:
         return {name: weight for name, weight in self.weights().items() if weight}
 
     def weights(self, backends: Collection[str] = ()) -> Weights:
-        """Percent by cluster; those of ``backends`` it does not name have 0."""
-        return {**dict.fromkeys(backends, 0.0), **percents(dict(self.shares))}
+        """Percent by cluster; those of ``backends`` it does not name have 0. All have where all its units are zero."""
+        units = dict(self.shares)
+        return {**dict.fromkeys(backends, 0.0), **(percents(units) if any(units.values()) else dict.fromkeys(units, 0.0))}
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,13 @@ def agreed_weights(found: Collection[Split], backends: Collection[str], name: st
     """Percent by backend, the same in every managed entry.
 
     Raises:
-        RouteRejected: no entry is managed, or they share the traffic differently.
+        RouteRejected: no entry is managed, one gives nobody the traffic, or they share it differently.
     """
     ours = managed(found, backends)
     if not ours:
         raise RouteRejected(no_entry(name, backends, terms))
+    if idle := [split.where for split in ours if not split.live]:
+        raise RouteRejected(f"{', '.join(idle)}: all weights are zero: give one {terms.backend} the traffic")
     first = ours[0].live
     if any(split.live != first for split in ours):
         shown = "; ".join(f"{split.where}: {_listed(split.live)}" for split in ours)

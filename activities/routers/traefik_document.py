@@ -95,11 +95,9 @@ def split_of(services: Any) -> Split:
     """The services of a weighted one; weight 1 where none is said, as Traefik has it.
 
     Raises:
-        KeyError, TypeError, ValueError: they cannot be read, or all weights are zero.
+        KeyError, TypeError, ValueError: they cannot be read.
     """
     shares = tuple((str(one["name"]), int(one.get("weight", 1))) for one in services)
-    if not sum(units for _, units in shares):
-        raise ValueError("all its weights are zero")
     return Split("weighted", shares, weighted=True)
 
 
