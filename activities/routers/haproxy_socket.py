@@ -103,8 +103,8 @@ class StatsSocket:
             return understood(lines)
         except RouteRejected as error:
             raise NotWhole(
-                f"{self._address}: somebody has changed its map in the process ({error}): the next write puts it right, "
-                "and so does a reload"
+                f"{self._address}: somebody has changed its map in the process ({error}): the next write puts it "
+                "right, and so does a reload"
             ) from error
 
     def _ask(self, command: str) -> str:

@@ -25,11 +25,11 @@ from coalmine.spec.proxy_routes import NginxProxy
 TEST_PATIENCE = 10.0
 """Seconds a test of the configuration may take; it takes hundredths."""
 OVERLAP = 2.0
-"""Seconds after which the old workers of a reload have surely heard of it: nginx tells them after a tenth of a second."""
+"""Seconds after which old workers have surely heard of a reload: nginx tells them after a tenth of a second."""
 CONNECT_PATIENCE = 0.5
 """Seconds an upstream's server may take to let us in."""
 _TOGETHER = 0.08
-"""Seconds between the starts of two workers of one reload; those of the next come a tenth of a second later at least."""
+"""Seconds between the starts of two workers of one reload; those of the next come at least a tenth of one later."""
 _FIRST = 0.2
 """Seconds a master must have run before it is told to reload: its first workers come without that tenth."""
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -81,10 +81,10 @@ def configuration(proxy: NginxProxy) -> Configuration:
 def of_one_reload(proxy: NginxProxy) -> bool:
     """Whether all worker processes that take new connections run the same configuration.
 
-    During a reload these are the new ones and the old ones: nginx starts the new ones, and tells the old ones a tenth of
-    a second later; those say so in their titles. So workers that were started apart are of two reloads; unless the last
-    start was long ago: then a worker had died, and was replaced. How many there should be is not asked: the file may
-    say another number by now, and ``nginx -g`` may.
+    During a reload these are the new ones and the old ones: nginx starts the new ones, and tells the old ones a tenth
+    of a second later; those say so in their titles. So workers that were started apart are of two reloads; unless the
+    last start was long ago: then a worker had died, and was replaced. How many there should be is not asked: the file
+    may say another number by now, and ``nginx -g`` may.
 
     Raises:
         Silent: it does not run.

@@ -68,9 +68,10 @@ class Split:
         return {name: weight for name, weight in self.weights().items() if weight}
 
     def weights(self, backends: Collection[str] = ()) -> Weights:
-        """Percent by cluster; those of ``backends`` it does not name have 0. All have where all its units are zero."""
+        """Percent by cluster; those of ``backends`` it does not name have 0, and all where all its units are zero."""
         units = dict(self.shares)
-        return {**dict.fromkeys(backends, 0.0), **(percents(units) if any(units.values()) else dict.fromkeys(units, 0.0))}
+        shared = percents(units) if any(units.values()) else dict.fromkeys(units, 0.0)
+        return {**dict.fromkeys(backends, 0.0), **shared}
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class NginxWorld(FileWorld):
 
 @asynccontextmanager
 async def nginx_world(
-    folder: Path, patch: pytest.MonkeyPatch, files: int, proxies: int = 2
+    folder: Path, patch: pytest.MonkeyPatch, files: int, proxies: int = 2, kind: type[Nginx] = Nginx
 ) -> AsyncIterator[NginxWorld]:
     """Proxies by turns on these many files, each with a second route of its own beside."""
     paths = [folder / f"routes-{number}" / "shop.conf" for number in range(files)]
@@ -116,7 +116,7 @@ async def nginx_world(
     async with AsyncExitStack() as stack:
         endpoints = {name: [await stack.enter_async_context(listening())] for name in (STABLE, CANARY)}
         running = [
-            Nginx(folder / f"nginx-{number}", {"shop": paths[number % files], "store": store}, {**endpoints, DEAD: []})
+            kind(folder / f"nginx-{number}", {"shop": paths[number % files], "store": store}, {**endpoints, DEAD: []})
             for number in range(proxies)
         ]
         for proxy in running:

@@ -11,7 +11,7 @@ from activities.routers.haproxy import HAProxyRouter
 from activities.routers.haproxy_map import HAProxyMap, entries
 from activities.routers.haproxy_socket import Refused, StatsSocket
 from activities.routers.weights import weight_units
-from coalmine.errors import RouteRejected, StaleGeneration
+from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.local.haproxy import HAProxy
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, STABLE, live
@@ -70,6 +70,56 @@ async def test_hands_on_the_runtime_api_show_as_drift_and_are_written_over(hapro
     assert (await router.confirm(haproxies.route, 3)).answer == "no"
     await router.apply(haproxies.route, FIRST_WEIGHTS, 3)
     assert (await router.confirm(haproxies.route, 3)).answer == "yes"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["del map {path} 0:4999", "clear map {path}", "add map {path} 5:6 canary", "add map {path} 20000 canary"],
+)
+async def test_a_map_that_hands_left_broken_is_named_and_written_over_whole(
+    haproxies: HAProxyWorld, command: str
+) -> None:
+    router, path = haproxies.workers[0], str(haproxies.files[0])
+    await router.apply(haproxies.route, HALF, 1)
+    for socket in haproxies.proxies:
+        assert not (await asyncio.to_thread(StatsSocket(socket)._ask, command.format(path=path))).strip()
+    with pytest.raises(RouterUnreachable, match="somebody has changed its map in the process"):
+        await router.read(haproxies.route, [STABLE, CANARY])
+    checks = await router.check(haproxies.route, [STABLE, CANARY], [10])
+    wrong = [check.reason for check in checks if not check.ok]
+    assert [reason.partition(": ")[0] for reason in wrong] == list(haproxies.proxies)
+    assert all("somebody has changed its map in the process" in reason for reason in wrong)
+    await router.apply(haproxies.route, FIRST_WEIGHTS, 2, restoring=True)
+    assert (await router.confirm(haproxies.route, 2)).answer == "yes"
+    assert live((await router.read(haproxies.route, [STABLE, CANARY])).weights) == live(FIRST_WEIGHTS)
+
+
+async def test_a_map_that_hands_left_broken_is_put_right_by_a_repeat_and_by_nothing_older(
+    haproxies: HAProxyWorld,
+) -> None:
+    router, path = haproxies.workers[0], str(haproxies.files[0])
+    await router.apply(haproxies.route, HALF, 7)
+    for socket in haproxies.proxies:
+        await asyncio.to_thread(StatsSocket(socket)._ask, f"clear map {path}")
+    with pytest.raises(StaleGeneration, match="7"):
+        await router.apply(haproxies.route, FIRST_WEIGHTS, 6)
+    await router.apply(haproxies.route, HALF, 7)
+    assert (await router.confirm(haproxies.route, 7)).answer == "yes"
+
+
+async def test_the_socket_keeps_an_older_map_out_of_a_process_that_has_a_newer_one(haproxies: HAProxyWorld) -> None:
+    path = str(haproxies.files[0])
+    stats = StatsSocket(haproxies.proxies[0])
+    document = HAProxyMap(path, FIRST, "shop")
+    for generation, weights in ((5, HALF), (3, FIRST_WEIGHTS)):
+        document.set_weights(weight_units(weights))
+        document.stamp(generation)
+        if generation == 5:
+            await asyncio.to_thread(stats.replace, path, entries(document.reading()), 5)
+    with pytest.raises(Refused, match="newer generation 5"):
+        await asyncio.to_thread(stats.replace, path, entries(document.reading()), 3)
+    shown = await asyncio.to_thread(stats.shown, path)
+    assert (shown.generation, shown.splits[0].live) == (5, HALF)
 
 
 async def test_a_file_that_was_put_back_does_not_let_an_older_write_through(haproxies: HAProxyWorld) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from coalmine.errors import RouteRejected, StaleGeneration
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_trouble import TroubleCases
+from coalmine.testing.router_world import back, confirmed, live, shown, split
 from tests.routers.kubernetes_worlds import (
+    NAMESPACE,
     DeniedGatewayWorld,
     GatewayWorld,
     IstioWorld,
@@ -59,6 +62,31 @@ class TestIstioWithoutStatus(TroubleCases):
     async def world(self, cluster: FakeKubernetes, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
         async for world in ended(SilentIstioWorld(cluster, tmp_path, istiod_status=False)):
             yield world
+
+
+@pytest.mark.parametrize("kind", [GatewayWorld, IstioWorld])
+async def test_a_route_that_somebody_gave_to_nobody_is_named_and_restored(
+    cluster: FakeKubernetes, tmp_path: Path, kind: type[GatewayWorld] | type[IstioWorld]
+) -> None:
+    async for world in ended(kind(cluster, tmp_path)):
+        router, arms = world.workers[1], world.backends.arms
+        await router.apply(world.route, await split(world, 50), 1)
+        await confirmed(world, 1)
+        found = cluster.get(world.kind, world.route.name, NAMESPACE)
+        for rule in found["spec"].get("rules") or found["spec"]["http"]:
+            for ref in rule.get("backendRefs") or rule.get("route") or []:
+                if "weight" in ref:
+                    ref["weight"] = 0
+        cluster.put(found)
+        checks = await router.check(world.route, arms, [10])
+        assert "all weights are zero" in "; ".join(check.reason for check in checks if not check.ok)
+        with pytest.raises(RouteRejected, match=r"route 2|rule 2.*all weights are zero"):
+            await router.read(world.route, arms)
+        with pytest.raises(StaleGeneration):
+            await router.apply(world.route, back(world), 1, restoring=True)
+        await router.apply(world.route, back(world), 2, restoring=True)
+        await confirmed(world, 2)
+        assert await shown(world) == live(back(world))
 
 
 class TestReplicas(RouterContract):

@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from activities.routers import nginx_process
+from activities.routers.locked_files import replace
 from activities.routers.nginx import NginxRouter
+from activities.routers.nginx_process import _started as started
 from activities.routers.nginx_process import configuration, reload
 from activities.routers.nginx_split import NginxSplit
 from activities.routers.splits import Silent
 from activities.routers.weights import weight_units
-from coalmine.errors import RouteRejected
+from coalmine.errors import RouteRejected, RouterUnreachable
+from coalmine.local.nginx import Nginx
 from coalmine.spec.canary import Route
 from coalmine.spec.proxy_routes import NginxProxy
 from coalmine.testing.router_contract import CANARY, STABLE, confirmed, live, shown
-from tests.routers.nginx_world import NginxWorld, first
+from tests.routers.nginx_world import EVERY, NginxWorld, first, nginx_world
 
 HALF = {STABLE: 50.0, CANARY: 50.0}
 FIRST = {STABLE: 100.0, CANARY: 0.0}
@@ -73,12 +80,24 @@ def test_an_upstream_that_nginx_could_not_name_is_refused() -> None:
 
 async def test_a_reload_is_asked_for_at_most_once_in_a_while_by_all_workers(nginxes: NginxWorld) -> None:
     proxy = NginxProxy.model_validate(nginxes.route.options["proxies"][0])
-    assert await asyncio.to_thread(reload, proxy, 60.0) == 0
+    while young := await asyncio.to_thread(reload, proxy, 60.0):
+        assert young < 1
+        await asyncio.sleep(young)
     left = await asyncio.to_thread(reload, proxy, 60.0)
     assert 50 < left <= 60
     stamp = Path(proxy.pid).with_name(".nginx.pid.coalmine-reload")
     os.utime(stamp, (time.time() - 61, time.time() - 61))
     assert await asyncio.to_thread(reload, proxy, 60.0) == 0
+
+
+async def test_a_master_is_not_told_to_reload_while_its_first_workers_are_new(
+    one_nginx: NginxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Theirs and those of a reload that came at once could not be told apart by when they were started."""
+    monkeypatch.setattr(nginx_process, "_FIRST", 3600.0)
+    proxy = NginxProxy.model_validate(one_nginx.route.options["proxies"][0])
+    assert 3500 < await asyncio.to_thread(reload, proxy, 60.0) < 3600
+    assert not Path(proxy.pid).with_name(".nginx.pid.coalmine-reload").read_bytes()
 
 
 async def test_writes_that_come_faster_than_reloads_share_one(nginxes: NginxWorld) -> None:
@@ -128,6 +147,141 @@ async def test_a_configuration_that_does_not_include_the_file_fails_the_check(ng
     route = Route.model_validate({**nginxes.route.model_dump(), "files": [str(other)]})
     checks = await nginxes.workers[0].check(route, [STABLE, CANARY], [10])
     assert ["includes none of route.files" in check.reason for check in checks if not check.ok] == [True, True]
+
+
+class ByOption(Nginx):
+    """One whose number of workers is told by ``-g``: ``nginx -T`` does not show it."""
+
+    def prepare(self) -> list[str]:
+        command = super().prepare()
+        self.config.write_text(self.config.read_text().replace("worker_processes 1;", ""))
+        return [*command[:-1], f"{command[-1]} worker_processes 2;"]
+
+
+class OfTwo(Nginx):
+    """One with two workers."""
+
+    def _configuration(self) -> str:
+        return super()._configuration().replace("worker_processes 1;", "worker_processes 2;")
+
+
+@pytest.fixture
+async def one_nginx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[NginxWorld]:
+    """One nginx with two workers."""
+    kind = getattr(request, "param", OfTwo)
+    async with nginx_world(tmp_path, monkeypatch, files=1, proxies=1, kind=kind) as world:
+        yield world
+
+
+@pytest.mark.parametrize(("one_nginx", "number"), [(ByOption, 0), (OfTwo, 1), (OfTwo, 3)], indirect=["one_nginx"])
+async def test_a_write_is_loaded_however_many_workers_its_configuration_speaks_of(
+    one_nginx: NginxWorld, number: int
+) -> None:
+    world, (proxy,) = one_nginx, one_nginx.running.values()
+    await world.workers[0].apply(world.route, HALF, 1)
+    assert (await world.workers[0].confirm(world.route, 1)).answer == "yes"
+    assert len(taking(proxy)) == 2
+    if number:
+        number_of_workers(proxy, number)
+    await world.workers[0].apply(world.route, FIRST, 2, restoring=True)
+    assert (await world.workers[1].confirm(world.route, 2)).answer == "yes"
+    assert await shown(world) == live(FIRST)
+    assert len(taking(proxy)) == (number or 2)
+
+
+async def test_another_number_of_workers_after_a_reload_is_taken_as_it_is(one_nginx: NginxWorld) -> None:
+    world, (proxy,) = one_nginx, one_nginx.running.values()
+    await world.workers[0].apply(world.route, HALF, 1)
+    number_of_workers(proxy, 4)
+    os.kill(int(proxy.pid_file.read_text()), signal.SIGHUP)
+    while len(taking(proxy)) != 4:
+        await asyncio.sleep(0.01)
+    assert (await world.workers[0].confirm(world.route, 1)).answer == "yes"
+    assert await shown(world) == HALF
+
+
+async def test_a_worker_that_died_and_was_replaced_is_of_the_same_reload(one_nginx: NginxWorld) -> None:
+    world, (proxy,) = one_nginx, one_nginx.running.values()
+    await world.workers[0].apply(world.route, HALF, 1)
+    dead = min(taking(proxy))
+    while time.clock_gettime(time.CLOCK_BOOTTIME) - started(dead) < 0.2:
+        await asyncio.sleep(0.01)
+    os.kill(dead, signal.SIGKILL)
+    while dead in taking(proxy) or len(taking(proxy)) < 2:
+        await asyncio.sleep(0.01)
+    assert await shown(world) == HALF
+    await world.workers[0].apply(world.route, FIRST, 2)
+    assert (await world.workers[0].confirm(world.route, 2)).answer == "yes"
+
+
+async def test_a_new_answer_is_not_believed_while_old_workers_take_connections(one_nginx: NginxWorld) -> None:
+    world, (proxy,) = one_nginx, one_nginx.running.values()
+    router, (path,) = NginxRouter(EVERY), world.files
+    places = router.places(world.route)
+    await router.apply(world.route, HALF, 1)
+    for generation in range(2, 6):
+        old = taking(proxy)
+        document = NginxSplit(str(path), path.read_text(), "shop")
+        document.set_weights(weight_units(FIRST if generation % 2 else HALF))
+        document.stamp(generation)
+        replace(path, document.render())
+        os.kill(int(proxy.pid_file.read_text()), signal.SIGHUP)
+        while (await router.shown(places, world.proxies[0])).generation < generation:
+            pass
+        assert not old & taking(proxy)
+
+
+async def test_a_proxy_that_does_not_say_what_it_runs_is_reloaded_all_the_same(one_nginx: NginxWorld) -> None:
+    world, (proxy,) = one_nginx, one_nginx.running.values()
+    await world.workers[0].apply(world.route, HALF, 1)
+    await told(proxy, 'return 200 "$shop_route"', "return 404")
+    old = taking(proxy)
+    state = await world.workers[0].apply(world.route, FIRST, 2, restoring=True)
+    assert ["answered 404" in one.detail for one in state.proxies] == [True]
+    while old & taking(proxy):
+        await asyncio.sleep(0.01)
+    await told(proxy, "return 404", 'return 200 "$shop_route"')
+    await confirmed(world, 2)
+
+
+async def test_a_proxy_that_answers_and_not_with_its_route_fails_the_check(one_nginx: NginxWorld) -> None:
+    world, (proxy,) = one_nginx, one_nginx.running.values()
+    await told(proxy, 'return 200 "$shop_route"', 'return 200 "hello world"')
+    with pytest.raises(RouterUnreachable, match=r"answered 'hello world', not what \$shop_route holds"):
+        await world.workers[0].read(world.route)
+    checks = await world.workers[0].check(world.route, [STABLE, CANARY], [10])
+    (wrong,) = [check for check in checks if not check.ok]
+    assert wrong.name == "proxy"
+    assert wrong.reason == f"{world.proxies[0]}: answered 'hello world', not what $shop_route holds"
+
+
+async def told(proxy: Nginx, before: str, after: str) -> None:
+    """Change its configuration and have it run that."""
+    old = taking(proxy)
+    text = proxy.config.read_text()
+    assert before in text
+    proxy.config.write_text(text.replace(before, after))
+    os.kill(int(proxy.pid_file.read_text()), signal.SIGHUP)
+    while old & taking(proxy) or not taking(proxy):
+        await asyncio.sleep(0.01)
+
+
+def number_of_workers(proxy: Nginx, number: int) -> None:
+    """Say another one in the file, and nothing to nginx."""
+    proxy.config.write_text(re.sub("worker_processes [0-9]+;", f"worker_processes {number};", proxy.config.read_text()))
+
+
+def taking(proxy: Nginx) -> set[int]:
+    """The worker processes that take new connections."""
+    master = proxy.pid_file.read_text().strip()
+    found = set()
+    for child in Path(f"/proc/{master}/task/{master}/children").read_text().split():
+        with suppress(OSError):
+            if Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0 ") == b"nginx: worker process":
+                found.add(int(child))
+    return found
 
 
 def test_a_program_that_takes_no_configuration_is_named(tmp_path: Path) -> None:

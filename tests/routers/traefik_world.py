@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from activities.routers.base import Router
-from activities.routers.locked_files import replace
+from activities.routers.locked_files import locked, replace
 from activities.routers.traefik import TraefikRouter
 from activities.routers.traefik_document import HEADER, TraefikDocument, carrier
 from activities.routers.weights import weight_units
@@ -118,15 +118,18 @@ class TraefikWorld(FileWorld):
 
 @asynccontextmanager
 async def traefik_world(
-    folder: Path, patch: pytest.MonkeyPatch, files: int, proxies: int = 2
+    folder: Path, patch: pytest.MonkeyPatch, files: int, proxies: int = 2, shop: str = SHOP
 ) -> AsyncIterator[TraefikWorld]:
     """Proxies by turns on these many folders, each with a second route beside."""
     folders = [folder / f"dynamic-{number}" for number in range(files)]
     for dynamic in folders:
         dynamic.mkdir()
-        (dynamic / "shop.yml").write_text(SHOP)
+        (dynamic / "shop.yml").write_text(shop)
         (dynamic / "store.yml").write_text(STORE)
     paths = [dynamic / "shop.yml" for dynamic in folders]
+    with locked(paths):
+        # The lock's own file is one more that Traefik hears of when it comes.
+        pass
     async with AsyncExitStack() as stack:
         running = [Traefik(folder / f"traefik-{number}", folders[number % files]) for number in range(proxies)]
         for proxy in running:
