@@ -85,7 +85,9 @@ class NginxRouter(FileRouter[NginxRoute]):
                 while (shown := await self._shown_now(places, named)) is None:
                     await asyncio.sleep(_PAUSE)
         except TimeoutError as error:
-            raise Silent(f"{proxy}: worker processes are being started all the time: its error log says why") from error
+            raise Silent(
+                f"{proxy}: worker processes of several starts take connections: its error log says why"
+            ) from error
         return shown
 
     async def _shown_now(self, places: Places[NginxRoute], proxy: NginxProxy) -> Shown | None:

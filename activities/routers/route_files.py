@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from activities.routers.locked_files import locked, replace
+from activities.routers.route_text import mend_of, text_of
 from activities.routers.splits import PLAIN, Document, DocumentType, Reading, Terms, managed, no_entry
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 
@@ -69,7 +70,7 @@ class RouteFiles:
             RouterUnreachable: it could not be read.
             RouteRejected: it does not exist, or cannot be understood.
         """
-        text = _text(path)
+        text = text_of(path)
         known = self._readings.get((path, name))
         if known is not None and known[0] == text:
             return known[1]
@@ -93,7 +94,7 @@ class RouteFiles:
         problems: dict[str, str] = {}
         for path in paths:
             try:
-                self._changed(path, name, _text(path), units, 1, document or self._document).reading()
+                self._changed(path, name, text_of(path), units, 1, document or self._document).reading()
             except RouterUnreachable:
                 continue
             except RouteRejected as error:
@@ -130,7 +131,7 @@ class RouteFiles:
                     if is_written(reading, units, generation):
                         result.kept.append(reading)
                     else:
-                        texts[path] = _text(path)
+                        texts[path] = text_of(path)
                 except StaleGeneration as error:
                     # Told here: whoever asked may have been cancelled meanwhile, and hear of it no more.
                     _log.warning("write refused", error=type(error).__name__, reason=str(error))
@@ -158,7 +159,7 @@ class RouteFiles:
         """
         with locked([Path(reading.path) for reading in readings]):
             for reading in readings:
-                text = _text(reading.path)
+                text = text_of(reading.path)
                 if self.read(reading.path, name) == reading:
                     self._put(reading.path, text)
 
@@ -208,7 +209,7 @@ class RouteFiles:
         try:
             replace(Path(path), text)
         except OSError as error:
-            raise RouterUnreachable(f"{path}: could not be written ({error.strerror}){_mend(error)}") from error
+            raise RouterUnreachable(f"{path}: could not be written ({error.strerror}){mend_of(error)}") from error
 
     def _remember(self, name: str, text: str, reading: Reading) -> Reading:
         if len(self._readings) >= _CACHED:
@@ -233,22 +234,3 @@ def is_written(reading: Reading, units: Mapping[str, int], generation: int) -> b
     if any({cluster: weight for cluster, weight in split.shares if weight} != wanted for split in ours):
         raise StaleGeneration(f"{reading.path}: carries generation {generation} with other weights")
     return True
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RouteRejected(f"{path}: is not there: route.files names the files the proxies read") from error
-    except UnicodeDecodeError as error:
-        raise RouteRejected(f"{path}: is not UTF-8") from error
-    except OSError as error:
-        raise RouterUnreachable(f"{path}: could not be read ({error.strerror})") from error
-
-
-def _mend(error: OSError) -> str:
-    if error.errno in (16, 18):
-        return ": it is mounted by itself; mount its folder, so that it can be replaced whole"
-    if error.errno in (1, 13, 30):
-        return ": the worker needs to write into its folder"
-    return ""

@@ -1,0 +1,33 @@
+"""The text of a route file, and in words why it cannot be read or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coalmine.errors import RouteRejected, RouterUnreachable
+
+
+def text_of(path: str) -> str:
+    """What the file says.
+
+    Raises:
+        RouteRejected: it is not there, or is no text.
+        RouterUnreachable: it could not be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RouteRejected(f"{path}: is not there: route.files names the files the proxies read") from error
+    except UnicodeDecodeError as error:
+        raise RouteRejected(f"{path}: is not UTF-8") from error
+    except OSError as error:
+        raise RouterUnreachable(f"{path}: could not be read ({error.strerror})") from error
+
+
+def mend_of(error: OSError) -> str:
+    """What to do when a file could not be written; empty when that is not known."""
+    if error.errno in (16, 18):
+        return ": it is mounted by itself; mount its folder, so that it can be replaced whole"
+    if error.errno in (1, 13, 30):
+        return ": the worker needs to write into its folder"
+    return ""
