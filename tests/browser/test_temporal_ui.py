@@ -6,13 +6,14 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
@@ -274,7 +275,12 @@ async def send_signal(page: Page, verb: str, given: str) -> None:
 
 async def fill_signal(page: Page, verb: str, given: str) -> Locator:
     """The signal dialog, by mouse and keyboard."""
-    # The verbs come with the page: before it is there, the dialog has no list of them.
+    # The verbs come with the page: before it is there, the dialog has no list of them. The UI asks for it once.
+    for _ in range(3):
+        with suppress(PlaywrightTimeout):
+            await details(page).get_by_role("heading").wait_for(timeout=20_000)
+            break
+        await page.reload()
     await expect(details(page).get_by_role("heading")).to_be_visible()
     await page.get_by_role("button", name="More Actions").click()
     await page.get_by_role("menuitem", name="Send a Signal").click()

@@ -7,6 +7,7 @@ import fcntl
 import json
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,9 @@ def test_a_part_whose_pid_file_was_never_written_goes_down_too(folder: Path, tmp
         process.start(SLEEPS)
     pid = lost.pid()
     assert pid is not None
+    # A process that has only just begun has no environment yet, by which it could be found.
+    while not Path(f"/proc/{pid}/environ").read_bytes():
+        time.sleep(0.001)
     lost.pid_file.unlink()
     if left is not None:
         lost.pid_file.write_text(left)
