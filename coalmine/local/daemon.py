@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 from coalmine.errors import CoalmineError
@@ -16,6 +18,8 @@ _PAUSE = 0.01
 _TRIES = 3
 _SYSTEM = "/usr/sbin:/usr/local/sbin"
 """Where distributions put daemons: not in everybody's PATH."""
+_SOCKETS = Path("/proc/net/tcp")
+_LISTENING = "0A"
 
 
 class DaemonUnavailable(CoalmineError):
@@ -32,6 +36,11 @@ class Daemon(Child):
         super().__init__(folder)
         self.ports: list[int] = []
         self._wanted = ports
+
+    @property
+    def bound(self) -> Sequence[int]:
+        """Those of its ports that it listens on."""
+        return self.ports
 
     @abstractmethod
     async def is_ready(self) -> bool:
@@ -63,7 +72,7 @@ class Daemon(Child):
         Raises:
             DaemonUnavailable: it has ended.
         """
-        while not await self.is_ready():
+        while not (self.pid is None or listens(self.pid, self.bound)) or not await self.is_ready():
             if self.ended is not None:
                 raise DaemonUnavailable(f"{self.name} ended with {self.ended}: see {self.log}")
             await asyncio.sleep(_PAUSE)
@@ -79,6 +88,24 @@ def program(name: str) -> str:
     if found is None:
         raise DaemonUnavailable(f"{name} is not installed: run make setup, or install the distribution package {name}")
     return found
+
+
+def listens(pid: int, ports: Sequence[int]) -> bool:
+    """Whether it is this process that listens on the ports: another may have taken one, and answers in its place.
+
+    Where the system does not tell (no ``/proc``), it is believed.
+    """
+    try:
+        lines = [line.split() for line in _SOCKETS.read_text().splitlines()[1:]]
+    except OSError:
+        return True
+    held = {int(fields[1].rpartition(":")[2], 16): fields[9] for fields in lines if fields[3] == _LISTENING}
+    ours: set[str] = set()
+    with contextlib.suppress(OSError):  # It has ended.
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # Closed meanwhile.
+                ours.add(os.readlink(file))
+    return all(f"socket:[{held.get(port)}]" in ours for port in ports)
 
 
 async def answers(port: int) -> bool:

@@ -57,10 +57,14 @@ class HAProxy(Daemon):
         file.write_text(self._configuration())
         return [program("haproxy"), "-db", "-f", str(file)]
 
+    @property
+    def bound(self) -> Sequence[int]:
+        """All but the first where its stats socket is a file."""
+        return self.ports if self._unix is None else self.ports[1:]
+
     async def is_ready(self) -> bool:
         """All its ports answer."""
-        ports = self.ports if self._unix is None else self.ports[1:]
-        return all([await answers(port) for port in ports])
+        return all([await answers(port) for port in self.bound])
 
     def _port(self, route: str) -> int:
         return self.ports[1 + list(self._maps).index(route)]
