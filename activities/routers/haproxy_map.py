@@ -107,5 +107,11 @@ def understood(lines: Iterable[str]) -> Shown:
     return Shown(version, (_split(list(shares.items())),))
 
 
+def version_in(lines: Iterable[str]) -> Version:
+    """Our version among entries, whatever the others are."""
+    found = (match["value"] for line in lines if (match := _LINE.fullmatch(line)) and match["key"] == VERSION_KEY)
+    return Version(next(found, ""))
+
+
 def _split(shares: list[tuple[str, int]]) -> Split:
     return Split("map", tuple(shares), weighted=True)

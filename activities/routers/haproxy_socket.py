@@ -12,7 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Sequence
 
-from activities.routers.haproxy_map import understood
+from activities.routers.haproxy_map import understood, version_in
 from activities.routers.preflight import Endpoints
 from activities.routers.splits import Shown, Silent
 from coalmine.errors import RouteRejected
@@ -28,7 +28,11 @@ class Refused(Exception):
 
 
 class NotWhole(Silent):
-    """Raised when a map is there and is no route's: somebody's hands were on it. It says nothing of a generation."""
+    """Raised when a map is there and is no route's: somebody's hands were on it. ``generation`` is what they left."""
+
+    def __init__(self, why: str, generation: int) -> None:
+        super().__init__(why)
+        self.generation = generation
 
 
 class StatsSocket:
@@ -58,7 +62,7 @@ class StatsSocket:
     def replace(self, path: str, entries: Sequence[str], generation: int) -> None:
         """Put these entries in force instead of all that are there, unless there is a newer generation.
 
-        A map that is not whole is written over: its entries are those of no generation, and the file has the fence.
+        A map that is not whole is written over, unless the version in it is newer.
         The version that is prepared first is a token: one prepared later and committed meanwhile makes ours void.
 
         Raises:
@@ -70,8 +74,8 @@ class StatsSocket:
             raise Refused(answer.strip() or "it prepared no version of the map: is it HAProxy 2.4 or newer?")
         try:
             there = self.shown(path).generation
-        except NotWhole:
-            there = 0
+        except NotWhole as broken:
+            there = broken.generation
         if there > generation:
             raise Refused(f"shows the newer generation {there}")
         payload = "\n".join(entries)
@@ -104,7 +108,8 @@ class StatsSocket:
         except RouteRejected as error:
             raise NotWhole(
                 f"{self._address}: somebody has changed its map in the process ({error}): the next write puts it "
-                "right, and so does a reload"
+                "right, and so does a reload",
+                version_in(lines).generation,
             ) from error
 
     def _ask(self, command: str) -> str:
@@ -119,6 +124,9 @@ class StatsSocket:
             raise self._silent(f"no answer within {self._timeout:g} s") from error
         except OSError as error:
             raise self._silent(f"no answer ({error.strerror or error})") from error
+        if not parts:
+            # Also nothing is told by an empty line: who takes this for an empty map passes its fence.
+            raise self._silent("no answer (the connection was closed)")
         answer = b"".join(parts).decode(errors="replace")
         if "Permission denied" in answer:
             raise self._silent("may not be told this: give the stats socket level operator or admin")

@@ -87,9 +87,13 @@ def of_one_reload(proxy: NginxProxy) -> bool:
     may say another number by now, and ``nginx -g`` may.
 
     Raises:
-        Silent: it does not run.
+        Silent: it does not run, or its program is being replaced, and two masters share the connections.
     """
     master = _master(proxy)
+    with suppress(OSError, ValueError):
+        former = int(Path(f"{proxy.pid}.oldbin").read_text())
+        if former != master and Path(f"/proc/{former}/cmdline").read_bytes().startswith(b"nginx: master"):
+            raise Silent(f"{proxy.status}: nginx is being upgraded: its former master ({former}) takes connections too")
     try:
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     except OSError as error:

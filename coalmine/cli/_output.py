@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,15 @@ class Output:
         if text:
             # Names of files may hold bytes that are no text; \\udcff is what JSON too writes for one.
             print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+
+
+def let_go_of_the_gone() -> None:
+    """Where a terminal is gone or a disk is full: what is still to be written would fail again at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def plain(model: BaseModel) -> dict[str, Any]:

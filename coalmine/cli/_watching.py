@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Any
 
 from coalmine.cli import _errors, _words
 from coalmine.cli._ci_files import CiFiles
-from coalmine.cli._output import Output, plain
+from coalmine.cli._output import Output, let_go_of_the_gone, plain
 from coalmine.cli._parser import Args
 from coalmine.cli._terminal import redraws
 from coalmine.client import Coalmine, RolloutRef, is_over
@@ -70,8 +71,14 @@ class Watcher:
         from coalmine.cli._page import live_page
         from coalmine.cli._progress import live_bar
 
-        with live_bar() if self._brief else live_page(self.link) as show:
-            return await self._follow(coalmine, ref, show)
+        try:
+            with live_bar() if self._brief else live_page(self.link) as show:
+                return await self._follow(coalmine, ref, show)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            # The terminal is gone, and with it whoever watched; the cancellation that told so may be lost with it.
+            return "detached"
 
     async def _follow(self, coalmine: Coalmine, ref: RolloutRef, show: View) -> str:
         async for seen in coalmine.follow(ref, version=self._version):
@@ -115,6 +122,18 @@ class Watcher:
     def finish(self, stopped: str) -> int:
         """Say how the watching ended, print the data, and return the exit code."""
         status, code = self.last, watch_exit(self.last, stopped)
+        # First of all: whoever closed the terminal reads nothing more, and a pipeline goes by the files and the code.
+        self._ci.watched(status, stopped, code, self.link, self._entries, self.about)
+        try:
+            self._tell_end(stopped, code)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            let_go_of_the_gone()
+        return code
+
+    def _tell_end(self, stopped: str, code: int) -> None:
+        status = self.last
         if stopped in ("timeout", "held", "detached"):
             self._say_goes_on(stopped)
         data: dict[str, Any] = plain(status) if status is not None else {"outcome": None, "cause": None}
@@ -123,8 +142,6 @@ class Watcher:
             self._out.data(data, "")
         elif status is not None and stopped == "over" and not self._live:
             self._out.data(data, "\n" + _words.page(status, datetime.now(UTC), self.link))
-        self._ci.watched(status, stopped, code, self.link, self._entries, self.about)
-        return code
 
     def _say_goes_on(self, stopped: str) -> None:
         status = self.last

@@ -9,7 +9,8 @@ import pytest
 
 from activities.routers.haproxy import HAProxyRouter
 from activities.routers.haproxy_map import HAProxyMap, entries
-from activities.routers.haproxy_socket import Refused, StatsSocket
+from activities.routers.haproxy_socket import NotWhole, Refused, StatsSocket
+from activities.routers.splits import Silent
 from activities.routers.weights import weight_units
 from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.local.haproxy import HAProxy
@@ -120,6 +121,29 @@ async def test_the_socket_keeps_an_older_map_out_of_a_process_that_has_a_newer_o
         await asyncio.to_thread(stats.replace, path, entries(document.reading()), 3)
     shown = await asyncio.to_thread(stats.shown, path)
     assert (shown.generation, shown.splits[0].live) == (5, HALF)
+
+
+async def test_a_map_that_is_not_whole_keeps_the_fence_that_stands_in_it(haproxies: HAProxyWorld) -> None:
+    path, socket = str(haproxies.files[0]), haproxies.proxies[0]
+    await haproxies.workers[0].apply(haproxies.route, HALF, 9)
+    stats = StatsSocket(socket)
+    await asyncio.to_thread(stats._ask, f"add map {path} 20000 canary")
+    with pytest.raises(Refused, match="newer generation 9"):
+        await asyncio.to_thread(stats.replace, path, ["0:9999 stable"], 5)
+    await asyncio.to_thread(stats.replace, path, entries(HAProxyMap(path, FIRST, "shop").reading()), 10)
+    assert (await asyncio.to_thread(stats.shown, path)).splits[0].live == {STABLE: 100.0}
+
+
+async def test_a_connection_that_is_closed_says_nothing_of_the_map() -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Silent, match="closed") as silent:
+            await asyncio.to_thread(StatsSocket(f"127.0.0.1:{port}").shown, "/shop.map")
+    assert not isinstance(silent.value, NotWhole)
 
 
 async def test_a_file_that_was_put_back_does_not_let_an_older_write_through(haproxies: HAProxyWorld) -> None:

@@ -233,6 +233,20 @@ async def test_a_new_answer_is_not_believed_while_old_workers_take_connections(o
         assert not old & taking(proxy)
 
 
+async def test_while_a_former_master_takes_connections_nothing_is_confirmed(nginxes: NginxWorld) -> None:
+    await nginxes.workers[0].apply(nginxes.route, HALF, 1)
+    await confirmed(nginxes, 1)
+    upgraded, former = nginxes.running.values()
+    oldbin = upgraded.pid_file.with_name(f"{upgraded.pid_file.name}.oldbin")
+    replace(oldbin, former.pid_file.read_text(), create=True)
+    answer = await nginxes.workers[0].confirm(nginxes.route, 1)
+    assert answer.answer != "yes"
+    assert "its former master" in str(answer)
+    # One that was killed leaves its file.
+    replace(oldbin, "999999999")
+    await confirmed(nginxes, 1)
+
+
 async def test_a_proxy_that_does_not_say_what_it_runs_is_reloaded_all_the_same(one_nginx: NginxWorld) -> None:
     world, (proxy,) = one_nginx, one_nginx.running.values()
     await world.workers[0].apply(world.route, HALF, 1)
