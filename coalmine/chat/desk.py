@@ -30,7 +30,9 @@ from coalmine.records import LedgerEntry, RolloutStatus, Verb
 LONGEST_ANSWER = 2_900
 LISTED = 20
 TELLING = 5
-"""Tries to tell somebody what came of what they said."""
+"""Tries to tell somebody what came of what they said; a pause that Slack asks for is none."""
+TOLD_WITHIN = 1_800.0
+"""Seconds: a response_url is good for half an hour."""
 DOUBLE_CLICK = 2.0
 """Seconds in which a second click on a button is the same click."""
 AGAIN = 10.0
@@ -202,7 +204,9 @@ class Desk:
     async def _tell(self, text: str, url: str, channel: str, user: str) -> None:
         """Tell one person; by the ``response_url``, and where that is used up or gone, in the channel."""
         text = cut(text, LONGEST_ANSWER)
-        for number in range(TELLING):
+        tries, clock = 0, asyncio.get_running_loop().time
+        until = clock() + TOLD_WITHIN * self.second
+        while tries < TELLING and clock() < until:
             try:
                 if url:
                     await self.slack.respond(url, text)
@@ -212,7 +216,8 @@ class Desk:
             except SlackBusy as error:
                 await asyncio.sleep(error.seconds * self.second)
             except SlackAway:
-                await asyncio.sleep(2.0**number * self.second)
+                await asyncio.sleep(2.0**tries * self.second)
+                tries += 1
             except SlackRefused as error:
                 if not url:
                     _log.error("%s was not told: %s", user, error)

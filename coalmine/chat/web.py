@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -51,6 +53,7 @@ class Slack:
     """One workspace.
 
     A pause that Slack asks for is of the method, whoever calls it: until it is over, others are told so without a call.
+    After it they go one by one until one has come through: all at once would be refused again.
     """
 
     def __init__(self, token: str, base_url: str = API, second: float = 1.0) -> None:
@@ -60,6 +63,8 @@ class Slack:
         self._session: aiohttp.ClientSession | None = None
         self._second = second
         self._paused: dict[str, float] = {}
+        """By method, when its pause ends; here until a call has come through."""
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def call(self, method: str, **args: Any) -> dict[str, Any]:
         """Call a method with JSON.
@@ -69,7 +74,10 @@ class Slack:
             SlackAway: no answer, 5xx, or our token is not taken.
             SlackRefused: anything else.
         """
-        self._check_pause(method)
+        async with self._turn(method):
+            return await self._call(method, args)
+
+    async def _call(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in args.items() if value is not None}
         # What reads takes its arguments as a form only.
         how = {"params": given} if method.split(".")[-1] in ("info", "history", "list") else {"json": given}
@@ -88,7 +96,10 @@ class Slack:
         Raises:
             SlackAway, SlackBusy, SlackRefused: as ``call``.
         """
-        self._check_pause(RESPONSE)
+        async with self._turn(RESPONSE):
+            await self._respond(url, text, blocks)
+
+    async def _respond(self, url: str, text: str, blocks: list[dict[str, Any]] | None) -> None:
         body = {"response_type": "ephemeral", "replace_original": False, "text": text}
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN))
@@ -103,6 +114,19 @@ class Slack:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise SlackAway(f"Slack did not take an answer: {type(error).__name__}") from None
 
+    @asynccontextmanager
+    async def _turn(self, method: str) -> AsyncIterator[None]:
+        if method not in self._paused:
+            yield
+            return
+        async with self._turns.setdefault(method, asyncio.Lock()):
+            self._check_pause(method)
+            known = self._paused.get(method)
+            yield
+            # Another that was under way may have been told of a new one meanwhile.
+            if self._paused.get(method) == known:
+                self._paused.pop(method, None)
+
     def _check_pause(self, method: str) -> None:
         left = self._paused.get(method, 0.0) - asyncio.get_running_loop().time()
         if left > 0:
@@ -110,7 +134,8 @@ class Slack:
 
     def _noted(self, method: str, error: CoalmineError) -> CoalmineError:
         if isinstance(error, SlackBusy):
-            self._paused[method] = asyncio.get_running_loop().time() + error.seconds * self._second
+            until = asyncio.get_running_loop().time() + error.seconds * self._second
+            self._paused[method] = max(until, self._paused.get(method, 0.0))
         return error
 
     async def close(self) -> None:
@@ -137,6 +162,7 @@ def _meaning(method: str, answer: Any) -> CoalmineError:
 
 def _pause(after: Any) -> float:
     try:
-        return min(max(float(after), 0.0), MOST_PAUSE)
+        seconds = float(after)
     except (TypeError, ValueError):
         return 1.0
+    return 1.0 if math.isnan(seconds) else min(max(seconds, 0.0), MOST_PAUSE)

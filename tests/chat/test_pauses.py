@@ -65,6 +65,32 @@ async def test_answers_wait_at_the_response_url_and_in_the_channel(office: Offic
     assert office.slack.limited.count("chat.postEphemeral") == 1
 
 
+async def test_many_answers_go_one_by_one_after_a_pause_until_one_comes_through(office: Office) -> None:
+    app = await office.open()
+    office.rollouts.add(make_state(Phase.GATED))
+    pauses = 6
+    office.slack.limit("response_url", PAUSE, times=pauses)
+    await office.hands.command("/rollout", "status checkout", ANA)
+    await heard(office, app, "response_url")
+    for _ in range(12):
+        await office.hands.command("/rollout", "status checkout", BO)
+    for place in range(12):
+        assert "waiting at a gate" in await office.hands.told(BO, place)
+    assert "waiting at a gate" in await office.hands.told(ANA)
+    # One call for each pause, and none of the others': ``early`` is looked at after the test.
+    assert office.slack.limited.count("response_url") == pauses
+
+
+async def test_a_shorter_pause_does_not_end_a_longer_one(office: Office) -> None:
+    app = await office.open()
+    slack = app.slack
+    slack._noted("views.open", SlackBusy("views.open", 60))
+    slack._noted("views.open", SlackBusy("views.open", 1))
+    with pytest.raises(SlackBusy) as busy:
+        slack._check_pause("views.open")
+    assert busy.value.seconds > 50
+
+
 async def test_dialogs_and_people_are_not_asked_for_before_it_is_over(office: Office) -> None:
     await office.open()
     office.rollouts.add(make_state(Phase.GATED))
