@@ -135,7 +135,8 @@ async def test_a_map_that_is_not_whole_keeps_the_fence_that_stands_in_it(haproxi
 
 
 async def test_a_connection_that_is_closed_says_nothing_of_the_map() -> None:
-    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
         writer.close()
 
     server = await asyncio.start_server(close, "127.0.0.1", 0)

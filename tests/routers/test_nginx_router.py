@@ -181,12 +181,12 @@ async def test_a_write_is_loaded_however_many_workers_its_configuration_speaks_o
 ) -> None:
     world, (proxy,) = one_nginx, one_nginx.running.values()
     await world.workers[0].apply(world.route, HALF, 1)
-    assert (await world.workers[0].confirm(world.route, 1)).answer == "yes"
+    await confirmed(world, 1)
     assert len(taking(proxy)) == 2
     if number:
         number_of_workers(proxy, number)
     await world.workers[0].apply(world.route, FIRST, 2, restoring=True)
-    assert (await world.workers[1].confirm(world.route, 2)).answer == "yes"
+    await confirmed(world, 2)
     assert await shown(world) == live(FIRST)
     assert len(taking(proxy)) == (number or 2)
 
