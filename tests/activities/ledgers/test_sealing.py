@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from activities.ledgers.file import FileLedger
 from activities.ledgers.file_pages import FilePages
 from activities.ledgers.heads import hash_of_head
-from activities.ledgers.sealing import KEY_VARIABLE, Sealer, SealReader, key_name, reader_of, sealer_of
+from activities.ledgers.sealing import KEY_VARIABLE, Sealer, SealReader, _spelt, key_name, reader_of, sealer_of
 from activities.ledgers.stated import Pin, Stated
 from activities.ledgers.verification import verify
 from coalmine.errors import InputError
@@ -79,6 +79,18 @@ def test_a_ledger_made_anew_by_somebody_without_the_key_is_found(tmp_path: Path,
     made = [entry.model_copy(update={"reason": "all was well"}) for entry in entries(30)]
     asyncio.run(FileLedger(root).append(BOOK, made))
     assert places(verified(root, reader_of([str(key)]))) == [("unsigned", "heads.jsonl", 1)]
+
+
+def test_a_signature_that_only_names_the_key_is_broken(sealer: Sealer) -> None:
+    assert sealer.key is not None
+    name, body = sealer.name, b'{"sequence": 1}'
+    reader = SealReader({name: sealer.key.public_key()})
+    assert reader.judge(body, name, sealer.seal(body)) == "signed"
+    # Everything about these is right, its checksum too, but for who signed: another's key, and nobody's.
+    for signature in (Sealer(Ed25519PrivateKey.generate(), name).seal(body), _spelt(body, b"x" * 64)):
+        assert reader.judge(body, name, signature) == "broken"
+        # Without the key nobody can tell.
+        assert SealReader({}).judge(body, name, signature) == "unchecked"
 
 
 def test_a_ledger_signed_anew_with_another_key_is_found(tmp_path: Path, key: Path) -> None:
