@@ -1,4 +1,4 @@
-"""``python -m tests.faults --seed 1 --minutes 25 --faults 300``: break things, look from outside, write it down.
+"""``python -m tests.faults --seed 1 --minutes 19 --faults 330``: break things, look from outside, write it down.
 
 ``--broken`` runs workers that lack one promise, under the faults that meet it: the harness must find violations then
 (exit code 0 if it does), and what it found is written beside.
@@ -78,11 +78,16 @@ def figures(acts: list[Act], chains: list[str], seed: int, planned: int, minutes
     }
 
 
+LEAST_FAULTS = 300
+LEAST_KINDS = 20
+"""A whole run that was asked for as many, and carried out fewer, has failed."""
+
+
 def main() -> int:
     """Carry out, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=25, help="begin no further rollout after this")
+    parser.add_argument("--minutes", type=float, default=19, help="begin no further rollout after this")
     parser.add_argument("--faults", type=int, default=330)
     parser.add_argument(
         "--only", choices=sorted(CATALOGUE), action="append", help="this kind of fault; may be repeated"
@@ -127,6 +132,10 @@ def main() -> int:
         print(report.write("faults-advisory", found), page.write())
     elif not asked.only and not asked.moment and asked.again is None:
         print(report.write("faults", found), page.write())
+        carried, of_kinds = len(found["faults"]), len({fault["kind"] for fault in found["faults"]})
+        if asked.faults >= LEAST_FAULTS > carried or of_kinds < LEAST_KINDS <= asked.faults:
+            print(f"this shows too little: {carried} faults of {of_kinds} kinds; a quieter machine, or more --minutes")
+            return 1
     return 1 if violated or chains else 0
 
 
