@@ -39,7 +39,8 @@ class BodyLimit:
             return
         limit = scope[_LIMIT] = _Limit()
         told = Headers(scope=scope).get("content-length", "")
-        size, read, answered = int(told) if told.isascii() and told.isdigit() else 0, 0, False
+        # Of a number with more digits than any length has, those it begins with are enough to refuse it.
+        size, read, answered = int(told[:20]) if told.isascii() and told.isdigit() else 0, 0, False
 
         async def received() -> Message:
             nonlocal read
