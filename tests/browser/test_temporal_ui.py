@@ -181,7 +181,15 @@ async def test_a_wrong_input_is_shown_and_the_way_back_is_one_signal(
     await page.goto(await address(server, rollout, "user-metadata"))
     shown = details(page)
     await send_signal(page, "approve", '"garbage"')
-    await expect(page.get_by_role("dialog", name="Send a Signal")).to_be_hidden()
+    dialog = page.get_by_role("dialog", name="Send a Signal")
+    for _ in range(5):
+        with suppress(AssertionError):
+            await expect(dialog).to_be_hidden(timeout=10_000)
+            break
+        # What a server on a busy machine answers: it was not sent.
+        if await dialog.get_by_text("Workflow is busy").count():
+            await dialog.get_by_test_id("confirm-modal-button").click()
+    await expect(dialog).to_be_hidden()
     await rollout.until(lambda status: len(status.refused) == 1)
     await page.keyboard.press("r")
     await expect(shown).to_contain_text("approve: input must be a JSON object, not ‘garbage’")
