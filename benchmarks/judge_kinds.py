@@ -22,7 +22,7 @@ from benchmarks.report import write
 from coalmine.analysis.channels import Pace
 from coalmine.analysis.count import CountMetric, EventCounts
 from coalmine.analysis.dispersion import Prior
-from coalmine.analysis.kinds import MetricJudge
+from coalmine.analysis.kinds import MetricJudge, weigh
 from coalmine.analysis.mixture import invest
 from coalmine.analysis.slo import SloCounts, SloMetric
 from coalmine.analysis.value import ValueMeans, ValueMetric
@@ -103,7 +103,7 @@ def waits(metric: MetricJudge, draw: Draw, seed: int, block: int) -> tuple[Float
         weight = invest(spent, look + 1, LOOKS, new_step=False, extension=False)
         spent += weight
         state = metric.update(state, draw(rng, look), Pace(weight, math.log(1.0 / ALPHA), block))
-        weighed = metric.weigh(state, 1.0 - spent)
+        weighed = weigh(metric, state, 1.0 - spent)
         harm = np.where((harm == NEVER) & (weighed.harm >= math.log(1.0 / ALPHA)), look + 1, harm)
         proof = np.where((proof == NEVER) & (weighed.no_harm >= math.log(1.0 / BETA)), look + 1, proof)
     return harm, proof

@@ -13,7 +13,9 @@ from benchmarks.judge.rivals.shared import NEVER
 from benchmarks.judge.traffic import BOUNDS, LOOKS, MINUTE, Counts, Traffic, Values
 from coalmine.analysis.channels import Counts as Channel
 from coalmine.analysis.comparison import Comparison, ComparisonState
-from coalmine.analysis.history import exceedances, ratio_noise, score_noise
+from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.history import exceedances, ratio_noise, score_noise, watched
+from coalmine.analysis.latency import UNUSED
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioMetric, RatioState
 from coalmine.analysis.trees import take
 from coalmine.records import Judge
@@ -24,7 +26,7 @@ ERRORS, LATENCY = "errors", "latency"
 DROP_EVERY = 10
 """Looks after which runs that are decided are dropped, where only the rollback counts."""
 
-Noise = Mapping[str, Values]
+Noise = Mapping[str, Prior]
 """A history of its own for each run: noise of the channels by metric, [S, C]."""
 
 
@@ -52,8 +54,20 @@ def learn(past: Traffic) -> Noise:
     errors, _ = ratio_noise(Channel(*(_by_look(values)[..., None] for values in arms)), MINUTE)
     canary, baseline = _by_look(past.canary.buckets), _by_look(past.baseline.buckets)
     scores, _ = score_noise(canary, baseline, MINUTE)
-    shares, _ = ratio_noise(exceedances(canary, baseline, None), MINUTE)
-    return {ERRORS: errors, LATENCY: np.concatenate([scores, shares], axis=-1)}
+    slots = watched(canary, baseline, None)
+    shares, _ = ratio_noise(exceedances(canary, baseline, slots), MINUTE)
+    bounds = np.where(slots == UNUSED, np.nan, np.array(BOUNDS)[slots])
+    return {
+        ERRORS: _known(errors),
+        LATENCY: _known(
+            np.concatenate([scores, shares], axis=-1),
+            np.concatenate([np.full(scores.shape, np.nan), bounds], axis=-1),
+        ),
+    }
+
+
+def _known(tau2: Values, bounds: Values | None = None) -> Prior:
+    return Prior(tau2, np.ones(tau2.shape[-1], bool), bounds=bounds)
 
 
 def judge(policy: Judge, traffic: Traffic, noise: Noise | None, *, whole: bool) -> Outcome:
@@ -87,7 +101,7 @@ def judge(policy: Judge, traffic: Traffic, noise: Noise | None, *, whole: bool) 
                 break
             if open_.size < live.size:
                 live, state = live[open_], take(state, open_)
-                noise = None if noise is None else {name: values[open_] for name, values in noise.items()}
+                noise = None if noise is None else {name: one.of(open_) for name, one in noise.items()}
                 core = Comparison(policy, noise)
     names = (ERRORS, "p97", "every bound")
     covered = {name: int(runs_.sum()) for name, runs_ in zip(names, held, strict=True)} if whole else None
@@ -105,7 +119,7 @@ def _covers(core: Comparison, state: ComparisonState) -> Values:
     alpha = core.judge.policy.alpha
     low, high = past.shares.bounds(past.shares.phi(errors.prior), alpha)
     of_errors = ~((low > 1.0) | (high < 1.0))[:, 0]
-    low, high = tail.shares.bounds(tail.shares.phi(latency.share_prior), alpha)
+    low, high = tail.shares.bounds(latency.share_phi(tail), alpha)
     of_bounds = ~((low > 1.0) | (high < 1.0)) | (tail.slots < 0)
     return np.stack([of_errors, of_bounds[:, 0], of_bounds.all(axis=1)])
 

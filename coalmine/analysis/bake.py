@@ -14,14 +14,15 @@ from datetime import timedelta
 import numpy as np
 
 from coalmine.analysis import grids, mixture
-from coalmine.analysis.channels import Counts, Pace, tempered
+from coalmine.analysis.channels import Counts, Pace
 from coalmine.analysis.comparison import looks_per_minute, weights
 from coalmine.analysis.crash import Crash
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.increments import one_sample
-from coalmine.analysis.kinds import WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of
+from coalmine.analysis.kinds import WEIGHTLESS, AnyCounts, AnyState, MetricJudge, judge_of, weigh
 from coalmine.analysis.metrics import Weighed
+from coalmine.analysis.tempering import tempered
 from coalmine.analysis.trees import Capital, Count
 from coalmine.records import Judge
 from coalmine.spec.metrics import Metric
@@ -149,7 +150,7 @@ class Bake:
         absolute: dict[str, Weighed] = {}
         for metric, arm in zip(self.metrics, state.metrics, strict=True):
             if metric.name in self.absolute:
-                absolute[metric.name] = self.absolute[metric.name].weigh(arm, unspent)
+                absolute[metric.name] = weigh(self.absolute[metric.name], arm, unspent)
                 levels[metric.name] = absolute[metric.name].harm
                 continue
             crashes[metric.name] = arm.crash.log_evidence(unspent, alone=True)[:, 0]

@@ -17,6 +17,7 @@ from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.increments import curve, one_sample
 from coalmine.analysis.noises import Noises
+from coalmine.analysis.tempering import Bets
 from coalmine.analysis.trees import Capital, Count, Curve, Sum
 
 
@@ -177,17 +178,21 @@ class NoHarm:
             mixture.fold(self.absolute, pace.log_weight, below, pace.cap),
         )
 
-    def log_evidence(self, phi: Array, log_prior: Array, unspent: float) -> Array:
-        """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C].
+    def bets(self, phi: Array, log_prior: Array) -> list[Bets]:
+        """What the evidence is of.
 
         Args:
             phi: the dispersion, [..., C].
             log_prior: of the ratios below the margin, [14] or broadcast to [..., C, 14].
-            unspent: cash not yet invested.
         """
-        tempering = Tempering(phi, rounded=False)
-        relative = tempering.log_evidence(self.relative, log_prior, unspent)
-        below = tempering.log_evidence(self.absolute, grids.BELOW_LOG_PRIOR, unspent)
+        return [
+            Bets(self.relative, log_prior, phi, rounded=False),
+            Bets(self.absolute, grids.BELOW_LOG_PRIOR, phi, rounded=False),
+        ]
+
+    @staticmethod
+    def log_evidence(relative: Array, below: Array) -> Array:
+        """``ln E`` against "at least the no-harm margin, and at least 0.5 %", [..., C], from that of its bets."""
         result: Array = np.logaddexp(relative + grids.RELATIVE_LOG_SHARE, below + grids.BELOW_LOG_SHARE)
         return result
 
@@ -279,14 +284,22 @@ class ShareRule:
         )
         return after, no_harm, further
 
-    def log_evidence(self, state: Shares, phi: Array, unspent: float) -> Array:
-        """``ln E`` against "at most the margin, or the floor", [..., C]; never above 0 on fewer than 5 events."""
-        tempering = Tempering(phi)
-        evidence = tempering.log_evidence(state.relative, self.log_prior, unspent)
+    def bets(self, state: Shares, phi: Array) -> list[Bets]:
+        """What the evidence for harm is of, at this dispersion [..., C]."""
+        bets = [Bets(state.relative, self.log_prior, phi)]
         if self.some_floored:
-            floor = tempering.log_evidence(state.floor, grids.FLOOR_LOG_PRIOR, unspent)
-            lowest = np.minimum(evidence, floor)
-            evidence = lowest if self.all_floored else np.where(self.floored, lowest, evidence)
+            bets.append(Bets(state.floor, grids.FLOOR_LOG_PRIOR, phi))
+        return bets
+
+    def log_evidence(self, state: Shares, relative: Array, floor: Array | None = None) -> Array:
+        """``ln E`` against "at most the margin, or the floor", [..., C], from that of its bets.
+
+        Never above 0 on fewer than 5 events.
+        """
+        evidence = relative
+        if floor is not None:
+            lowest = np.minimum(relative, floor)
+            evidence = lowest if self.all_floored else np.where(self.floored, lowest, relative)
         return np.where(state.canary_events >= grids.MIN_EVENTS, evidence, np.minimum(evidence, 0.0))
 
     def _above_floor(self, capital: Array, counts: Counts, pace: Pace) -> Array:
@@ -317,54 +330,3 @@ def ratios_of(margin: float, no_harm: float, further: tuple[float, ...] = ()) ->
 _ENDS = np.cumsum([0, grids.HARM_RATIOS.size, 1, grids.CURVE_RATIOS.size, grids.NO_HARM_RATIOS.size + 1]).tolist()
 _PARTS = tuple(slice(*ends) for ends in pairwise([*_ENDS, None]))
 """Where ``ratios_of`` has each of them."""
-
-
-def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float, *, rounded: bool = True) -> Array:
-    """``ln E`` at this dispersion: at the ladder's next rung; beyond its top tempered further.
-
-    Below the first rung it is interpolated between pure counting and that rung, in 1/phi, in which the log-likelihood
-    is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
-    it makes up for dispersions that are estimated too small (``benchmarks.judge``). The proof of no harm, at ``beta``,
-    needs less of that: not ``rounded``, it is interpolated between all rungs, at a dispersion with ``RESERVE``.
-    """
-    return Tempering(phi, rounded=rounded).log_evidence(capital, log_prior, unspent)
-
-
-RESERVE = 1.4
-"""By how much the excess dispersion is enlarged where it is not rounded up."""
-_INVERSE: Array = 1.0 / grids.PHI_LADDER
-_GAPS: Array = np.append(1.0, _INVERSE[:-1] - _INVERSE[1:])
-"""From each rung to the one below, in 1/phi; the first has none."""
-
-
-class Tempering:
-    """What a dispersion [..., C] makes of capitals; worked out once for all of them."""
-
-    def __init__(self, phi: Array, *, rounded: bool = True) -> None:
-        """Args:
-        phi: the dispersion.
-        rounded: up to the ladder, from its first rung on; else with a reserve, and interpolated between all rungs.
-        """
-        if not rounded:
-            phi = 1.0 + RESERVE * (phi - 1.0)
-        rung = mixture.rung_of(phi)
-        inner, top = rung == 1 if rounded else rung > 0, grids.PHI_LADDER[-1]
-        self._rungs = rung
-        self._part: Array | None = None
-        if grids.some(inner):
-            self._rungs = np.zeros((2, *rung.shape), np.int64)
-            self._rungs[0] = rung
-            np.maximum(rung - 1, 0, out=self._rungs[1])
-            above = 1.0 / np.maximum(phi, 1.0) - _INVERSE[rung]
-            self._part = np.where(inner, np.maximum(above, 0.0) / _GAPS[rung], 0.0)
-        self._excess = np.maximum(phi / top, 1.0) if grids.some(phi > top) else None
-
-    def log_evidence(self, capital: Array, log_prior: Array, unspent: float) -> Array:
-        """See ``tempered``."""
-        evidence = mixture.log_evidence(capital, log_prior, self._rungs, unspent)
-        if self._part is not None:
-            rounded, quieter = evidence[0], evidence[1]
-            evidence = rounded + self._part * (quieter - rounded)
-        if self._excess is not None:
-            evidence = np.where(evidence > 0, evidence / self._excess, evidence)
-        return evidence

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from math import inf, log
+from math import log, nan
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from coalmine.analysis.metrics import LatencyState, Weighed
 from coalmine.analysis.noises import Noises
 from coalmine.analysis.panels import Panel, Panels, windows_together
 from coalmine.analysis.readings import Reading
+from coalmine.analysis.tempering import weighed_together
 from coalmine.analysis.windows import Bounds
 from coalmine.records import ChannelHistory, Judge, ServiceHistory
 from coalmine.spec.metrics import Metric
@@ -82,10 +83,13 @@ def margin_of(judge: Judge, metric: Metric) -> float:
 def prior_of(judge: Judge, metric: Metric) -> Prior:
     """What is known of the noise of a metric's channels."""
     channels, names, history = channels_of(judge, metric), channel_names(metric), known_history(judge)
+    bounds = [channels[name].bound if channels else None for name in names]
+    said = any(bound is not None for bound in bounds)
     return Prior(
         tau2=np.array([channels[name].tau2 if channels else 0.0 for name in names]),
         known=np.full(len(names), bool(channels)),
         seen=float(history.looks) if history is not None else 0.0,
+        bounds=np.array([nan if bound is None else bound for bound in bounds]) if said else None,
     )
 
 
@@ -146,18 +150,15 @@ class Verdicts:
 class Comparison:
     """Both arms, all metrics: folds looks into evidence and weighs it."""
 
-    def __init__(self, judge: Judge, tau2: Mapping[str, Array] | None = None) -> None:
+    def __init__(self, judge: Judge, priors: Mapping[str, Prior] | None = None) -> None:
         """Args:
         judge: metrics, policy, plan, and the history they share.
-        tau2: a history for every run instead, by metric: [S, C] in the order of ``channel_names``.
+        priors: a history for every run instead, by metric: arrays [S, C] in the order of ``channel_names``.
         """
         self.judge = judge
         self.names = tuple(metric.name for metric in judge.metrics)
         self._priors = {
-            metric.name: prior_of(judge, metric)
-            if tau2 is None
-            else Prior(tau2[metric.name], np.ones(tau2[metric.name].shape[-1], bool))
-            for metric in judge.metrics
+            metric.name: prior_of(judge, metric) if priors is None else priors[metric.name] for metric in judge.metrics
         }
         self._judges = tuple(
             judge_of(metric, margin_of(judge, metric), self._priors[metric.name], judge.policy)
@@ -167,6 +168,8 @@ class Comparison:
         self.harm_weights, self.crash_weights = weights(judge.metrics, guards)
         self._panels = Panels(self._judges)
         self._block = looks_per_minute(judge)
+        self._known = {name for name, prior in self._priors.items() if prior.known.size and prior.certain}
+        """Metrics whose noise is known of all their channels."""
         self._cold_proof_cap = COLD_PROOF * log(1.0 / judge.policy.beta)
 
     def metric(self, index: int) -> MetricJudge:
@@ -189,8 +192,12 @@ class Comparison:
         *,
         new_step: bool = False,
         extension: bool = False,
+        noises: Noises | None = None,
     ) -> ComparisonState:
-        """Fold one look in: one window per metric, in the judge's order."""
+        """Fold one look in: one window per metric, in the judge's order.
+
+        Where ``noises`` are given, the state holds no noise before they are settled.
+        """
         look = state.looks + 1
         weight = mixture.invest(state.spent, look, self.judge.planned_looks, new_step=new_step, extension=extension)
         spent = min(1.0, state.spent + weight)
@@ -198,15 +205,16 @@ class Comparison:
             if not isinstance(window, one.counts):
                 raise TypeError(f"{metric.name} is {metric.kind}: give it {one.counts.__name__}")
         updated: list[Panel] = []
-        noises = Noises(self._block)
+        together = Noises(self._block) if noises is None else noises
+        cap = float(np.log(1.0 / self.judge.policy.alpha))
+        known = Pace(weight, KNOWN_CAP * cap, self._block, noises=together)
+        cold = Pace(weight, cap, self._block, COLD_BURST, self._cold_proof_cap, together)
         for panel in state.panels:
-            metric = self.judge.metrics[panel.members[0]]
-            known = self._known(metric)
-            burst, proof_cap = (1.0, inf) if known else (COLD_BURST, self._cold_proof_cap)
-            pace = Pace(weight, self._cap(metric), self._block, burst, proof_cap, noises)
+            pace = known if self.names[panel.members[0]] in self._known else cold
             window = windows_together([counts[place] for place in panel.members])
             updated.append(Panel(panel.members, self._panels.judge(panel.members).update(panel.state, window, pace)))
-        noises.settle()
+        if noises is None:
+            together.settle()
         return replace(state, looks=look, spent=spent, panels=tuple(updated))
 
     def seen(self, state: ComparisonState) -> dict[int, tuple[float, float]]:
@@ -242,7 +250,8 @@ class Comparison:
         """The evidence so far."""
         unspent = 1.0 - state.spent
         found: dict[str, Weighed] = {}
-        panels = [self._panels.judge(panel.members).weigh(panel.state, unspent) for panel in state.panels]
+        weighings = [self._panels.judge(panel.members).weighing(panel.state, unspent) for panel in state.panels]
+        panels = weighed_together(weighings, unspent)
         for panel, together in zip(state.panels, panels, strict=True):
             for at, place in enumerate(panel.members):
                 found[self.names[place]] = together if len(panel.members) == 1 else together.of(at)
@@ -262,14 +271,6 @@ class Comparison:
             metrics=weighed,
             panels=panels,
         )
-
-    def _cap(self, metric: Metric) -> float:
-        one_look = float(np.log(1.0 / self.judge.policy.alpha))
-        return KNOWN_CAP * one_look if self._known(metric) else one_look
-
-    def _known(self, metric: Metric) -> bool:
-        known = self._priors[metric.name].known
-        return bool(known.size and known.all())
 
 
 def _log_sum(parts: Sequence[Array]) -> Array:

@@ -15,12 +15,13 @@ from itertools import pairwise
 import numpy as np
 
 from coalmine.analysis import grids, interval, mixture
-from coalmine.analysis.channels import Pace, ratios_of, tempered
+from coalmine.analysis.channels import Pace, ratios_of
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading
 from coalmine.analysis.sentences import effect, number, percent, times
+from coalmine.analysis.tempering import Bets, Weighing
 from coalmine.analysis.trees import Capital, Count, Curve, Sum
 from coalmine.analysis.windows import Bounds, MetricWindow
 
@@ -134,14 +135,20 @@ class CountMetric:
             noise=pace.noise(state.noise, look, present),
         )
 
-    def weigh(self, state: CountState, unspent: float) -> Weighed:
+    def weighing(self, state: CountState, unspent: float) -> Weighing[Weighed]:
         """The evidence so far; harm never rests on fewer than 5 events of the arm that has too many."""
         phi = state.noise.lagged(self.prior, _LEVEL)
-        harm = tempered(state.relative, grids.HARM_LOG_PRIOR, phi, unspent)
-        proof = tempered(state.no_harm, self._no_harm_log_prior, phi, unspent, rounded=False)
+        bets = [
+            Bets(state.relative, grids.HARM_LOG_PRIOR, phi),
+            Bets(state.no_harm, self._no_harm_log_prior, phi, rounded=False),
+        ]
         if self.tolerance:
-            harm = np.minimum(harm, tempered(state.floor, grids.FLOOR_LOG_PRIOR, phi, unspent))
-            below = tempered(state.below, grids.BELOW_LOG_PRIOR, phi, unspent, rounded=False)
+            bets.append(Bets(state.floor, grids.FLOOR_LOG_PRIOR, phi))
+            bets.append(Bets(state.below, grids.BELOW_LOG_PRIOR, phi, rounded=False))
+        harm, proof, *tolerated = yield bets
+        if tolerated:
+            floor, below = tolerated
+            harm = np.minimum(harm, floor)
             proof = np.logaddexp(proof + grids.RELATIVE_LOG_SHARE, below + grids.BELOW_LOG_SHARE)
         more = state.baseline if self.down else state.canary
         harm = np.where(more >= grids.MIN_EVENTS, harm, np.minimum(harm, 0.0))[:, 0]

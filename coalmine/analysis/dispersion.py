@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from coalmine.analysis.grids import LAG, Array, Mask, every
+from coalmine.analysis.grids import LAG, Array, Integers, Mask, every
 from coalmine.analysis.trees import Sum
 
 KNOWN_LOOKS = 180.0
@@ -36,6 +36,9 @@ class Prior:
     known: Mask
     seen: float = KNOWN_LOOKS
     """Looks the history has."""
+    bounds: Array | None = None
+    """Of a histogram's channels, the bound each was learnt at in seconds, of the shape of ``tau2``; nan where the
+    history does not say it; None where it says none."""
 
     def phi(self, information: Array) -> Array:
         """Expected dispersion at this much information per look."""
@@ -50,15 +53,26 @@ class Prior:
     @property
     def alike(self) -> Hashable:
         """What must be the same for channels of several metrics to be kept in one array."""
-        return tuple(self.known.tolist()), self.seen
+        return tuple(self.known.tolist()), self.seen, self.bounds is None
 
     def beside(self, others: Sequence[Prior]) -> Prior:
-        """This and others that are alike as one: ``tau2`` gets an axis for the metrics, [..., M, C]."""
-        return replace(self, tau2=np.stack([self.tau2, *(other.tau2 for other in others)], axis=-2))
+        """This and others that are alike as one: arrays get an axis for the metrics, [..., M, C]."""
+        bounds = [one.bounds for one in (self, *others) if one.bounds is not None]
+        return replace(
+            self,
+            tau2=np.stack([self.tau2, *(other.tau2 for other in others)], axis=-2),
+            bounds=np.stack(bounds, axis=-2) if bounds else None,
+        )
+
+    def of(self, runs: Integers) -> Prior:
+        """Of some runs of a batch: arrays [S, C]."""
+        bounds = None if self.bounds is None else self.bounds[runs]
+        return replace(self, tau2=self.tau2[runs], bounds=bounds)
 
     def part(self, channels: slice) -> Prior:
         """Of some of the channels (the last axis)."""
-        return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels])
+        bounds = None if self.bounds is None else self.bounds[..., channels]
+        return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels], bounds=bounds)
 
     def looks(self) -> Array:
         """How many looks the prior weighs."""

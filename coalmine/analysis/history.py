@@ -16,7 +16,7 @@ from coalmine.analysis.channels import Counts, Pace, level, residuals, scale
 from coalmine.analysis.comparison import DIFFERENCE, EVENTS, NORMAL, SAVAGE
 from coalmine.analysis.correlation import long_run_factor
 from coalmine.analysis.dispersion import Dispersion
-from coalmine.analysis.grids import Array
+from coalmine.analysis.grids import Array, Integers
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.analysis.value import FEWEST_BLOCKS, ValueMetric
 from coalmine.analysis.windows import MetricWindow, read_windows
@@ -24,6 +24,8 @@ from coalmine.records import ChannelHistory, MetricCounts, ServiceHistory
 from coalmine.spec.metrics import Metric
 
 _EVER = np.ones((), bool)
+_LEANING = 1.5
+"""Of two bounds about as near to p97 the lower is learnt, and so is watched: no harm is shown sooner by more events."""
 
 
 def summarise_history(
@@ -99,9 +101,13 @@ def score_noise(canary: Array, baseline: Array, block: int) -> tuple[Array, Arra
     return _of_looks(t, v, v, block, one, one)
 
 
-def exceedances(canary: Array, baseline: Array, objective: int | None) -> Counts:
-    """Requests above every bound a comparison may watch, [T, ..., C], from histograms [T, ..., B]."""
-    slots = latency.choose_bounds((canary + baseline).sum(axis=0), objective, distinct=False)
+def watched(canary: Array, baseline: Array, objective: int | None) -> Integers:
+    """Indices of the bounds a comparison may watch, [..., C], from histograms [T, ..., B]; -1 = none."""
+    return latency.choose_bounds((canary + baseline).sum(axis=0), objective, distinct=False, leaning=_LEANING)
+
+
+def exceedances(canary: Array, baseline: Array, slots: Integers) -> Counts:
+    """Requests above the bounds ``slots`` [..., C], [T, ..., C], from histograms [T, ..., B]."""
     slots = np.broadcast_to(slots, (*canary.shape[:-1], slots.shape[-1]))
     over_c, over_b = (latency.at_bounds(latency.above(arm), slots) for arm in (canary, baseline))
     n_c, n_b = (np.broadcast_to(arm.sum(axis=-1, keepdims=True), over_c.shape) for arm in (canary, baseline))
@@ -133,7 +139,11 @@ def _latency(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dic
         objective = latency.objective_bound(bounds, metric.objective.under.total_seconds())
         names = (latency.OBJECTIVE_SLOT, *names)
     scores = _summary((NORMAL, SAVAGE), *score_noise(canary, baseline, block))
-    return scores | _summary(names, *ratio_noise(exceedances(canary, baseline, objective), block))
+    slots = watched(canary, baseline, objective)
+    shares = _summary(names, *ratio_noise(exceedances(canary, baseline, slots), block))
+    for channel, slot in zip(shares.values(), slots.tolist(), strict=True):
+        channel.bound = bounds[slot] if slot != latency.UNUSED else None
+    return scores | shares
 
 
 def _count(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:

@@ -10,6 +10,7 @@ import numpy as np
 from coalmine.analysis.bake_judge import evaluate_bake
 from coalmine.analysis.comparison import looks_per_minute
 from coalmine.analysis.kinds import AnyCounts
+from coalmine.analysis.noises import Noises
 from coalmine.analysis.packing import pack, unpack
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.recall import Whole, keep, recall
@@ -96,18 +97,20 @@ class _Comparing:
             if after != before:
                 bounds[place] = after
             windows.append(folded)
+        noises = Noises(looks_per_minute(self._judge))
         self._state = self._core.update(
             self._core.with_bounds(self._state, bounds),
             windows,
             new_step=self._request.new_step,
             extension=self._request.extension,
+            noises=noises,
         )
         share = self._request.share
         split = _best([w for w in self._windows if w.metric.name not in self._missing])
         if share is not None and 0.0 < share < 1.0 and split is not None:
-            block = looks_per_minute(self._judge)
             arms = (np.array([split.canary.total]), np.array([split.baseline.total]))
-            self._ratio = self._ratio.add(*arms, np.array([share]), block)
+            self._ratio = self._ratio.add(*arms, np.array([share]), noises)
+        noises.settle()
 
     def _silence(self, window: MetricWindow, seen: Due | None) -> str:
         name = window.metric.name

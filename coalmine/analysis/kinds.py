@@ -13,6 +13,7 @@ from coalmine.analysis.grids import Array
 from coalmine.analysis.metrics import LatencyMetric, RatioMetric, Weighed
 from coalmine.analysis.readings import Reading
 from coalmine.analysis.slo import SloMetric
+from coalmine.analysis.tempering import Weighing, weighed_together
 from coalmine.analysis.threshold import ThresholdMetric
 from coalmine.analysis.value import ValueMetric
 from coalmine.analysis.windows import Bounds, MetricWindow
@@ -53,7 +54,7 @@ class MetricJudge(Protocol):
         """Fold one window in. Where it is missing nothing changes."""
         ...
 
-    def weigh(self, state: AnyState, unspent: float) -> Weighed:
+    def weighing(self, state: AnyState, unspent: float) -> Weighing[Weighed]:
         """The evidence so far; ``unspent`` is the cash not invested yet."""
         ...
 
@@ -129,6 +130,11 @@ _MAKERS: Mapping[str, Callable[[Metric, float, Prior, Policy], MetricJudge]] = {
     "slo": _slo,
     "threshold": _threshold,
 }
+
+
+def weigh(judge: MetricJudge, state: AnyState, unspent: float) -> Weighed:
+    """The evidence of one metric so far, by itself."""
+    return weighed_together([judge.weighing(state, unspent)], unspent)[0]
 
 
 def judge_of(metric: Metric, margin: float, prior: Prior, policy: Policy) -> MetricJudge:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coalmine.analysis.grids import Array, Integers, Numeric
+from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.errors import InputError
 
 QUANTILE_SLOTS = {"above_p97": 0.03, "above_p999": 0.001, "above_p90": 0.1}
 """Bounds watched beside the objective's, by the share of requests above them; earlier ones come first."""
+PROOF_SLOT = "above_p97"
+"""Where no harm is shown."""
 OBJECTIVE_SLOT = "above_objective"
 SETTLED = 2000
 """Pooled requests after which the bounds to watch stay fixed."""
@@ -29,13 +31,35 @@ def objective_bound(bounds: Sequence[float], under: float) -> int:
     return int(np.searchsorted(np.asarray(bounds, float), under * (1.0 + 1e-9), side="right")) - 1
 
 
-def choose_bounds(pooled: Numeric, objective: int | Integers | None, *, distinct: bool = True) -> Integers:
+def places(bounds: Sequence[float], seconds: Array) -> Integers:
+    """Where the bounds have those of so many seconds [...]; -1 where they have none, or where it is nan."""
+    if not bounds:
+        return np.full(seconds.shape, UNUSED)
+    grid = np.asarray(bounds, float)
+    # With the tolerance of ``objective_bound``, and for the same reason.
+    at = np.minimum(grid.searchsorted(seconds * (1.0 - 1e-9)), grid.size - 1)
+    return np.where(np.abs(grid[at] - seconds) <= 1e-9 * seconds, at, UNUSED)
+
+
+def choose_bounds(
+    pooled: Numeric,
+    objective: int | Integers | None,
+    *,
+    distinct: bool = True,
+    learnt: Integers | None = None,
+    leaning: float = 1.0,
+) -> Integers:
     """The bounds next to p97, p99.9 and p90 of the pooled requests, and before them the objective's.
+
+    A bound the history was learnt at is watched for as long as the quantile lies beside it, though another may be
+    nearer: between two bounds that are as near, chance would decide, and noise learnt at the one is not the other's.
 
     Args:
         pooled: counts per bucket of both arms, [..., B].
         objective: index of the objective's bound; None without an objective.
         distinct: leave out (-1) a bound that an earlier slot watches already.
+        learnt: index of the bound each slot was learnt at, broadcast to [..., C]; -1 = none is known.
+        leaning: how many times as near to p97 a bound above it must be as one below it, which more requests are above.
 
     Returns:
         Bound index per slot, [..., C]; C is 3, or 4 with an objective; -1 = not watched.
@@ -53,12 +77,32 @@ def choose_bounds(pooled: Numeric, objective: int | Integers | None, *, distinct
             slots.append(np.full(total.shape[:-1], UNUSED, dtype=np.int64))
             continue
         distance = np.where(usable, np.abs(logit - np.log(wanted / (1.0 - wanted))), np.inf)
-        slots.append(np.where(usable.any(axis=-1), distance.argmin(axis=-1), UNUSED).astype(np.int64))
+        if leaning != 1.0 and wanted == QUANTILE_SLOTS[PROOF_SLOT]:
+            distance = np.where(share > wanted, distance, leaning * distance)
+        nearest = np.where(usable.any(axis=-1), distance.argmin(axis=-1), UNUSED).astype(np.int64)
+        if learnt is not None:
+            own = np.broadcast_to(learnt[..., len(slots)], nearest.shape)
+            kept = _is_beside(own, share, usable, wanted)
+            for taken in slots if distinct else ():
+                kept &= own != taken
+            nearest = np.where(kept, own, nearest)
+        slots.append(nearest)
     if distinct:
         for later in range(1, len(slots)):
             for earlier in range(later):
                 slots[later] = np.where(slots[later] == slots[earlier], UNUSED, slots[later])
     return np.stack(slots, axis=-1)
+
+
+def _is_beside(at: Integers, share: Array, usable: Mask, wanted: float) -> Mask:
+    """Whether the quantile with ``wanted`` above it lies next to the bounds ``at`` [...], which can be watched.
+
+    ``share`` is above each bound, [..., B - 1]; ``usable`` where requests lie on both sides.
+    """
+    slower = np.count_nonzero(share > wanted, axis=-1)
+    there = np.take_along_axis(usable, np.maximum(at, 0)[..., None], axis=-1)[..., 0]
+    result: Mask = (at >= 0) & there & ((at == slower - 1) | (at == slower))
+    return result
 
 
 def at_bounds(over: Array, slots: Integers) -> Array:

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from coalmine.analysis import crash, grids, interval, latency, mixture
-from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, tempered
+from coalmine.analysis.channels import Counts, NoHarm, Pace, ShareRule, Shares, level
 from coalmine.analysis.crash import Crash
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric
 from coalmine.analysis.readings import Reading, read_latencies, read_ratios
 from coalmine.analysis.scores import bucket_scores, tilt_increments
+from coalmine.analysis.tempering import Bets, Weighing
 from coalmine.analysis.trees import Capital, Count, Index
 from coalmine.analysis.windows import Bounds, MetricWindow
 
@@ -140,11 +141,13 @@ class RatioMetric:
             shares, state.no_harm.fold(look, no_harm, pace), state.crash.fold(look, guard, pace.log_weight)
         )
 
-    def weigh(self, state: RatioState, unspent: float) -> Weighed:
+    def weighing(self, state: RatioState, unspent: float) -> Weighing[Weighed]:
         """The evidence so far."""
         phi = state.shares.phi(self.prior)
-        harm = self.rule.log_evidence(state.shares, phi, unspent)[..., 0]
-        no_harm = state.no_harm.log_evidence(phi, self.rule.no_harm_log_prior, unspent)[..., 0]
+        proofs = state.no_harm.bets(phi, self.rule.no_harm_log_prior)
+        relative, below, *against = yield [*proofs, *self.rule.bets(state.shares, phi)]
+        harm = self.rule.log_evidence(state.shares, *against)[..., 0]
+        no_harm = state.no_harm.log_evidence(relative, below)[..., 0]
         return Weighed(harm, harm, state.crash.log_evidence(unspent)[..., 0], no_harm, phi, state.shares.curve)
 
     def take(
@@ -287,17 +290,19 @@ class LatencyMetric:
             no_harm=state.no_harm.fold(proof, no_harm[..., first, :], pace),
         )
 
-    def weigh(self, state: LatencyState, unspent: float) -> Weighed:
+    def weighing(self, state: LatencyState, unspent: float) -> Weighing[Weighed]:
         """The evidence so far: a quarter normal scores, a quarter Savage, half shared by the watched bounds."""
         watched = state.slots >= 0
         any_watched = np.logical_or.reduce(watched, axis=-1)
-        share_phi = state.shares.phi(self.share_prior)
-        shares = self.rule.log_evidence(state.shares, share_phi, unspent)
+        share_phi = self.share_phi(state)
+        first = slice(0, self.required)
+        proofs = state.no_harm.bets(share_phi[..., first], self.rule.no_harm_log_prior)
+        tilted = Bets(state.scores, grids.TILT_LOG_PRIOR, self._score_phi(state))
+        relative, below, scores, *against = yield [*proofs, tilted, *self.rule.bets(state.shares, share_phi)]
+        shares = self.rule.log_evidence(state.shares, *against)
         number = np.maximum(np.add.reduce(watched, axis=-1, keepdims=True), 1)
         share_mean = mixture.log_sum(np.where(watched, shares - np.log(number), -np.inf))
         share_mean = np.where(any_watched, share_mean, 0.0)
-        phi = self._score_phi(state)
-        scores = tempered(state.scores, grids.TILT_LOG_PRIOR, phi, unspent)
         estimate = state.shares.estimate()
         bounded = self.rule.margin > 1.0
         if grids.some(bounded):
@@ -306,12 +311,30 @@ class LatencyMetric:
         without = np.logaddexp(share_mean + _LOG_HALF, _LOG_HALF)
         both = np.logaddexp(scores[..., 0], scores[..., 1])
         harm = np.logaddexp(share_mean + _LOG_HALF, both + _LOG_QUARTER)
-        first = slice(0, self.required)
-        proof = state.no_harm.log_evidence(share_phi[..., first], self.rule.no_harm_log_prior, unspent)
+        proof = state.no_harm.log_evidence(relative, below)
         required = watched[..., first]
         proven = np.minimum.reduce(np.where(required, proof, np.inf), axis=-1)
         no_harm = np.where(np.logical_or.reduce(required, axis=-1), proven, 0.0)
         return Weighed(harm, without, None, no_harm, share_phi, state.shares.curve, shares, estimate)
+
+    def share_phi(self, state: LatencyState) -> Array:
+        """The dispersion to judge the watched bounds by, [..., C].
+
+        Requests of one slow client come together above any bound, so a rarer one is as noisy for each event. Where
+        another bound is watched than the noise was learnt at, which was about as rare as the quantile's is, it is not
+        taken to be less noisy than a bound as rare as that.
+        """
+        rate = level(state.shares.totals)
+        learnt = self._learnt(state.bounds)
+        if learnt is not None:
+            rate = np.where(state.slots == learnt, rate, np.maximum(rate, self._wanted))
+        return state.shares.noise.lagged(self.share_prior, rate)
+
+    @cached_property
+    def _wanted(self) -> Array:
+        """Variance of one request's event above each slot's quantile, [C]; 0 for an objective."""
+        shares = [latency.QUANTILE_SLOTS.get(name, 0.0) for name in self.slot_names]
+        return np.array([share * (1.0 - share) for share in shares])
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -347,8 +370,12 @@ class LatencyMetric:
         objectives = [metric.objective for metric in (self, *self.others) if metric.objective is not None]
         nearest = [latency.objective_bound(state.bounds, objective) for objective in objectives]
         objective = None if not nearest else np.array(nearest) if self.others else nearest[0]
-        chosen = latency.choose_bounds(pooled, objective)
+        chosen = latency.choose_bounds(pooled, objective, learnt=self._learnt(state.bounds))
         return np.where(settled, state.slots, chosen).astype(np.int64)
+
+    def _learnt(self, bounds: Bounds) -> Integers | None:
+        """Index of the bound each slot's noise was learnt at; None where the history says none."""
+        return None if self.share_prior.bounds is None else latency.places(bounds, self.share_prior.bounds)
 
     def _score_phi(self, state: LatencyState) -> Array:
         return state.score_noise.lagged(self.score_prior, np.ones(2))

@@ -15,6 +15,7 @@ from scipy.special import betaln
 
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric, every, some
+from coalmine.analysis.noises import Noises
 from coalmine.analysis.sentences import number, percent
 from coalmine.analysis.state import decode
 from coalmine.analysis.trees import Count, choose, take
@@ -44,14 +45,14 @@ class SampleRatio:
         return SampleRatio(none, np.zeros(size, np.int64), none, none, Dispersion.start((size,)))
 
     def add(
-        self, canary: Numeric, baseline: Numeric, share: Numeric, block: int, present: Mask | None = None
+        self, canary: Numeric, baseline: Numeric, share: Numeric, noises: Noises, present: Mask | None = None
     ) -> SampleRatio:
         """Fold one window in.
 
         Args:
             canary, baseline: requests, [S].
             share: the canary's, 0-1, exclusive; the windows lie wholly at it, [S].
-            block: looks per minute.
+            noises: where its noise is folded in; what is returned holds none before they are settled.
             present: which runs have this window; all when None.
         """
         if present is None:
@@ -63,7 +64,7 @@ class SampleRatio:
         state = choose(anew, self._anew(share), self) if some(anew) else self
         total = canary + baseline
         v = total * share * (1.0 - share)
-        noise = state.noise.fold((canary - share * total, v, v, _ONE), block, present)
+        noise = noises.fold(state.noise, (canary - share * total, v, v, _ONE), present)
         return SampleRatio(
             np.zeros(self.share.shape) + share,
             self.tests + anew,

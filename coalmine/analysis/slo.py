@@ -8,21 +8,23 @@ nothing. The part of the period's error budget that is used up is a count, not a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import exp, expm1, log, log1p
 
 import numpy as np
 from scipy.special import betaln
 
 from coalmine.analysis import grids, mixture
-from coalmine.analysis.channels import Pace, tempered
+from coalmine.analysis.channels import Pace
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.increments import one_sample
 from coalmine.analysis.metrics import Fact, Weighed
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import joined, number, percent
+from coalmine.analysis.tempering import Bets, Weighing
 from coalmine.analysis.trees import Capital, Count, Sum
 from coalmine.analysis.windows import Bounds, MetricWindow
 from coalmine.spec.durations import format_duration
@@ -119,19 +121,21 @@ class SloMetric:
             noise=pace.noise(state.noise, look, present),
         )
 
-    def weigh(self, state: SloState, unspent: float) -> Weighed:
+    def weighing(self, state: SloState, unspent: float) -> Weighing[Weighed]:
         """The evidence so far: the mean over the burn rates, each only while both its windows show it."""
         phi = state.noise.lagged(_COLD, _LEVEL)
-        fast = tempered(state.fast, grids.HARM_LOG_PRIOR, np.broadcast_to(phi, state.burning.shape), unspent)
+        fast, slow = yield [
+            Bets(state.fast, grids.HARM_LOG_PRIOR, np.broadcast_to(phi, state.burning.shape)),
+            Bets(state.slow, grids.NO_HARM_LOG_PRIOR, phi),
+        ]
         counted = (state.burning > 0) & (state.canary_events >= grids.MIN_EVENTS)
         fast = np.where(counted, fast, np.minimum(fast, 0.0))
         harm = mixture.log_sum(fast) - np.log(fast.shape[-1])
-        slow = tempered(state.slow, grids.NO_HARM_LOG_PRIOR, phi, unspent)[:, 0]
         fact = None
         if self.slo.budget is not None:
             over = self._budget_used(state) > self.slo.budget
             fact = Fact(broken=over, kept=~over)
-        return Weighed(harm, harm, None, slow, fact=fact)
+        return Weighed(harm, harm, None, slow[:, 0], phi, fact=fact)
 
     def take(
         self, bounds: Bounds, window: MetricWindow, share: float | None, reason: str
@@ -162,19 +166,19 @@ class SloMetric:
 
     def read(self, names: Sequence[str], state: SloState, weighed: Weighed, alpha: float) -> list[Reading]:
         """What one run shows."""
-        return [self._reading(names[0], state, alpha)]
+        return [self._reading(names[0], state, weighed, alpha)]
 
-    def _reading(self, name: str, state: SloState, alpha: float) -> Reading:
+    def _reading(self, name: str, state: SloState, weighed: Weighed, alpha: float) -> Reading:
         """How fast the canary burns, and what it has used of the budget."""
         n, x, n_b = (int(values[0, 0]) for values in (state.canary, state.canary_events, state.baseline))
         allowed = 1.0 - self.slo.objective
-        rates = joined([_described(burn) for burn in self.slo.burn])
         text = f"{name}: "
         burn: float | None = None
         span: tuple[float, float] | None = None
         if n:
             burn = x / n / allowed
-            low, high = share_interval(x, n, float(state.noise.lagged(_COLD, _LEVEL)[0, 0]), alpha)
+            assert weighed.phi is not None
+            low, high = share_interval(x, n, float(weighed.phi[0, 0]), alpha)
             span = (significant(low / allowed), significant(high / allowed))
             text += (
                 f"{percent(x / n)} of {number(n)} canary requests bad, {burn:.3g} times what "
@@ -184,7 +188,7 @@ class SloMetric:
             text += "no canary requests yet; "
         used = float(self._budget_used(state)[0])
         limit = "" if self.slo.budget is None else f", at most {percent(self.slo.budget)} may be"
-        text += f"too fast is {rates}; {percent(used)} of the budget of {format_duration(self.slo.period)} used{limit}"
+        text += f"too fast is {self._rates}; {percent(used)} of the budget of {self._period} used{limit}"
         return Reading(
             text,
             None if burn is None else significant(burn),
@@ -200,7 +204,15 @@ class SloMetric:
             proof=f": below {self.margin:g} times is shown",
         )
 
-    @property
+    @cached_property
+    def _rates(self) -> str:
+        return joined([_described(burn) for burn in self.slo.burn])
+
+    @cached_property
+    def _period(self) -> str:
+        return format_duration(self.slo.period)
+
+    @cached_property
     def _limits(self) -> list[float]:
         """Share of bad requests of each burn rate."""
         return [min(burn.rate * (1.0 - self.slo.objective), 1.0 - 1e-9) for burn in self.slo.burn]
@@ -222,16 +234,10 @@ def share_interval(events: int, total: int, phi: float, alpha: float) -> tuple[f
     beta-binomial martingale; Robbins, 1970).
     """
     x, n = events / phi, total / phi
-    bound = float(betaln(1.0 + x, 1.0 + n - x)) + np.log(alpha)
-
-    def rejected(log_bad: float, log_good: float) -> bool:
-        return bool(bound >= (x * log_bad if x else 0.0) + ((n - x) * log_good if n > x else 0.0))
-
-    # Bisected in logarithms: the ends may lie as close to 0 or 1 as they like.
-    low = exp(_edge(lambda at: rejected(at, _log_rest(at)), log(x / n))) if x else 0.0
-    high = (
-        -expm1(_edge(lambda at: rejected(_log_rest(at), at), log1p(-min(x / n, _NEAR_ONE)))) if events < total else 1.0
-    )
+    bound = float(betaln(1.0 + x, 1.0 + n - x)) + log(alpha)
+    # In logarithms: the ends may lie as close to 0 or 1 as they like.
+    low = exp(_edge(x, n - x, bound, log(x / n))) if x else 0.0
+    high = -expm1(_edge(n - x, x, bound, log1p(-min(x / n, _NEAR_ONE)))) if events < total else 1.0
     return min(low, high), high
 
 
@@ -240,17 +246,24 @@ def _log_rest(log_share: float) -> float:
     return log(-expm1(log_share)) if log_share > -0.7 else log1p(-exp(log_share))
 
 
-def _edge(rejected: Callable[[float], bool], inside: float) -> float:
-    """The lowest logarithm up to ``inside`` that is not rejected; ``inside`` is not."""
-    outside, inside = min(2.0 * inside, -1.0) - 1.0, min(inside, -1e-300)
-    while not rejected(outside) and outside > _LOWEST:
-        outside *= 2.0
+def _edge(own: float, other: float, bound: float, inside: float) -> float:
+    """The lowest logarithm of a share p, up to ``inside``, at which ``own ln p + other ln(1 - p)`` is above the bound.
+
+    The sum rises up to ``inside``, ever more slowly: tangents from below meet the bound before it does, and come to it.
+    """
+
+    def missing(at: float) -> float:
+        return bound - own * at - (other * _log_rest(at) if other > 0 else 0.0)
+
+    at, inside = min(2.0 * inside, -1.0) - 1.0, min(inside, -1e-300)
+    while (short := missing(at)) < 0 and at > _LOWEST:
+        at *= 2.0
     for _ in range(80):
-        middle = 0.5 * (outside + inside)
-        if middle in (outside, inside):
+        slope = own + (other * exp(at) / expm1(at) if other > 0 else 0.0)
+        if short < 0 or slope <= 0 or (closer := min(at + short / slope, inside)) <= at:
             break
-        outside, inside = (middle, inside) if rejected(middle) else (outside, middle)
-    return inside
+        at, short = closer, missing(closer)
+    return at
 
 
 def _described(burn: BurnRate) -> str:

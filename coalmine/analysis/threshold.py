@@ -16,6 +16,7 @@ from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Fact, Weighed
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import amount, number
+from coalmine.analysis.tempering import Weighing
 from coalmine.analysis.trees import Count, Sum
 from coalmine.analysis.windows import Bounds, MetricWindow
 from coalmine.spec.metrics import Limits
@@ -73,8 +74,9 @@ class ThresholdMetric:
             last=np.where(present, np.clip(value, -_LARGEST, _LARGEST), state.last),
         )
 
-    def weigh(self, state: ThresholdState, unspent: float) -> Weighed:
-        """Facts only."""
+    def weighing(self, state: ThresholdState, unspent: float) -> Weighing[Weighed]:
+        """Facts only, and no bets."""
+        yield ()
         none: Array = np.zeros(state.looks.shape)
         broken = (state.row if self.limits.consecutive else state.failed) >= self.limits.failures
         return Weighed(none, none, None, none, fact=Fact(broken, (state.inside > 0) & ~broken))

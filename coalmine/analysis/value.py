@@ -25,6 +25,7 @@ from coalmine.analysis.grids import Array, Mask, Numeric
 from coalmine.analysis.metrics import Weighed
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import amount
+from coalmine.analysis.tempering import Weighing
 from coalmine.analysis.trees import Count, Sum
 from coalmine.analysis.windows import Bounds, MetricWindow
 
@@ -118,8 +119,13 @@ class ValueMetric:
         block = np.stack([difference, baseline, np.abs(baseline)], axis=-1)
         return self._folded(replace(state, open=np.where(full[:, None], 0.0, opened)), block, full)
 
-    def weigh(self, state: ValueState, unspent: float) -> Weighed:
-        """The evidence so far."""
+    def weighing(self, state: ValueState, unspent: float) -> Weighing[Weighed]:
+        """The evidence so far, which rests on no bets."""
+        yield ()
+        return self.weigh(state)
+
+    def weigh(self, state: ValueState) -> Weighed:
+        """The same at once."""
         spread = _variance(state, self.parts)
         harm, proof = self._evidence(state, *spread)
         return Weighed(harm, harm, None, proof, spread=spread)

@@ -19,6 +19,7 @@ from coalmine.analysis.grids import Array, Integers, Mask
 from coalmine.analysis.judge import traffic_order
 from coalmine.analysis.kinds import AnyCounts, MetricJudge
 from coalmine.analysis.metrics import HistogramCounts, RatioCounts
+from coalmine.analysis.noises import Noises
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Conclusion, Standing
 from coalmine.analysis.state import settled
@@ -164,7 +165,10 @@ class _Batch:
             return ratio
         first = np.array(order)[present.argmax(axis=1)]
         canary, baseline = (self._totals[runs, first, arm, look] for arm in (0, 1))
-        return ratio.add(canary, baseline, np.where(tested, share, 0.5), looks_per_minute(self._judge), tested)
+        noises = Noises(looks_per_minute(self._judge))
+        after = ratio.add(canary, baseline, np.where(tested, share, 0.5), noises, tested)
+        noises.settle()
+        return after
 
     def _on_bounds(self, state: ComparisonState, look: int) -> ComparisonState:
         """The state with the bounds that histograms have from this look on."""

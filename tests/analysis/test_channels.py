@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from coalmine.analysis import grids, mixture
-from coalmine.analysis.channels import Counts, NoHarm, Pace, Shares, level, residuals, scale, tempered
+from coalmine.analysis.channels import Counts, NoHarm, Pace, Shares, level, residuals, scale
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.tempering import log_evidence, tempered
 
 LADDER = grids.PHI_LADDER
 
@@ -106,11 +107,12 @@ def test_no_harm_is_the_weighted_mean_of_both_ways_to_show_it() -> None:
     even = np.full(14, -np.log(14.0))
     for relative, absolute in ((3.0, 1.0), (1.0, 3.0)):
         state = NoHarm(np.full((1, 7, 14), relative), np.full((1, 7, 14), absolute))
-        evidence = state.log_evidence(np.ones(1), even, 0.0)
+        evidence = state.log_evidence(*log_evidence(state.bets(np.ones(1), even), 0.0))
         assert evidence == pytest.approx(np.log(0.8 * np.exp(relative) + 0.2 * np.exp(absolute)))
     start = NoHarm.start((2, 1))
     assert start.relative.shape == start.absolute.shape == (2, 1, 7, 14)
-    assert start.log_evidence(np.ones((2, 1)), even, 1.0) == pytest.approx(np.zeros((2, 1)))
+    found = log_evidence(start.bets(np.ones((2, 1)), even), 1.0)
+    assert start.log_evidence(*found) == pytest.approx(np.zeros((2, 1)))
 
 
 def test_each_metric_of_a_panel_bets_about_no_change_from_its_own_margin() -> None:
@@ -118,10 +120,11 @@ def test_each_metric_of_a_panel_bets_about_no_change_from_its_own_margin() -> No
     rng = np.random.default_rng(1)
     state = NoHarm(rng.normal(size=(3, 2, 1, 7, 14)), rng.normal(size=(3, 2, 1, 7, 14)))
     prior, phi = grids.no_harm_log_prior(margins), rng.uniform(1.0, 9.0, (3, 2, 1))
-    together = state.log_evidence(phi, prior, 0.2)
+    together = state.log_evidence(*log_evidence(state.bets(phi, prior), 0.2))
     for at in range(2):
-        alone = NoHarm(state.relative[:, at], state.absolute[:, at]).log_evidence(phi[:, at], prior[at], 0.2)
-        assert together[:, at] == pytest.approx(alone)
+        alone = NoHarm(state.relative[:, at], state.absolute[:, at])
+        found = log_evidence(alone.bets(phi[:, at], prior[at]), 0.2)
+        assert together[:, at] == pytest.approx(alone.log_evidence(*found))
 
 
 def test_one_window_adds_little_to_the_proof_of_no_harm() -> None:

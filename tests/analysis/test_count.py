@@ -17,6 +17,7 @@ from coalmine.analysis import summarise_history
 from coalmine.analysis.channels import Pace
 from coalmine.analysis.count import CountMetric, EventCounts, log_likelihood
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.kinds import weigh
 from coalmine.analysis.mixture import invest
 from coalmine.analysis.trees import leaves
 from coalmine.errors import InputError
@@ -61,7 +62,7 @@ def first_looks(
             share * ones, 10 * ones, ones > 0,
         )  # fmt: skip
         state = metric.update(state, counts, Pace(weight, 2.5 * math.log(100), 6))
-        weighed = metric.weigh(state, 1 - spent)
+        weighed = weigh(metric, state, 1 - spent)
         harm = np.where((harm == NEVER) & (weighed.harm >= math.log(100)), number + 1, harm)
         proof = np.where((proof == NEVER) & (weighed.no_harm >= math.log(20)), number + 1, proof)
     return harm, proof

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine.analysis import mixture
-from coalmine.analysis.channels import tempered
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import CURVE_RATIOS, HARM_LOG_PRIOR, HARM_RATIOS, PHI_LADDER
 from coalmine.analysis.increments import curve
 from coalmine.analysis.interval import estimate, interval
+from coalmine.analysis.tempering import tempered
 
 COLD = Prior(np.zeros(1), np.zeros(1, bool))
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from coalmine.analysis.comparison import Comparison
+from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.metrics import RatioCounts
 from tests.analysis.looks import errors, judge
 
@@ -22,7 +23,8 @@ def run(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """First look of harm and of no harm per run (a million: never), from rates [S, T]."""
     rng = np.random.default_rng(seed)
-    core = Comparison(judge(errors(margin=1.0), planned=LOOKS), {"errors": np.zeros((RUNS, 1))} if known else None)
+    quiet = {"errors": Prior(np.zeros((RUNS, 1)), np.ones(1, bool))}
+    core = Comparison(judge(errors(margin=1.0), planned=LOOKS), quiet if known else None)
     state, present = core.start(RUNS, {}), np.ones(RUNS, bool)
     harm, proof = np.full(RUNS, 10**6), np.full(RUNS, 10**6)
     for number in range(rates_c.shape[1]):

@@ -14,12 +14,14 @@ from coalmine.analysis.count import CountMetric, CountState, EventCounts
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import HARM_LOG_PRIOR, HARM_RATIOS
 from coalmine.analysis.interval import interval
+from coalmine.analysis.kinds import weigh
 from coalmine.analysis.latency import choose_bounds
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.sentences import amount, effect
 from coalmine.analysis.slo import SloCounts, SloMetric
 from coalmine.analysis.state import CAPITAL, CURVE
+from coalmine.analysis.tempering import log_evidence
 from coalmine.analysis.value import ValueMeans, ValueMetric
 from coalmine.analysis.windows import Arm, MetricWindow, read_windows
 from coalmine.errors import InputError
@@ -74,7 +76,7 @@ def test_the_evidence_of_a_value_is_that_of_all_its_processes(blocks: int, shift
     state = metric.start(1)
     for c, b in zip(canary, baseline, strict=True):
         state = metric.update(state, ValueMeans(np.array([c]), np.array([b]), np.ones(1, bool)), PACE)
-    found = float(metric.weigh(state, 0.5).harm[0])
+    found = float(weigh(metric, state, 0.5).harm[0])
     expected = value_evidence([float(v) for v in canary - baseline], [float(v) for v in baseline], margin - 1.0)
     assert found == pytest.approx(expected, abs=1e-6)
 
@@ -108,7 +110,7 @@ def test_the_lowest_ratio_is_the_end_nearest_to_no_harm(down: bool) -> None:
     for _ in range(30):
         canary = (0.7 if down else 1.3) + 0.01 * rng.standard_normal()
         state = metric.update(state, ValueMeans(np.array([canary]), np.ones(1), np.ones(1, bool)), PACE)
-    reading = metric.read(["orders"], state, metric.weigh(state, 0.5), 0.01)[0]
+    reading = metric.read(["orders"], state, weigh(metric, state, 0.5), 0.01)[0]
     assert reading.interval is not None
     low, high = reading.interval
     assert reading.lowest == pytest.approx(1.0 - high if down else 1.0 + low, rel=1e-5)
@@ -138,7 +140,7 @@ def test_one_look_at_a_count_by_hand() -> None:
         phi: float(np.logaddexp.reduce(HARM_LOG_PRIOR + np.log(0.1) + np.minimum(against / phi, pace.harm_cap)))
         for phi in (1.0, 1.25, 1.6)
     }
-    harm = float(metric.weigh(state, 0.9).harm[0])
+    harm = float(weigh(metric, state, 0.9).harm[0])
     assert np.logaddexp(log_e[1.6], math.log(0.9)) <= harm + 1e-9
     assert harm <= np.logaddexp(log_e[1.25], math.log(0.9)) + 1e-9
 
@@ -146,7 +148,7 @@ def test_one_look_at_a_count_by_hand() -> None:
 def test_nothing_seen_proves_nothing_of_a_count() -> None:
     for tolerance in (0.0, 3.0):
         metric = CountMetric(1.1, 1.5, tolerance, COLD)
-        weighed = metric.weigh(metric.start(2), 1.0)
+        weighed = weigh(metric, metric.start(2), 1.0)
         assert weighed.harm == pytest.approx(np.zeros(2))
         assert weighed.no_harm == pytest.approx(np.zeros(2))
 
@@ -162,7 +164,7 @@ def test_what_no_harm_means_of_a_count_is_said_where_less_is_worse() -> None:
     for down, proof in ((False, ""), (True, ": above x0.67 is shown")):
         metric = CountMetric(1.1, 1.5, 0.0, COLD, down=down)
         state = folded(metric, [(5, 20)], 0.2)
-        assert metric.read(["orders"], state, metric.weigh(state, 0.5), 0.01)[0].proof == proof
+        assert metric.read(["orders"], state, weigh(metric, state, 0.5), 0.01)[0].proof == proof
 
 
 # ----------------------------------------------------------------------------------------- words and numbers
@@ -225,7 +227,7 @@ def test_what_a_count_says_to_the_letter() -> None:
     for down in (False, True):
         metric = CountMetric(1.1, 1.5, 0.0, COLD, down=down)
         state = folded(metric, [(900, 1100), (850, 1200)], 0.2)
-        reading = metric.read(["kills"], state, metric.weigh(state, 0.5), 0.01)[0]
+        reading = metric.read(["kills"], state, weigh(metric, state, 0.5), 0.01)[0]
         assert reading.effect == pytest.approx((1750 / 0.2) / (2300 / 0.8), rel=0.002)
         phi = state.noise.lagged(COLD, np.ones(1))
         low, high = (float(end[0, 0]) for end in interval(state.curve, phi, 0.01))
@@ -260,9 +262,8 @@ def test_a_single_watched_bound_has_the_share_of_all() -> None:
     part, metric = state.metrics[0], core.metric(0)
     assert isinstance(metric, LatencyMetric)
     assert (part.slots >= 0).sum() == 1
-    of_bound = float(
-        metric.rule.log_evidence(part.shares, part.shares.phi(metric.share_prior), 1.0 - state.spent).max()
-    )
+    bets = metric.rule.bets(part.shares, part.shares.phi(metric.share_prior))
+    of_bound = float(metric.rule.log_evidence(part.shares, *log_evidence(bets, 1.0 - state.spent)).max())
     assert of_bound > 1.0
     half = math.log(0.5)
     weighed = core.weigh(state).metrics["latency"]
@@ -279,7 +280,7 @@ def test_what_is_allowed_of_a_value_is_told_with_its_sign() -> None:
         state = metric.start(1)
         for _ in range(12):
             state = metric.update(state, ValueMeans(np.ones(1), np.ones(1), np.ones(1, bool)), PACE)
-        assert f"; {said} after 12 min" in metric.read(["cpu"], state, metric.weigh(state, 0.5), 0.01)[0].text
+        assert f"; {said} after 12 min" in metric.read(["cpu"], state, weigh(metric, state, 0.5), 0.01)[0].text
 
 
 def test_the_relative_variance_is_that_of_the_plain_difference() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from coalmine.analysis import summarise_history
 from coalmine.analysis.grids import TILTS
-from coalmine.analysis.history import exceedances
+from coalmine.analysis.history import exceedances, watched
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 from coalmine.records import MetricCounts
 from tests.analysis import oracles
@@ -91,7 +91,7 @@ QUANTILES = (("above_p97", 0.03), ("above_p999", 0.001), ("above_p90", 0.1))
 def test_exceedances_are_of_the_bounds_the_sum_of_all_looks_chooses() -> None:
     canary = np.array([[90, 8, 2], [50, 40, 10]])
     baseline = np.array([[900, 80, 20], [900, 80, 20]])
-    found = exceedances(canary, baseline, 0)
+    found = exceedances(canary, baseline, watched(canary, baseline, 0))
     assert found.canary_events.tolist() == [[10, 2, 2, 10], [50, 10, 10, 50]]
     assert found.baseline_events.tolist() == [[100, 20, 20, 100], [100, 20, 20, 100]]
     assert found.canary.tolist() == [[100] * 4] * 2
@@ -101,9 +101,10 @@ def test_exceedances_are_of_the_bounds_the_sum_of_all_looks_chooses() -> None:
 def test_exceedances_of_several_runs_are_those_of_each_alone() -> None:
     rng = np.random.default_rng(6)
     canary, baseline = (rng.integers(0, 40, (5, 3, 4)) + np.array([400, 30, 9, 1]) for _ in range(2))
-    together = exceedances(canary, baseline, 1)
+    together = exceedances(canary, baseline, watched(canary, baseline, 1))
     for run in range(3):
-        alone = exceedances(canary[:, run], baseline[:, run], 1)
+        slots = watched(canary[:, run], baseline[:, run], 1)
+        alone = exceedances(canary[:, run], baseline[:, run], slots)
         for name in ("canary", "canary_events", "baseline", "baseline_events"):
             assert (getattr(together, name)[:, run] == getattr(alone, name)).all(), name
 

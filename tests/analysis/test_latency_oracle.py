@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from coalmine.analysis.comparison import Comparison
+from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.grids import TILTS
+from coalmine.analysis.kinds import weigh
 from coalmine.analysis.latency import UNUSED
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState
 from coalmine.analysis.scores import bucket_scores, tilt_increments
@@ -83,7 +85,7 @@ def test_evidence_is_what_the_oracle_says(
     metric = latency(margin=margin, objective=None if watched is None else objective(watched, 0.9))
     tau2 = np.array([0.01, 0.02, 0.3, 0.4, 0.5, 0.6])[: 5 if watched is None else 6]
     plan = judge(metric, planned=10, look=HALF_MINUTE)
-    core = Comparison(plan, {"latency": tau2[None, :]} if known else None)
+    core = Comparison(plan, {"latency": Prior(tau2[None, :], np.ones(tau2.size, bool))} if known else None)
     state = folded(core, canary, baseline, bounds)
     held = state.metrics[0]
     assert isinstance(held, LatencyState)
@@ -158,7 +160,7 @@ def test_before_the_first_look_nothing_is_watched() -> None:
     assert state.canary.shape == state.baseline.shape == (2, 4)
     assert part.slot_names == ("above_objective", "above_p97", "above_p999", "above_p90")
     assert part.required == 2
-    weighed = part.weigh(state, 1.0)
+    weighed = weigh(part, state, 1.0)
     for evidence in (weighed.harm, weighed.without_scores, weighed.no_harm):
         assert evidence == pytest.approx(np.zeros(2), abs=1e-9)
     plain, _ = start()

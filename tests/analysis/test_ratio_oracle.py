@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from coalmine.analysis.comparison import Comparison, ComparisonState
+from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.metrics import RatioCounts, RatioMetric, RatioState
 from tests.analysis import oracles
 from tests.analysis.looks import errors, judge
@@ -39,7 +40,7 @@ def counts(look: oracles.Look) -> RatioCounts:
 def folded(core: Comparison, looks: list[oracles.Look], **options: Any) -> ComparisonState:
     state = core.start(1, {})
     for number, look in enumerate(looks, 1):
-        said = {name: number in numbers for name, numbers in options.items()}
+        said: Any = {name: number in numbers for name, numbers in options.items()}
         state = core.update(state, [counts(look)], **said)
     return state
 
@@ -62,7 +63,7 @@ def test_evidence_is_what_the_oracle_says(
 ) -> None:
     rows = draw(kind, looks, seed=looks)
     plan = judge(errors(margin=margin, floor=floor), planned=10, look=HALF_MINUTE)
-    core = Comparison(plan, None if known is None else {"errors": np.array([[known]])})
+    core = Comparison(plan, None if known is None else {"errors": Prior(np.array([[known]]), np.ones(1, bool))})
     weighed = core.weigh(folded(core, rows))
     weights = oracles.investments(10, looks)
     cap = np.log(100) * (1.0 if known is None else 2.5)

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import betabinom, binom
 
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.noises import Noises
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.state import encode
 from coalmine.records import Evidence
@@ -21,7 +22,10 @@ COLD = Prior(np.zeros(1), np.zeros(1, bool))
 
 def add(state: SampleRatio, window: tuple[int, int], share: float) -> SampleRatio:
     """One window of a single run, two looks a minute."""
-    return state.add(np.array([window[0]]), np.array([window[1]]), np.array([share]), 2)
+    noises = Noises(2)
+    after = state.add(np.array([window[0]]), np.array([window[1]]), np.array([share]), noises)
+    noises.settle()
+    return after
 
 
 def folded(windows: list[tuple[int, int]], share: float) -> SampleRatio:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from coalmine.analysis.channels import Pace
+from coalmine.analysis.kinds import weigh
 from coalmine.analysis.mixture import invest
 from coalmine.analysis.slo import SloCounts, SloMetric, share_interval
 from coalmine.errors import InputError
@@ -102,7 +103,7 @@ def first_harm(rate: float, runs: int, seed: int, length: int = 120) -> np.ndarr
             200 * ones, rng.binomial(200, rate, runs), 1800 * ones, 10 * ones, np.ones((runs, 1), bool), ones > 0
         )
         state = metric.update(state, counts, Pace(weight, math.log(100), 6))
-        found = np.where((found == 10**6) & (metric.weigh(state, 1 - spent).harm >= math.log(100)), number + 1, found)
+        found = np.where((found == 10**6) & (weigh(metric, state, 1 - spent).harm >= math.log(100)), number + 1, found)
     return found
 
 

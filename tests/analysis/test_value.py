@@ -51,7 +51,7 @@ def first_looks(canary: Floats, baseline: Floats, **options: Any) -> tuple[Float
     harm, proof = np.full(runs, NEVER), np.full(runs, NEVER)
     for block in range(canary.shape[1]):
         state = metric.update(state, ValueMeans(canary[:, block], baseline[:, block], present), PACE)
-        weighed = metric.weigh(state, 0.5)
+        weighed = metric.weigh(state)
         harm = np.where((harm == NEVER) & (weighed.harm >= math.log(100)), block + 1, harm)
         proof = np.where((proof == NEVER) & (weighed.no_harm >= math.log(20)), block + 1, proof)
     return harm, proof
@@ -128,7 +128,7 @@ def test_running_sums_are_what_all_blocks_together_say() -> None:
         np.array((centred**2).sum()), np.array(lagged), np.array(37.0), np.array(1.0)
     )
     t = asymptotic.student(asymptotic.widest_score(np.array(37.0), 0.01), freedom)
-    reading = metric.read(["cpu"], state, metric.weigh(state, 0.5), 0.01)[0]
+    reading = metric.read(["cpu"], state, metric.weigh(state), 0.01)[0]
     assert reading.effect == pytest.approx(difference.mean(), rel=1e-5)
     assert reading.interval is not None
     assert reading.interval[1] - reading.interval[0] == pytest.approx(2 * t * math.sqrt(variance / 37), rel=1e-4)
@@ -178,7 +178,7 @@ def test_the_interval_covers_at_every_look_together() -> None:
         )
         if block >= 9:
             unit = 2.0**state.exponent
-            half = metric._half_width(state, metric.weigh(state, 0.5), 0.05)
+            half = metric._half_width(state, metric.weigh(state), 0.05)
             missed |= np.abs(unit * state.means[:, 0, 1] - 1.0) > unit * half
     assert missed.mean() <= 0.05
 
@@ -331,7 +331,7 @@ def test_a_batch_begins_without_a_unit() -> None:
     for number in range(12):
         level = np.array([1.0, 2.0**-300]) * (1.0 + 0.1 * (number % 3))
         state = metric.update(state, ValueMeans(1.5 * level, level, one > 0), PACE)
-    harm = metric.weigh(state, 0.5).harm
+    harm = metric.weigh(state).harm
     assert harm[0] == harm[1] > 0
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import flag_change, proxy_shifts
 from benchmarks.proxy_shifts import GaveUp, Plane, measure
-from coalmine.records import Capabilities, Confirmation
+from coalmine.records import Capabilities, Confirmation, RouteState, Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from tests.benchmarks.descendants import Process, descendants
@@ -99,6 +99,27 @@ async def test_a_change_that_is_never_confirmed_fails_with_a_sentence(
     with pytest.raises(GaveUp, match=r"change 1, .* not confirmed within 0\.1 s.*the proxy is asleep"):
         await measure("asleep", tmp_path, rate=5, changes=3)
     assert descendants(os.getpid(), "--load") == []
+
+
+class Missing(FakeRouter):
+    """Its proxy misses a write, until that is repeated."""
+
+    writes = 0
+
+    async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
+        self.writes += 1
+        return await super().apply(route, weights, generation, restoring=restoring)
+
+    async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
+        return Confirmation(answer="yes" if self.writes > 1 else "no", reason="" if self.writes > 1 else "missed it")
+
+
+async def test_a_change_that_a_proxy_missed_is_written_again_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_shifts, "REPEATED_AFTER", 0.01)
+    route = Route.model_validate({"router": "fake", "name": "shop"})
+    plane = Plane(Missing({"stable": 100, "canary": 0}), route, "http://127.0.0.1:9")
+    await proxy_shifts._change(plane, 10.0, 1)
+    assert plane.repeats == [1]
 
 
 async def test_an_app_that_does_not_start_is_told_and_not_waited_for(

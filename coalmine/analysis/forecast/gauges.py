@@ -87,7 +87,7 @@ class Gauge:
 
         def enough(away: Array) -> Mask:
             difference = allowed - away if proof else allowed + away
-            weighed = self.judge.weigh(self._state(blocks, difference, spread * variance, lagged), 0.0)
+            weighed = self.judge.weigh(self._state(blocks, difference, spread * variance, lagged))
             found: Mask = (weighed.no_harm if proof else weighed.harm) >= needed
             return found
 

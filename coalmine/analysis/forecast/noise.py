@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from coalmine.analysis import mixture
-from coalmine.analysis.channels import RESERVE, Counts, residuals
+from coalmine.analysis.channels import Counts, residuals
 from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOWN_LOOKS, SAFETY
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
+from coalmine.analysis.tempering import RESERVE
 
 LUCKS = (-1.22, 0.0, 1.22)
 """Equally likely runs, by how far their estimate is from its expectation, in standard deviations."""

@@ -120,7 +120,7 @@ class Outlook:
         level = self.levels[metric.name]
         if metric.kind in EVENT_KINDS:
             return 0
-        slots = dict(processes.latency_slots(Traffic(level.shares[None], level.shares[None]), self._objective(metric)))
+        slots = dict(self._bounds(metric, Traffic(level.shares[None], level.shares[None])))
         return slots[min(slots)]
 
     def allowed(self, metric: Metric) -> float:
@@ -255,7 +255,7 @@ class Outlook:
         buckets = np.arange(traffic.canary.shape[1])
         return [
             self._statistic(metric, traffic, (buckets > bound).astype(float), names[slot])
-            for slot, bound in processes.latency_slots(traffic, self._objective(metric))
+            for slot, bound in self._bounds(metric, traffic)
         ]
 
     def _statistic(self, metric: Metric, traffic: Traffic, on: Array, channel: str) -> Statistic:
@@ -267,8 +267,14 @@ class Outlook:
         if metric.kind in EVENT_KINDS:
             return 1
         level = self.levels[metric.name]
-        slots = processes.latency_slots(Traffic(level.shares[None], level.shares[None]), self._objective(metric))
+        slots = self._bounds(metric, Traffic(level.shares[None], level.shares[None]))
         return sum(slot < (1 if metric.objective is None else 2) for slot, _ in slots)
+
+    def _bounds(self, metric: Metric, traffic: Traffic) -> list[tuple[int, int]]:
+        """Slot and index of each bound that is watched."""
+        learnt = prior_of(self.judge, metric).part(slice(2, None)).bounds
+        places = None if learnt is None else latency.places(self.levels[metric.name].bounds, learnt)
+        return processes.latency_slots(traffic, self._objective(metric), places)
 
     def _objective(self, metric: Metric) -> int | None:
         if metric.objective is None:

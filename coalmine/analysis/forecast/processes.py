@@ -9,7 +9,7 @@ import numpy as np
 from coalmine.analysis import grids, latency, mixture
 from coalmine.analysis.forecast.evidence import Evidence, Process, Statistic, Traffic, View
 from coalmine.analysis.forecast.noise import Noise, Residuals
-from coalmine.analysis.grids import Array
+from coalmine.analysis.grids import Array, Integers
 from coalmine.analysis.scores import bucket_scores, tilt_increments
 
 
@@ -139,10 +139,10 @@ def crash(traffic: Traffic, statistic: Statistic, margin: float) -> Evidence:
     return evidence
 
 
-def latency_slots(traffic: Traffic, objective: int | None) -> list[tuple[int, int]]:
-    """Slot and bound of each bound the judge will watch."""
+def latency_slots(traffic: Traffic, objective: int | None, learnt: Integers | None = None) -> list[tuple[int, int]]:
+    """Slot and bound of each bound the judge will watch; ``learnt`` as ``latency.choose_bounds`` takes it."""
     pooled = traffic.pooled.sum(axis=0)
-    chosen = latency.choose_bounds(pooled / pooled.sum() * 1e9, objective)
+    chosen = latency.choose_bounds(pooled / pooled.sum() * 1e9, objective, learnt=learnt)
     return [(slot, int(bound)) for slot, bound in enumerate(chosen) if bound >= 0]
 
 
