@@ -80,6 +80,9 @@ HOOK_BEAT_AT_MOST = timedelta(seconds=4)
 a rollback would wait for it."""
 ACTIVITY_SLOTS = 500
 """Activities at once per queue: looks that wait for slow metric stores must leave room for a rollback."""
+WORKFLOW_TASKS = 10
+"""Workflow tasks at once: the interpreter computes them one by one, and one that waits its turn for longer than
+``TASK_TIMEOUT`` is computed again. Many releases that start together would keep each other from ever being done."""
 
 log = structlog.stdlib.get_logger("coalmine.worker")
 Activity = Callable[..., Any]
@@ -215,6 +218,7 @@ def build_workers(
             workflow_runner=HistoryBoundRunner(restrictions=passed, truth=RunTruth(client)),
             interceptors=[OneInput(), RolloutLogging(), RolloutMetrics(), RolloutSpans()],
             max_concurrent_activities=ACTIVITY_SLOTS,
+            max_concurrent_workflow_tasks=WORKFLOW_TASKS,
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=beat,
             default_heartbeat_throttle_interval=beat,

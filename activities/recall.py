@@ -8,8 +8,9 @@ from temporalio.client import Client
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
+from coalmine.errors import HistoryUnreadable, PayloadUnreadable
 from coalmine.ownership import Run, rest_of
-from coalmine.records import RECALL_ROUTE, Recalled, RecallRequest, Watched
+from coalmine.records import RECALL_ROUTE, Phase, Recalled, RecallRequest, Watched
 
 MOST_RESETS = 20
 """Resets of resets that are followed back."""
@@ -30,24 +31,31 @@ class RecallActivities:
         """
         with translate_errors():
             async with beating():
-                return await self._recalled(request.workflow_id, request.run_id)
+                before = await self._before(request.workflow_id, request.run_id)
+                if not before:
+                    return Recalled(run_id=request.run_id)
+                recalled = await self._recalled(request.workflow_id, request.run_id, before)
+                named = {"run_id": request.run_id, "rollout_id": await self._rollout_id(before)}
+                return recalled.model_copy(update=named)
 
-    async def _recalled(self, workflow_id: str, run_id: str) -> Recalled:
-        before = await self._before(workflow_id, run_id)
-        if not before:
-            return Recalled()
+    async def _recalled(self, workflow_id: str, run_id: str, before: list[Run]) -> Recalled:
         ours = {run_id, *(run.run_id for run in before)}
-        others = [run for run in await self._runs.of_workflow(workflow_id) if run.run_id not in ours]
+        listed = await self._runs.of_workflow(workflow_id)
+        # One that is open is the run itself, where it answers for the one before it that had asked.
+        others = [run for run in listed if run.run_id not in ours and not run.open]
         for run in before:
             for other in others:
                 # Who follows in line starts at the very moment at which the one before it closes.
                 since = run.closed_at is not None and other.started_at >= run.closed_at
-                if since and await self._rest(other) is not None:
+                if since and (rest := await self._rest(other)) is not None:
                     # The route is as a later rollout left it: no business of a reset of an old one.
-                    return Recalled()
+                    return Recalled(later=rest.rollout_id or f"run {other.run_id}")
             facts = await self._runs.facts(run)
-            rest = rest_of(run, facts) if facts is not None else None
-            if facts is not None and rest is not None:
+            if facts is None:
+                continue
+            in_window = run.phase == Phase.WINDOW and await self._runs.was_reset_in_window(run)
+            rest = rest_of(run, facts, in_window=in_window)
+            if rest is not None:
                 return Recalled(left=rest, before=facts.snapshot)
         return Recalled()
 
@@ -61,6 +69,17 @@ class RecallActivities:
                 break
             found.append(run)
         return found
+
+    async def _rollout_id(self, before: list[Run]) -> str:
+        """The id of the latest of them that had its number; what closed without one is whole by itself."""
+        for run in before:
+            try:
+                facts = await self._runs.facts(run)
+            except (HistoryUnreadable, PayloadUnreadable):
+                continue
+            if facts is not None and facts.rollout_id.rpartition("/")[2].isdecimal():
+                return facts.rollout_id
+        return ""
 
     async def _rest(self, run: Run) -> Watched | None:
         facts = await self._runs.facts(run)

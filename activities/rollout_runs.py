@@ -8,34 +8,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import timedelta
-from typing import Any
 
-from temporalio.api.common.v1 import Payloads
-from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
+from activities.run_facts import FactsReading
 from coalmine.connection import asking, lacks_workflow
 from coalmine.errors import CoalmineError, HistoryUnreadable, InputError
 from coalmine.executions import PAGE, Execution, describe, execution_of, listed
 from coalmine.ownership import Run, RunFacts, newest_first
 from coalmine.records import (
-    READ_ROUTE,
-    RECALL_ROUTE,
-    SHIFT,
-    WRITE_LEDGER,
-    CanaryInput,
-    LedgerWrite,
-    Outcome,
-    Recalled,
-    RouteState,
-    ShiftRequest,
-    Submission,
-    Watched,
+    RETIRE,
+    RUN_HOOK,
+    HookRequest,
 )
-from coalmine.rollout import RolloutState
 
 MOST_RUNS = 2_000
 """Runs of one environment that are listed at most: those that run, then the latest closed."""
@@ -44,6 +33,9 @@ KEPT_FACTS = 2_000
 _CALL = timedelta(seconds=10)
 _PAGE = 100
 _OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
+_PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
+_RESETTER = "history-resetter"
+"""Who terminates the run that a reset takes over from, as the server calls itself."""
 
 
 class RolloutRuns:
@@ -104,19 +96,49 @@ class RolloutRuns:
         Raises:
             TemporalUnavailable: the server does not answer.
         """
-        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         base: str | None = None
+        for event in await self._events(workflow_id, run_id):
+            failed = event.workflow_task_failed_event_attributes
+            if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
+                # The last one: events before it were copied, with the resets among them.
+                base = failed.base_run_id
+        return base
+
+    async def was_reset_in_window(self, run: Run) -> bool:
+        """Whether a reset ended a run that showed its rollback window last, with the old version still there.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+            PayloadUnreadable: its payloads are encrypted with a key that is not at hand.
+            HistoryUnreadable: it called a hook in words that this build cannot read.
+        """
+        by_reset = False
+        for event in await self._events(run.workflow_id, run.run_id):
+            by_reset = event.workflow_execution_terminated_event_attributes.identity == _RESETTER
+            called = event.activity_task_scheduled_event_attributes
+            if called.activity_type.name != RUN_HOOK.name:
+                continue
+            try:
+                (given,) = await self._client.data_converter.decode(called.input.payloads, [HookRequest])
+            except CoalmineError:
+                raise
+            except Exception as error:
+                raise _unreadable(run, f"event {event.event_id}", error) from error
+            if given.hook == RETIRE:
+                # The window was over, and the old version may be gone by now.
+                return False
+        return by_reset
+
+    async def _events(self, workflow_id: str, run_id: str) -> list[HistoryEvent]:
+        """All of a run's history; nothing when it is gone."""
+        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async with asking(f"history of {workflow_id}", self._client.namespace, _CALL):
             try:
-                async for event in handle.fetch_history_events(page_size=PAGE, rpc_timeout=_CALL):
-                    failed = event.workflow_task_failed_event_attributes
-                    if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
-                        # The last one: events before it were copied, with the resets among them.
-                        base = failed.base_run_id
+                return [event async for event in handle.fetch_history_events(page_size=PAGE, rpc_timeout=_CALL)]
             except RPCError as error:
                 if not lacks_workflow(error):
                     raise
-        return base
+        return []
 
     async def is_live(self, workflow_id: str) -> bool:
         """Whether a rollout runs under this id now. Visibility lags a little behind; this does not.
@@ -149,7 +171,7 @@ class RolloutRuns:
 
     async def _read(self, run: Run) -> RunFacts | None:
         handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
-        reading = _Reading(self._client)
+        reading = FactsReading(self._client.data_converter, run.run_id)
         async with asking(f"history of {run.workflow_id}", self._client.namespace, _CALL):
             try:
                 async for event in handle.fetch_history_events(page_size=_PAGE, rpc_timeout=_CALL):
@@ -166,88 +188,6 @@ class RolloutRuns:
         if reading.bad_input is not None and reading.wrote:
             raise _unreadable(run, "its input", reading.bad_input)
         return reading.facts
-
-
-class _Reading:
-    """Takes events until the facts are whole: mostly some dozens, for the first write comes early."""
-
-    def __init__(self, client: Client) -> None:
-        self._converter = client.data_converter
-        self.facts: RunFacts | None = None
-        self.bad_input: Exception | None = None
-        """Why its input is none: such a rollout fails before it writes anything, unless another build could read it."""
-        self.wrote = False
-        self.event = 0
-        """The latest that was taken."""
-        self._reads: set[int] = set()
-        self._recalls: set[int] = set()
-
-    async def take(self, event: HistoryEvent) -> bool:
-        """Whether no more events are needed."""
-        self.event = event.event_id
-        match event.event_type:
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                try:
-                    await self._begin(event.workflow_execution_started_event_attributes.input)
-                except CoalmineError:
-                    raise
-                except Exception as error:
-                    self.bad_input = error
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-                asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
-                if self.facts is None and asked.name == "submit":
-                    self.facts = RunFacts(spec=(await self._decoded(asked.args, Submission)).spec)
-            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                scheduled = event.activity_task_scheduled_event_attributes
-                if scheduled.activity_type.name == RECALL_ROUTE.name:
-                    self._recalls.add(event.event_id)
-                elif scheduled.activity_type.name == READ_ROUTE.name:
-                    self._reads.add(event.event_id)
-                elif scheduled.activity_type.name == SHIFT.name and self.facts is None:
-                    self.wrote = True
-                elif scheduled.activity_type.name == SHIFT.name and self.facts is not None:
-                    request = await self._decoded(scheduled.input, ShiftRequest)
-                    self.facts.written = True
-                    if request.context is not None:
-                        self.facts.rollout_id = self.facts.rollout_id or request.context.rollout_id
-                elif scheduled.activity_type.name == WRITE_LEDGER.name and self.facts is not None:
-                    write = await self._decoded(scheduled.input, LedgerWrite)
-                    self.facts.rollout_id = self.facts.rollout_id or write.entries[0].rollout_id
-            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                done = event.activity_task_completed_event_attributes
-                if done.scheduled_event_id in self._recalls and self.facts is not None:
-                    self._recall((await self._decoded(done.result, Recalled)).left)
-                elif done.scheduled_event_id in self._reads and self.facts is not None and not self.facts.snapshot:
-                    # The first reading is the snapshot; later ones are taken after somebody overtook a write.
-                    self.facts.snapshot = (await self._decoded(done.result, RouteState)).weights
-        return self.facts is not None and self.facts.written and bool(self.facts.snapshot)
-
-    def _recall(self, left: Watched | None) -> None:
-        """A reset began it anew: until it has put back what the run before left, that is to be seen to."""
-        if left is None or left.ended == Outcome.PROMOTED or self.facts is None or self.facts.snapshot:
-            return
-        self.facts.snapshot, self.facts.written = left.rest, True
-        self.facts.rollout_id = self.facts.rollout_id or left.rollout_id
-
-    async def _begin(self, given: Payloads) -> None:
-        if not given.payloads:
-            return
-        start = await self._decoded(given, CanaryInput)
-        if start.carried is not None:
-            state = RolloutState.model_validate(start.carried)
-            self.facts = RunFacts(
-                spec=state.spec,
-                rollout_id=state.rollout_id,
-                written=state.written,
-                snapshot=state.snapshot.weights if state.snapshot is not None else {},
-                to_archive=state.to_archive,
-            )
-        elif start.submission is not None:
-            self.facts = RunFacts(spec=start.submission.spec)
-
-    async def _decoded(self, payloads: Payloads, model: type[Any]) -> Any:
-        (value,) = await self._converter.decode(payloads.payloads, [model])
-        return value
 
 
 def _quoted(what: str, name: str) -> str:
@@ -273,6 +213,7 @@ def _run(execution: Execution) -> Run:
         open=status is WorkflowExecutionStatus.RUNNING,
         ended=status.name.lower() if status is not None else "",
         outcome=execution.typed_search_attributes.get(_OUTCOME) or "",
+        phase=execution.typed_search_attributes.get(_PHASE) or "",
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

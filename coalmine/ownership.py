@@ -12,6 +12,8 @@ from datetime import datetime
 from coalmine.records import Drift, Outcome, Record, RouteState, Watched, Weights
 from coalmine.spec.canary import CanarySpec
 
+RESET_IN_WINDOW = "reset in its window"
+"""How a promoted run ended that one word could still take back."""
 TOLERANCE = 0.005
 """Percent that two readings of one weight may differ."""
 
@@ -26,6 +28,8 @@ class Run(Record):
     """How, in lower case: ``completed`` ``terminated`` ``timed_out`` ``canceled`` ``failed`` ``continued_as_new``."""
     outcome: str = ""
     """Of the rollout, empty while it has none."""
+    phase: str = ""
+    """Of the rollout, as it showed it last."""
     started_at: datetime
     closed_at: datetime | None = None
 
@@ -36,7 +40,7 @@ class RunFacts(Record):
     spec: CanarySpec
     rollout_id: str = ""
     written: bool = False
-    """A write was attempted, in this run or before it."""
+    """A write was attempted, in this run or in one that was continued in it; not what a reset copied into it."""
     snapshot: Weights = {}
     to_archive: list[str] = []
     """Earlier runs of the rollout whose history was not kept when this one began."""
@@ -50,11 +54,17 @@ def newest_first(runs: Iterable[Run]) -> dict[str, list[Run]]:
     return by_id
 
 
-def rest_of(run: Run, facts: RunFacts) -> Watched | None:
-    """What a closed run leaves its route at; None when it never wrote, so that an earlier one tells."""
+def rest_of(run: Run, facts: RunFacts, *, in_window: bool = False) -> Watched | None:
+    """What a closed run leaves its route at; None when it never wrote, so that an earlier one tells.
+
+    Args:
+        run: Any run of a rollout.
+        facts: What its history says.
+        in_window: A reset ended it while one word still took back what was promoted: it rests on its snapshot.
+    """
     if run.open or not facts.written or not facts.snapshot:
         return None
-    spec, promoted = facts.spec, run.outcome == Outcome.PROMOTED
+    spec, promoted = facts.spec, run.outcome == Outcome.PROMOTED and not in_window
     arms = spec.arms
     return Watched(
         workflow_id=run.workflow_id,
@@ -67,7 +77,7 @@ def rest_of(run: Run, facts: RunFacts) -> Watched | None:
         baseline=arms.baseline.backend,
         canary=arms.canary.backend,
         rest={arms.baseline.backend: 0.0, arms.canary.backend: 100.0} if promoted else facts.snapshot,
-        ended=run.outcome or run.ended.replace("_", " "),
+        ended=RESET_IN_WINDOW if in_window else run.outcome or run.ended.replace("_", " "),
         closed_at=run.closed_at,
         ledger=spec.ledger,
         notify=spec.notify,

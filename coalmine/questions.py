@@ -14,7 +14,7 @@ from coalmine.records import ASK_AGAIN, Record
 
 Answer = TypeVar("Answer", bound=Record)
 TIMES = 5
-"""How often a question is asked that came before its worker had the whole history."""
+"""How often a question is asked that its worker was in no state to answer."""
 
 
 async def ask(
@@ -39,4 +39,4 @@ async def ask(
         except WorkflowQueryFailedError as error:
             if not any(again in str(error) for again in ASK_AGAIN):
                 raise RefusedError(f"{handle.id}: {error}") from None
-    raise TemporalUnavailable(f"{handle.id}: its worker was replaced again and again while it was asked")
+    raise TemporalUnavailable(f"{handle.id}: its worker was replaced or stood still again and again while it was asked")

@@ -247,7 +247,7 @@ class RolloutState(Record):
     dropped: int = 0
     refused: list[Refusal] = []
     used_tokens: dict[str, Moment] = {}
-    """Signed decisions that were taken, by ``jti``, until they expire."""
+    """Signed decisions that were taken, by ``jti``: until they expire, and while a copy that came before is checked."""
     outbox: list[Notification] = []
 
     @classmethod

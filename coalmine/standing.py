@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from coalmine.queueing import slot_text, waits_for_slot
-from coalmine.records import Outcome, Phase
+from coalmine.records import Outcome, Phase, RolloutStatus
 from coalmine.rollout import RolloutState, approval_of, approvers
 from coalmine.spec.durations import format_duration
 
+_RESTORED = {True: "yes, the route reads back as it was", False: "not confirmed yet", None: ""}
 _NAMES = 8
 """Of those who may approve; the spec has all."""
 _ENDED = {
@@ -107,6 +108,19 @@ def approval_text(state: RolloutState) -> str:
     counted = [yes for yes in gate.approvals if yes.attempt == gate.attempt and state.counts(gate, yes)]
     given = {state.person(yes.by, verified=yes.verified): yes.by for yes in counted}
     return text + (f"; approved so far by {', '.join(given.values())}" if given else "")
+
+
+def restored_text(status: RolloutStatus) -> str:
+    """Whether the route reads back as it was, and what stands in the way; empty before a rollback."""
+    said = _RESTORED[status.restored]
+    return f"{said}: try {status.restore_tries + 1}; {status.restore_failure}" if status.restore_failure else said
+
+
+def looks_text(looks: int, planned: int) -> str:
+    """``14 of about 70``; ``61, about 2 were planned`` of a rollout that waited."""
+    if not planned:
+        return f"{looks:,}"
+    return f"{looks:,} of about {planned:,}" if looks <= planned else f"{looks:,}, about {planned:,} were planned"
 
 
 def clock(moment: datetime | None) -> str:

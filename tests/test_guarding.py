@@ -66,6 +66,12 @@ class TestOwnership:
         assert rest is not None
         assert (rest.rest, rest.ended) == (AFTER, "promoted")
 
+    def test_one_that_was_reset_in_its_window_leaves_the_snapshot(self) -> None:
+        facts = RunFacts(spec=make_spec(), written=True, snapshot=BEFORE)
+        rest = rest_of(self.run(outcome="promoted", phase="window"), facts, in_window=True)
+        assert rest is not None
+        assert (rest.rest, rest.ended) == (BEFORE, "reset in its window")
+
     @pytest.mark.parametrize("outcome", ["", "rolled_back", "rejected", "failed", "superseded"])
     def test_every_other_end_leaves_the_snapshot(self, outcome: str) -> None:
         rest = rest_of(self.run(outcome=outcome), RunFacts(spec=make_spec(), written=True, snapshot=BEFORE))

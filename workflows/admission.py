@@ -36,6 +36,7 @@ from workflows.interruption import Interrupted, failure_reason, failure_type, un
 from workflows.journal import Journal
 from workflows.slots import Slot
 from workflows.starter import check_starter
+from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic
 
 HISTORY_LOOKS = 60
@@ -48,7 +49,14 @@ class Admission:
     """Decides whether a rollout may begin, and gathers what it needs for that."""
 
     def __init__(
-        self, state: RolloutState, journal: Journal, traffic: Traffic, hooks: Hooks, ordered: Callable[[], bool]
+        self,
+        state: RolloutState,
+        journal: Journal,
+        traffic: Traffic,
+        hooks: Hooks,
+        taking_over: TakingOver,
+        beginning_anew: BeginningAnew,
+        ordered: Callable[[], bool],
     ) -> None:
         self._state = state
         self._journal = journal
@@ -57,7 +65,8 @@ class Admission:
         self._ordered = ordered
         self._answer: FleetAnswer | None = None
         self._slot = Slot(state)
-        self._beginning_anew = BeginningAnew(state, journal, traffic, ordered)
+        self._taking_over = taking_over
+        self._beginning_anew = beginning_anew
         info, version = workflow.info(), state.submission.spec.arms.canary.version
         # Not this run's id: after a reset another run hears the answer that this one was given.
         self._request_id = f"{info.continued_run_id or info.first_execution_run_id}/{version}"
@@ -167,7 +176,8 @@ class Admission:
             if self._answer is None:
                 raise Interrupted
         state.number = self._answer.number
-        state.rollout_id = rollout_id(
+        # After a reset it has its id already, from the runs before: the fleet forgets what it answered long ago.
+        state.rollout_id = state.rollout_id or rollout_id(
             spec.environment, spec.service, spec.region, spec.arms.canary.version, state.number
         )
         await self._slot.wait(request, self._ordered, self._journal)
@@ -202,6 +212,8 @@ class Admission:
         )
 
     async def _read_route(self) -> RouteState | None:
+        if self._taking_over.unsettled:
+            await unless(self._ordered, self._taking_over.settle())
         try:
             return await unless(self._ordered, self._traffic.read("snapshot the route"))
         except ActivityError as error:

@@ -30,6 +30,7 @@ class BeginningAnew:
         self._journal = journal
         self._traffic = traffic
         self._ordered = ordered
+        self._begun = False
 
     async def put_back(self) -> None:
         """Restore what a run before a reset wrote; nothing to do in any other run.
@@ -39,9 +40,18 @@ class BeginningAnew:
         Raises:
             Interrupted: a human's order came first.
         """
-        state = self._state
-        if not may_have_forgotten(state):
+        if not self._begun and may_have_forgotten(self._state):
+            await self.restore_what_was_left()
+
+    async def restore_what_was_left(self, again: bool = False) -> None:
+        """The same in a run that knows that a reset made it; once, unless again.
+
+        Raises:
+            Interrupted: a human's order came first.
+        """
+        if self._begun and not again:
             return
+        self._begun, state = True, self._state
         try:
             left = await unless(self._ordered, recall(state))
             if left is None:

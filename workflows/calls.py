@@ -38,6 +38,8 @@ BEAT = timedelta(seconds=2)
 """A worker that dies is noticed this soon, whatever it was at."""
 
 ROUTE_READ = Budget(timedelta(seconds=3), total=timedelta(seconds=30))
+ROUTE_CHECK = Budget(timedelta(seconds=12), total=timedelta(seconds=36))
+"""A proxy that is silent is asked again and again before it is named."""
 ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=BEAT)
 VERIFY = Budget(timedelta(seconds=10), total=timedelta(seconds=25))
 RESTORE = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=5))

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.markdown import cell
     from coalmine.queueing import join_older, leave_line
     from coalmine.records import (
+        RETIRE,
         Action,
         CanaryInput,
         Cause,
@@ -38,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.admission import Admission
 from workflows.archiving import Archiving
+from workflows.beginning_anew import BeginningAnew
 from workflows.diagnosis import Diagnosing
 from workflows.drift import Drifts
 from workflows.ending import Ending
@@ -53,6 +55,7 @@ from workflows.reminders import Reminders
 from workflows.signed import PATCH as FOLDED_NAMES
 from workflows.signed import SignatureChecks
 from workflows.slots import Slot
+from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 from workflows.versioning import when_versioned
@@ -101,14 +104,18 @@ class Canary(Reception):
         join_older(state)
         self._state = state
         self._journal = Journal(state)
-        self._traffic = Traffic(state, self._journal, self._is_ordered)
+        self._taking_over = TakingOver(state, self._journal)
+        self._traffic = Traffic(state, self._journal, self._taking_over, self._is_ordered)
         self._ledger = LedgerFirst(state, self._journal, self._is_ordered)
         drifts = Drifts(state, self._journal, self._traffic, self._ledger)
         self._looks = Looks(state, self._journal, self._is_ordered, drifts)
         self._turns = Turns(state, self._journal)
         self._diagnosing = Diagnosing(state, self._journal)
         self._hooks = Hooks(state, self._journal)
-        self._admission = Admission(state, self._journal, self._traffic, self._hooks, self._is_ordered)
+        self._beginning_anew = BeginningAnew(state, self._journal, self._traffic, self._is_ordered)
+        self._admission = Admission(
+            state, self._journal, self._traffic, self._hooks, self._taking_over, self._beginning_anew, self._is_ordered
+        )
         self._archiving = Archiving(state, self._journal)
         self._reminders = Reminders(state, self._journal)
         self._reconciling = Reconciling(state, self._journal, self._traffic, self._ledger, self._is_ordered)
@@ -121,6 +128,7 @@ class Canary(Reception):
             self._diagnosing,
             self._archiving,
             self._reconciling,
+            self._taking_over,
         )
 
     @property
@@ -134,7 +142,7 @@ class Canary(Reception):
         return self._state.context() if self._state is not None else RolloutContext()
 
     def _is_ordered(self) -> bool:
-        return self._rollout.order is not None
+        return self._rollout.order is not None or self._taking_over.stops
 
     # ------------------------------------------------------------------------------------------- the run
 
@@ -155,10 +163,12 @@ class Canary(Reception):
         self._reminders.start()
         self._turns.start()
         self._ledger.start()
+        self._taking_over.start(self._beginning_anew.restore_what_was_left, self._poke)
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
         await workflow.wait_condition(workflow.all_handlers_finished)
+        self._taking_over.stop()
         self._diagnosing.stop()
         self._reminders.stop()
         await self._opened_journal.stop()
@@ -178,12 +188,19 @@ class Canary(Reception):
         except (asyncio.CancelledError, FailureError) as error:
             if is_cancelled_exception(error):
                 self._cancellation = self._cancellation or error
-                self._turns.cancelled()
+                if self._rollout.phase is Phase.WINDOW and self._taking_over.unsettled:
+                    # Not said to be promoted yet: before the reset somebody may have taken it back.
+                    self._rollout.cancelled = True
+                    await self._taking_over.settle()
+                self._turns.cancelled(self._taking_over.lost)
             else:
                 reason = failure_reason(error) if isinstance(error, ActivityError) else str(error)
                 self._turns.give_back(Outcome.FAILED, Cause.ERROR, reason)
 
     async def _work(self) -> None:
+        if self._taking_over.stops:
+            self._turns.give_back(Outcome.BLOCKED, Cause.ERROR, self._taking_over.lost)
+            return
         if self._reconciling.due():
             await self._reconciling.reconcile()
             return
@@ -212,9 +229,13 @@ class Canary(Reception):
         state = self._rollout
         if self._done or state.phase in (Phase.ADMITTING, Phase.CLOSED) or self._cancellation is not None:
             return
+        if not workflow.info().is_continue_as_new_suggested() or self._taking_over.unsettled:
+            # A run that goes on would not know that a reset made this one, and would not ask whose the route is.
+            return
         # A decision that is being verified holds nothing up, least of all a rollback.
-        if workflow.info().is_continue_as_new_suggested() and self._checks.idle:
+        if self._checks.idle:
             await workflow.wait_condition(workflow.all_handlers_finished)
+            self._taking_over.stop()
             self._diagnosing.stop()
             self._archiving.stop()
             self._reminders.stop()
@@ -251,6 +272,9 @@ class Canary(Reception):
         except Interrupted:
             self._turns.obey()
             return
+        if ended is Outcome.BLOCKED and self._taking_over.unsettled:
+            # What the run before a reset left goes back all the same.
+            await self._taking_over.settle()
         if ended is None:
             self._opened_journal.tell(console.headline(state), state.history_note, key="admitted")
             self._turns.enter(Phase.STEPPING)
@@ -424,6 +448,11 @@ class Canary(Reception):
         state = self._rollout
         if self._turns.obey():
             return
+        if self._taking_over.unsettled:
+            # After a reset: it may have been taken back since, and then nothing may be retired.
+            with contextlib.suppress(Interrupted):
+                await unless(self._is_ordered, self._taking_over.settle())
+            return
         if state.slot_request and not state.line.waiting and state.window_ends is not None:
             # Traffic is at rest now; the window may last for days, and whoever waits for a slot should not.
             left = state.window_ends - workflow.now()
@@ -436,7 +465,7 @@ class Canary(Reception):
         retire = state.spec.hooks.retire
         if retire is not None:
             try:
-                await unless(self._is_ordered, self._hooks.run_or_tell("retire", retire))
+                await unless(self._is_ordered, self._hooks.run_or_tell(RETIRE, retire))
             except Interrupted:
                 return
         self._turns.end(Outcome.PROMOTED, state.reason)

@@ -18,6 +18,7 @@ from workflows.journal import Journal
 from workflows.reconciling import Reconciling
 from workflows.slots import Slot
 from workflows.stepping_back import SteppingBack
+from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 
@@ -35,6 +36,7 @@ class Ending:
         diagnosing: Diagnosing,
         archiving: Archiving,
         reconciling: Reconciling,
+        taking_over: TakingOver,
     ) -> None:
         self._stepping_back = SteppingBack(state, journal, traffic)
         self._state = state
@@ -45,6 +47,7 @@ class Ending:
         self._diagnosing = diagnosing
         self._archiving = archiving
         self._reconciling = reconciling
+        self._taking_over = taking_over
 
     async def roll_back(self) -> None:
         """Try to restore the route; once it reads back right, do what follows, which may fail."""
@@ -52,10 +55,12 @@ class Ending:
         await self._stepping_back.go()
         if not await self._traffic.restore() or not await self._reconciling.stays_restored():
             return
-        if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and not state.advise:
+        # Where the route is another's, this release's version may be the one that serves.
+        gave_back = not (state.advise or self._taking_over.lost)
+        if state.ending in (Outcome.ROLLED_BACK, Outcome.REJECTED) and gave_back:
             await self._ban()
         hook = state.spec.hooks.rolled_back
-        if hook is not None and not state.advise and (state.written or state.prepared):
+        if hook is not None and gave_back and (state.written or state.prepared):
             await self._hooks.run_or_tell("rolled_back", hook)
         await self._diagnosing.finish()
         self._turns.end(state.ending, state.reason)
@@ -107,5 +112,6 @@ class Ending:
 
 
 def _id_by_run(state: RolloutState) -> str:
-    spec = state.spec
-    return rollout_id(spec.environment, spec.service, spec.region, spec.arms.canary.version, state.run_id)
+    # Not this run's own id: one that a reset made goes on with the record of the run that was reset.
+    spec, run_id = state.spec, workflow.info().original_execution_run_id
+    return rollout_id(spec.environment, spec.service, spec.region, spec.arms.canary.version, run_id)

@@ -172,7 +172,7 @@ class Messages:
             command, identity = await self._who_signed(verb, command)
             reason = commands.refusal(self._rollout, verb, command, identity)
             # Marked as used last: a refused decision may be sent again.
-            reason = reason or use_token(self._rollout, identity, workflow.now())
+            reason = reason or use_token(self._rollout, identity, self._checks.oldest_beside(self._rollout))
         except ValueError as error:
             reason = str(error)
         if reason is not None:
@@ -230,11 +230,15 @@ class Messages:
             return "no release was submitted to this workflow yet"
         return commands.refusal(self._state, verb, command)
 
+    def _poke(self) -> None:
+        """Wake whoever waits for people."""
+        self._pokes += 1
+
     def _do(self, verb: Verb, command: CommandInput, identity: Identity | None = None) -> str:
         gate = commands.gate_meant(self._rollout, command) if command.break_glass else None
         broken = gate is not None and not self._rollout.gate_open(gate)
         message = commands.carry_out(self._rollout, verb, command, workflow.now(), identity)
-        self._pokes += 1
+        self._poke()
         if self._journal is not None:
             signed: dict[str, Any] = (
                 {"verified": True, "key": identity.key} if identity is not None else {"verified": False}

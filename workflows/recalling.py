@@ -46,8 +46,12 @@ async def recall(state: RolloutState) -> Watched | None:
     state.rollout_id = state.rollout_id or left.rollout_id
     if left.ended != Outcome.PROMOTED:
         return left
-    said = state.phase is Phase.ROLLING_BACK and state.cause is Cause.HUMAN and not state.cancelled
-    return left.model_copy(update={"rest": recalled.before}) if said else None
+    return left.model_copy(update={"rest": recalled.before}) if said_by_a_human(state) else None
+
+
+def said_by_a_human(state: RolloutState) -> bool:
+    """Whether it goes back because somebody said so in words, not by cancelling the workflow."""
+    return state.phase is Phase.ROLLING_BACK and state.cause is Cause.HUMAN and not state.cancelled
 
 
 class Recollection:
@@ -69,11 +73,12 @@ class Recollection:
         return self._left
 
     async def was_written(self) -> bool:
-        """Whether a run before this one may have written what this one does not remember; also where none can tell."""
-        if self._state.advise:
+        """Whether a run before this one may have written what this one does not remember; also where none can tell.
+
+        Of a run that has taken over ``TakingOver`` says so, and nobody has to be asked.
+        """
+        if not may_have_forgotten(self._state):
             return False
-        if _took_over() or not may_have_forgotten(self._state):
-            return _took_over()
         try:
             return await self.left() is not None
         except ActivityError as error:
@@ -81,7 +86,7 @@ class Recollection:
             return True
 
 
-def _took_over() -> bool:
-    """Whether a reset made this run: a write that it does not remember may be on its way, and must find a fence."""
+def took_over() -> bool:
+    """Whether a reset made this run. It is so from its first task on, also in what was copied."""
     info = workflow.info()
-    return info.continued_run_id is None and info.run_id != info.first_execution_run_id
+    return info.run_id != info.original_execution_run_id

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine import commands
+    from coalmine.identity.claims import longer_said
     from coalmine.records import VERIFY_DECISION, CommandInput, Identity, Verb, VerifyRequest
     from coalmine.rollout import RolloutState
 
@@ -16,6 +19,8 @@ from workflows.interruption import failure_reason
 
 PATCH = "people-by-folded-names"
 """Runs that began before go on by the rules they began with (``RolloutState.by_older_rules``)."""
+KEPT = "used-tokens-outlast-checks"
+"""Histories recorded before forget a used token when it expires, though a copy of it may be under way."""
 MOST_AT_ONCE = 20
 """Signed decisions that are verified at once; each is an activity in the history."""
 MOST_WAITING = 200
@@ -28,6 +33,21 @@ class SignatureChecks:
     def __init__(self) -> None:
         self._running = 0
         self._waiting = 0
+        self._arrivals: list[datetime] = []
+        """Of the words that are being verified or wait for that, the oldest first."""
+
+    def oldest_beside(self, state: RolloutState) -> datetime:
+        """When the oldest word arrived that is still being verified, now where none is.
+
+        Used tokens are kept by this rather than for so long after their expiry: a check takes up to the budget
+        ``VERIFY``, but a word waits for its turn before, and its answer lies there while no worker runs.
+        """
+        now = workflow.now()
+        oldest = min(self._arrivals, default=now)
+        # Asked only where it makes a difference: a run whose history forgot one goes on so.
+        if any(oldest < until <= now for until in state.used_tokens.values()) and not workflow.patched(KEPT):
+            return now
+        return oldest
 
     @property
     def idle(self) -> bool:
@@ -43,6 +63,15 @@ class SignatureChecks:
         if self._waiting >= MOST_WAITING:
             raise ValueError(f"{MOST_WAITING} signed decisions wait to be verified already: send it again")
         command, request = _asked(state, verb, command)
+        self._arrivals.append(request.at)
+        try:
+            return await self._in_turn(state, verb, command, request)
+        finally:
+            self._arrivals.remove(request.at)
+
+    async def _in_turn(
+        self, state: RolloutState, verb: Verb, command: CommandInput, request: VerifyRequest
+    ) -> tuple[CommandInput, Identity]:
         self._waiting += 1
         try:
             if self._running >= MOST_AT_ONCE:
@@ -76,9 +105,11 @@ def _asked(state: RolloutState, verb: Verb, command: CommandInput) -> tuple[Comm
         gate=command.gate,
         attempt=command.attempt,
         break_glass=command.break_glass,
+        longer=longer_said(command.for_) if verb is Verb.EXTEND else None,
         at=workflow.now(),
         context=state.context(),
         workflow_id=state.workflow_id,
+        since=state.started_at,
     )
     return command, request
 

@@ -23,12 +23,13 @@ with workflow.unsafe.imports_passed_through():
     )
     from coalmine.rollout import RolloutState
 
-from workflows.calls import RESTORE, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, call
+from workflows.calls import RESTORE, ROUTE_CHECK, ROUTE_READ, ROUTE_WRITE, SUMMARY_LIMIT, call
 from workflows.counting import count_restore
-from workflows.interruption import failure_reason, failure_type, unless
+from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
 from workflows.patience import Patience
 from workflows.recalling import Recollection, may_have_forgotten
+from workflows.taking_over import TakingOver
 
 RESTORE_WRITES = "restore-writes"
 """Histories recorded before take a restore after a reset for no write: they neither wait a lease nor call the hook."""
@@ -40,9 +41,12 @@ LONGEST_PAUSE = timedelta(seconds=30)
 class Traffic:
     """The only hand on the route. Every write takes a higher generation than any it has seen."""
 
-    def __init__(self, state: RolloutState, journal: Journal, ordered: Callable[[], bool]) -> None:
+    def __init__(
+        self, state: RolloutState, journal: Journal, taking_over: TakingOver, ordered: Callable[[], bool]
+    ) -> None:
         self._state = state
         self._journal = journal
+        self._taking_over = taking_over
         self._ordered = ordered
         self._patience = Patience(state, journal)
         self._recollection = Recollection(state, journal, self._patience)
@@ -67,7 +71,7 @@ class Traffic:
             arms=spec.arms,
             weights=[*(step.weight for step in spec.steps), 100.0],
         )
-        return await call(CHECK_ROUTE, request, ROUTE_READ, summary)
+        return await call(CHECK_ROUTE, request, ROUTE_CHECK, summary)
 
     async def learn_lease(self) -> None:
         """Ask for how long an older write can still come through."""
@@ -77,10 +81,15 @@ class Traffic:
         """Write weights and wait until every proxy shows them.
 
         Raises:
-            Interrupted: a human ordered something else meanwhile; the write may or may not have happened.
+            Interrupted: a human ordered something else meanwhile, or the route is another rollout's; the write may or
+                may not have happened.
             ActivityError: it could not be done; the state of the route is unknown.
         """
         state = self._state
+        if self._taking_over.unsettled:
+            await unless(self._ordered, self._taking_over.settle())
+        if self._taking_over.lost:
+            raise Interrupted
         state.written = True
         while True:
             generation = self._take_generation()
@@ -104,7 +113,12 @@ class Traffic:
             Whether the router reads back right; only then the rollback is done.
         """
         state = self._state
-        touched = state.written or await self._recollection.was_written()
+        if self._taking_over.unsettled:
+            await self._patience.wait_for(self._taking_over.settle())
+        if self._taking_over.lost:
+            state.restored = True
+            return True
+        touched = state.written or self._taking_over.took_over or await self._recollection.was_written()
         if touched and state.snapshot is None and not await self._recall_snapshot():
             return False
         if state.snapshot is None or not touched or state.restored:

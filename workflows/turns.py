@@ -58,8 +58,12 @@ class Turns:
             self.give_back(order.ending or ending, Cause.HUMAN, f"{what} by {said}")
         return True
 
-    def cancelled(self) -> None:
-        """The workflow was cancelled: go back, unless it was said already how the rollout ends."""
+    def cancelled(self, lost: str) -> None:
+        """The workflow was cancelled: go back, unless it was said already how the rollout ends.
+
+        Args:
+            lost: Why the route is another's; empty while it is ours.
+        """
         state = self._state
         state.cancelled = True
         why = workflow.cancellation_reason() or "no reason given"
@@ -76,7 +80,10 @@ class Turns:
         elif state.phase is Phase.WINDOW:
             # Promoted was said already: a cancel now ends the watch, it does not take the release back.
             self._journal.note("cancelled", f"the workflow was cancelled in its rollback window: {why}")
-            self.end(Outcome.PROMOTED, state.reason)
+            if lost:
+                self.give_back(Outcome.BLOCKED, Cause.ERROR, lost)
+            else:
+                self.end(Outcome.PROMOTED, state.reason)
         else:
             self.give_back(Outcome.ROLLED_BACK, Cause.HUMAN, f"the workflow was cancelled: {why}")
 
@@ -87,6 +94,7 @@ class Turns:
             return
         note_what_to_diagnose(state, "roll_back", reason)
         state.order, state.held, state.paused = None, None, False
+        state.unmet = []
         state.ending, state.cause, state.reason = ending, cause, reason
         state.outcome = None
         if state.advise:

@@ -95,6 +95,7 @@ from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
 from coalmine.records.moments import Moment, in_utc, moment_of
 from coalmine.records.record import (
+    RETIRE,
     Archived,
     ArchiveRequest,
     ChainTip,
@@ -149,6 +150,7 @@ from coalmine.records.signatures import (
     Out,
 )
 from coalmine.records.traffic import (
+    NO_DRY_RUN,
     Capabilities,
     Check,
     Confirmation,
@@ -180,9 +182,11 @@ __all__ = [
     "HOOK_TASK_QUEUE",
     "NEVER_COMPLETED",
     "NOTIFY",
+    "NO_DRY_RUN",
     "READ_HISTORY",
     "READ_ROUTE",
     "RECALL_ROUTE",
+    "RETIRE",
     "RUN_HOOK",
     "SHIFT",
     "SIDE_TASK_QUEUE",

@@ -16,7 +16,9 @@ ASKED_TOO_EARLY = "something happened since the last workflow task: ask again"
 """What a query is answered that a worker took up before the task with the events that came first."""
 NEVER_COMPLETED = "the task before this one was never completed: the workflow is read again from its history"
 """What it is answered where its worker had taken in a task that was another's, and came to nothing there."""
-ASK_AGAIN = (ASKED_TOO_EARLY, NEVER_COMPLETED)
+STOOD_STILL = "[TMPRL1101]"
+"""The SDK's mark where its worker did not get to the end within 2 s, as one that was frozen or starved meanwhile."""
+ASK_AGAIN = (ASKED_TOO_EARLY, NEVER_COMPLETED, STOOD_STILL)
 """Answers that say nothing of the workflow: whoever asks once more is told."""
 SIDE_TASK_QUEUE = "coalmine-side"
 """Messages to people, diagnoses, archives: what may hang without delaying a rollback."""

@@ -18,6 +18,9 @@ class ChannelHistory(Record):
 
     tau2: float
     rho: float = 0.0
+    bound: float | None = None
+    """Upper bound of a histogram's bucket that the channel counts the requests above, in seconds; None where it counts
+    something else, or where the history was written before it said so."""
 
 
 class ServiceHistory(Record):

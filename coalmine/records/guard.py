@@ -120,11 +120,18 @@ class RecallRequest(Record):
 
 
 class Recalled(Record):
-    """What the run before should have left; None where no reset made this one, or none before it wrote the route."""
+    """What the run before should have left; None where no reset made this one, none before it wrote the route, or a
+    later rollout has since."""
 
     left: Watched | None = None
     before: Weights = {}
     """What the route was before that run: where it was promoted, what a human's rollback restores."""
+    later: str = ""
+    """The rollout that has written the route since; empty where none has, and from older workers."""
+    rollout_id: str = ""
+    """Under which the runs before kept their record; empty where none got its number, and from older workers."""
+    run_id: str = ""
+    """The run that asked; where a reset copied the answer, not the one that reads it. Empty from older workers."""
 
 
 class ArchiveClosedRequest(Record):

@@ -16,10 +16,16 @@ class VerifyRequest(Record):
     gate: str | None = None
     attempt: int | None = None
     break_glass: bool = False
+    longer: str | None = None
+    """``for`` of an extend, such as ``1h30m``, empty where it has none; None for another verb, or where an older worker
+    asks, which does not say it."""
     at: Moment
     context: RolloutContext = RolloutContext()
     workflow_id: str = ""
     """What a token of CI is bound to: it knows of no rollout's number."""
+    since: Moment | None = None
+    """When the rollout began that it is shown to: a token of CI from before was for another. None for a start, or where
+    an older worker asks."""
 
 
 class Identity(Record):

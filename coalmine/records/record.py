@@ -139,6 +139,10 @@ class Done(Record):
     detail: str = ""
 
 
+RETIRE = "retire"
+"""The hook that takes the old version away, when its rollback window is over."""
+
+
 class HookRequest(Record):
     """Post to one hook; ``key`` is the idempotency key, the same for every retry."""
 

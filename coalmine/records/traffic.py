@@ -60,6 +60,10 @@ class Capabilities(Record):
     """What the adapter's contract ran against: a real data plane by name and version, or a stand-in, and which."""
 
 
+NO_DRY_RUN = "no dry run"
+"""The name of a router's check that could not rehearse a write, and says so."""
+
+
 class Check(Record):
     """One admission check with its reason."""
 

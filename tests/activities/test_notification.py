@@ -129,7 +129,7 @@ async def test_on_a_real_server_a_retry_reaches_only_who_lacks_the_message(tempo
             request,
             id="one-notification",
             task_queue=SIDE_TASK_QUEUE,
-            execution_timeout=timedelta(seconds=30),
+            execution_timeout=timedelta(seconds=60),
         )
     assert (len(good.got), len(bad.got)) == (1, 1)
 
@@ -190,4 +190,4 @@ async def test_slow_channels_are_waited_for_side_by_side() -> None:
             await both.wait()
 
     activities, request = serving(Meeting(), Meeting())
-    await asyncio.wait_for(ActivityEnvironment().run(activities.notify, request), 10)
+    await asyncio.wait_for(ActivityEnvironment().run(activities.notify, request), 60)

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.rollout_runs import RolloutRuns
 from coalmine.errors import HistoryUnreadable
 from coalmine.ownership import Run
-from tests.workflows.world import make_submission
+from coalmine.records import Recalled, RolloutContext, RouteState, ShiftRequest, Watched
+from tests.workflows.world import make_spec, make_submission
 
 RUN = Run(workflow_id="canary/test/checkout", run_id="r", open=False, started_at=datetime(2026, 1, 1, tzinfo=UTC))
 GOOD = {
@@ -23,6 +24,9 @@ GOOD = {
     "environment": "test",
     "submission": make_submission().model_dump(mode="json", by_alias=True),
 }
+
+
+AT_REST = {"checkout-v1": 100.0, "checkout-v2": 0.0}
 
 
 class OneHistory:
@@ -58,6 +62,48 @@ def scheduled(name: str, given: Any) -> HistoryEvent:
     return event
 
 
+def completed(value: Any) -> HistoryEvent:
+    event = HistoryEvent(event_id=8, event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+    event.activity_task_completed_event_attributes.scheduled_event_id = 7
+    payload = event.activity_task_completed_event_attributes.result.payloads.add()
+    payload.metadata["encoding"], payload.data = b"json/plain", value.model_dump_json(by_alias=True).encode()
+    return event
+
+
+def reset(made: str) -> HistoryEvent:
+    """Where the run begins that a reset made."""
+    event = HistoryEvent(event_id=20, event_type=EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+    failed = event.workflow_task_failed_event_attributes
+    failed.cause = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
+    failed.new_run_id = made
+    return event
+
+
+def copied() -> list[HistoryEvent]:
+    """What the run that was reset did: it read the route, and wrote it."""
+    first = began(GOOD)
+    first.workflow_execution_started_event_attributes.original_execution_run_id = "base"
+    return [first, scheduled("read_route", {}), completed(RouteState(weights=AT_REST, generation=1)), wrote("1/1")]
+
+
+def wrote(rollout_id: str) -> HistoryEvent:
+    request = ShiftRequest(
+        weights=AT_REST, generation=2, route=make_spec().route, context=RolloutContext(rollout_id=rollout_id)
+    )
+    return scheduled("shift", request.model_dump(mode="json", by_alias=True))
+
+
+def terminated(by: str) -> HistoryEvent:
+    event = HistoryEvent(event_id=9, event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
+    event.workflow_execution_terminated_event_attributes.identity = by
+    return event
+
+
+def hooked(name: str) -> HistoryEvent:
+    given = {"url": "http://127.0.0.1:1", "hook": name, "key": "k", "rollout_id": "r"}
+    return scheduled("run_hook", {**given, "service": "checkout", "environment": "test"})
+
+
 async def facts(*events: HistoryEvent) -> Any:
     return await RolloutRuns(OneHistory(*events)).facts(RUN)  # type: ignore[arg-type]
 
@@ -80,3 +126,75 @@ async def test_what_wrote_and_cannot_be_read_is_named(events: list[HistoryEvent]
         await facts(*events)
     assert f"history of canary/test/checkout (run r): {said}" in str(refused.value)
     assert "look with the build that wrote it" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("events", "open_still"),
+    [
+        ([hooked("prepare"), terminated("history-resetter")], True),
+        ([hooked("retire"), terminated("history-resetter")], False),
+        ([terminated("ana@laptop")], False),
+        ([], False),
+    ],
+)
+async def test_only_a_reset_leaves_a_window_open_and_only_until_the_old_version_is_retired(
+    events: list[HistoryEvent], open_still: bool
+) -> None:
+    runs = RolloutRuns(OneHistory(began(GOOD), *events))  # type: ignore[arg-type]
+    assert await runs.was_reset_in_window(RUN) is open_still
+
+
+async def test_a_hook_that_cannot_be_read_is_named() -> None:
+    runs = RolloutRuns(OneHistory(began(GOOD), scheduled("run_hook", {"odd": 1})))  # type: ignore[arg-type]
+    with pytest.raises(HistoryUnreadable, match="event 7 cannot be read"):
+        await runs.was_reset_in_window(RUN)
+
+
+def recalled(ended: str) -> list[HistoryEvent]:
+    """It was told what the run before left."""
+    spec = make_spec()
+    left = Watched(
+        workflow_id=RUN.workflow_id,
+        run_id="base",
+        rollout_id="1/1",
+        service=spec.service,
+        environment=spec.environment,
+        route=spec.route,
+        baseline="checkout-v1",
+        canary="checkout-v2",
+        rest={"checkout-v1": 90.0, "checkout-v2": 10.0},
+        ended=ended,
+        ledger=spec.ledger,
+    )
+    given = {"workflow_id": RUN.workflow_id, "run_id": "r"}
+    return [scheduled("recall_route", given), completed(Recalled(left=left))]
+
+
+@pytest.mark.parametrize(
+    ("own", "written"),
+    [
+        ([reset("r")], False),
+        ([reset("r"), *recalled("promoted")], False),
+        ([reset("r"), *recalled("rolled_back")], True),
+        ([reset("r"), wrote("1/1")], True),
+        ([reset("before"), wrote("1/1"), reset("r")], False),
+        ([reset("before"), *recalled("rolled_back"), reset("r")], False),
+        ([reset("before"), reset("r"), wrote("1/1")], True),
+    ],
+    ids=["none", "lost it", "has it", "wrote", "a reset before wrote", "a reset before has it", "again"],
+)
+async def test_what_a_reset_copied_was_written_by_the_run_that_was_reset(
+    own: list[HistoryEvent], written: bool
+) -> None:
+    said = await facts(*copied(), *own)
+    assert said.written is written
+    assert said.snapshot == AT_REST
+    assert said.rollout_id == "1/1"
+
+
+async def test_what_was_not_copied_is_read_up_to_its_first_write_only() -> None:
+    first, *events = copied()
+    first.workflow_execution_started_event_attributes.original_execution_run_id = RUN.run_id
+    said = await facts(first, *events, scheduled("write_ledger", {"odd": 1}))
+    assert said.written
+    assert said.snapshot == AT_REST

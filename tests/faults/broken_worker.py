@@ -12,6 +12,7 @@ from typing import Any
 import worker
 from activities.routers import route_files
 from coalmine import commands
+from coalmine.records import Weights
 from coalmine.rollout import RolloutState
 from tests.faults.plan import HELD_MOMENTS
 
@@ -51,20 +52,33 @@ def unbound_approval() -> None:
     commands._gate_or_reason = unbound
 
 
+def skip_step() -> None:
+    """Where the second step is due everything is given: what was looked at is passed over."""
+    regular = RolloutState.step_weights
+
+    def skipping(self: RolloutState, index: int) -> Weights:
+        return regular(self, index + 1 if index else index)
+
+    RolloutState.step_weights = skipping  # type: ignore[method-assign]
+
+
 BROKEN: dict[str, Callable[[], None]] = {
     "no-fencing": no_fencing,
     "no-compensation": no_compensation,
     "unbound-approval": unbound_approval,
+    "skip-step": skip_step,
 }
 
 TOUCHED = {
     "no-fencing": ["zombie-write", "zombie-after-reset"],
     "no-compensation": ["workflow-cancel", "two-deciders"],
     "unbound-approval": ["stale-approvals"],
+    # Any that lets the second step come meets it.
+    "skip-step": ["webhook-hanging", "garbage-signals", "second-start"],
 }
 """The kinds of faults that meet each promise."""
 
-MET_AT = {"no-compensation": HELD_MOMENTS}
+MET_AT = {"no-compensation": HELD_MOMENTS, "skip-step": ("look", "gate", "bake")}
 """The moments of those kinds that meet it every time, where there are some."""
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -187,9 +188,13 @@ async def terminate(act: Act) -> None:
 
 
 async def workflow_reset(act: Act) -> None:
-    """The workflow is reset to its first task or one of its last: a second run takes over from the first."""
+    """The workflow is reset to any of its tasks, often the first or one of the last: a second run takes over."""
     request_id = f"{act.handle.id}-{act.chance.getrandbits(64)}"
-    await reset(act.scene.ground.client, act.handle, lambda done: act.chance.choice([done[0], *done[-3:]]), request_id)
+    await reset(act.scene.ground.client, act.handle, lambda done: _task_to(act.chance, done), request_id)
+
+
+def _task_to(chance: Random, done: Sequence[int]) -> int:
+    return chance.choice([done[0], *done[-3:]]) if chance.random() < 0.5 else chance.choice(done)
 
 
 async def two_deciders(act: Act) -> None:

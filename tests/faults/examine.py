@@ -21,6 +21,7 @@ from coalmine.local.envoy import EnvoyProxy
 from coalmine.records import (
     EVALUATE,
     GUARD_RESTORE,
+    RECALL_ROUTE,
     SHIFT,
     WRITE_LEDGER,
     Action,
@@ -33,7 +34,11 @@ from coalmine.records import (
     ShiftRequest,
     Verb,
 )
+from tests.faults.weights import allowed
 from tests.faults.witness import ledger
+
+STEPS = (10.0, 50.0)
+"""Weights of the steps of ``benchmarks.kills.make_spec``, in percent."""
 
 _CLOSED = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
@@ -59,18 +64,28 @@ class Rise:
     """The entry that allowed it, the latest there was; None where nothing did."""
     had_it: bool
     """The history says that the ledger had it before the write was ordered."""
+    allowed: frozenset[float] = frozenset()
+    """The shares that the entries since the rise before allow."""
     spent: bool = False
     """It is what allowed an earlier rise: of this one's own decision the ledger was never told."""
+
+    @property
+    def named(self) -> str:
+        """The decision, as a sentence names it."""
+        return f"(entry {self.decision[1]} of {self.decision[0]})" if self.decision is not None else ""
 
 
 class Told:
     """What the histories of all runs of one rollout say; the last run is the one that closed."""
 
-    def __init__(self, histories: list[WorkflowHistory]) -> None:
+    def __init__(self, histories: list[WorkflowHistory], steps: Sequence[float] = STEPS) -> None:
+        self._steps = steps
         self.outcome: str | None = None
         """Of a rollout that came to its end: by its result, or where it was cancelled by the entry that closed it."""
         self.generations: set[int] = set()
         """Of every write any run ordered."""
+        self.shares: dict[int, set[float]] = {}
+        """What the canary was to get, in percent, by generation."""
         self.rises: list[Rise] = []
         """Writes that were to give the canary more than the one ordered before them."""
         self._share = 0.0
@@ -94,7 +109,9 @@ class Told:
         self.deaf = False
         """The last run was cancelled, and went on to its end as if it had not been."""
         self.left_promoted = False
-        """The last run, which wrote nothing, was made by a reset of one that had said that it is promoted."""
+        """The last run, which wrote nothing, was made by a reset of one that had ended as promoted."""
+        self.left_alone = False
+        """The last run neither wrote nor learnt what the one before it left, which had said that it is promoted."""
         for history in histories:
             self._read(history)
 
@@ -105,7 +122,7 @@ class Told:
 
     def _read(self, history: WorkflowHistory) -> None:
         asked: dict[int, tuple[str, bytes]] = {}
-        self.left_promoted = self.promoted
+        self.left_alone, self.left_promoted = self.promoted, self.promoted and self.closed == "completed"
         self.recorded, self.shown, self.outcome = None, None, None
         cancelled = self.cancelled_before_promoted = self.deaf = False
         if not history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id:
@@ -120,7 +137,7 @@ class Told:
                 if name == SHIFT.name:
                     self._order(ShiftRequest.model_validate_json(data), event.event_time.ToDatetime(UTC))
                     self.generations.add(json.loads(data)["generation"])
-                    self.left_promoted = False
+                    self.left_alone = self.left_promoted = False
                 elif name == WRITE_LEDGER.name:
                     for entry in LedgerWrite.model_validate_json(data).entries:
                         self.ledger[entry.key] = entry.kind
@@ -132,6 +149,8 @@ class Told:
                 if name == WRITE_LEDGER.name:
                     self._known |= {entry.key for entry in LedgerWrite.model_validate_json(data).entries}
                     self.acknowledged |= self._known
+                elif name == RECALL_ROUTE.name:
+                    self.left_alone = False
                 elif name == EVALUATE.name:
                     self.judged.append((data, done.result.payloads[0].data))
             elif event.event_type == EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
@@ -155,15 +174,23 @@ class Told:
         """A write was ordered: what gives the canary no more, and the way back, need no decision in the ledger."""
         self.generations.add(request.generation)
         share, before = request.weights.get(CANARY, 0.0), self._share
+        self.shares.setdefault(request.generation, set()).add(share)
         self._share = share
         if share <= before or request.restoring:
             return
         allowing = [entry for entry in self._deciding.values() if entry.at <= at]
-        latest = max(allowing, key=lambda entry: (entry.at, entry.sequence), default=None)
+        latest = max(allowing, key=_order_of, default=None)
         key = latest.key if latest is not None else None
-        self.rises.append(Rise(request.generation, share, key, key in self._known, key in self._spent))
+        since = max((_order_of(self._deciding[one]) for one in self._spent), default=None)
+        fresh = [entry for entry in allowing if since is None or _order_of(entry) > since]
+        may = allowed(fresh, self._steps, before)
+        self.rises.append(Rise(request.generation, share, key, key in self._known, may, key in self._spent))
         if key is not None:
             self._spent.add(key)
+
+
+def _order_of(entry: LedgerEntry) -> tuple[datetime, int]:
+    return entry.at, entry.sequence
 
 
 def _deciding(history: WorkflowHistory) -> dict[LedgerKey, LedgerEntry]:
@@ -182,13 +209,14 @@ def _allows(entry: LedgerEntry) -> bool:
         case "look":
             return entry.data.get("action") in (Action.ADVANCE, Action.PROMOTE)
         case "command":
-            return entry.data.get("verb") in (Verb.APPROVE, Verb.RESUME, Verb.PROMOTE)
+            # An approval opens a gate, a resume ends a pause: what is due then has an entry of its own.
+            return entry.data.get("verb") == Verb.PROMOTE
         case _:
             return entry.kind in _ALLOWING
 
 
 def rises(history: Told, held: Mapping[int, Collection[LedgerKey]]) -> list[str]:
-    """I4: no weight rose before the ledger had the decision that allowed it.
+    """I4: no weight rose before the ledger had the decision that allowed it. I2: none rose above what that allowed.
 
     Args:
         history: In which order the rollout's history has the ledger's answers and its writes of the route.
@@ -200,13 +228,14 @@ def rises(history: Told, held: Mapping[int, Collection[LedgerKey]]) -> list[str]
         if rise.decision is None:
             wrong.append(f"I4: {what} was ordered, and no decision allows it")
         elif rise.spent:
-            wrong.append(
-                f"I4: {what} was ordered, and its decision was never handed over: {rise.decision} allowed less"
-            )
+            wrong.append(f"I4: {what} was ordered, and its decision was never handed over: {rise.named} allowed less")
+        elif rise.share not in rise.allowed:
+            most = ", ".join(f"{share:g} %" for share in sorted(rise.allowed))
+            wrong.append(f"I2: {what} was ordered, and its decision {rise.named} allows {most}")
         elif not rise.had_it:
-            wrong.append(f"I4: {what} was ordered before the ledger had taken its decision {rise.decision}")
+            wrong.append(f"I4: {what} was ordered before the ledger had taken its decision {rise.named}")
         elif not _held(rise, history.rises, held):
-            wrong.append(f"I4: {what} was written while the ledger's files lacked its decision {rise.decision}")
+            wrong.append(f"I4: {what} was written while the ledger's files lacked its decision {rise.named}")
     return wrong
 
 
@@ -238,8 +267,9 @@ async def told(client: Client, workflow_id: str, runs: list[str]) -> Told:
 
 async def at_rest(ground: Ground, route: str, history: Told, guarded: dict[int, float]) -> list[str]:
     """I1 and the end of I3: every proxy shows what the outcome names; that of a cancelled rollout is in its record."""
-    promoted = history.promoted if history.closed == "terminated" else history.outcome == "promoted"
-    # What was promoted stays so where a reset begins it anew: it is refused, because nothing is left to do.
+    terminated = history.closed == "terminated"
+    promoted = history.promoted or history.left_alone if terminated else history.outcome == "promoted"
+    # What was promoted stays so where a reset begins it anew after its window: nothing is left to do.
     wanted = 100.0 if promoted or (history.outcome == "blocked" and history.left_promoted) else 0.0
     if not history.generations and guarded:
         # It never wrote: terminated or taken back before its first step. The one before it was promoted and put back by
@@ -284,6 +314,14 @@ async def guarded(client: Client, guard: str) -> dict[str, dict[int, float]]:
                 watched = request.watched
                 share = watched.rest.get(watched.canary, 0.0)
                 ordered.setdefault(watched.workflow_id, {})[request.generation] = share
+    return ordered
+
+
+def by_generation(history: Told, guarded: Mapping[int, float]) -> dict[int, set[float]]:
+    """What was ordered for the canary, in percent, by the rollout's histories and the guard's."""
+    ordered = {generation: set(shares) for generation, shares in history.shares.items()}
+    for generation, share in guarded.items():
+        ordered.setdefault(generation, set()).add(share)
     return ordered
 
 

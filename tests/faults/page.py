@@ -16,6 +16,7 @@ BROKEN = {
     "no-fencing": "a write under an older generation goes through",
     "no-compensation": "the way back is registered only after the write was confirmed",
     "unbound-approval": "an approval opens whichever gate waits, whatever it names",
+    "skip-step": "where the second step is due everything is given",
 }
 HEAD = """# What was broken, and what held
 
@@ -34,7 +35,9 @@ in a file; every write a worker makes late is made to stay, so it would have to 
 unseen, and what is at rest is judged by itself (I1). A file with two contents under one generation counts as an
 older write too. That no weight rose before the ledger had its decision (I4) is read twice: from the order of events
 in Temporal's history, which misses nothing, and from the ledger's files at the moment a generation is first seen,
-up to 40 ms late.
+up to 40 ms late. What a step allows (I2) is read three times: from what every proxy shows, from the generation it
+shows with it, under which the history ordered just that share, and from the history, where each rise is what its
+decision allows: the next step, or everything where a person or the last step said so.
 """
 
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 MOMENTS = ("start", "shift", "look", "gate", "rollback", "bake", "window", "close", "random")
 _EARLY = ("start", "shift", "look")
-"""Moments that leave time for another fault."""
+_FOLLOWED_BY = {
+    **dict.fromkeys(_EARLY, MOMENTS),
+    "gate": ("bake", "window", "close"),
+    "bake": ("window", "close"),
+}
+"""Moments that still come after a fault that ends nothing."""
 ENDING = frozenset({"workflow-cancel", "workflow-terminate", "two-deciders", "zombie-write", "zombie-after-reset"})
 """Kinds after which a rollout goes back: nothing else comes upon it."""
 
@@ -49,7 +54,7 @@ class PlannedRollout:
 def make_plan(seed: int, faults: int, kinds: Sequence[str], moments: Sequence[str] = MOMENTS) -> list[PlannedRollout]:
     """Kinds in turn, each over all moments in a shuffled order of its own, so that a short plan is a broad one too.
 
-    An early fault that does not end its rollout is joined by a later one of another part, while there are any.
+    A fault that does not end its rollout is joined by a later one of another part, while there are any.
     """
     chance = random.Random(seed)
     order = {kind: chance.sample(moments, len(moments)) for kind in kinds}
@@ -60,7 +65,8 @@ def make_plan(seed: int, faults: int, kinds: Sequence[str], moments: Sequence[st
     chance.shuffle(planned)
     firsts = [fault for fault in planned if _leaves_time(fault)]
     rollouts = [[fault] for fault in planned if not _leaves_time(fault)]
-    for fault in firsts:
+    # The latest find their company first: whoever is earlier goes before them.
+    for fault in sorted(firsts, key=lambda fault: len(_FOLLOWED_BY[fault.moment])):
         alone = next((one for one in rollouts if len(one) < 3 and _fits(fault, one)), None)
         if alone is None:
             rollouts.append([fault])
@@ -79,11 +85,14 @@ def that_holds(plan: Sequence[PlannedRollout], seed: int) -> list[PlannedRollout
 
 
 def _leaves_time(fault: PlannedFault) -> bool:
-    return fault.moment in _EARLY and fault.kind not in ENDING
+    return fault.moment in _FOLLOWED_BY and fault.kind not in ENDING
 
 
 def _fits(fault: PlannedFault, others: Sequence[PlannedFault]) -> bool:
-    return all(fault.part != other.part for other in others)
+    """Whether the others, the earliest first, can follow it."""
+    if any(fault.part == other.part for other in others):
+        return False
+    return others[0].moment in _FOLLOWED_BY[fault.moment]
 
 
 def _may_be_bad(faults: Sequence[PlannedFault]) -> bool:

@@ -8,13 +8,22 @@ import os
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from benchmarks.ground import Ground, WorkerProcess
 from benchmarks.kills import make_spec
 from benchmarks.simulated_metrics import SimulatedMetrics
-from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutReport, RolloutStatus, Submission, canary_id
+from coalmine.records import (
+    TASK_QUEUE,
+    CanaryInput,
+    Outcome,
+    Phase,
+    RolloutReport,
+    RolloutStatus,
+    Submission,
+    canary_id,
+)
 from tests.faults.witness import PATIENCE, attempts
 
 ROUTE = "shop"
@@ -35,7 +44,11 @@ async def release(
     ground: Ground, metrics: SimulatedMetrics, kind: str = "good", version: str = "2.0.0", **promotion: Any
 ) -> Handle:
     """Start one."""
-    given = submission(ground, metrics, kind, version, **promotion)
+    return await begin(ground, submission(ground, metrics, kind, version, **promotion))
+
+
+async def begin(ground: Ground, given: Submission) -> Handle:
+    """Start what was submitted."""
     return await ground.client.start_workflow(
         "Canary",
         CanaryInput(service=ROUTE, environment="faults", submission=given),
@@ -47,15 +60,36 @@ async def release(
 
 async def under_way(handle: Handle, attempt: int) -> bool:
     """Whether a worker is busy with a write, in this attempt or a later one: it waits for a proxy that is frozen."""
+    await not_refused(handle)
     return await attempts(handle, "shift") >= attempt
 
 
 async def is_in(handle: Handle, phase: Phase) -> bool:
     """Whether a worker says so."""
     try:
-        return (await handle.query("status", result_type=RolloutStatus)).phase is phase
+        there = (await handle.query("status", result_type=RolloutStatus)).phase
     except (RPCError, WorkflowQueryFailedError):
         return False  # No worker serves yet, or it has to read the history again.
+    if there is Phase.CLOSED and phase is not Phase.CLOSED:
+        await not_refused(handle)
+    return there is phase
+
+
+async def not_refused(handle: Handle) -> None:
+    """Fail at once where admission refused it: no phase comes any more, and a busy machine is no fault.
+
+    An Envoy that answers later than admission waits for it is enough.
+
+    Raises:
+        AssertionError: it was refused; says why.
+    """
+    try:
+        described = await handle.describe()
+    except RPCError:
+        return  # The server is away.
+    if described.status is WorkflowExecutionStatus.COMPLETED:
+        report = await handle.result()
+        assert report.outcome is not Outcome.BLOCKED, f"refused at admission (a busy machine?): {report.reason}"
 
 
 async def task_that_ordered(handle: Handle, activity: str) -> int:

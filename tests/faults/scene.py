@@ -46,6 +46,7 @@ from tests.faults.catalogue import CATALOGUE, TooLate
 from tests.faults.disk_ground import DiskGround
 from tests.faults.holding import unconfirmed
 from tests.faults.plan import PlannedFault, PlannedRollout
+from tests.faults.weights import unordered
 from tests.faults.witness import attempts
 
 ENVIRONMENT = "faults"
@@ -174,6 +175,8 @@ class Act:
         """By file: the versions seen under each generation; there is one, or an older write came over its namesake."""
         self._held: dict[int, set[LedgerKey]] = {}
         """What the ledger's files held when a generation was first seen in a route's file."""
+        self._together: set[tuple[int, float]] = set()
+        """Every generation and share of the canary that a proxy showed together."""
         self._share = 0.0
         self._runs: list[str] = []
 
@@ -223,6 +226,7 @@ class Act:
         if not self.scene.advisory:
             self.wrong += examine.fences(self._generations, self._contents)
         self.wrong += examine.rises(history, self._held)
+        self.wrong += unordered(self._together, examine.by_generation(history, guarded))
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
         if self.wrong and self.scene.keep is not None:
@@ -413,9 +417,11 @@ class Act:
                     continue
                 approved = self.approved
                 try:
-                    share = await self.scene.ground.canary_share(envoy)
+                    shown = await self.scene.ground.canary_shown(envoy)
                 except (TimeoutError, aiohttp.ClientError):
                     continue  # A fault began while we asked.
+                share = shown[1]
+                self._together.add(shown)
                 self._share = share if number == 0 else self._share
                 if share not in _ALLOWED or (share > 10 and not approved and not self.approved):
                     self._add(f"I2: a proxy showed {share:g} % that no step and no approval allowed")

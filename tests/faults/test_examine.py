@@ -11,7 +11,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 
-from tests.faults.examine import Told, cancels, fences, mended, rises
+from tests.faults.examine import Told, by_generation, cancels, fences, mended, rises
+from tests.faults.weights import unordered
 
 
 def shows(**attributes: str | None) -> HistoryEvent:
@@ -47,6 +48,7 @@ def completes(outcome: str) -> HistoryEvent:
 
 CANCEL = HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
 CANCELED = HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED)
+TERMINATED = HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
 PATCHED = shows(TemporalChangeVersion="a patch")
 PROMOTED = shows(CoalmineOutcome="promoted")
 BEGUN = shows(CoalmineOutcome=None)
@@ -227,6 +229,61 @@ def test_a_run_that_was_continued_knows_what_the_one_before_it_was_told() -> Non
     assert len(rises(Told([WorkflowHistory("canary/t/s", one.events) for one in (first, second)]), {})) == 1
 
 
+@pytest.mark.parametrize(
+    "due",
+    [
+        entry(2, "look", action="advance", step=0),
+        # Before its last step a judge that promotes lets it advance, no further.
+        entry(2, "look", action="promote", step=0),
+        entry(2, "advance_due", step=1),
+    ],
+)
+def test_a_rise_past_the_step_that_its_decision_allows_is_found(due: dict[str, Any]) -> None:
+    assert rises(History().wrote(ADMITTED).shift(10, 1).wrote(due).shift(50, 2).told(), {}) == []
+    (found,) = rises(History().wrote(ADMITTED).shift(10, 1).wrote(due).shift(100, 2).told(), {})
+    assert found.startswith("I2: 100 % (generation 2) was ordered")
+    assert found.endswith("allows 50 %")
+
+
+@pytest.mark.parametrize("verb", ["approve", "resume"])
+def test_that_people_spoke_is_no_decision_to_advance(verb: str) -> None:
+    said = entry(2, "command", verb=verb)
+    (found,) = rises(History().wrote(ADMITTED).shift(10, 1).wrote(said).shift(50, 2).told(), {})
+    assert "its decision was never handed over" in found
+    due = entry(3, "advance_due", step=1)
+    assert rises(History().wrote(ADMITTED).shift(10, 1).wrote(said, due).shift(50, 2).told(), {}) == []
+
+
+def test_a_first_step_that_is_not_the_first_is_found() -> None:
+    (found,) = rises(History().wrote(ADMITTED).shift(50, 1).told(), {})
+    assert found.endswith("allows 10 %")
+
+
+@pytest.mark.parametrize("said", [OVERRIDE, entry(3, "look", action="promote", step=1), entry(3, "promote")])
+def test_everything_is_allowed_by_whoever_says_so_though_people_speak_after(said: dict[str, Any]) -> None:
+    # A promotion that waits for the ledger can be paused, and is resumed.
+    resumed = entry(4, "command", verb="resume")
+    whole = History().wrote(ADMITTED).shift(10, 1).wrote(said, resumed).shift(100, 2).told()
+    assert rises(whole, {}) == []
+
+
+def test_what_allowed_one_rise_allows_no_other() -> None:
+    again = History().wrote(ADMITTED).shift(10, 1).wrote(OVERRIDE).shift(100, 2).shift(10, 3)
+    (found,) = rises(again.wrote(entry(4, "advance_due", step=1)).shift(100, 4).told(), {})
+    assert found.startswith("I2: 100 % (generation 4) was ordered")
+
+
+def test_a_share_that_was_not_ordered_under_its_generation_is_found() -> None:
+    history = History().wrote(ADMITTED).shift(10, 1).wrote(ADVANCE).shift(50, 2).shift(0, 3, restoring=True).told()
+    ordered = by_generation(history, {4: 100.0})
+    assert unordered({(0, 0.0), (1, 10.0), (2, 50.0), (3, 0.0), (4, 100.0), (9, 70.0)}, ordered) == []
+    (found,) = unordered({(1, 10.0), (2, 100.0)}, ordered)
+    assert found == "I2: a proxy showed 100 % under generation 2, where 50 % was ordered"
+    # After a reset two runs may order under one generation.
+    both = Told([WorkflowHistory("canary/t/s", History().shift(share, 1).events) for share in (10, 0)])
+    assert unordered({(1, 10.0), (1, 0.0)}, by_generation(both, {})) == []
+
+
 def test_two_things_under_one_generation_are_found() -> None:
     assert fences([[1, 2], [1]], [{1: {"1:a"}, 2: {"2:b"}}, {1: {"1:c"}}]) == []
     assert fences([[1, 2]], [{1: {"1:a"}, 2: {"2:b", "2:c"}}]) == ["I3: a file held two things under generation 2"]
@@ -242,7 +299,7 @@ def test_what_the_guard_had_to_put_back_after_a_rollout_is_found() -> None:
 
 def test_the_guard_may_put_back_what_was_terminated() -> None:
     ended = History().wrote(ADMITTED).shift(10, 4)
-    ended.events.append(HistoryEvent(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED))
+    ended.events.append(TERMINATED)
     assert mended(ended.told(), {5}) == []
     never = History()
     never.events += [*closes("rejected"), completes("rejected")]
@@ -250,9 +307,24 @@ def test_the_guard_may_put_back_what_was_terminated() -> None:
 
 
 def test_what_was_promoted_is_left_so_only_by_a_run_that_wrote_nothing() -> None:
-    promoted = WorkflowHistory("canary/t/s", [BEGUN, PROMOTED])
+    promoted = WorkflowHistory("canary/t/s", [BEGUN, PROMOTED, completes("promoted")])
+    in_window = WorkflowHistory("canary/t/s", [BEGUN, PROMOTED, TERMINATED])
     refused = WorkflowHistory("canary/t/s", [*closes("blocked"), completes("blocked")])
     assert Told([promoted, refused]).left_promoted
+    # Its window was open: it has to be put back.
+    assert not Told([in_window, refused]).left_promoted
     assert not Told([WorkflowHistory("canary/t/s", [BEGUN]), refused]).left_promoted
     wrote = WorkflowHistory("canary/t/s", History().shift(10, 1).events)
     assert not Told([promoted, wrote]).left_promoted
+
+
+def test_a_run_that_ended_before_it_learnt_what_was_before_left_it_alone() -> None:
+    in_window = WorkflowHistory("canary/t/s", [BEGUN, PROMOTED, TERMINATED])
+    asking = History()
+    asked = asking.schedule("recall_route", {"workflow_id": "canary/t/s", "run_id": "r2"})
+    ended = WorkflowHistory("canary/t/s", [*asking.events, TERMINATED])
+    assert Told([in_window, ended]).left_alone
+    learnt = HistoryEvent(event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+    learnt.activity_task_completed_event_attributes.scheduled_event_id = asked
+    learnt.activity_task_completed_event_attributes.result.payloads.add().data = b"{}"
+    assert not Told([in_window, WorkflowHistory("canary/t/s", [*asking.events, learnt, TERMINATED])]).left_alone

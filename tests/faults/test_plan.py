@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.plan import ENDING, MOMENTS, make_plan, that_holds
@@ -34,7 +35,7 @@ def test_a_plan_as_long_as_the_table_fills_every_cell_once() -> None:
 def test_many_rollouts_have_several_faults_of_several_parts() -> None:
     plan = make_plan(5, 330, KINDS)
     sizes = Counter(len(rollout.faults) for rollout in plan)
-    assert sizes[2] + sizes[3] > 80
+    assert sizes[2] + sizes[3] > 100
     assert max(sizes) <= 3
     for rollout in plan:
         assert len({fault.part for fault in rollout.faults}) == len(rollout.faults)
@@ -43,6 +44,20 @@ def test_many_rollouts_have_several_faults_of_several_parts() -> None:
 def test_what_ends_a_rollout_comes_last() -> None:
     for rollout in make_plan(5, 500, KINDS):
         assert not any(fault.kind in ENDING or fault.moment == "rollback" for fault in rollout.faults[:-1])
+
+
+def test_a_moment_comes_after_those_before_it() -> None:
+    pairs = {
+        (first.moment, later.moment)
+        for rollout in make_plan(5, 500, KINDS)
+        for first, later in pairwise(rollout.faults)
+    }
+    assert {("gate", "bake"), ("bake", "close"), ("look", "gate")} <= pairs
+    for first, later in pairs:
+        # Early moments come in one rollout in whatever order; nobody who was sent back reaches a gate.
+        assert first in ("start", "shift", "look") or later in {"gate": ("bake", "window", "close")}.get(
+            first, ("window", "close")
+        )
 
 
 def test_a_bad_canary_is_never_planned_where_it_cannot_come() -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
-from datetime import timedelta
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
-from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError
 
 from activities.routers.locked_files import locked
 from benchmarks.ground import CANARY, Ground, WorkerProcess
 from benchmarks.simulated_metrics import SimulatedMetrics
-from coalmine.records import Phase, RolloutReport, RolloutStatus
+from coalmine.records import Phase
 from tests.faults.releases import (
     ROUTE,
     Handle,
@@ -23,14 +20,22 @@ from tests.faults.releases import (
     release,
     result,
     shifted,
-    submission,
     task_that_ordered,
 )
-from tests.faults.resetting import reset
+from tests.faults.resets import (
+    ROLL_BACK,
+    approve_first_step,
+    at_its_first_gate,
+    in_line,
+    in_window,
+    latest_of,
+    reset_to,
+    shares,
+    tasks_of,
+)
 from tests.faults.witness import Witness, ledger, stopped, until, watching
 
 pytestmark = pytest.mark.timeout(600)
-ROLL_BACK = {"by": "ana", "reason": "fault test"}
 
 
 @asynccontextmanager
@@ -48,20 +53,13 @@ async def forgetting(
                 thaw.enter_context(stopped(zombie.pid))
             # The run that takes over begins before the shift was ordered, and hears at once that it must not be.
             ordered = await task_that_ordered(handle, "shift")
-            handle = await _reset(ground, handle, ordered)
+            handle = await reset_to(ground, handle, ordered)
             await handle.signal("rollback", ROLL_BACK)
             await ground.worker(2)
             await until(restored(handle, witness))
             thaw.close()
             yield handle, witness, zombie
             await zombie.stop()
-
-
-async def _reset(ground: Ground, handle: Handle, task: int | None = None) -> Handle:
-    """Reset to a task, or to the first one; the handle of whatever runs under the id then."""
-    run = ground.client.get_workflow_handle(handle.id, run_id=handle.result_run_id, result_type=RolloutReport)
-    assert await reset(ground.client, run, lambda done: task or done[0], f"reset-{run.run_id}-{task}")
-    return ground.client.get_workflow_handle(handle.id, result_type=RolloutReport)
 
 
 async def test_a_write_that_a_reset_forgot_finds_a_fence(ground: Ground, metrics: SimulatedMetrics) -> None:
@@ -96,7 +94,7 @@ async def test_begun_anew_at_10_percent_a_rollout_puts_the_route_back_first(
     async with watching(ground, ROUTE) as witness:
         first = await release(ground, metrics, kind="approved")
         await until(lambda: is_in(first, Phase.GATED))
-        handle = await _reset(ground, first)
+        handle = await reset_to(ground, first)
         await until(lambda: shifted(handle, generation=3))
         await witness.shows(10)
         await handle.signal("rollback", ROLL_BACK)
@@ -120,9 +118,9 @@ async def test_begun_anew_twice_a_rollout_puts_back_what_the_first_run_found(
         await until(lambda: is_in(handle, Phase.GATED))
         with locked([file]):
             # The second run reads 10 % before it can write: that is not what the rollout began with.
-            handle = await _reset(ground, handle)
+            handle = await reset_to(ground, handle)
             await until(lambda: opens(lock, worker))
-            handle = await _reset(ground, handle)
+            handle = await reset_to(ground, handle)
             await handle.signal("rollback", ROLL_BACK)
         report = await result(handle)
         assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [0, 0]
@@ -131,93 +129,179 @@ async def test_begun_anew_twice_a_rollout_puts_back_what_the_first_run_found(
     assert await witness.faults(report, allowed={0, 10}) == []
 
 
-async def test_a_reset_of_an_old_rollout_takes_nothing_from_a_later_one_nor_back_what_was_promoted(
-    ground: Ground, metrics: SimulatedMetrics
-) -> None:
-    await ground.worker(1)
-    old = await release(ground, metrics, kind="approved")
-    await until(lambda: is_in(old, Phase.GATED))
-    await old.signal("rollback", ROLL_BACK)
-    assert (await result(old)).outcome == "rolled_back"
-    promoted = await release(ground, metrics, kind="approved", version="2.0.1")
-    await until(lambda: is_in(promoted, Phase.GATED))
-    await promoted.signal("approve", {"by": "bo", "reason": "fault test"})
-    await promoted.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
-    assert (await result(promoted)).outcome == "promoted"
-    # The server gives a reset run the signals again: the old one hears its rollback at once, with nothing to restore.
-    for run, outcome in ((old, "rolled_back"), (promoted, "blocked")):
-        handle = await _reset(ground, run)
-        report = await result(handle)
-        assert report.outcome == outcome, report.reason
-        assert [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]] == [100, 100]
-
-
-async def _shares(ground: Ground) -> list[float]:
-    return [await ground.canary_share(envoy) for envoy in ground.envoys[ROUTE]]
-
-
-async def _in_line(ground: Ground, metrics: SimulatedMetrics) -> tuple[Handle, Handle]:
-    """2.0.0 at its gate, and 2.0.1 that took its place (a run that follows it), at its own."""
-    first = await release(ground, metrics, kind="approved")
-    await until(lambda: is_in(first, Phase.GATED))
-    given = submission(ground, metrics, "approved", "2.0.1", when_busy="supersede")
-    await ground.client.get_workflow_handle(first.id).execute_update("submit", given)
-
-    async def follows() -> bool:
-        with suppress(RPCError, WorkflowQueryFailedError):
-            status = await ground.client.get_workflow_handle(first.id).query("status", result_type=RolloutStatus)
-            return status.version == "2.0.1" and status.phase is Phase.GATED
-        return False
-
-    await until(follows)
-    run_id = (await ground.client.get_workflow_handle(first.id).describe()).run_id
-    return first, ground.client.get_workflow_handle(first.id, run_id=run_id, result_type=RolloutReport)
-
-
 @pytest.mark.parametrize("to", ["the first task", "before its shift"])
 async def test_a_rollout_that_followed_in_line_is_taken_back_after_a_reset(
     ground: Ground, metrics: SimulatedMetrics, to: str
 ) -> None:
     worker = await ground.worker(1)
-    _, run = await _in_line(ground, metrics)
+    _, run = await in_line(ground, metrics)
     task = await task_that_ordered(run, "shift") if to == "before its shift" else None
     await worker.stop()
-    handle = await _reset(ground, run, task)
+    handle = await reset_to(ground, run, task)
     # Heard before anything else.
     await handle.signal("rollback", ROLL_BACK)
     await ground.worker(2)
     report = await result(handle)
     assert report.outcome == "rolled_back", report.reason
-    assert await _shares(ground) == [0, 0]
+    assert await shares(ground) == [0, 0]
 
 
-async def test_a_reset_of_a_rollout_whose_place_was_taken_leaves_what_was_promoted_instead(
+async def test_begun_anew_in_its_window_a_promoted_rollout_puts_the_route_back_first(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
-    await ground.worker(1)
-    first, run = await _in_line(ground, metrics)
-    await run.signal("approve", {"by": "bo", "reason": "fault test"})
-    await run.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
-    assert (await result(run)).outcome == "promoted"
-    report = await result(await _reset(ground, first))
-    # It hears the submission of the one that took its place again; whatever becomes of it, the route is not its own.
-    assert report.outcome in ("blocked", "superseded", "rolled_back"), report.reason
-    assert await _shares(ground) == [100, 100]
+    worker = await ground.worker(1)
+    async with watching(ground, ROUTE) as witness:
+        run = await in_window(ground, metrics)
+        await worker.stop()
+        handle = await reset_to(ground, run)
+        await ground.worker(2)
+        await witness.shows(0)
+        await until(lambda: shifted(handle, generation=4))
+        await handle.signal("rollback", ROLL_BACK)
+        report = await result(handle)
+        assert await shares(ground) == [0, 0]
+    assert report.outcome == "rolled_back", report.reason
+    kept = ledger(ground.folder, report.rollout_id)
+    [recalled] = [entry["data"] for entry in kept if entry["kind"] == "recalled"]
+    assert recalled["run_id"] == run.result_run_id
+    assert recalled["found"][CANARY] == 100
+    assert recalled["rest"][CANARY] == 0
 
 
 async def test_in_its_window_a_promoted_rollout_is_taken_back_after_a_reset_where_a_person_says_so(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
     worker = await ground.worker(1)
-    run = await release(ground, metrics, kind="approved", rollback_window=timedelta(minutes=10))
-    await until(lambda: is_in(run, Phase.GATED))
-    await run.signal("approve", {"by": "bo", "reason": "fault test"})
-    await run.signal("promote", {"by": "ana", "reason": "the judge takes its time"})
-    await until(lambda: is_in(run, Phase.WINDOW))
+    run = await in_window(ground, metrics)
     await worker.stop()
-    handle = await _reset(ground, run)
+    handle = await reset_to(ground, run)
     await handle.signal("rollback", ROLL_BACK)
     await ground.worker(2)
     report = await result(handle)
     assert report.outcome == "rolled_back", report.reason
-    assert await _shares(ground) == [0, 0]
+    assert await shares(ground) == [0, 0]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+async def test_in_the_middle_of_admission_a_rollout_puts_the_route_back_first(
+    ground: Ground, metrics: SimulatedMetrics, number: int
+) -> None:
+    await ground.worker(1)
+    async with watching(ground, ROUTE) as witness:
+        first = await release(ground, metrics, kind="approved")
+        await until(lambda: is_in(first, Phase.GATED))
+        handle = await reset_to(ground, first, number=number)
+        await witness.shows(0)
+        await witness.shows(10)
+        await handle.signal("rollback", ROLL_BACK)
+        report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0, 10}) == []
+
+
+@pytest.mark.parametrize("number", [1, 3])
+async def test_from_its_window_to_the_middle_of_admission_a_rollout_puts_the_route_back_first(
+    ground: Ground, metrics: SimulatedMetrics, number: int
+) -> None:
+    await ground.worker(1)
+    async with watching(ground, ROUTE) as witness:
+        run = await in_window(ground, metrics)
+        handle = await reset_to(ground, run, number=number, signals=False)
+        await witness.shows(0)
+        await witness.shows(10)
+        await handle.signal("rollback", ROLL_BACK)
+        report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0, 10, 100}) == []
+
+
+async def test_at_the_gate_before_its_first_step_a_rollout_puts_the_route_back(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    worker = await ground.worker(1)
+    async with watching(ground, ROUTE) as witness:
+        run, gate = await at_its_first_gate(ground, metrics)
+        await approve_first_step(run)
+        await witness.shows(10)
+        handle = await reset_to(ground, run, gate, signals=False)
+        await witness.shows(0)
+        # Whoever reads its history from the beginning takes over at the same task.
+        await worker.stop()
+        await ground.worker(2)
+        await until(lambda: is_in(handle, Phase.GATED))
+        await approve_first_step(handle)
+        await witness.shows(10)
+        # And of what a reset made, to a task from before it, another does the same.
+        handle = await reset_to(ground, handle, gate, signals=False)
+        await witness.shows(0)
+        await handle.signal("rollback", ROLL_BACK)
+        report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0, 10}) == []
+
+
+async def test_of_what_a_reset_made_a_reset_to_after_it_took_over_takes_over_too(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    worker = await ground.worker(1)
+    async with watching(ground, ROUTE) as witness:
+        run, gate = await at_its_first_gate(ground, metrics)
+        handle = await reset_to(ground, run, gate, signals=False)
+        # The run that it made had nothing to put back; the one that is made of that has, and the one made of that too.
+        second = await _after_it_took_over(ground, handle, witness, asked=1)
+        await until(lambda: shifted(second, generation=2))
+        # Whoever reads its history from the beginning takes over at the same tasks.
+        await worker.stop()
+        worker = await ground.worker(2)
+        third = await _after_it_took_over(ground, second, witness, asked=3)
+        await until(lambda: shifted(third, generation=4))
+        await worker.stop()
+        await ground.worker(3)
+        await until(lambda: is_in(third, Phase.GATED))
+        assert await _asked(third, 5)
+        await third.signal("rollback", ROLL_BACK)
+        report = await result(third)
+    assert report.outcome == "rolled_back", report.reason
+    assert await witness.faults(report, allowed={0, 10}) == []
+
+
+async def _after_it_took_over(ground: Ground, run: Handle, witness: Witness, asked: int) -> Handle:
+    """Reset a run at the gate before its first step to where it waits there, from when it has a share."""
+    await until(lambda: _asked(run, asked))
+    await until(lambda: is_in(run, Phase.GATED))
+    latest = await latest_of(ground, run)
+    gate = (await tasks_of(ground, latest))[-1]
+    await approve_first_step(run)
+    await witness.shows(10)
+    handle = await reset_to(ground, latest, gate, signals=False)
+    await witness.shows(0)
+    return handle
+
+
+async def _asked(run: Handle, times: int) -> bool:
+    """Whether it was told so often, copies included, what the run before left."""
+    events = [event async for event in run.fetch_history_events()]
+    asked = [
+        event.event_id
+        for event in events
+        if event.activity_task_scheduled_event_attributes.activity_type.name == "recall_route"
+    ]
+    told = [event.activity_task_completed_event_attributes.scheduled_event_id in asked for event in events]
+    return sum(told) == times
+
+
+@pytest.mark.parametrize("which", ["the first", "one that followed in line"])
+async def test_from_after_a_rollback_that_found_nothing_to_put_back_a_rollout_goes_on(
+    ground: Ground, metrics: SimulatedMetrics, which: str
+) -> None:
+    await ground.worker(1)
+    if which == "the first":
+        run, _ = await at_its_first_gate(ground, metrics)
+    else:
+        _, run = await in_line(ground, metrics, gated=True)
+    await run.signal("rollback", ROLL_BACK)
+    assert (await result(run)).outcome == "rolled_back"
+    handle = await reset_to(ground, run, (await tasks_of(ground, run))[-1], signals=False)
+    report = await result(handle)
+    assert report.outcome == "rolled_back", report.reason
+    assert await shares(ground) == [0, 0]

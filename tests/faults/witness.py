@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from temporalio.client import WorkflowHandle
 
 from activities.routers.envoy import EnvoyRouter
 from benchmarks.ground import Ground
-from coalmine.records import RolloutReport
+from coalmine.errors import RouterUnreachable
+from coalmine.records import RolloutReport, RouteState
 from coalmine.spec.canary import Route
 
 PATIENCE = 120.0
@@ -61,10 +62,17 @@ class Witness:
 
     async def rests_at(self, generation: int) -> bool:
         """Whether files and proxies all carry this generation and give the canary nothing."""
-        state = await EnvoyRouter().read(self._route)
+        state = await self._read()
         shown = [await self._ground.canary_share(envoy) for envoy in self._envoys]
         generations = {state.generation, *(proxy.generation for proxy in state.proxies)}
         return generations == {generation} and set(shown) == {0.0}
+
+    async def _read(self) -> RouteState:
+        # A proxy may be slow to answer on a busy machine.
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(RouterUnreachable):
+                    return await EnvoyRouter().read(self._route)
 
     @contextmanager
     def frozen_proxy(self, number: int) -> Iterator[None]:
@@ -80,7 +88,7 @@ class Witness:
         """What contradicts I1 to I4; empty when all is right."""
         wrong: list[str] = []
         wanted = 100.0 if report.outcome == "promoted" else 0.0
-        state = await EnvoyRouter().read(self._route)
+        state = await self._read()
         for envoy, proxy in zip(self._envoys, state.proxies, strict=True):
             shown = await self._ground.canary_share(envoy)
             if shown != wanted:

@@ -63,3 +63,9 @@ async def test_a_message_does_not_wait_for_hooks_that_hang(
             await asyncio.wait_for(asked.acquire(), 30)
         await handle.signal(HooksAndAMessage.tell)
         await handle.result()
+
+
+async def test_few_workflow_tasks_are_taken_up_at_once(temporal_client: Client) -> None:
+    """One that waits for its turn in the worker times out there; in the server's queue it does not."""
+    for serving in worker.build_workers(temporal_client, WorkerSettings()):
+        assert serving.config()["max_concurrent_workflow_tasks"] == worker.WORKFLOW_TASKS <= 10

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType, IndexedValueType, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.testservice.v1 import SleepRequest
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -59,22 +64,18 @@ from workflows.one_input import OneInput
 PATIENCE = 400
 """Polls before a condition that never comes true is an error; each lets some seconds of the server's time pass."""
 
-SETTLING = 30
-"""Polls of 10 ms for what is under way to end; what hangs on purpose is not waited for longer."""
+WITHIN = 60.0
+"""Seconds of real time such a condition is given at least: a busy machine needs many for a little work."""
 SOON = 1.0
-"""Seconds within which a timer may fire before what is said now has been dealt with."""
+"""Seconds within which a timer may fire, or a try begin, before what is said now has been dealt with."""
+PASSING = timedelta(minutes=3)
+"""Real time that a stretch of the server's time may take: a slow machine needs a minute for an hour full of looks."""
 QUERY_LOST = timedelta(seconds=30)
 """An answer that has not come by then does not come."""
 TASK_ENDS = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
-)
-ACTIVITY_ENDS = (
-    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
 )
 
 
@@ -154,7 +155,8 @@ class Rollout:
         one that cancels a timer which fires while the task is with the worker (open as 3088 of temporalio/sdk-java; a
         real server hands the task out again). A sleep of whole looks ends as the next look's timer falls due.
         """
-        for _ in range(SETTLING if self.skips else 0):
+        until = time.monotonic() + WITHIN
+        while self.skips and time.monotonic() < until:
             try:
                 history = await self.handle.fetch_history()
             except RPCError as error:
@@ -163,14 +165,23 @@ class Rollout:
                 raise
             kinds = Counter(event.event_type for event in history.events)
             open_tasks = kinds[EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED] - sum(kinds[end] for end in TASK_ENDS)
-            open_activities = kinds[EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED] - sum(
-                kinds[end] for end in ACTIVITY_ENDS
-            )
             if not open_tasks and await self._passes_timer(history):
                 continue
-            if not open_tasks and not open_activities:
+            if not open_tasks and not await self._may_end_soon(history):
                 return
             await asyncio.sleep(0.01)
+
+    async def _may_end_soon(self, history: WorkflowHistory) -> bool:
+        """Whether a try of an activity is under way that does not hang on purpose, or the next one is due soon."""
+        described = (await self.handle.describe()).raw_description.pending_activities
+        pending = {one.activity_id: one for one in described}
+        soon = await self.now() + timedelta(seconds=SOON)
+        # One that the history has and the server no more has just ended: its task is still to come.
+        ends = [
+            next_try(pending[one.activity_id], one) if one.activity_id in pending else None
+            for one in open_activities(history)
+        ]
+        return sum(end is None or end < soon for end in ends) > self.world.hanging
 
     async def _passes_timer(self, history: WorkflowHistory) -> bool:
         """Let a timer fire that would do so soon."""
@@ -199,6 +210,11 @@ class Rollout:
         )
         return receipt
 
+    async def cancel(self, **given: Any) -> None:
+        """Cancel the workflow."""
+        await self.settle()
+        await self.handle.cancel(**given)
+
     async def refused(self, verb: str, **given: Any) -> str:
         """An update that must be refused: its reason."""
         with pytest.raises(WorkflowUpdateFailedError) as failure:
@@ -211,7 +227,7 @@ class Rollout:
         """Let time pass until the status is as wanted."""
         step = step or self.tick
         status = await self.status()
-        for _ in range(PATIENCE):
+        for _ in polls():
             if met(status):
                 return status
             await self.sleep(step)
@@ -229,7 +245,7 @@ class Rollout:
 
     async def happens(self, met: Callable[[], bool]) -> None:
         """Wait, without letting time pass, until the world has seen something."""
-        for _ in range(PATIENCE):
+        for _ in polls():
             if met():
                 return
             await asyncio.sleep(0.01)
@@ -237,7 +253,7 @@ class Rollout:
 
     async def soon(self, met: Callable[[RolloutStatus], bool]) -> RolloutStatus:
         """Wait, without letting time pass, until the status is as wanted."""
-        for _ in range(PATIENCE):
+        for _ in polls():
             status = await self.status()
             if met(status):
                 return status
@@ -276,6 +292,44 @@ class Rollout:
         """Types of the history's events."""
         history = await self.handle.fetch_history()
         return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
+
+
+def polls() -> Iterator[int]:
+    """So many as a condition is given, and until it was given enough of real time."""
+    until = time.monotonic() + WITHIN
+    for number in count():
+        if number >= PATIENCE and time.monotonic() > until:
+            return
+        yield number
+
+
+def open_activities(history: WorkflowHistory) -> list[ActivityTaskScheduledEventAttributes]:
+    """Those that have not come to an end yet."""
+    found = {
+        event.event_id: event.activity_task_scheduled_event_attributes
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    }
+    for event in history.events:
+        for ended in (
+            event.activity_task_completed_event_attributes,
+            event.activity_task_failed_event_attributes,
+            event.activity_task_timed_out_event_attributes,
+            event.activity_task_canceled_event_attributes,
+        ):
+            found.pop(ended.scheduled_event_id, None)
+    return list(found.values())
+
+
+def next_try(activity: PendingActivityInfo, scheduled: ActivityTaskScheduledEventAttributes) -> datetime:
+    """When the next try of one begins; long ago where one is under way."""
+    ended = activity.last_attempt_complete_time.ToDatetime(UTC)
+    if not activity.HasField("last_attempt_complete_time") or ended < activity.last_started_time.ToDatetime(UTC):
+        return datetime.min.replace(tzinfo=UTC)
+    # Between tries its number is that of the next.
+    policy = scheduled.retry_policy
+    pause = policy.initial_interval.ToTimedelta() * 2.0 ** min(activity.attempt - 2, 16)
+    return ended + min(pause, policy.maximum_interval.ToTimedelta())
 
 
 def next_timer(history: WorkflowHistory) -> datetime | None:
@@ -343,12 +397,21 @@ def world() -> World:
     return World()
 
 
+async def pass_time(env: WorkflowEnvironment, length: timedelta) -> None:
+    """Let the server's time pass; ``env.sleep`` gives up after 30 s of real time."""
+    request = SleepRequest()
+    request.duration.FromTimedelta(length)
+    await env.client.test_service.unlock_time_skipping_with_sleep(request, timeout=PASSING)
+
+
 @pytest.fixture
 async def env() -> AsyncIterator[WorkflowEnvironment]:
     """A server of this test's own: its clock jumps."""
     path = Path(sys.executable).with_name("temporal-test-server")
     environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(path), data_converter=pydantic_data_converter
+        test_server_existing_path=str(path),
+        data_converter=pydantic_data_converter,
+        test_server_startup_timeout=timedelta(seconds=WITHIN),
     )
     await add_search_attributes(environment.client)
     yield environment
@@ -361,7 +424,7 @@ async def rollout(env: WorkflowEnvironment, world: World) -> AsyncIterator[Rollo
     world.client = env.client
 
     async def sleep(seconds: float) -> None:
-        await env.sleep(timedelta(seconds=seconds))
+        await pass_time(env, timedelta(seconds=seconds))
 
     async with AsyncExitStack() as stack:
         for worker in workers(env.client, world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -18,7 +19,7 @@ from activities.brake import BrakeActivities
 from activities.fleet import FleetActivities
 from activities.flight import FlightActivities
 from coalmine.records import TASK_QUEUE, Done, FleetRequest, FleetState, Receipt, SlotBook, SlotLimit
-from tests.workflows.conftest import Rollout, workers
+from tests.workflows.conftest import Rollout, pass_time, workers
 from tests.workflows.world import World, make_spec, make_submission
 from workflows.canary import Canary
 from workflows.fleet import Fleet
@@ -69,11 +70,13 @@ class Port:
     def at(self, service: str) -> Rollout:
         """The rollout of a service."""
 
-        async def sleep(seconds: float) -> None:
-            await self.env.sleep(timedelta(seconds=seconds))
+        skips = self.env.supports_time_skipping
 
-        now = self.env.get_current_time
-        return Rollout(self.client, self.world, sleep, now, id=f"canary/test/{service}", skips=True)
+        async def sleep(seconds: float) -> None:
+            await (pass_time(self.env, timedelta(seconds=seconds)) if skips else asyncio.sleep(seconds))
+
+        tick, now = 2 if skips else 0.05, self.env.get_current_time
+        return Rollout(self.client, self.world, sleep, now, id=f"canary/test/{service}", tick=tick, skips=skips)
 
     async def replay(self, *workflow_ids: str) -> None:
         """What was written replays."""

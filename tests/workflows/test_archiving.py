@@ -64,7 +64,7 @@ async def test_a_history_that_cannot_be_archived_is_told_and_the_rollout_closes(
 async def test_a_cancelled_rollout_is_archived_too(rollout: Rollout, world: World) -> None:
     await rollout.start()
     await rollout.reach(Phase.STEPPING)
-    await rollout.handle.cancel(reason="wrong release")
+    await rollout.cancel(reason="wrong release")
     await rollout.cancelled()
     assert len(world.archives) == 1
     assert world.kinds()[-1] == "archived"

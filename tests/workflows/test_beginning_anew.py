@@ -50,6 +50,17 @@ async def test_the_route_is_put_back_then_the_rollout_begins(rollout: Rollout, w
     assert admitted.data["snapshot"] == AT_REST
 
 
+async def test_it_keeps_its_id_though_the_fleet_has_forgotten_that_it_was_given_one(
+    rollout: Rollout, world: World
+) -> None:
+    await _first(rollout)
+    leave(world, FOLLOWING.spec, 10)
+    world.numbers["1.3.0"] = 1
+    report = await _follows(rollout)
+    assert report.rollout_id == "test/checkout/1.3.0/1"
+    assert {rollout_id for rollout_id, _ in world.ledger if "1.3.0" in rollout_id} == {report.rollout_id}
+
+
 async def test_also_where_the_rollout_is_not_admitted(rollout: Rollout, world: World) -> None:
     await _first(rollout)
     leave(world, FOLLOWING.spec, 10)

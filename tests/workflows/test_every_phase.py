@@ -16,7 +16,7 @@ from tests.workflows.world import GOOD, UNDECIDED, World, make_spec, make_submis
 GATE = {"name": "go", "approval": {"timeout": "10h"}}
 SPEC: dict[str, Any] = {
     "steps": [{"weight": 10, "for": "20s"}, {"weight": 50, "for": "20s", "gate": GATE}],
-    "promotion": {"bake": "10m", "rollback_window": "1h"},
+    "promotion": {"bake": "1m", "rollback_window": "1h"},
     "notify": [{"kind": "log"}],
 }
 
@@ -67,7 +67,7 @@ async def baking(rollout: Rollout) -> None:
 
 async def promoted(rollout: Rollout) -> None:
     await baking(rollout)
-    await rollout.reach(Phase.WINDOW)
+    await rollout.reach(Phase.WINDOW, 10)
 
 
 async def metrics_down(world: World) -> None:

@@ -11,6 +11,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from coalmine.records import Freeze, FreezeOrder, Frozen, Outcome, Phase, Receipt, Thaw
+from tests.workflows.conftest import pass_time
 from tests.workflows.harbour import Port, opened
 
 
@@ -50,7 +51,7 @@ async def test_a_freeze_ends_by_itself(port: Port) -> None:
     now: datetime = await port.env.get_current_time()
     await freeze(port, until=now + timedelta(hours=1))
     assert (await port.start("a"))[1].disposition == "blocked"
-    await port.env.sleep(timedelta(hours=2))
+    await pass_time(port.env, timedelta(hours=2))
     assert (await port.start("a"))[1].disposition == "started"
 
 

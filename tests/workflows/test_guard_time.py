@@ -31,6 +31,7 @@ from coalmine.records import (
     Watched,
 )
 from tests.test_guarding import split, watched
+from tests.workflows.conftest import pass_time
 from tests.workflows.world import World
 from workflows.guard import TrafficGuard
 
@@ -75,7 +76,7 @@ class Scene:
 
     async def sleep(self, minutes: float) -> None:
         """Let time pass."""
-        await self.env.sleep(timedelta(minutes=minutes))
+        await pass_time(self.env, timedelta(minutes=minutes))
 
     async def end(self, handle: WorkflowHandle[Any, Any]) -> None:
         """Turn it off, and replay what it did."""

@@ -73,7 +73,7 @@ async def test_a_hold_nobody_answers(
 
 async def test_an_extension_moves_the_deadline_of_a_hold(rollout: Rollout, world: World) -> None:
     world.judge = lambda number, stage: UNSURE if number == 2 else GOOD
-    await start(rollout, held={"timeout": "10m"})
+    await start(rollout, look="1m", held={"timeout": "10m"})
     before = (await rollout.reach(Phase.HELD)).deadline_at
     assert (await rollout.say("extend", **{"for": "1h"})).message == "the hold ends 1h later"
     await rollout.sleep(1_800)
@@ -103,7 +103,7 @@ async def test_too_little_evidence_is_never_a_pass(
 
 async def test_the_extension_begins_anew_when_resumed_late(rollout: Rollout, world: World) -> None:
     world.judge = lambda number, stage: UNDECIDED
-    await start(rollout)
+    await start(rollout, look="1m")
     await rollout.reach(Phase.HELD, 10)
     # Longer than the extension: it must not be held again at once.
     await rollout.sleep(1_200)

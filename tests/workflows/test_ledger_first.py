@@ -77,8 +77,7 @@ async def test_what_takes_it_back_meanwhile_does_not_wait(rollout: Rollout, worl
     await at_first_step(rollout)
     await promote_without_ledger(rollout)
     if verb == "cancel":
-        await rollout.settle()
-        await rollout.handle.cancel()
+        await rollout.cancel()
     else:
         await rollout.send("rollback", reason="no")
     await rollout.happens(lambda: world.canary == 0)

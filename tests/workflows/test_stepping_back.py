@@ -81,7 +81,7 @@ async def test_a_step_that_cannot_be_taken_is_the_last(rollout: Rollout, world: 
 async def test_a_cancelled_workflow_gives_all_back_at_once(rollout: Rollout, world: World) -> None:
     await rollout.submit(make_submission(make_spec(**SHORT)))
     await rollout.until(lambda now: now.canary_weight == 60)
-    await rollout.handle.cancel()
+    await rollout.cancel()
     await rollout.cancelled()
     assert world.route.get("checkout-v2", 0.0) == 0
     assert [write.weights.get("checkout-v2", 0.0) for write in world.writes] == [10, 60, 0]

@@ -118,6 +118,8 @@ class World:
     """What the activities answer, and what they were asked."""
 
     client: Client | None = None
+    hanging: int = 0
+    """So many activities hang on purpose now."""
     route: Weights = field(default_factory=lambda: {"checkout-v1": 100.0})
     generation: int = 0
     writes: list[Write] = field(default_factory=list)
@@ -152,6 +154,9 @@ class World:
     """What a run before a reset should have left, and left as ``left`` says."""
     left: Weights = field(default_factory=dict)
     recall_error: ApplicationError | None = None
+    recall_gate: asyncio.Event | None = None
+    recalls: int = 0
+    """So often it was asked."""
     lease: float = 0
     """Of a router that is advisory, in seconds."""
     stuck_proxies: int = 0
@@ -202,6 +207,14 @@ class World:
         """The route as read back."""
         return RouteState(weights=dict(self.route), generation=self.generation)
 
+    async def hang(self, gate: asyncio.Event) -> None:
+        """Hang on purpose, and be counted meanwhile."""
+        self.hanging += 1
+        try:
+            await until_set(gate)
+        finally:
+            self.hanging -= 1
+
     def kinds(self) -> list[str]:
         """Kinds of the ledger's entries, in order of sequence, looks left out."""
         return [entry.kind for _, entry in sorted(self.ledger.items()) if entry.kind != "look"]
@@ -237,7 +250,7 @@ class World:
         """The route."""
         if self.read_gate is not None:
             self.reading += 1
-            await until_set(self.read_gate)
+            await self.hang(self.read_gate)
         if self.read_errors:
             raise self.read_errors.pop(0)
         return self.state()
@@ -245,6 +258,9 @@ class World:
     @activity.defn(name="recall_route")
     async def recall_route(self, request: RecallRequest) -> Recalled:
         """What a run before a reset left."""
+        self.recalls += 1
+        if self.recall_gate is not None:
+            await self.hang(self.recall_gate)
         if self.recall_error is not None:
             raise self.recall_error
         if self.recalled is not None:
@@ -265,7 +281,7 @@ class World:
             raise ApplicationError("no", type=self.shift_failing, non_retryable=self.shift_failing_final)
         if self.shift_gate is not None and request.weights.get("checkout-v2", 0) > self.shift_gate_above:
             self.shifting += 1
-            await until_set(self.shift_gate)
+            await self.hang(self.shift_gate)
         same = request.generation == self.generation and request.weights == self.route
         if not same:
             if request.generation <= self.generation:
@@ -286,7 +302,7 @@ class World:
         """Counts of the window, and a note of which window it was."""
         if self.collect_gate is not None:
             self.collecting += 1
-            await until_set(self.collect_gate)
+            await self.hang(self.collect_gate)
         drift = drift_of(request.watch.weights, self.state()) if request.watch is not None else None
         if self.collect_error:
             raise ApplicationError(self.collect_error, type="SourceUnreachable", non_retryable=True)
@@ -365,7 +381,7 @@ class World:
         if request.verb == "ban":
             if self.ban_gate is not None:
                 self.banning += 1
-                await until_set(self.ban_gate)
+                await self.hang(self.ban_gate)
             self.bans[request.version] = Ban(service=request.service, version=request.version, reason=request.reason)
         if request.verb == "admit" and not self.fleet_silent:
             assert self.client is not None
@@ -393,7 +409,7 @@ class World:
         self.diagnoses.append(request)
         self.weight_when_diagnosing.append(self.canary)
         if self.diagnosis_gate is not None:
-            await until_set(self.diagnosis_gate)
+            await self.hang(self.diagnosis_gate)
         if self.diagnosis_error is not None:
             raise self.diagnosis_error
         links = [Link(name="logs", url="https://logs.example/")]
@@ -404,7 +420,7 @@ class World:
         """Note which run was to be kept."""
         self.archives.append(request)
         if self.archive_gate is not None:
-            await until_set(self.archive_gate)
+            await self.hang(self.archive_gate)
         if self.archive_error is not None:
             raise self.archive_error
         file = f"{request.rollout_id}.{request.run_id}.history.json.gz"
@@ -415,7 +431,7 @@ class World:
         """Answer yes, or what the script says."""
         self.hooks.append(request)
         if self.hook_gate is not None:
-            await until_set(self.hook_gate)
+            await self.hang(self.hook_gate)
         errors = self.hook_errors.get(request.hook)
         if errors:
             raise errors.pop(0)
