@@ -80,6 +80,8 @@ async def run_load(
         timeout=timeout,
         auto_decompress=False,
     ) as session:
+        # A request that a closed connection lost is lost: sent again by itself, nobody would hear of it.
+        session._retry_connection = False
         ticker = asyncio.create_task(run.tick(on_second)) if on_second else None
         try:
             await run.send_all(session, until or asyncio.Event())

@@ -57,7 +57,13 @@ class VerificationActivities:
             return await self._issued(request, issuers)
         keys = await self._keys(request.token)
         decided = Decided(
-            request.verb, request.rollout_id, request.reason, request.gate, request.attempt, request.break_glass
+            request.verb,
+            request.rollout_id,
+            request.reason,
+            request.gate,
+            request.attempt,
+            request.break_glass,
+            request.longer,
         )
         return verify(request.token, decided, keys, request.at)
 
@@ -68,7 +74,9 @@ class VerificationActivities:
         for issuer in issuers:
             keys = await self._sets.keys(issuer.jwks, kid_of(request.token), read_issuer_keys, ISSUERS_VARIABLE)
             try:
-                return verify_issued(request.token, issuer, keys, request.verb, request.workflow_id, request.at)
+                return verify_issued(
+                    request.token, issuer, keys, request.verb, request.workflow_id, request.at, request.since
+                )
             except BadToken as error:
                 reasons.append(str(error))
         raise BadToken("; or ".join(dict.fromkeys(reasons)))

@@ -202,20 +202,27 @@ class Ground:
 
     async def canary_share(self, envoy: EnvoyProxy) -> float:
         """The canary's share of traffic in percent, as the proxy itself shows it."""
+        return (await self.canary_shown(envoy))[1]
+
+    async def canary_shown(self, envoy: EnvoyProxy) -> tuple[int, float]:
+        """The generation a proxy shows (0: none yet), and the canary's share of traffic under it, in percent."""
         url = f"{envoy.admin_url}/config_dump"
         async with self._session.get(url, params={"resource": "dynamic_route_configs"}) as answer:
             dump = json.loads(await answer.text())
         weights: dict[str, int] = {}
+        generation = 0
         for config in dump.get("configs", []):
+            number = str(config.get("version_info", "")).partition(":")[0]
+            generation = int(number) if number.isdecimal() else 0
             for host in config["route_config"]["virtual_hosts"]:
                 for entry in host["routes"]:
                     action = entry.get("route", {})
                     if "cluster" in action:
-                        return 100.0 if action["cluster"] == CANARY else 0.0
+                        return generation, 100.0 if action["cluster"] == CANARY else 0.0
                     for cluster in action.get("weighted_clusters", {}).get("clusters", []):
                         weights[cluster["name"]] = cluster.get("weight", 0)
         total = sum(weights.values())
-        return 100.0 * weights.get(CANARY, 0) / total if total else float("nan")
+        return generation, 100.0 * weights.get(CANARY, 0) / total if total else float("nan")
 
     async def until_restored(self, route: str) -> None:
         """Wait until every proxy of a route shows the canary at 0 %."""

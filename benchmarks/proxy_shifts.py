@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ READY_WITHIN = 60.0
 """Seconds until all checks pass, from a proxy that has just started."""
 CONFIRMED_WITHIN = 30.0
 """Seconds until a change is written and confirmed; it takes less than two."""
+REPEATED_AFTER = 5.0
+"""Seconds without a yes after which a change is written again, as the workflow does: a proxy may have missed it."""
 POINTS = 2.0
 """How far the split that is seen may be from the one that was asked for, in percentage points."""
 
@@ -70,6 +72,8 @@ class Plane:
     url: str
     pace: float = 0.2
     """Seconds between the starts of two changes."""
+    repeats: list[int] = field(default_factory=list)
+    """The generations that were written again, once for each time."""
 
 
 @asynccontextmanager
@@ -155,13 +159,15 @@ async def measure(
         backends = {arm: await stack.enter_async_context(_backend(folder, arm)) for arm in STATUSES}
         plane = await stack.enter_async_context(PLANES[name](folder, backends))
         await _ready(plane)
-        changing, took = await _changing(plane, rate, changes)
+        changing, took, within = await _changing(plane, rate, changes)
         await _change(plane, HELD, changes + 1)
         held = await load(plane.url, rate, counted / rate, TIMEOUT)
     answered = sum(held.statuses.get(str(status), 0) for status in STATUSES.values())
     seen = 100 * held.statuses.get(str(STATUSES[CANARY]), 0) / max(1, answered)
     return {
         "changes": changes,
+        "changes_written_again": len(plane.repeats),
+        "all_under_load": within,
         "requests_per_second": rate,
         "seconds": round(changing.seconds, 1),
         "requests": changing.sent,
@@ -181,19 +187,22 @@ async def measure(
             "seen_percent": round(seen, 2),
             "requests": held.sent,
             "failed_requests": held.failed,
+            "statuses": held.statuses,
+            "errors": held.errors,
         },
     }
 
 
 def good(figures: Mapping[str, Any]) -> bool:
-    """Whether no request was lost, and the split is where it was asked to be."""
+    """Whether no request was lost, all changes met the load, and the split is where it was asked to be."""
     split = figures["split"]
     off = abs(split["seen_percent"] - split["asked_percent"])
-    return not figures["failed_requests"] and not split["failed_requests"] and bool(off <= POINTS)
+    lost = figures["failed_requests"] or split["failed_requests"]
+    return not lost and bool(figures["all_under_load"]) and bool(off <= POINTS)
 
 
-async def _changing(plane: Plane, rate: float, changes: int) -> tuple[LoadReport, list[float]]:
-    """The load while weights change, and how long each change took until it was confirmed."""
+async def _changing(plane: Plane, rate: float, changes: int) -> tuple[LoadReport, list[float], bool]:
+    """The load while weights change, how long each change took until it was confirmed, and whether it met them all."""
     stop = LEAD + changes * plane.pace
     begun = asyncio.Event()
     loading = asyncio.create_task(load(plane.url, rate, stop + LEAD, TIMEOUT, begun))
@@ -208,7 +217,8 @@ async def _changing(plane: Plane, rate: float, changes: int) -> tuple[LoadReport
             canary = (0.0, 100.0, round(draw.uniform(0.01, 99.99), 2))[generation % 3]
             took.append(await _change(plane, canary, generation))
             await asyncio.sleep(max(0.0, began + generation * plane.pace - time.perf_counter()))
-        return await loading, took
+        within = not loading.done()
+        return await loading, took, within
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
@@ -221,8 +231,13 @@ async def _change(plane: Plane, canary: float, generation: int) -> float:
     try:
         async with asyncio.timeout(CONFIRMED_WITHIN):
             await plane.router.apply(plane.route, weights, generation)
+            written = time.perf_counter()
             while (answer := await plane.router.confirm(plane.route, generation, list(weights))).answer != "yes":
                 said = answer.reason
+                if time.perf_counter() - written > REPEATED_AFTER:
+                    await plane.router.apply(plane.route, weights, generation)
+                    plane.repeats.append(generation)
+                    written = time.perf_counter()
                 await asyncio.sleep(0.005)
     except TimeoutError:
         asked = f"change {generation}, to {canary:g} %"

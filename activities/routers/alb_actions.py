@@ -27,24 +27,24 @@ def groups(actions: Actions, where: str) -> list[tuple[str, int]]:
     """Target groups (ARN) of the forward action and their weights, in order.
 
     Raises:
-        RouteRejected: there is no forward action, or none of its groups gets anything.
+        RouteRejected: there is no forward action.
     """
     forward = _forward(actions, where)
     found = [(one["TargetGroupArn"], int(one.get("Weight", 1))) for one in _config(forward).get("TargetGroups", ())]
     if not found and "TargetGroupArn" in forward:
         found = [(forward["TargetGroupArn"], 1)]
-    if not any(weight for _, weight in found):
-        raise RouteRejected(f"{where}: no target group gets any traffic: give one a weight")
     return found
 
 
 def shares(actions: Actions, where: str) -> dict[str, int]:
-    """Units of 0.01 % by target group's name.
+    """Units of 0.01 % by target group's name; all 0 where none of them gets anything.
 
     Raises:
         RouteRejected: as ``groups``.
     """
     weights = {group_name(arn): weight for arn, weight in groups(actions, where)}
+    if not any(weights.values()):
+        return weights
     return {name: round(percent * 100) for name, percent in percents(weights).items()}
 
 

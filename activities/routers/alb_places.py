@@ -32,6 +32,11 @@ class Place:
         """Target groups that get traffic."""
         return {name: unit for name, unit in self.units.items() if unit}
 
+    @property
+    def idle(self) -> str:
+        """That nobody gets any traffic, as hands may have left it; empty where somebody does."""
+        return "" if self.live else f"{self.arn}: no target group gets any traffic: give one a weight"
+
 
 class AlbPlaces:
     """Calls of ELBv2 in one region."""

@@ -64,6 +64,8 @@ class AlbRouter:
         row, places, silent = await self._look(route, options)
         if silent:
             raise RouterUnreachable(first_of(silent))
+        if idle := [place.idle for place in places.values() if place.idle]:
+            raise RouteRejected("; ".join(idle))
         newest = max(places.values(), key=lambda place: place.generation)
         generation = max(row.generation, newest.generation)
         proxies = [_shown(place, row, generation, backends) for place in places.values()]
@@ -85,6 +87,8 @@ class AlbRouter:
         tagged = max(before.values(), key=lambda place: place.generation)
         if tagged.generation > generation:
             raise StaleGeneration(f"{tagged.arn}: its tag says generation {tagged.generation}, newer than {generation}")
+        if not restoring and (idle := [place.idle for place in before.values() if place.idle]):
+            raise RouteRejected("; ".join(idle))
         live = [name for name, unit in units.items() if unit]
         groups = await plane.resolve(live, before.values())
         if row.generation < generation:
@@ -99,7 +103,7 @@ class AlbRouter:
             except RouteRejected as error:
                 former = {arn: place.units for arn, place in before.items()}
                 await held.write(lambda: _write(plane, former, groups, generation))
-                await held.record(percents(next(iter(former.values()))))
+                await held.record(_weights(next(iter(before.values())), []))
                 raise RouteRejected(f"{error}. The weights are as before, under generation {generation}") from error
         return await self.read(route, list(weights))
 
@@ -165,7 +169,8 @@ def _key(route: Route, options: AlbRoute) -> str:
 
 
 def _weights(place: Place, backends: Sequence[str]) -> Weights:
-    return {**dict.fromkeys(backends, 0.0), **percents(place.units)}
+    shares = percents(place.units) if place.live else dict.fromkeys(place.units, 0.0)
+    return {**dict.fromkeys(backends, 0.0), **shares}
 
 
 def _shown(place: Place, row: FenceRow, generation: int, backends: Sequence[str]) -> ProxyState:
@@ -174,12 +179,16 @@ def _shown(place: Place, row: FenceRow, generation: int, backends: Sequence[str]
     if place.generation != generation or row.generation > generation:
         newest = max(place.generation, row.generation) if row.generation > generation else place.generation
         detail = f"{place.arn}: shows generation {newest}, not {generation}"
+    elif place.idle:
+        detail = place.idle
     elif generation and row.generation == generation and not fits(row, weights):
         detail = f"{place.arn}: shows generation {generation} with other weights than were written"
     return ProxyState(proxy=place.arn, ok=not detail, generation=place.generation, weights=weights, detail=detail)
 
 
 def _place_check(place: Place, backends: Sequence[str]) -> Check:
+    if place.idle:
+        return Check(ok=False, name="place", reason=place.idle)
     strangers = [name for name in place.live if name not in backends]
     if strangers:
         reason = f"{place.arn}: target group {strangers[0]!r} has traffic too: give it to the baseline"

@@ -2,49 +2,28 @@
 
 Everything is in one object with a token of its own: weights and generation change together or not at all, and a write
 names the RevisionId it was based on. So the fence is strict. The generation stands at the end of the alias'
-description.
+description, behind the weights it stands for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from activities.aws_services import AwsPlace, AwsRefused, AwsServices, AwsSilent, shared_services, telling
 from activities.routers.aws_place import aws_place
+from activities.routers.lambda_alias import Alias, alias_of, is_written, written
 from activities.routers.options import options_of
-from activities.routers.weights import TOTAL, percents, weight_units, weights_check
-from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
+from activities.routers.weights import percents, weight_units, weights_check
+from coalmine.errors import RouteRejected, RouterUnreachable
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.aws_routes import LambdaRoute, is_lambda_version
 from coalmine.spec.canary import Route
 
 TRIES = 30
 """Of one write, while others keep changing the alias."""
-LONGEST_DESCRIPTION = 256
-_MARK = re.compile(r"\s*\[coalmine generation (\d+)\]$")
-
-
-@dataclass(frozen=True)
-class Alias:
-    """One alias as it was read: ``shares`` in units of 0.01 % by version."""
-
-    name: str
-    shares: Mapping[str, int]
-    primary: str
-    said: str
-    """The description, without our mark."""
-    generation: int
-    revision: str
-
-    @property
-    def live(self) -> dict[str, int]:
-        """Versions that get traffic."""
-        return {version: share for version, share in self.shares.items() if share}
 
 
 class LambdaRouter:
@@ -85,9 +64,8 @@ class LambdaRouter:
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
         """The alias as it is."""
         alias = await self._alias(route)
-        weights = _weights(alias, backends)
-        proxy = ProxyState(proxy=alias.name, generation=alias.generation, weights=weights)
-        return RouteState(weights=weights, generation=alias.generation, proxies=[proxy])
+        proxy = _shown(alias, backends)
+        return RouteState(weights=proxy.weights, generation=alias.generation, proxies=[proxy])
 
     async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
         """Change the alias if it is still as it was read; where somebody was faster, read it again first."""
@@ -97,7 +75,7 @@ class LambdaRouter:
         if len(wanted) > 2:
             raise RouteRejected(f"an alias divides its traffic between two versions, not {len(wanted)}")
         alias = await self._alias(route)
-        if not _is_written(alias, wanted, generation):
+        if not is_written(alias, wanted, generation):
             rising = [version for version in wanted if version not in alias.live]
             looked = [await self._problem(route, version, asleep=restoring) for version in rising]
             problems = [problem for problem in looked if problem]
@@ -112,19 +90,21 @@ class LambdaRouter:
         return await self.read(route, list(weights))
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
-        """Whether the alias carries the generation. Lambda takes a change within seconds, and shows no more of it."""
+        """Whether the alias carries the generation and its weights.
+
+        Lambda takes a change within seconds, and shows no more of it.
+        """
         try:
-            state = await self.read(route, backends)
+            alias = await self._alias(route)
         except RouterUnreachable as error:
             options = options_of(route, LambdaRoute)
             silent = ProxyState(proxy=f"{route.name}:{options.alias}", ok=False, detail=str(error))
             return Confirmation(answer="no", reason=f"{silent.proxy}: {error}", proxies=[silent])
-        if state.generation == generation:
-            return Confirmation(answer="yes", proxies=state.proxies)
-        (proxy,) = state.proxies
-        reason = f"{proxy.proxy}: shows generation {state.generation}, not {generation}"
-        shown = proxy.model_copy(update={"ok": False, "detail": reason})
-        return Confirmation(answer="no", reason=reason, proxies=[shown])
+        reason = alias.meddled
+        if alias.generation != generation:
+            reason = f"{alias.name}: shows generation {alias.generation}, not {generation}"
+        proxy = _shown(alias, backends).model_copy(update={"ok": not reason, "detail": reason})
+        return Confirmation(answer="no" if reason else "yes", reason=reason, proxies=[proxy])
 
     async def _change(
         self,
@@ -135,11 +115,11 @@ class LambdaRouter:
     ) -> None:
         for tried in range(TRIES):
             alias = await self._alias(route)
-            if _is_written(alias, wanted, generation):
+            if is_written(alias, wanted, generation):
                 return
             try:
                 with telling(RouteRejected, RouterUnreachable, alias.name):
-                    await self._ask(route, "update_alias", **_written(alias, shares(alias), generation))
+                    await self._ask(route, "update_alias", **written(alias, shares(alias), generation))
                 return
             except RouteRejected as error:
                 if not isinstance(error.__cause__, AwsRefused) or error.__cause__.code != "PreconditionFailedException":
@@ -150,7 +130,7 @@ class LambdaRouter:
     async def _alias(self, route: Route) -> Alias:
         options = options_of(route, LambdaRoute)
         with telling(RouteRejected, RouterUnreachable, f"{route.name}:{options.alias}"):
-            return _alias(route.name, await self._ask(route, "get_alias"))
+            return alias_of(route.name, await self._ask(route, "get_alias"))
 
     async def _problem(self, route: Route, version: str, *, asleep: bool = False) -> str:
         """Why a version must not get traffic; empty when it may.
@@ -184,52 +164,6 @@ class LambdaRouter:
         return await self._services.ask(place, "lambda", operation, **named)
 
 
-def _alias(function: str, told: Mapping[str, Any]) -> Alias:
-    further = (told.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-    shares = {str(version): round(share * TOTAL) for version, share in further.items()}
-    primary = str(told["FunctionVersion"])
-    shares = {primary: TOTAL - sum(shares.values()), **shares}
-    said = told.get("Description") or ""
-    mark = _MARK.search(said)
-    return Alias(
-        name=f"{function}:{told['Name']}",
-        shares=shares,
-        primary=primary,
-        said=said[: mark.start()] if mark else said,
-        generation=int(mark[1]) if mark else 0,
-        revision=told["RevisionId"],
-    )
-
-
-def _is_written(alias: Alias, wanted: Mapping[str, int] | None, generation: int) -> bool:
-    """Whether it carries this generation already, with these weights (None: whatever they are)."""
-    if alias.generation > generation:
-        raise StaleGeneration(f"{alias.name}: carries generation {alias.generation}, newer than {generation}")
-    if alias.generation < generation:
-        return False
-    if wanted is not None and alias.live != dict(wanted):
-        raise StaleGeneration(f"{alias.name}: carries generation {generation} with other weights")
-    return True
-
-
-def _written(alias: Alias, shares: Mapping[str, int], generation: int) -> dict[str, Any]:
-    mark = f"[coalmine generation {generation}]"
-    description = f"{alias.said} {mark}" if alias.said else mark
-    if len(description) > LONGEST_DESCRIPTION:
-        raise RouteRejected(
-            f"{alias.name}: its description has no room for {mark!r}: "
-            f"shorten it to {LONGEST_DESCRIPTION - 40} characters"
-        )
-    # Who is primary changes as late as can be: of two that share, AWS shows the primary as "the" version.
-    primary = alias.primary if alias.primary in shares else max(shares, key=lambda version: shares[version])
-    further = {version: share / TOTAL for version, share in shares.items() if version != primary}
-    return {
-        "FunctionVersion": primary,
-        "RoutingConfig": {"AdditionalVersionWeights": further},
-        "Description": description,
-        "RevisionId": alias.revision,
-    }
-
-
-def _weights(alias: Alias, backends: Sequence[str]) -> Weights:
-    return {**dict.fromkeys(backends, 0.0), **percents(alias.shares)}
+def _shown(alias: Alias, backends: Sequence[str]) -> ProxyState:
+    weights: Weights = {**dict.fromkeys(backends, 0.0), **percents(alias.shares)}
+    return ProxyState(proxy=alias.name, generation=alias.generation, weights=weights)

@@ -45,8 +45,15 @@ class Zone:
     generation: int
 
     def weights(self, backends: Sequence[str]) -> Weights:
-        """Percent by set identifier."""
-        return {**dict.fromkeys(backends, 0.0), **percents(units_of(self.records))}
+        """Percent by set identifier; all 0 where all weights are."""
+        return {**dict.fromkeys(backends, 0.0), **{name: unit / 100 for name, unit in units_of(self.records).items()}}
+
+    @property
+    def idle(self) -> str:
+        """That all weights are zero, as hands may have left them; empty where one is more."""
+        if any(record["Weight"] for record in self.records.values()):
+            return ""
+        return f"{self.where}: all weights are zero, which Route 53 takes for equal: give one more"
 
 
 class Route53Router:
@@ -73,6 +80,8 @@ class Route53Router:
             _, zone = await self._look(route)
         except RouteRejected as error:
             return [*checks, Check(ok=False, name="zone", reason=str(error))]
+        if zone.idle:
+            return [*checks, Check(ok=False, name="zone", reason=zone.idle)]
         strangers = [name for name, unit in units_of(zone.records).items() if unit and name not in backends]
         if strangers:
             reason = f"{zone.where}: record {strangers[0]!r} has traffic too: give it to the baseline"
@@ -87,6 +96,8 @@ class Route53Router:
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
         """The records as the hosted zone holds them."""
         row, zone = await self._look(route)
+        if zone.idle:
+            raise RouteRejected(zone.idle)
         generation = max(row.generation, zone.generation)
         proxies = [_shown(zone, row, generation, backends)]
         return RouteState(weights=zone.weights(backends), generation=generation, proxies=proxies)
@@ -105,6 +116,8 @@ class Route53Router:
             told = f"{before.where}: its TXT record says generation {before.generation}, newer than {generation}"
             raise StaleGeneration(told)
         problems = [problem for name, unit in units.items() if unit and (problem := _unknown(before, name))]
+        if before.idle and not restoring:
+            problems.append(before.idle)
         if problems:
             raise RouteRejected("; ".join(problems))
         async with fences.raised(key, generation, percents(units)) as held:
@@ -113,7 +126,7 @@ class Route53Router:
             except RouteRejected as error:
                 former = units_of(before.records)
                 await held.write(lambda: self._write(route, options, former, generation))
-                await held.record(percents(former))
+                await held.record(before.weights([]))
                 raise RouteRejected(f"{error}. The weights are as before, under generation {generation}") from error
         return await self.read(route, list(weights))
 
@@ -210,6 +223,8 @@ def _shown(zone: Zone, row: FenceRow, generation: int, backends: Sequence[str]) 
     if zone.generation != generation or row.generation > generation:
         newest = max(zone.generation, row.generation) if row.generation > generation else zone.generation
         detail = f"{zone.where}: shows generation {newest}, not {generation}"
+    elif zone.idle:
+        detail = zone.idle
     elif generation and row.generation == generation and not fits(row, weights):
         detail = f"{zone.where}: shows generation {generation} with other weights than were written"
     return ProxyState(proxy=zone.where, ok=not detail, generation=zone.generation, weights=weights, detail=detail)

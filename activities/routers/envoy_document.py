@@ -1,13 +1,13 @@
 """The file Envoy reads a route from: a DiscoveryResponse with one RouteConfiguration, in JSON or YAML by its name.
 
-``version_info`` is ``<generation>:<hash of the route configuration>:coalmine``. Envoy does not order versions, so the
-generation is the fence: it is compared under a lock on the host right before the file is replaced.
+``version_info`` is ``<generation>:<hash of the configuration>:<hash of the weights>:coalmine``. Envoy does not order
+versions, so the generation is the fence: it is compared under a lock on the host right before the file is replaced.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -22,11 +22,10 @@ from activities.routers.envoy_routes import (
     splits,
 )
 from activities.routers.envoy_users import NOBODY, Users, add, clusters_kept, shared, strip
-from activities.routers.splits import Reading, Version
+from activities.routers.splits import Reading, Version, managed
 from activities.routers.yaml_files import parse_yaml, yaml_text
 from coalmine.errors import RouteRejected
-
-_FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+from coalmine.spec.route_files import ENVOY_FORMATS, envoy_file_problem
 
 
 class RouteDocument:
@@ -45,6 +44,7 @@ class RouteDocument:
         self._text = text
         self._response = parse(path, text)
         self._configuration = self._find()
+        self._moved: Collection[str] = ()
 
     @property
     def configuration(self) -> RouteConfiguration:
@@ -78,6 +78,7 @@ class RouteDocument:
         put(self._configuration, "validate_clusters", True)
         strip(self._configuration)
         changed = set_weights(self._configuration, units)
+        self._moved = list(units)
         if shared(units):
             try:
                 add(self._configuration, self._users if users is None else users, units)
@@ -86,9 +87,13 @@ class RouteDocument:
         return changed
 
     def stamp(self, generation: int) -> None:
-        """Write the version for this generation."""
+        """Write the version for this generation.
+
+        It says which weights were given; other people's entries may change theirs under it.
+        """
         content = json.dumps(self._configuration, sort_keys=True, default=str)
-        put(self._response, "version_info", DoubleQuotedScalarString(Version.of(generation, content).text))
+        version = Version.with_weights(generation, content, managed(self.reading().splits, self._moved))
+        put(self._response, "version_info", DoubleQuotedScalarString(version.text))
 
     def render(self) -> str:
         """The text of the file."""
@@ -146,10 +151,9 @@ def file_format(path: str) -> str:
     Raises:
         RouteRejected: the name ends in something else.
     """
-    suffix = PurePath(path).suffix
-    if suffix not in _FORMATS:
-        raise RouteRejected(f"{path}: the name must end in {', '.join(_FORMATS)}, because Envoy reads it by its name")
-    return _FORMATS[suffix]
+    if problem := envoy_file_problem(path):
+        raise RouteRejected(problem)
+    return ENVOY_FORMATS[PurePath(path).suffix]
 
 
 def _json_indent(text: str) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from activities.routers import watching
 from activities.routers.preflight import PATIENCE, Preflight
 from activities.routers.proxy_places import Options, Places
 from activities.routers.proxy_router import ProxyRouter
@@ -28,8 +27,8 @@ class FileRouter(ProxyRouter[Options]):
 
     watched_files = True
     """Whether proxies see by themselves that a file has changed; others are published to."""
-    patience = watching.PATIENCE
-    """Seconds to watch proxies take what was written."""
+    patience = 0.0
+    """Seconds to watch proxies take what was written; 0 is ``watching.PATIENCE``."""
 
     def __init__(self, document: DocumentType, terms: Terms = PLAIN) -> None:
         super().__init__(terms)

@@ -7,19 +7,25 @@ Source: https://flagd.dev/reference/flag-definitions/ and .../custom-operations/
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from activities.routers.flag_shares import first, fractionals, named, share
+from activities.routers.flag_testers import Answer, answers, pin, unpinned
 from activities.routers.splits import Split, agreed_weights, managed
 from activities.routers.weights import percents
 from coalmine.errors import RouteRejected, StaleGeneration
 from coalmine.records import Weights
 from coalmine.spec.flag_routes import FlagTesters
+from coalmine.spec.route_files import testers_variant_problem
 
 GENERATION = "coalmineGeneration"
 """The fence, in the flag's ``metadata``: providers hand it to the app with every evaluation."""
 PINNED = "coalmineTesters"
-"""In ``metadata``: the outermost ``if`` of ``targeting`` is ours, and goes when the testers' variant does."""
+"""In ``metadata``: ``targeting`` has a rule of ours for testers, and which; an older build said ``True`` for it.
+
+It goes with the next write, and stays when that finds no such rule but one that hands may have made of it.
+"""
 
 
 class FlagDocument:
@@ -35,10 +41,10 @@ class FlagDocument:
         try:
             self._content = json.loads(text)
             self._flag: dict[str, Any] = self._content["flags"][name]
-            self.variants = list(self._flag["variants"])
+            self.variants: dict[str, Any] = dict(self._flag["variants"])
         except json.JSONDecodeError as error:
             raise RouteRejected(f"{where}: is no JSON ({error}): mend the file") from error
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RouteRejected(
                 f"{where}: has no flag {name!r} with variants: route.name is its key, define it there first"
             ) from error
@@ -60,24 +66,45 @@ class FlagDocument:
             )
         return there
 
-    def problem(self, variant: str) -> str:
-        """Why nobody can get a variant; empty when users can."""
-        if self._flag.get("state", "ENABLED") != "ENABLED":
-            return f"{self.where}: flag {self.name!r} is {self._flag['state']}: apps use their own default, enable it"
+    @property
+    def asleep(self) -> str:
+        """Why nobody gets any variant; empty when the flag is enabled."""
+        if (state := self._flag.get("state", "ENABLED")) == "ENABLED":
+            return ""
+        return f"{self.where}: flag {self.name!r} is {state}: apps use their own default"
+
+    def problem(self, variant: str, *, restoring: bool = False) -> str:
+        """Why nobody can get a variant; empty when users can.
+
+        On the way back (``restoring``) the state does not matter: who switched the flag off may switch it on again,
+        and must not hand out what was rolled back.
+        """
+        if self.asleep and not restoring:
+            return f"{self.asleep}, enable it"
         if variant not in self.variants:
             return f"{self.where}: flag {self.name!r} has no variant {variant!r} (it has {', '.join(self.variants)})"
         return ""
 
-    def testers_problem(self, testers: FlagTesters | None, arms: Collection[str]) -> str:
-        """Why testers cannot get their variant: one of an arm's would count them in every comparison."""
+    def testers_problem(self, testers: FlagTesters | None, arms: Collection[str], *, restoring: bool = False) -> str:
+        """Why testers cannot get their variant."""
         if testers is None:
             return ""
-        if testers.variant in arms:
-            return (
-                f"route.testers.variant: {testers.variant!r} is an arm, whose users are compared: define a variant of "
-                "their own with the same value, and name that"
-            )
-        return self.problem(testers.variant)
+        if problem := testers_variant_problem(testers.variant, arms):
+            return f"route.testers.variant: {problem}"
+        return self.problem(testers.variant, restoring=restoring)
+
+    def default_problem(self, baseline: str, canary: str) -> str:
+        """Why users who cannot be dealt out would keep the new value after a rollback: they get ``defaultVariant``."""
+        default = self._flag.get("defaultVariant")
+        if default == baseline or canary not in self.variants or default not in self.variants:
+            return ""
+        new = self.variants[canary]
+        if default != canary and (self.variants[default] != new or self.variants.get(baseline) == new):
+            return ""
+        return (
+            f"{self.where}: defaultVariant of {self.name!r} is {default!r}, which gives the canary's value to users "
+            f"without a targetingKey, also after a rollback: let it be {baseline!r}"
+        )
 
     def weights(self, backends: list[str]) -> Weights:
         """Percent by variant, the same in every ``fractional`` that names one.
@@ -87,56 +114,106 @@ class FlagDocument:
         """
         splits = self._splits()
         if not managed(splits, backends):
-            raise RouteRejected(
-                f"{self.where}: the targeting of {self.name!r} has no fractional over {' or '.join(backends)}"
-                ": put one where the rest of the users are dealt out"
-            )
+            raise RouteRejected(self.lacks_ours(backends))
         return agreed_weights(splits, backends, self.name)
+
+    def lacks_ours(self, backends: Collection[str]) -> str:
+        """Why nothing of it is ours to write, whatever its buckets say; empty when something is."""
+        targeting = self._flag.get("targeting")
+        dealt = {name for buckets in fractionals(targeting) for name in named(buckets)}
+        if (dealt if targeting else {self._flag.get("defaultVariant")}) & set(backends):
+            return ""
+        return (
+            f"{self.where}: the targeting of {self.name!r} has no fractional over {' or '.join(backends)}"
+            ": put one where the rest of the users are dealt out"
+        )
 
     def is_written(self, units: Mapping[str, int], generation: int) -> bool:
         """Whether it carries this generation with these weights already.
 
         Raises:
-            StaleGeneration: it carries a newer generation, or the same one with other weights.
+            StaleGeneration: it carries a newer generation, or the same one with other weights, or with such as nobody
+                can read.
         """
         if self.generation > generation:
             raise StaleGeneration(f"{self.where}: carries generation {self.generation}, newer than {generation}")
         if self.generation < generation:
             return False
         wanted = {name: weight for name, weight in percents(units).items() if weight}
-        if any(split.live != wanted for split in managed(self._splits(), list(units))):
-            raise StaleGeneration(f"{self.where}: carries generation {generation} with other weights")
+        other = f"{self.where}: carries generation {generation} with other weights"
+        try:
+            if any(split.live != wanted for split in managed(self._splits(), list(units))):
+                raise StaleGeneration(other)
+        except RouteRejected as error:
+            raise StaleGeneration(f"{other}: {error}") from error
         return True
 
     def write(self, units: Mapping[str, int], generation: int, testers: FlagTesters | None) -> str:
         """The text with these weights under the generation.
 
-        The order of buckets stays and their sum never changes: who has a variant keeps it while it grows.
-
-        Raises:
-            RouteRejected: its buckets cannot be read.
+        The order of buckets stays and their sum never changes: who has a variant keeps it while it grows. What the
+        buckets said does not matter: one that a rule works out for each user goes. Testers whose variant is gone get no
+        rule: it would break the flag.
         """
-        self._splits()
-        match self._flag.get("targeting"):
-            # Somebody may have put a targeting of their own in its place meanwhile: that stays.
-            case {"if": [_, _, rest]} if self._metadata.get(PINNED):
-                self._flag["targeting"] = rest
+        metadata = self._flag["metadata"] = self._metadata
+        if mark := metadata.get(PINNED):
+            # Somebody may have put rules of their own in its place or before it meanwhile: those stay.
+            ours = pin(testers.when, testers.variant) if mark is True and testers else mark
+            self._flag["targeting"], found = unpinned(self._flag.get("targeting"), ours)
+            if found or not self._left(units, testers):
+                del metadata[PINNED]
         if not self._flag.get("targeting"):
             self._flag["targeting"] = {"fractional": [[self._flag.get("defaultVariant"), 1]]}
-        for buckets in _fractionals(self._flag["targeting"]):
-            first = 0 if isinstance(buckets[0], list) else 1
-            named = [bucket[0] for bucket in buckets[first:]]
-            if set(named) & set(units):
-                names = [*named, *(name for name, unit in units.items() if unit and name not in named)]
-                buckets[first:] = [[name, units.get(name, 0)] for name in names]
-        metadata = self._flag["metadata"] = self._metadata
-        metadata.pop(PINNED, None)
+        for buckets in fractionals(self._flag["targeting"]):
+            dealt = named(buckets)
+            if set(dealt) & set(units):
+                names = [*dealt, *(name for name, unit in units.items() if unit and name not in dealt)]
+                buckets[first(buckets) :] = [[name, units.get(name, 0)] for name in names]
         metadata[GENERATION] = generation
-        # Pins must not outlive a rollback, nor a promotion.
-        if testers and sum(map(bool, units.values())) > 1:
+        # Pins must not outlive a rollback, nor a promotion. What hands made of one holds while both have users.
+        there = testers is not None and not self.testers_problem(testers, units, restoring=True)
+        unpinned_yet = PINNED not in metadata and not self.targets(testers)
+        if testers and there and unpinned_yet and sum(map(bool, units.values())) > 1:
             self._flag["targeting"] = {"if": [testers.when, testers.variant, self._flag["targeting"]]}
-            metadata[PINNED] = True
+            metadata[PINNED] = pin(testers.when, testers.variant)
         return json.dumps(self._content, indent=2, ensure_ascii=False) + "\n"
+
+    def targets(self, testers: FlagTesters | None) -> bool:
+        """Whether the rule for testers is there word for word, and no mark says it is ours: then it is theirs."""
+        if testers is None or PINNED in self._metadata:
+            return False
+        return unpinned(self._flag.get("targeting"), pin(testers.when, testers.variant))[1]
+
+    def still_pinned(self, shares: Weights, testers: FlagTesters | None) -> str:
+        """Which rule still gives testers something else than everybody, and how to mend that; empty when none does."""
+        if not self._metadata.get(PINNED) or sum(map(bool, shares.values())) != 1:
+            return ""
+        told = ", ".join(f"{one.where} gives {one.variant!r}" for one in self._left(shares, testers))
+        return told and (
+            f"{self.where}: testers of {self.name!r} still have a variant of their own ({told}): hands have changed "
+            f"our rule, so it was not taken out: remove it, or metadata.{PINNED} where the rule is yours"
+        )
+
+    def _left(self, shares: Mapping[str, float], testers: FlagTesters | None) -> list[Answer]:
+        """What hands may have made of our rule for testers, where it gives them something else than everybody has.
+
+        Of testers that the spec names no more, nothing is known but that they have a condition and no arm's variant.
+        """
+        live = [self.variants.get(name) for name, share in shares.items() if share]
+
+        def suspect(answer: Answer) -> bool:
+            if testers is None:
+                return answer.when is not None and answer.variant not in shares
+            ours = answer.when == testers.when and answer.variant in shares
+            return ours or answer.variant == testers.variant
+
+        return [
+            answer
+            for answer in answers(self._flag.get("targeting"))
+            if answer.variant in self.variants
+            and (len(live) != 1 or self.variants[answer.variant] != live[0])
+            and suspect(answer)
+        ]
 
     def _splits(self) -> list[Split]:
         targeting = self._flag.get("targeting")
@@ -144,39 +221,10 @@ class FlagDocument:
             default = self._flag.get("defaultVariant")
             return [Split("defaultVariant", ((default, 1),), False)] if default else []
         splits = []
-        for number, buckets in enumerate(_fractionals(targeting), 1):
+        for number, buckets in enumerate(fractionals(targeting), 1):
             where = f"{self.where}: fractional {number} of {self.name!r}"
-            listed = buckets if isinstance(buckets[0], list) else buckets[1:]
-            shares = tuple(_share(where, bucket) for bucket in listed)
+            shares = tuple(share(where, bucket) for bucket in buckets[first(buckets) :])
             if len(dict(shares)) != len(shares) or not sum(weight for _, weight in shares):
                 raise RouteRejected(f"{where}: names a variant twice, or gives none a weight: mend the file")
             splits.append(Split(where, shares, True))
         return splits
-
-
-def _share(where: str, bucket: Any) -> tuple[str, int]:
-    """One bucket: a variant and its weight; 1 where none is said, as flagd has it.
-
-    Raises:
-        RouteRejected: a provider works one of them out for each user, so nobody can say who gets how much.
-    """
-    match bucket:
-        case [str(name)]:
-            return name, 1
-        case [str(name), int() | float() as weight] if type(weight) is not bool and weight >= 0 and weight % 1 == 0:
-            return name, int(weight)
-    raise RouteRejected(
-        f"{where}: its bucket {json.dumps(bucket)} cannot be moved: write the name of a variant and a whole number"
-    )
-
-
-def _fractionals(rule: Any) -> Iterator[list[Any]]:
-    """The arguments of every ``fractional`` of a JsonLogic rule, outermost first."""
-    if isinstance(rule, dict):
-        for operation, arguments in rule.items():
-            if operation == "fractional" and isinstance(arguments, list) and arguments:
-                yield arguments
-            yield from _fractionals(arguments)
-    elif isinstance(rule, list):
-        for part in rule:
-            yield from _fractionals(part)

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from activities.routers.locked_files import locked, replace
+from activities.routers.route_text import mend_of, unwritable
 from coalmine.errors import MissingExtra, RouteRejected, RouterUnreachable
 
 Change = Callable[[str], str | None]
@@ -33,6 +34,10 @@ class FlagPlace(Protocol):
         """
         ...
 
+    def unwritable(self) -> str | None:
+        """Why it could not be changed, empty when it could; None where nobody knows that without a write."""
+        ...
+
     def change(self, change: Change) -> None:
         """Change it whole, or not at all, with nobody else's write between ``change`` and ours; raises as ``read``."""
         ...
@@ -55,6 +60,10 @@ class FlagFile:
         except OSError as error:
             raise RouterUnreachable(f"{self._path}: could not be read ({error.strerror})") from error
 
+    def unwritable(self) -> str:
+        """Whether its folder takes what would replace it."""
+        return unwritable(str(self._path))
+
     def change(self, change: Change) -> None:
         """Under a lock of this host."""
         with locked([self._path]):
@@ -64,7 +73,9 @@ class FlagFile:
             try:
                 replace(self._path, text)
             except OSError as error:
-                raise RouterUnreachable(f"{self._path}: could not be written ({error.strerror})") from error
+                raise RouterUnreachable(
+                    f"{self._path}: could not be written ({error.strerror}){mend_of(error)}"
+                ) from error
 
 
 class FlagObject:
@@ -77,6 +88,9 @@ class FlagObject:
     def read(self) -> str:
         """Raises as ``FlagPlace.read``."""
         return self._get(kept_client())[0]
+
+    def unwritable(self) -> None:
+        """S3 has no dry run, and who may read an object need not be who may write it."""
 
     def change(self, change: Change) -> None:
         """Under the ETag it had when it was read."""

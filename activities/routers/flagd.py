@@ -15,11 +15,13 @@ import structlog
 from activities.routers.flag_document import FlagDocument
 from activities.routers.flag_places import FlagPlace, place_of
 from activities.routers.options import options_of
+from activities.routers.preflight import check_of
+from activities.routers.proxy_states import one_of
 from activities.routers.weights import weight_units, weights_check
-from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
-from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
+from coalmine.errors import RouteRejected, RouterError, RouteUnconfirmed, StaleGeneration
+from coalmine.records import NO_DRY_RUN, Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
-from coalmine.spec.flag_routes import FlagdRoute
+from coalmine.spec.flag_routes import FlagdRoute, FlagTesters
 
 UNSEEN = "every place carries generation {}; apps read it by themselves, and nobody tells which have"
 _T = TypeVar("_T")
@@ -43,57 +45,80 @@ class FlagdRouter:
         return self.able
 
     async def check(self, route: Route, backends: Sequence[str], weights: Sequence[float]) -> list[Check]:
-        """One check for the weights, one a place."""
+        """One check for the weights, two a place (one is a dry run, or says that there is none)."""
         documents, failed = await _read_all(route)
         checks = [weights_check(weights)]
         checks += [Check(ok=False, name="flag", reason=str(error)) for error in failed.values()]
         testers = options_of(route, FlagdRoute).testers
+        rehearsed, _ = await _at_all(route, lambda _, there: there.unwritable())
         for place, document in documents.items():
             problems = [*map(document.problem, backends), document.testers_problem(testers, backends)]
+            problems.append(document.default_problem(backends[0], backends[-1]))
             try:
+                _ = document.generation
                 shares = document.weights(list(backends))
                 others = [f"{name} {share:g} %" for name, share in shares.items() if share and name not in backends]
                 if others:
                     problems.append(f"{place}: other variants have users ({', '.join(others)}): give them the baseline")
+                problems.append(document.still_pinned(shares, testers))
             except RouteRejected as error:
                 problems.append(str(error))
             reason = "; ".join(filter(None, problems))
-            checks.append(Check(ok=not reason, name="flag", reason=reason or f"{place}: deals out {route.name!r}"))
+            fine = f"{place}: deals out {route.name!r}"
+            if document.targets(testers):
+                fine += "; its targeting has the rule of route.testers already: none is added, and yours stays"
+            checks.append(Check(ok=not reason, name="flag", reason=reason or fine))
+            if not reason:
+                checks.append(_dry_run(place, rehearsed[place]))
         return checks
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
-        """The newest definition, and what every place holds."""
+        """The newest definition, and what every place holds.
+
+        So it is for a disabled flag too: what users will get again once it is enabled, not what apps use meanwhile.
+        """
         documents, failed = await _read_all(route)
         for error in failed.values():
             raise error
         newest = max(documents.values(), key=lambda document: document.generation)
         weights = newest.weights(list(backends))
-        states = [_state(document, newest.generation, backends, weights) for document in documents.values()]
+        testers = options_of(route, FlagdRoute).testers
+        states = [_state(document, newest.generation, backends, testers, weights) for document in documents.values()]
         return RouteState(weights=weights, generation=newest.generation, proxies=states)
 
     async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
-        """Write every place, or none when one carries a newer generation; one that fails does not keep the others."""
+        """Write every place, or none when one carries a newer generation; one that fails does not keep the others.
+
+        On the way back a disabled flag is written as well, and stays so; one that lost the testers' variant; and one
+        whose shares nobody can read any more.
+        """
         units, testers = weight_units(weights), options_of(route, FlagdRoute).testers
         if generation < 1:
             raise RouteRejected(f"generation {generation}: generations count from 1")
         documents, failed = await _read_all(route)
         if not documents:
             raise next(iter(failed.values()))
+
+        def is_written(document: FlagDocument) -> bool:
+            written = document.is_written(units, generation)
+            problems = [document.problem(name, restoring=restoring) for name, unit in units.items() if unit]
+            # The way back is absolute: it needs no sense in the shares that hands have left.
+            problems.append(document.lacks_ours(units) if restoring else document.testers_problem(testers, units))
+            if any(problems):
+                raise RouteRejected("; ".join(filter(None, problems)))
+            if not restoring:
+                document.weights(list(units))
+            return written
+
         try:
             for document in documents.values():
-                document.is_written(units, generation)
-                problems = [document.problem(name) for name, unit in units.items() if unit]
-                problems.append(document.testers_problem(testers, units))
-                if any(problems):
-                    raise RouteRejected("; ".join(filter(None, problems)))
-                document.weights(list(units))
+                is_written(document)
 
             def write(place: str, there: FlagPlace) -> None:
                 def changed(text: str) -> str | None:
+                    # Anew: hands may have changed it since, and one that could not be read then was not judged.
                     document = FlagDocument(place, text, route.name)
-                    return (
-                        None if document.is_written(units, generation) else document.write(units, generation, testers)
-                    )
+                    return None if is_written(document) else document.write(units, generation, testers)
 
                 there.change(changed)
 
@@ -103,7 +128,7 @@ class FlagdRouter:
             _log.warning("write refused", error=type(error).__name__, reason=str(error))
             raise
         if wrong and len(wrong) == len(options_of(route, FlagdRoute).places):
-            raise RouterUnreachable("; ".join(map(str, wrong.values())))
+            raise one_of(wrong)
         if wrong:
             raise RouteUnconfirmed(
                 f"generation {generation} is not in every place: {'; '.join(map(str, wrong.values()))}"
@@ -113,18 +138,21 @@ class FlagdRouter:
         return RouteState(weights=weights, generation=generation, proxies=states)
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
-        """Whether every place carries the generation. Which apps have read it cannot be known."""
+        """Whether every place carries the generation, and nobody is left pinned. Which apps have read it is unknown."""
         documents, failed = await _read_all(route)
         states = []
         for place in options_of(route, FlagdRoute).places:
             if place in failed:
                 states.append(ProxyState(proxy=place, ok=False, detail=str(failed[place])))
             else:
-                states.append(_state(documents[place], generation, backends, None))
+                states.append(_state(documents[place], generation, backends, options_of(route, FlagdRoute).testers))
         wrong = [state.detail for state in states if not state.ok]
         if wrong:
             return Confirmation(answer="no", reason="; ".join(wrong), proxies=states)
-        return Confirmation(answer="unsupported", reason=UNSEEN.format(generation), proxies=states)
+        asleep = [document.asleep for document in documents.values() if document.asleep]
+        return Confirmation(
+            answer="unsupported", reason="; ".join([UNSEEN.format(generation), *asleep]), proxies=states
+        )
 
 
 async def _read_all(route: Route) -> tuple[dict[str, FlagDocument], dict[str, RouterError]]:
@@ -154,10 +182,21 @@ async def _at_all(route: Route, act: Callable[[str, FlagPlace], _T]) -> tuple[di
     return await asyncio.to_thread(at_all)
 
 
+def _dry_run(place: str, unwritable: str | None) -> Check:
+    if unwritable is None:
+        told = f"{place}: can be read; that it can be written is known once the first step has done it"
+        return Check(ok=True, name=NO_DRY_RUN, reason=told)
+    return check_of("dry run", [unwritable] if unwritable else [], f"{place}: can be written, every step of it")
+
+
 def _state(
-    document: FlagDocument, generation: int, backends: Sequence[str], expected: Mapping[str, float] | None
+    document: FlagDocument,
+    generation: int,
+    backends: Sequence[str],
+    testers: FlagTesters | None,
+    expected: Mapping[str, float] | None = None,
 ) -> ProxyState:
-    """What one place holds; ``ok`` when that is ``generation``, with the weights expected."""
+    """What one place holds; ``ok`` when that is ``generation``, with the weights expected and nobody left pinned."""
     weights: Weights = {}
     detail = ""
     try:
@@ -169,6 +208,7 @@ def _state(
         detail = f"{document.where}: carries {newer} {document.generation}, not {generation}"
     elif expected is not None and not detail and weights != expected:
         detail = f"{document.where}: carries generation {generation} with other weights"
+    detail = detail or document.still_pinned(weights, testers)
     return ProxyState(
         proxy=document.where, ok=not detail, generation=document.generation, weights=weights, detail=detail
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 
 from activities.routers.splits import Reading, Shown, Split, Terms, Version
 from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected
+from coalmine.spec.route_files import haproxy_file_problem
 
 HAPROXY = Terms("backend", "a line of its map, such as 0:9999 NAME")
 VERSION_KEY = str(TOTAL)
@@ -25,8 +25,8 @@ class HAProxyMap:
     """A map file that was read. Comments and blank lines before the first entry stay."""
 
     def __init__(self, path: str, text: str, name: str) -> None:
-        if PurePath(path).stem != name:
-            raise RouteRejected(f"{path}: is not the map of route {name!r}: route.name is the file's name without .map")
+        if problem := haproxy_file_problem(path, name):
+            raise RouteRejected(problem)
         self._path = path
         lines = text.splitlines()
         first = next((place for place, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
@@ -54,7 +54,8 @@ class HAProxyMap:
     def stamp(self, generation: int) -> None:
         """Write the version for this generation."""
         content = "\n".join(ranges(self._shown.splits[0]))
-        self._shown = Shown(Version.of(generation, content), self._shown.splits)
+        version = Version.with_weights(generation, content, self._shown.splits)
+        self._shown = Shown(version, self._shown.splits)
 
     def render(self) -> str:
         """The text of the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from activities.routers.kubernetes_api import (
     Kind,
     KubernetesApi,
     Object,
+    annotate,
     annotated_generation,
 )
 from activities.routers.splits import Split, agreed_weights, managed
@@ -20,6 +22,8 @@ from activities.routers.weights import percents
 from coalmine.errors import RouteRejected, StaleGeneration
 from coalmine.records import ProxyState, Weights
 
+WEIGHTS = "coalmine.dev/weights"
+"""The annotation that says what the fence stands for, ``<generation>:<backend>=<percent>,...``."""
 PATIENCE = 1.0
 """Seconds a controller may take to observe a change before it is called late; they take milliseconds."""
 _FIRST_PAUSE = 0.005
@@ -110,6 +114,33 @@ def is_written(dialect: Dialect, found: Object, units: Mapping[str, int], genera
     if any(split.live != wanted for split in managed(dialect.splits(found), list(units))):
         raise StaleGeneration(f"{where}: carries generation {generation} with other weights")
     return True
+
+
+def stamp(dialect: Dialect, found: Object, backends: Sequence[str], generation: int) -> None:
+    """Put the fence on an object, and the weights it has under it: hands change those and leave the fence."""
+    annotate(found, generation)
+    annotations = found["metadata"]["annotations"]
+    annotations.pop(WEIGHTS, None)
+    # Rules that were put back after a refusal may share the traffic differently: then there is nothing to compare.
+    with suppress(RouteRejected):
+        annotations[WEIGHTS] = _said(generation, object_weights(dialect, found, backends))
+
+
+def meddled(dialect: Dialect, found: Object, weights: Weights) -> str:
+    """Why the weights of an object are not those of its generation; empty when they are, or nobody wrote down which."""
+    there = annotated_generation(found)
+    said, shown = found["metadata"].get("annotations", {}).get(WEIGHTS, ""), _said(there, weights)
+    # A worker of an older build leaves what it finds there.
+    if not said.startswith(f"{there}:") or said == shown:
+        return ""
+    given, now = said.partition(":")[2], shown.partition(":")[2]
+    where = f"{dialect.kind.kind} {found['metadata']['name']}"
+    return f"{where}: carries generation {there} with other weights than were written ({now}, not {given})"
+
+
+def _said(generation: int, weights: Weights) -> str:
+    live = sorted((name, weight) for name, weight in weights.items() if weight)
+    return f"{generation}:{','.join(f'{name}={weight:g}' for name, weight in live)}"
 
 
 def rising(dialect: Dialect, found: Object, units: Mapping[str, int]) -> list[str]:

@@ -117,7 +117,12 @@ class KubernetesReplicasRouter:
         """Whether all carry the generation, and every pod that is asked for is ready."""
         async with self._api(route) as api:
             fleet = await read_fleet(api, route.name)
-        proxy = _state(api, route, fleet, generation, _weights(fleet, backends))
+        try:
+            proxy = _state(api, route, fleet, generation, _weights(fleet, backends))
+        except RouteRejected as error:
+            name = _proxy(api, route)
+            detail = f"{name}: {error}"
+            proxy = ProxyState(proxy=name, ok=False, generation=fleet.generation, detail=detail)
         return Confirmation(answer="yes" if proxy.ok else "no", reason=proxy.detail, proxies=[proxy])
 
     def _api(self, route: Route) -> AbstractAsyncContextManager[KubernetesApi]:

@@ -16,7 +16,6 @@ from activities.routers.kubernetes_api import (
     KubernetesApi,
     Object,
     Refused,
-    annotate,
     annotated_generation,
 )
 from activities.routers.kubernetes_credentials import Clusters
@@ -24,10 +23,12 @@ from activities.routers.kubernetes_objects import (
     Dialect,
     Observer,
     is_written,
+    meddled,
     object_weights,
     proxy_states,
     rising,
     settled,
+    stamp,
     strangers,
     write_into,
 )
@@ -112,23 +113,33 @@ class WeightedObjectRouter(ABC):
                 _, observers = await settled(lambda: _look(api, dialect, route.name))
                 refused = [one.problem for one in observers if one.observed and one.refused and one.name not in had]
                 if refused:
-                    after = await _put_back(api, dialect, before, written, generation)
+                    after = await _put_back(api, dialect, before, written, list(units), generation)
                     raise RouteRejected(f"{'; '.join(refused)}. {after}")
                 state.proxies = proxy_states(observers, generation, generation, weights)
         return state
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
-        """Whether the object carries the generation and each controller says that it has taken it as it stands."""
+        """Whether the object carries the generation with its weights, and each controller has taken it as it stands."""
         dialect = self._dialect(route)
         async with self._api(route) as api:
             found, observers = await _look(api, dialect, route.name)
         there, where = annotated_generation(found), f"{dialect.kind.kind} {route.name}"
-        weights = object_weights(dialect, found, backends)
+        problem, weights = "", Weights()
+        try:
+            weights = object_weights(dialect, found, backends)
+            problem = meddled(dialect, found, weights)
+        except RouteRejected as error:
+            # Hands have left rules that differ, or give nobody anything: that is an answer, and may pass.
+            problem = f"{where}: {error}"
         proxies = proxy_states(observers, there, generation, weights)
         wrong = [proxy.detail for proxy in proxies if not proxy.ok]
         if there != generation:
-            wrong.insert(0, f"{where}: carries generation {there}, not {generation}")
-            proxies = proxies or [ProxyState(proxy=where, ok=False, generation=there, detail=wrong[0])]
+            problem = f"{where}: carries generation {there}, not {generation}"
+        if problem:
+            wrong.insert(0, problem)
+            not_so = {"ok": False, "detail": problem}
+            proxies = [proxy.model_copy(update=not_so) if proxy.ok else proxy for proxy in proxies]
+            proxies = proxies or [ProxyState(proxy=where, generation=there, **not_so)]
         if wrong:
             return Confirmation(answer="no", reason="; ".join(wrong), proxies=proxies)
         if not observers:
@@ -160,13 +171,13 @@ class WeightedObjectRouter(ABC):
                 problems = await _problems(api, dialect, found, units)
                 if problems:
                     raise RouteRejected("; ".join(problems))
-            annotate(changed, generation)
+            stamp(dialect, changed, list(units), generation)
             try:
                 return found, await api.replace(dialect.kind, changed)
             except Conflict:
                 await asyncio.sleep(random.uniform(0, 0.01 * (attempt + 1)))
             except Refused as error:
-                after = await _put_back(api, dialect, found, found, generation)
+                after = await _put_back(api, dialect, found, found, list(units), generation)
                 raise RouteRejected(f"{error}. {after}") from error
         raise RouterUnreachable(f"{dialect.kind.kind} {name}: others changed it {ATTEMPTS} times while we wrote")
 
@@ -192,7 +203,9 @@ async def _problems(api: KubernetesApi, dialect: Dialect, found: Object, units: 
     return [answer for answer in answers if answer]
 
 
-async def _put_back(api: KubernetesApi, dialect: Dialect, before: Object, ours: Object, generation: int) -> str:
+async def _put_back(
+    api: KubernetesApi, dialect: Dialect, before: Object, ours: Object, backends: Sequence[str], generation: int
+) -> str:
     """Put the rules of ``before`` back under ``generation``, unless somebody has changed them since; says which."""
     name = before["metadata"]["name"]
     for _ in range(ATTEMPTS):
@@ -203,7 +216,7 @@ async def _put_back(api: KubernetesApi, dialect: Dialect, before: Object, ours: 
             if annotated_generation(found) > generation:
                 return "Somebody has written a newer generation since: it stays as it is"
             found["spec"] = copy.deepcopy(before["spec"])
-            annotate(found, generation)
+            stamp(dialect, found, backends, generation)
             await api.replace(dialect.kind, found)
             return f"It is as it was before, under generation {generation}"
         except Conflict:

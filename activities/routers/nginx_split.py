@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from activities.routers.splits import Reading, Shown, Split, Terms, Version
 from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected
+from coalmine.spec.route_files import nginx_name_problem
 
 NGINX = Terms("upstream", "its split_clients block, such as * NAME;")
 _BLOCK = re.compile(r"split_clients\s+(?P<key>\"[^\"]*\"|'[^']*'|[^\s{]+)\s+\$(?P<name>\w+)\s*\{(?P<body>[^{}]*)\}")
@@ -28,6 +29,8 @@ class NginxSplit:
         self._path = path
         self._text = text
         self._name = name
+        if problem := nginx_name_problem(name):
+            raise RouteRejected(f"route.name: {problem}")
         bare = _COMMENT.sub(lambda found: " " * len(found[0]), text)
         blocks = list(_BLOCK.finditer(bare))
         if [block["name"] for block in blocks] != [name]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from activities.routers.splits import PLAIN, Reading, Terms, agreed_weights, managed
@@ -12,6 +12,8 @@ from coalmine.records import Check
 
 PATIENCE = 0.5
 """Seconds a proxy may take to answer before a write: one that hangs must not hold up the others' rollback."""
+TRIES = 4
+"""How often one is asked while no rollback waits for it: a busy machine may not let it answer that soon."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class Besides:
 
     served: Sequence[str] = ()
     backends: Sequence[str] = ()
+
+
+async def seen(
+    look: Callable[[], Awaitable[Mapping[str, Preflight]]], *, restoring: bool = False
+) -> Mapping[str, Preflight]:
+    """Look at every proxy, and again while one has not answered yet, unless a rollback waits."""
+    looks = dict(await look())
+    for _ in range(0 if restoring else TRIES - 1):
+        if not any(one.silent for one in looks.values()):
+            break
+        looks |= {proxy: one for proxy, one in (await look()).items() if not one.silent}
+    return looks
 
 
 def named(readings: Mapping[str, Reading], backends: Collection[str], besides: Besides) -> set[str]:

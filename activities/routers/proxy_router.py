@@ -11,19 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Generic
 
-from activities.routers.preflight import (
-    Preflight,
-    check_of,
-    ejections,
-    file_problems,
-    named,
-    refusals,
-    unhealthy,
-)
+from activities.routers.preflight import Preflight, check_of, ejections, file_problems, named, refusals, seen, unhealthy
 from activities.routers.proxy_places import Options, Places
 from activities.routers.proxy_states import Asked, one_of, proxy_state, watched_state
 from activities.routers.route_files import WriteResult, is_written
-from activities.routers.splits import PLAIN, Reading, Shown, Silent, Terms, Version, agreed_weights
+from activities.routers.splits import PLAIN, Reading, Shown, Silent, Terms, Version, agreed_weights, meddled
 from activities.routers.watching import Took, Watched
 from activities.routers.weights import TOTAL, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed
@@ -126,8 +118,11 @@ class ProxyRouter(ABC, Generic[Options]):
         readings, failed = await self.readings(places)
         half = dict.fromkeys(backends, TOTAL // max(len(backends), 1))
         rehearsed = await self.rehearsed(places, readings, half)
-        looks = await self.look(places, named(readings, backends, places.besides))
+        looks = await seen(lambda: self.look(places, named(readings, backends, places.besides)))
         shown, unseen = await self._all_shown(places)
+        if unseen:
+            # Nobody waits for a check, and a busy machine may not let a proxy answer that soon.
+            shown, unseen = await self._all_shown(places)
         checks = [weights_check(weights)]
         checks += [Check(ok=False, name=self.place, reason=str(error)) for error in failed.values()]
         for path, reading in readings.items():
@@ -189,7 +184,8 @@ class ProxyRouter(ABC, Generic[Options]):
         told = await self.told(places, readings, generation)
         if all(there) and not failed and told:
             return state
-        looks = await self.look(places, named(readings, list(units), places.besides))
+        needed = named(readings, list(units), places.besides)
+        looks = await seen(lambda: self.look(places, needed), restoring=restoring)
         problems = refusals(readings, looks, units, places.besides, self._terms, restoring=restoring)
         if problems:
             raise RouteRejected("; ".join(problems))
@@ -222,6 +218,7 @@ class ProxyRouter(ABC, Generic[Options]):
             for path, reading in readings.items()
             if reading.version.generation != generation
         ]
+        wrong += [problem for reading in readings.values() if (problem := meddled(reading, backends))]
         wrong += [proxy.detail for proxy in proxies if not proxy.ok]
         if wrong:
             return Confirmation(answer="no", reason="; ".join(wrong), proxies=proxies)

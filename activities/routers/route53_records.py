@@ -21,20 +21,20 @@ def weighted(records: Sequence[Record], where: str) -> dict[str, Record]:
     """Records by set identifier.
 
     Raises:
-        RouteRejected: there are none, one is not weighted, or no weight is above zero.
+        RouteRejected: there are none, or one is not weighted.
     """
     if not records:
         raise RouteRejected(f"{where}: there is no such record: make a weighted one for each arm first")
     for record in records:
         if "Weight" not in record:
             raise RouteRejected(f"{where}: a record is not weighted: give each a Weight and a SetIdentifier")
-    if not any(record["Weight"] for record in records):
-        raise RouteRejected(f"{where}: all weights are zero, which Route 53 takes for equal: give one more")
     return {record["SetIdentifier"]: record for record in records}
 
 
 def units_of(records: Mapping[str, Record]) -> dict[str, int]:
-    """Units of 0.01 % by set identifier."""
+    """Units of 0.01 % by set identifier; all 0 where all weights are."""
+    if not any(record["Weight"] for record in records.values()):
+        return dict.fromkeys(records, 0)
     shares = percents({name: int(record["Weight"]) for name, record in records.items()})
     return {name: round(share * 100) for name, share in shares.items()}
 

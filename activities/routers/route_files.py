@@ -5,7 +5,6 @@ What a file looks like is its ``Document``'s matter: Envoy's discovery response,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from activities.routers.locked_files import locked, replace
-from activities.routers.route_text import mend_of, text_of
+from activities.routers.route_text import mend_of, text_of, unwritable
 from activities.routers.splits import PLAIN, Document, DocumentType, Reading, Terms, managed, no_entry
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 
@@ -100,8 +99,8 @@ class RouteFiles:
             except RouteRejected as error:
                 problems[path] = str(error)
             else:
-                if not os.access(Path(path).resolve().parent, os.W_OK | os.X_OK):
-                    problems[path] = f"{path}: could not be written: the worker needs to write into its folder"
+                if problem := unwritable(path):
+                    problems[path] = problem
         return problems
 
     def write(

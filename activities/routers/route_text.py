@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from coalmine.errors import RouteRejected, RouterUnreachable
+
+FOLDER = "the worker needs to write into its folder"
 
 
 def text_of(path: str) -> str:
@@ -24,10 +27,17 @@ def text_of(path: str) -> str:
         raise RouterUnreachable(f"{path}: could not be read ({error.strerror})") from error
 
 
+def unwritable(path: str) -> str:
+    """Why the file could not be replaced, as far as that is known without writing; empty when it could."""
+    if os.access(Path(path).resolve().parent, os.W_OK | os.X_OK):
+        return ""
+    return f"{path}: could not be written: {FOLDER}"
+
+
 def mend_of(error: OSError) -> str:
     """What to do when a file could not be written; empty when that is not known."""
     if error.errno in (16, 18):
         return ": it is mounted by itself; mount its folder, so that it can be replaced whole"
     if error.errno in (1, 13, 30):
-        return ": the worker needs to write into its folder"
+        return f": {FOLDER}"
     return ""

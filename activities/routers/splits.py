@@ -27,7 +27,10 @@ PLAIN = Terms("backend", "the entries whose traffic is to move")
 
 @dataclass(frozen=True)
 class Version:
-    """``<generation>:<hash of the route>:coalmine``, as routes carry it; one that is not ours has generation 0."""
+    """``<generation>:<hash of the route>:coalmine``, as routes carry it; one that is not ours has generation 0.
+
+    Where hands could change weights and leave it, a hash of the weights stands before ``coalmine``.
+    """
 
     text: str
 
@@ -41,7 +44,22 @@ class Version:
     @classmethod
     def of(cls, generation: int, content: str) -> Version:
         """Ours, for a route of this content."""
-        return cls(f"{generation}:{hashlib.sha256(content.encode()).hexdigest()[:12]}:{OURS}")
+        return cls(f"{generation}:{_hash(content)}:{OURS}")
+
+    @classmethod
+    def with_weights(cls, generation: int, content: str, found: Collection[Split]) -> Version:
+        """Ours, which also says whether these entries still have the weights they were written with."""
+        return cls(f"{generation}:{_hash(content)}:{_hash(_shares_text(found))}:{OURS}")
+
+    def fits(self, found: Collection[Split], backends: Collection[str] = ()) -> bool:
+        """Whether the entries that name ``backends`` have the weights that were written.
+
+        An older build's version says nothing of them. One of a route that was put back is of every entry.
+        """
+        parts = self.text.split(":")
+        if not self.generation or len(parts) != 4:
+            return True
+        return parts[2] in (_hash(_shares_text(managed(found, backends))), _hash(_shares_text(managed(found, ()))))
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,18 @@ class Reading:
     splits: tuple[Split, ...]
     clusters: frozenset[str]
     """All it names that stay with the next write."""
+
+
+def meddled(reading: Reading, backends: Collection[str] = ()) -> str:
+    """Why the weights of ``backends`` are not those that were written under a file's version; empty when they are."""
+    if reading.version.fits(reading.splits, backends):
+        return ""
+    ours = managed(reading.splits, backends)
+    shown = "; ".join(f"{split.where}: {_listed(split.live) or 'nobody'}" for split in ours) or "no entry names them"
+    return (
+        f"{reading.path}: carries generation {reading.version.generation} with other weights than were written "
+        f"({shown}; {reading.version.text} was written for others)"
+    )
 
 
 class Document(Protocol):
@@ -167,6 +197,15 @@ def no_entry(name: str, backends: Collection[str], terms: Terms = PLAIN) -> str:
         return f"route {name!r} sends no traffic to a {terms.backend}: name one in {terms.naming}"
     names = " or ".join(repr(backend) for backend in backends)
     return f"no entry of route {name!r} names {names}: name the {terms.backend}s in {terms.naming}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _shares_text(found: Collection[Split]) -> str:
+    """The weights of entries, whichever those are: one more that shares alike changes nothing."""
+    return "\n".join(sorted({repr(sorted(split.live.items())) for split in found}))
 
 
 def _listed(weights: Weights) -> str:

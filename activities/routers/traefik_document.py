@@ -7,7 +7,6 @@ Source: https://doc.traefik.io/traefik/reference/routing-configuration/http/load
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from pathlib import PurePath
 from typing import Any
 
 from ruamel.yaml.error import YAMLError
@@ -15,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from activities.routers.splits import Reading, Shown, Split, Terms, Version
 from activities.routers.yaml_files import parse_yaml, yaml_text
 from coalmine.errors import RouteRejected
+from coalmine.spec.route_files import traefik_file_problem
 
 TRAEFIK = Terms("service", "http.services.NAME.weighted.services")
 HEADER = "X-Coalmine-Route"
@@ -24,8 +24,8 @@ class TraefikDocument:
     """A dynamic configuration that was read: the weights of one weighted service are written, all else stays."""
 
     def __init__(self, path: str, text: str, name: str) -> None:
-        if PurePath(path).suffix not in (".yaml", ".yml"):
-            raise RouteRejected(f"{path}: the name must end in .yaml or .yml: TOML is not written")
+        if problem := traefik_file_problem(path):
+            raise RouteRejected(problem)
         self._path = path
         self._name = name
         self._text = text
@@ -66,7 +66,7 @@ class TraefikDocument:
 
     def stamp(self, generation: int) -> None:
         """Write the version for this generation."""
-        version = Version.of(generation, repr(self._split.shares))
+        version = Version.with_weights(generation, repr(self._split.shares), [self._split])
         self._middlewares[carrier(self._name)] = {"headers": {"customRequestHeaders": {HEADER: version.text}}}
         self._content["http"]["middlewares"] = self._middlewares
 

@@ -34,8 +34,12 @@ class Watched:
     shown: Shown | None = None
 
 
-async def until_taken(proxy: str, look: Callable[[], Awaitable[Watched]], patience: float = PATIENCE) -> Watched:
-    """Look again and again, until the proxy has done something with the route or ``patience`` seconds are over."""
+async def until_taken(proxy: str, look: Callable[[], Awaitable[Watched]], patience: float = 0.0) -> Watched:
+    """Look again and again, until the proxy has done something with the route or ``patience`` seconds are over.
+
+    Zero is ``PATIENCE``.
+    """
+    patience = patience or PATIENCE
     last = Watched(proxy, Took.WAITING, f"{proxy}: no answer within {patience:g} s")
     pause = _FIRST_PAUSE
     try:

@@ -1,4 +1,4 @@
-"""What a router cannot do by its keys alone, known before anybody asks the world: steps too fine, names of backends.
+"""What a router cannot do by its keys alone, known before anybody asks the world: steps too fine, names.
 
 Routers of other distributions are not known here: theirs is found by ``--connect`` and by the checks before a write.
 """
@@ -14,6 +14,7 @@ from coalmine.spec.aws_routes import ALB_STEP, ROUTE53_STEP, is_lambda_version
 from coalmine.spec.canary import CanarySpec, Route
 from coalmine.spec.faults import Fault, shown
 from coalmine.spec.kubernetes_routes import KubernetesReplicasRoute
+from coalmine.spec.route_files import FILE_PROBLEMS, nginx_name_problem, testers_variant_problem
 
 FINEST_STEP = 0.01
 """Percent: what every router can do at best."""
@@ -44,10 +45,26 @@ def step_faults(spec: CanarySpec) -> Iterator[Fault]:
 
 
 def backend_faults(spec: CanarySpec) -> Iterator[Fault]:
-    """Backends that cannot be what the router calls one."""
+    """Backends that cannot be what the router calls one, or are somebody else's too."""
+    if spec.route.router == "flagd" and (testers := spec.route.options.get("testers")):
+        arms = [spec.arms.baseline.backend, spec.arms.canary.backend]
+        if problem := testers_variant_problem(testers["variant"], arms):
+            yield Fault(("route", "testers", "variant"), problem)
     if spec.route.router != "aws-lambda":
         return
     for name, arm in (("baseline", spec.arms.baseline), ("canary", spec.arms.canary)):
         if not is_lambda_version(arm.backend):
             message = f"{shown(arm.backend)} is no published version of a function: write its number, such as '42'"
             yield Fault(("arms", name, "backend"), message)
+
+
+def name_faults(spec: CanarySpec) -> Iterator[Fault]:
+    """A route, or files of it, that the router cannot write by their names."""
+    route = spec.route
+    if route.router == "nginx" and (problem := nginx_name_problem(route.name)):
+        yield Fault(("route", "name"), problem)
+    problem_of = FILE_PROBLEMS.get(route.router)
+    for at, file in enumerate(route.options["files"] if problem_of else []):
+        # One that is no path at all has a rule of its own.
+        if problem_of and file.strip() and "\0" not in file and (problem := problem_of(file, route.name)):
+            yield Fault(("route", "files", at), problem)

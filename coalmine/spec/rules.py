@@ -20,7 +20,7 @@ from coalmine.spec.metrics import Metric
 from coalmine.spec.notifier_rules import notifier_faults
 from coalmine.spec.reading_rules import reading_faults
 from coalmine.spec.reminder_rules import reminder_faults
-from coalmine.spec.route_rules import backend_faults, step_faults
+from coalmine.spec.route_rules import backend_faults, name_faults, step_faults
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
 from coalmine.spec.urls import url_problem
@@ -159,6 +159,11 @@ def _steps_can_be_done(spec: CanarySpec) -> Iterator[Fault]:
 @_reads("arms", "route", younger=True)
 def _backends_can_be(spec: CanarySpec) -> Iterator[Fault]:
     yield from backend_faults(spec)
+
+
+@_reads("route", younger=True)
+def _names_can_be_written(spec: CanarySpec) -> Iterator[Fault]:
+    yield from name_faults(spec)
 
 
 @_reads("steps", "policy")

@@ -18,6 +18,7 @@ from typing import Any
 
 import requests
 
+from coalmine.testing.aws_conditions import Conditions
 from coalmine.testing.aws_faults import Faults
 from coalmine.testing.lambda_revisions import LambdaRevisions
 from coalmine.testing.trimmed_counts import teach
@@ -35,7 +36,7 @@ def serve(port: int) -> None:
     # moto calls itself over this port where one service tells another.
     os.environ["MOTO_PORT"] = str(port)
     teach(Statistics)
-    app: Any = Faults(LambdaRevisions(DomainDispatcherApplication(create_backend_app)))
+    app: Any = Faults(Conditions(LambdaRevisions(DomainDispatcherApplication(create_backend_app))))
     run_simple("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler)
 
 

@@ -41,6 +41,8 @@ class _Shown:
 class _Plane:
     weights: Weights
     proxies: dict[str, _Shown]
+    written: Weights
+    """Those of the generation: what is there when nobody has meddled."""
     generation: int = 0
     refusals: list[str] = field(default_factory=list)
 
@@ -110,8 +112,10 @@ class FakeRouter:
         self._dead.add(backend)
 
     def overtake(self, route: str, weights: Weights, generation: int) -> None:
-        """Let somebody else write, past every rule."""
+        """Let somebody else write, past every rule: under the generation there, it is meddling."""
         plane = self._plane(route)
+        if generation != plane.generation:
+            plane.written = dict(weights)
         plane.weights, plane.generation = dict(weights), generation
         self._spread(plane)
 
@@ -177,12 +181,12 @@ class FakeRouter:
             self._spread(plane)
             self._note(route.name, weights, generation, "kept")
             return RouteState(weights=wanted, generation=generation, proxies=self._states(plane, generation))
-        plane.generation = generation
+        plane.generation, plane.written = generation, plane.weights
         if plane.refusals:
             self._spread(plane)
             self._note(route.name, weights, generation, "refused")
             raise RouteRejected(plane.refusals.pop(0))
-        plane.weights = wanted
+        plane.weights = plane.written = wanted
         cut = [proxy for name, proxy in plane.proxies.items() if name != self._proxies[0]] if self._cut else []
         for proxy in cut:
             proxy.cut = True
@@ -197,7 +201,7 @@ class FakeRouter:
         return RouteState(weights=wanted, generation=generation, proxies=self._states(plane, generation))
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
-        """Whether every proxy shows the generation.
+        """Whether every proxy shows the generation, with the weights it was written with.
 
         Raises:
             RouterUnreachable: ``be_unreachable`` was called.
@@ -209,6 +213,10 @@ class FakeRouter:
             if proxy.lag and name not in self._down:
                 proxy.lag -= 1
         self._spread(plane)
+        for proxy_state in proxies:
+            if proxy_state.ok and proxy_state.weights != plane.written:
+                proxy_state.ok = False
+                proxy_state.detail = f"{proxy_state.proxy}: shows generation {generation} with other weights"
         wrong = [proxy.detail for proxy in proxies if not proxy.ok]
         if plane.generation != generation:
             wrong.insert(0, f"the route carries generation {plane.generation}, not {generation}")
@@ -225,7 +233,7 @@ class FakeRouter:
             # Refusals asked for before there was any route belong to the first one.
             early = self._planes.pop("", None)
             proxies = {name: _Shown(self._first) for name in self._proxies}
-            self._planes[route] = _Plane(self._first, proxies, refusals=early.refusals if early else [])
+            self._planes[route] = _Plane(self._first, proxies, self._first, refusals=early.refusals if early else [])
         return self._planes[route]
 
     def _valid(self, route: str, plane: _Plane, weights: Weights, generation: int) -> Weights:

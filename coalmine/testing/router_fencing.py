@@ -123,8 +123,9 @@ class FencingCases:
         for generation in range(1, 6):
             won = await asyncio.gather(*(_unless_stale(world, worker, wanted[worker], generation) for worker in (0, 1)))
             assert sorted(won) == [False, True]
-            await confirmed(world, generation)
-            assert await shown(world) == wanted[won.index(True)]
+            weights = wanted[won.index(True)]
+            await confirmed(world, generation, repeat=weights)
+            assert await shown(world) == weights
 
     async def test_a_newer_generation_with_the_same_weights_is_confirmed(self, world: RouterWorld) -> None:
         for generation, weights in enumerate([back(world), live(back(world)), live(back(world))], 1):

@@ -85,6 +85,10 @@ class RouterWorld(ABC):
     async def meddle(self, weights: Weights) -> None:
         """Write weights as an outsider does, past the router and its fence; return when every proxy has them."""
 
+    async def meddle_under_the_mark(self, weights: Weights) -> None:
+        """The same, while generation and version stay as they stand; as ``meddle`` where that leaves them."""
+        await self.meddle(weights)
+
     @abstractmethod
     async def foreign(self) -> object:
         """Everything of the plane that is not the weights of ``route``: other routes and rules, comments, time-outs.
@@ -152,8 +156,14 @@ async def state_of(world: RouterWorld, worker: int = 0, route: Route | None = No
     return await world.workers[worker].read(route or world.route, world.backends.arms)
 
 
-async def confirmed(world: RouterWorld, generation: int, route: Route | None = None) -> Confirmation:
-    """Wait until every proxy shows the generation; where the plane cannot say so, until it is read."""
+async def confirmed(
+    world: RouterWorld, generation: int, route: Route | None = None, *, repeat: Weights | None = None
+) -> Confirmation:
+    """Wait until every proxy shows the generation; where the plane cannot say so, until it is read.
+
+    With ``repeat``, the generation's weights, the write is repeated once when the time is over, as the workflow does: a
+    proxy may have missed that its file changed, and only a write mends that.
+    """
     deadline = time.monotonic() + CONFIRM_WITHIN
     while True:
         answer = await world.workers[0].confirm(route or world.route, generation, world.backends.arms)
@@ -161,6 +171,9 @@ async def confirmed(world: RouterWorld, generation: int, route: Route | None = N
             return answer
         if answer.answer == "unsupported" and (await state_of(world, route=route)).generation == generation:
             return answer
+        if repeat is not None and time.monotonic() > deadline:
+            await world.workers[0].apply(route or world.route, repeat, generation)
+            deadline, repeat = time.monotonic() + CONFIRM_WITHIN, None
         assert time.monotonic() < deadline, answer.reason
         await asyncio.sleep(0.01)
 

@@ -16,7 +16,7 @@ from activities.routers.route53_records import changes, longest_ttl, mark_record
 from coalmine.errors import MissingExtra, RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.spec.canary import Route
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
-from coalmine.testing.router_world import back, split
+from coalmine.testing.router_world import back, confirmed, live, shown, split
 from tests.aws.worlds import AlbWorld, LambdaWorld, Route53World
 
 NOBODY = "http://127.0.0.1:9"
@@ -75,7 +75,7 @@ class TestLambda:
         for generation in (1, 2):
             await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), generation)
         found = lambda_world.aws.get_alias(FunctionName=lambda_world.function, Name="live")
-        assert found["Description"] == "What live callers use. [coalmine generation 2]"
+        assert found["Description"] == "What live callers use. [coalmine 2: 1=90 2=10] [coalmine generation 2]"
         assert found["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 0.1}}
 
     async def test_a_description_without_room_is_refused_and_nothing_written(self, lambda_world: LambdaWorld) -> None:
@@ -84,6 +84,24 @@ class TestLambda:
         with pytest.raises(RouteRejected, match="shorten it"):
             await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 1)
         assert "RoutingConfig" not in lambda_world.aws.get_alias(**where)
+
+    async def test_where_the_weights_have_no_room_the_generation_has(self, lambda_world: LambdaWorld) -> None:
+        where = {"FunctionName": lambda_world.function, "Name": "live"}
+        lambda_world.aws.update_alias(**where, Description="x" * 230)
+        await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 1)
+        assert lambda_world.aws.get_alias(**where)["Description"] == "x" * 230 + " [coalmine generation 1]"
+        assert (await confirmed(lambda_world, 1)).answer == "yes"
+
+    async def test_weights_that_an_older_build_left_there_are_not_compared(self, lambda_world: LambdaWorld) -> None:
+        await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 1)
+        where = {"FunctionName": lambda_world.function, "Name": "live"}
+        said = lambda_world.aws.get_alias(**where)["Description"].replace("generation 1]", "generation 2]")
+        weights = {"AdditionalVersionWeights": {"2": 0.5}}
+        lambda_world.aws.update_alias(**where, FunctionVersion="1", RoutingConfig=weights, Description=said)
+        assert (await confirmed(lambda_world, 2)).answer == "yes"
+        await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 3)
+        said = lambda_world.aws.get_alias(**where)["Description"]
+        assert said == "What live callers use. [coalmine 3: 1=90 2=10] [coalmine generation 3]"
 
     async def test_at_the_end_one_version_is_all_there_is(self, lambda_world: LambdaWorld) -> None:
         await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 50), 1)
@@ -216,7 +234,6 @@ class TestRoute53:
         ("records", "word"),
         [
             ([{"Name": "a", "Type": "A"}], "not weighted"),
-            ([{"SetIdentifier": "a", "Weight": 0}], "all weights are zero"),
         ],
     )
     def test_records_that_cannot_be_shifted_are_refused(self, records: list[dict[str, Any]], word: str) -> None:
@@ -243,3 +260,21 @@ class TestRoute53:
 
     def test_names_are_compared_as_dns_does(self) -> None:
         assert plain_name("\\052.Shop.Example.") == plain_name("*.shop.example")
+
+
+@pytest.mark.parametrize("kind", ["alb_world", "route53_world"])
+async def test_weights_that_hands_set_to_zero_are_not_confirmed_and_rolled_back(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    world: AlbWorld | Route53World = request.getfixturevalue(kind)
+    await world.workers[0].apply(world.route, await split(world, 10), 1)
+    await confirmed(world, 1)
+    await world.meddle({world.backends.stable: 0, world.backends.canary: 0})
+    answer = await world.workers[1].confirm(world.route, 1, world.backends.arms)
+    assert answer.answer == "no"
+    assert "all weights are zero" in answer.reason or "no target group gets any traffic" in answer.reason
+    with pytest.raises(RouteRejected, match=r"all weights are zero|no target group gets any traffic"):
+        await world.workers[0].apply(world.route, await split(world, 20), 2)
+    await world.workers[0].apply(world.route, back(world), 2, restoring=True)
+    await confirmed(world, 2)
+    assert await shown(world) == live(back(world))

@@ -29,7 +29,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, Pat
     )
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"x-user": "ana"}) as session:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while True:
                     try:
                         await checkout(session)
@@ -48,7 +48,7 @@ async def checkout(session: aiohttp.ClientSession) -> tuple[str, str]:
 
 
 async def until(session: aiohttp.ClientSession, wanted: tuple[str, str]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await checkout(session) != wanted:
             await asyncio.sleep(0.01)
 

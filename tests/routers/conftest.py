@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from activities.routers import proxy_answers
 from coalmine.local.envoy import route_response
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
@@ -27,6 +29,12 @@ from tests.routers.worlds import (
     stop_envoys,
     write_routes,
 )
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that shares a busy machine with everything else may take longer than one of a fleet."""
+    monkeypatch.setattr(proxy_answers, "WITHIN", aiohttp.ClientTimeout(total=6.0, connect=6.0))
 
 
 @pytest.fixture

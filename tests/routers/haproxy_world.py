@@ -13,8 +13,9 @@ import pytest
 from activities.routers import haproxy
 from activities.routers.base import Router
 from activities.routers.haproxy import HAProxyRouter
-from activities.routers.haproxy_map import HAProxyMap, entries
+from activities.routers.haproxy_map import VERSION_KEY, HAProxyMap, entries, version_in
 from activities.routers.haproxy_socket import StatsSocket
+from activities.routers.locked_files import replace
 from activities.routers.splits import Reading
 from activities.routers.weights import weight_units
 from coalmine.local.haproxy import HAProxy
@@ -66,6 +67,17 @@ class HAProxyWorld(FileWorld):
             path = stats.find_map([str(path) for path in self.files])
             assert path is not None
             await asyncio.to_thread(stats.replace, path, entries(reading), 1_000_000)
+
+    async def meddle_under_the_mark(self, weights: Weights) -> None:
+        """Deal anew in the files, leave the line of the version, and start every proxy again."""
+        for path in self.files:
+            mark = version_in(path.read_text().splitlines()).text
+            document = HAProxyMap(str(path), path.read_text(), self.route.name)
+            document.set_weights(weight_units(weights))
+            replace(path, f"{document.render()}{VERSION_KEY} {mark}\n")
+        for proxy in list(self.running):
+            await self.stop(proxy)
+            await self.start(proxy)
 
     async def foreign(self) -> object:
         """The other route's file and map, and the comments of ours."""

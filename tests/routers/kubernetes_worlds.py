@@ -11,6 +11,7 @@ from activities.routers.kubernetes_api import GENERATION
 from activities.routers.kubernetes_deployments import PODS
 from activities.routers.kubernetes_gateway import KubernetesGatewayRouter
 from activities.routers.kubernetes_istio import KubernetesIstioRouter
+from activities.routers.kubernetes_objects import WEIGHTS
 from activities.routers.kubernetes_replicas import KubernetesReplicasRouter
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
@@ -90,7 +91,7 @@ class KubernetesWorld(RouterWorld):
         for key in ("resourceVersion", "generation"):
             found["metadata"].pop(key, None)
         annotations = found["metadata"].get("annotations", {})
-        for key in (GENERATION, PODS):
+        for key in (GENERATION, PODS, WEIGHTS):
             annotations.pop(key, None)
         if not annotations:
             found["metadata"].pop("annotations", None)

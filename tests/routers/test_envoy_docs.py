@@ -60,7 +60,7 @@ async def running(folder: Path, bootstrap: Mapping[str, Any]) -> AsyncIterator[s
             stderr=log,
         )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (admin.exists() and admin.read_text()):
                 assert process.returncode is None, (folder / "envoy.log").read_text()[-2000:]
                 await asyncio.sleep(0.01)
@@ -84,7 +84,7 @@ async def test_the_page_works_as_it_is_written(tmp_path: Path, linked: bool) -> 
         source = {"path": str(link), "watched_directory": {"path": str(real)}}
     async with running(tmp_path, prepared({"path_config_source": source})) as admin:
         route, router = envoy_route([Path(source["path"])], [admin]), EnvoyRouter()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not all(check.ok for check in await router.check(route, ARMS, [1, 10])):
                 await asyncio.sleep(0.01)
         assert live((await router.read(route)).weights) == {ARMS[0]: 100}
@@ -102,7 +102,7 @@ async def test_hidden_statistics_fail_the_check(tmp_path: Path) -> None:
     bootstrap["stats_config"]["stats_matcher"] = {"inclusion_list": {"patterns": [{"prefix": "cluster."}]}}
     async with running(tmp_path, bootstrap) as admin:
         route, router = envoy_route([file], [admin]), EnvoyRouter()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 checks = await router.check(route, ARMS, [1, 10])
                 if any("stats_matcher" in check.reason for check in checks if not check.ok):

@@ -9,7 +9,7 @@ import pytest
 
 from activities.routers.envoy_document import RouteDocument
 from activities.routers.envoy_routes import ENVOY
-from activities.routers.splits import Version, agreed_weights
+from activities.routers.splits import Version, agreed_weights, meddled
 from coalmine.errors import RouteRejected
 from coalmine.local.envoy import route_response
 from tests.routers.worlds import YAML_ROUTE
@@ -135,6 +135,48 @@ def test_the_same_content_has_the_same_hash_and_any_change_another() -> None:
     other = written("r.json", response(entry(cluster="stable", timeout="1s")))
     assert first.text.split(":")[1] == again.version.text.split(":")[1]
     assert first.text.split(":")[1] != RouteDocument("r.json", other, "shop").reading().version.text.split(":")[1]
+
+
+@pytest.mark.parametrize(("path", "text"), [("r.json", response(entry(cluster="stable"))), ("r.yaml", YAML_ROUTE)])
+def test_weights_that_changed_under_our_version_are_told_and_an_older_builds_version_says_nothing(
+    path: str, text: str
+) -> None:
+    ours = written(path, text)
+    assert meddled(RouteDocument(path, ours, "shop").reading()) == ""
+    changed = RouteDocument(path, ours, "shop")
+    changed.set_weights({"stable": 5_000, "canary": 5_000})
+    told = meddled(RouteDocument(path, changed.render(), "shop").reading())
+    assert "carries generation 7 with other weights than were written" in told
+    assert "stable 50 %, canary 50 %" in told
+    version = changed.reading().version.text
+    of_older_build = version.replace(f":{version.split(':')[2]}:", ":")
+    assert Version(of_older_build).generation == 7
+    assert meddled(RouteDocument(path, changed.render().replace(version, of_older_build), "shop").reading()) == ""
+
+
+@pytest.mark.parametrize("backends", [["stable", "canary"], ["canary", "stable", "gone"]])
+def test_weights_that_others_change_in_entries_of_their_own_are_theirs(backends: list[str]) -> None:
+    """Of those that have weights too, and name none of the backends that were written."""
+    theirs = weighted({"name": "pictures", "weight": 7}, {"name": "films", "weight": 3})
+    text = written("r.json", response(theirs, weighted({"name": "stable", "weight": 100})))
+
+    def told(**weights: int) -> str:
+        content = json.loads(text)
+        for host_entry in content["resources"][0]["virtual_hosts"][0]["routes"]:
+            for cluster in host_entry["route"]["weighted_clusters"]["clusters"]:
+                cluster["weight"] = weights.get(cluster["name"], cluster["weight"])
+        return meddled(RouteDocument("r.json", json.dumps(content), "shop").reading(), backends)
+
+    assert told() == told(pictures=3, films=7) == ""
+    assert "route 2: stable 50 %, canary 50 %" in (reason := told(stable=5_000, canary=5_000, pictures=1))
+    assert "pictures" not in reason
+
+
+def test_a_route_put_back_or_written_by_an_older_build_has_the_weights_of_every_entry() -> None:
+    document = RouteDocument("r.json", response(weighted({"name": "pictures", "weight": 7}, {"name": "films",
+                             "weight": 3}), weighted({"name": "stable", "weight": 100})), "shop")  # fmt: skip
+    document.stamp(7)
+    assert meddled(RouteDocument("r.json", document.render(), "shop").reading(), ["stable", "canary"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ async def test_testers_and_copies_do_not_count_as_requests_of_an_arm(edge: Edge)
     await edge.shift(TENTH, 1, **ASKED)
     users = Counter((await edge.ask_as_users("x-user-id")).values())
     assert await edge.ask(50, x_group="staff") == {CANARY: 50}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # A copy is on its way longer than the answer it is not waited for.
         while (counts := await edge.completed())[SHADOW] < USERS // 4:
             await asyncio.sleep(0.02)

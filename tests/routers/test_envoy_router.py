@@ -17,12 +17,22 @@ import pytest
 from activities.routers import envoy_document, envoy_routes, locked_files
 from activities.routers.envoy import EnvoyRouter
 from activities.routers.locked_files import locked
+from activities.routers.preflight import TRIES, Preflight
 from coalmine.errors import RouteRejected, RouterUnreachable, RouteUnconfirmed
 from coalmine.local.envoy import EnvoyProxy, fixed_response
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE, confirmed, live, shown
 from tests.routers.conftest import envoy_world
-from tests.routers.worlds import CLUSTERS, EnvoyWorld, envoy_route, start_envoys, stop_envoys, write_routes
+from tests.routers.worlds import (
+    CLUSTERS,
+    SHADOW,
+    TESTERS,
+    EnvoyWorld,
+    envoy_route,
+    start_envoys,
+    stop_envoys,
+    write_routes,
+)
 
 FIRST = {STABLE: 100.0, CANARY: 0.0}
 HALF = {STABLE: 50.0, CANARY: 50.0}
@@ -154,22 +164,55 @@ async def test_no_file_at_all_is_an_error_and_nothing_is_written(three_files: En
         await three_files.workers[0].read(three_files.route)
 
 
-async def test_a_proxy_that_hangs_does_not_hold_up_the_others(one_file: EnvoyWorld) -> None:
-    router = one_file.workers[0]
+@pytest.mark.parametrize("restoring", [False, True])
+async def test_a_proxy_that_hangs_does_not_hold_up_the_others(
+    one_file: EnvoyWorld, monkeypatch: pytest.MonkeyPatch, restoring: bool
+) -> None:
+    router, looks = EnvoyRouter(), Counter[str]()
     await router.apply(one_file.route, HALF, 1)
+    look = router.look
+
+    async def counted(places: Any, backends: Any) -> Mapping[str, Preflight]:
+        looks["taken"] += 1
+        return await look(places, backends)
+
+    monkeypatch.setattr(router, "look", counted)
     hung = one_file.proxies[1]
     pid = one_file.envoys[hung].pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        state = await router.apply(one_file.route, FIRST, 2)
-        assert {proxy.proxy for proxy in state.proxies if proxy.ok} == set(one_file.proxies) - {hung}
+        state = await router.apply(one_file.route, FIRST, 2, restoring=restoring)
+        assert looks["taken"] == (1 if restoring else TRIES), "a rollback waits for nobody"
+        told = {proxy.proxy for proxy in state.proxies if proxy.ok}
+        # One that is only busy may be late where nobody asks again.
+        assert hung not in told if restoring else told == set(one_file.proxies) - {hung}
         answer = await router.confirm(one_file.route, 2)
         assert answer.answer == "no"
         assert hung in answer.reason
     finally:
         os.kill(pid, signal.SIGCONT)
     await confirmed(one_file, 2)
+
+
+async def test_a_proxy_that_was_only_busy_is_asked_again(one_file: EnvoyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    router, busy = EnvoyRouter(), one_file.proxies[1]
+    pid, look, found = one_file.envoys[busy].pid, router.look, list[Mapping[str, Preflight]]()
+    assert pid is not None
+
+    async def after_a_while(places: Any, backends: Any) -> Mapping[str, Preflight]:
+        found.append(await look(places, backends))
+        os.kill(pid, signal.SIGCONT)
+        return found[-1]
+
+    monkeypatch.setattr(router, "look", after_a_while)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        checks = await router.check(one_file.route, [STABLE, CANARY], [10])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert found[0][busy].silent
+    assert [check.reason for check in checks if not check.ok] == []
 
 
 async def test_a_proxy_on_a_file_of_its_own_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +241,26 @@ async def test_the_newest_generation_counts_wherever_it_is(one_file: EnvoyWorld)
     state = await one_file.workers[1].read(one_file.route, [STABLE, CANARY])
     assert state.generation == 5
     assert not any(proxy.ok for proxy in state.proxies)
+
+
+async def test_weights_that_others_change_in_an_entry_of_their_own_keep_no_write_from_being_confirmed(
+    one_file: EnvoyWorld,
+) -> None:
+    (path,) = one_file.files
+
+    def theirs(**weights: int) -> None:
+        content = json.loads(path.read_text())
+        routes = content["resources"][0]["virtual_hosts"][0]["routes"]
+        clusters = [{"name": name, "weight": weight} for name, weight in weights.items()]
+        old = {"match": {"prefix": "/old"}, "route": {"weighted_clusters": {"clusters": clusters}}}
+        routes[:] = [old, *(entry for entry in routes if entry["match"] != old["match"])]
+        locked_files.replace(path, json.dumps(content))
+
+    theirs(**{SHADOW: 9, TESTERS: 1})
+    await one_file.workers[0].apply(one_file.route, HALF, 1)
+    await confirmed(one_file, 1)
+    theirs(**{SHADOW: 1, TESTERS: 9})
+    await confirmed(one_file, 1)
 
 
 async def test_a_writer_that_never_lets_go_is_named(one_file: EnvoyWorld, monkeypatch: pytest.MonkeyPatch) -> None:

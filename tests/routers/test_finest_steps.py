@@ -15,7 +15,7 @@ from coalmine.spec.route_rules import finest_step
 
 LISTENER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/shop/50dc6c495c0c9188/f2f7dc8efc522ab2"
 CLUSTER = {"namespace": "shop"}
-PROXIED = {"files": ["/routes/shop"]}
+PROXIED = {"files": ["/routes/shop.yaml"]}
 KEYS: dict[str, dict[str, Any]] = {
     "aws-alb": {"places": [LISTENER], "fence_folder": "/fences"},
     "aws-lambda": {"alias": "live"},

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from activities.routers.kubernetes_api import GENERATION
+from activities.routers.kubernetes_objects import WEIGHTS
 from coalmine.errors import RouteRejected, StaleGeneration
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.router_contract import RouterContract
@@ -89,8 +91,87 @@ async def test_a_route_that_somebody_gave_to_nobody_is_named_and_restored(
         assert await shown(world) == live(back(world))
 
 
+@pytest.mark.parametrize("kind", [GatewayWorld, IstioWorld])
+async def test_weights_that_an_older_build_left_in_the_annotation_are_not_compared(
+    cluster: FakeKubernetes, tmp_path: Path, kind: type[GatewayWorld] | type[IstioWorld]
+) -> None:
+    async for world in ended(kind(cluster, tmp_path)):
+        await world.workers[0].apply(world.route, await split(world, 10), 1)
+        await world.meddle(await split(world, 50))
+        found = cluster.get(world.kind, world.route.name, NAMESPACE)
+        assert found["metadata"]["annotations"][WEIGHTS].startswith("1:")
+        found["metadata"]["annotations"][GENERATION] = "2"
+        cluster.put(found)
+        assert (await confirmed(world, 2)).answer == "yes"
+
+
+async def test_where_nobody_tells_of_proxies_changed_weights_are_told_all_the_same(
+    cluster: FakeKubernetes, tmp_path: Path
+) -> None:
+    async for world in ended(SilentIstioWorld(cluster, tmp_path, istiod_status=False)):
+        await world.workers[0].apply(world.route, await split(world, 10), 1)
+        await world.meddle(await split(world, 50))
+        answer = await world.workers[1].confirm(world.route, 1, world.backends.arms)
+        assert answer.answer == "no"
+        assert "carries generation 1 with other weights than were written" in answer.reason
+
+
 class TestReplicas(RouterContract):
     @pytest.fixture
     async def world(self, cluster: FakeKubernetes, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
         async for world in ended(ReplicasWorld(cluster, tmp_path)):
             yield world
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "others", "word"),
+    [
+        (GatewayWorld, (1, 1), (), "share traffic differently"),
+        (GatewayWorld, (0, 0), (0, 0), "all weights are zero"),
+        (IstioWorld, (0, 0), (0, 0), "all weights are zero"),
+    ],
+)
+async def test_rules_that_hands_left_differing_or_idle_are_not_confirmed_and_restored(
+    cluster: FakeKubernetes,
+    tmp_path: Path,
+    kind: type[KubernetesWorld],
+    first: tuple[int, int],
+    others: tuple[int, ...],
+    word: str,
+) -> None:
+    async for world in ended(kind(cluster, tmp_path)):
+        await world.workers[0].apply(world.route, await split(world, 10), 1)
+        await confirmed(world, 1)
+        found = cluster.get(world.kind, world.route.name, NAMESPACE)
+        rules = found["spec"].get("rules") or found["spec"]["http"]
+        lists = [rule.get("backendRefs") or rule.get("route") or [] for rule in rules]
+        shared = [refs for refs in lists if len(refs) > 1]
+        for refs, weights in zip(shared, [first, *[others] * (len(shared) - 1)], strict=True):
+            for ref, weight in zip(refs, weights, strict=False):
+                ref["weight"] = weight
+        cluster.put(found)
+        answer = await world.workers[1].confirm(world.route, 1, world.backends.arms)
+        assert answer.answer == "no"
+        assert word in answer.reason
+        await world.workers[0].apply(world.route, back(world), 2, restoring=True)
+        await confirmed(world, 2)
+        assert await shown(world) == live(back(world))
+
+
+async def test_deployments_that_hands_left_without_pods_are_not_confirmed_and_restored(
+    cluster: FakeKubernetes, tmp_path: Path
+) -> None:
+    async for world in ended(ReplicasWorld(cluster, tmp_path)):
+        await world.workers[0].apply(world.route, await split(world, 10), 1)
+        await confirmed(world, 1)
+        for name in world.backends.arms:
+            found = cluster.get("Deployment", name, NAMESPACE)
+            found["spec"]["replicas"] = 0
+            cluster.put(found)
+        answer = await world.workers[1].confirm(world.route, 1, world.backends.arms)
+        assert answer.answer == "no"
+        assert "has pods" in answer.reason
+        assert [proxy.proxy for proxy in answer.proxies] == list(world.proxies)
+        await world.workers[0].apply(world.route, back(world), 2, restoring=True)
+        await confirmed(world, 2)
+        assert await shown(world) == live(back(world))

@@ -21,6 +21,7 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import UNKNOWN
 from tests.routers.disk_trouble import FileWorld
+from tests.routers.worlds import all_show
 
 SHOP = """\
 # The shop's way in. Mind the admin pages.
@@ -88,6 +89,14 @@ class TraefikWorld(FileWorld):
         while not all(proxy.ok for proxy in (await self._workers[0].read(self.route, list(weights))).proxies):
             await asyncio.sleep(0.01)
 
+    async def meddle_under_the_mark(self, weights: Weights) -> None:
+        """Change the weights in the files, and nothing else."""
+        for path in self.files:
+            document = TraefikDocument(str(path), path.read_text(), self.route.name)
+            document.set_weights(weight_units(weights))
+            replace(path, document.render())
+        await all_show(self, weights)
+
     async def foreign(self) -> object:
         """The files without the weights and our version, and their comments."""
         kept: list[object] = []
@@ -114,6 +123,8 @@ class TraefikWorld(FileWorld):
             return real(document)
 
         self.patch.setattr(TraefikDocument, "render", with_ghost)
+        # One of a busy machine may take a while to refuse it.
+        self.patch.setattr(TraefikRouter, "patience", 20.0)
 
 
 @asynccontextmanager

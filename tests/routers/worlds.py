@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from activities.routers import envoy_document, envoy_routes, route_files
+from activities.routers import envoy_document, envoy_routes, route_files, watching
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
 from activities.routers.envoy_document import RouteDocument
 from activities.routers.locked_files import replace
 from activities.routers.weights import weight_units
 from coalmine.local.envoy import EnvoyProxy, route_response
-from coalmine.records import Confirmation, Weights
+from coalmine.records import Confirmation, ProxyState, Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN, Lack, RouterWorld
+from coalmine.testing.router_world import live, state_of
 
 NOBODY = "127.0.0.1:9"
 """An endpoint Envoy takes for healthy as long as nobody asks it."""
@@ -92,6 +93,14 @@ def foreign(text: str) -> list[object]:
     return [content, [line for line in text.splitlines() if "#" in line]]
 
 
+async def all_show(world: RouterWorld, weights: Weights) -> None:
+    """Wait until every proxy shows these weights, whatever it says of them."""
+    proxies: Sequence[ProxyState] = ()
+    while not proxies or any(live(proxy.weights) != live(weights) for proxy in proxies):
+        await asyncio.sleep(0.01)
+        proxies = (await state_of(world)).proxies
+
+
 @dataclass
 class FakeWorld(RouterWorld):
     """A fake data plane."""
@@ -153,7 +162,9 @@ class Unconfirming(FakeRouter):
     able = FakeRouter.able.model_copy(update={"confirm": False})
 
     async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
-        return Confirmation(answer="unsupported", reason="the proxies do not say")
+        told = await super().confirm(route, generation, backends)
+        unsaid = Confirmation(answer="unsupported", reason="the proxies do not say", proxies=told.proxies)
+        return told if told.answer == "no" else unsaid
 
 
 def fake_of(kind: type[FakeRouter]) -> FakeWorld:
@@ -206,6 +217,14 @@ class EnvoyWorld(RouterWorld):
         while any(proxy.generation for proxy in (await self._workers[0].read(self.route, list(weights))).proxies):
             await asyncio.sleep(0.01)
 
+    async def meddle_under_the_mark(self, weights: Weights) -> None:
+        """Change the weights in the files, and nothing else."""
+        for path in self.files:
+            document = RouteDocument(str(path), path.read_text(), self.route.name)
+            document.set_weights(weight_units(weights))
+            replace(path, document.render())
+        await all_show(self, weights)
+
     async def foreign(self) -> object:
         """The files without their version, our own switch, and the clusters of the entries that move."""
         kept: list[object] = [self.second_file.read_text()]
@@ -249,6 +268,8 @@ class EnvoyWorld(RouterWorld):
             return changed
 
         self.patch.setattr(envoy_document, "set_weights", with_ghost)
+        # A proxy of a busy machine may take a while to refuse it.
+        self.patch.setattr(watching, "PATIENCE", 20.0)
 
 
 async def start_envoys(

@@ -24,10 +24,11 @@ from coalmine.local.envoy import EnvoyProxy, route_response
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, STABLE, UNKNOWN, RouterWorld
+from coalmine.xds import control_plane
 from coalmine.xds.control_plane import ControlPlane
-from tests.routers.worlds import CLUSTERS, SECOND, SHADOW, YAML_ROUTE, foreign
+from tests.routers.worlds import CLUSTERS, SECOND, SHADOW, YAML_ROUTE, all_show, foreign
 
-WITHIN = 20.0
+WITHIN = 60.0
 """Seconds; long, because no test judges speed."""
 
 
@@ -76,6 +77,13 @@ class XdsWorld(RouterWorld):
         replace(self.file, re.sub(r'(version_info"?: )"[^"]*"', r'\1"deployed"', document.render()))
         await until(lambda: self._all_have("shop", "deployed"))
 
+    async def meddle_under_the_mark(self, weights: Weights) -> None:
+        """Change the weights in the file, and nothing else."""
+        document = RouteDocument(str(self.file), self.file.read_text(), self.route.name)
+        document.set_weights(weight_units(weights))
+        replace(self.file, document.render())
+        await all_show(self, weights)
+
     async def foreign(self) -> object:
         """The files without their version, our own switch, and the clusters of the entries that move."""
         return [(self.folder / "store.json").read_text(), *foreign(self.file.read_text())]
@@ -94,6 +102,8 @@ class XdsWorld(RouterWorld):
             return changed
 
         self.patch.setattr(envoy_document, "set_weights", with_ghost)
+        # A proxy of a busy machine may take a while to refuse it.
+        self.patch.setattr(control_plane, "PATIENCE", 5.0)
 
     def lose_next_answer(self) -> None:
         """Let the connection break once the write is done."""

@@ -88,7 +88,7 @@ def spec_data(draw: st.DrawFn) -> dict[str, Any]:
             "baseline": {"version": versions[0], "backend": backends[0]},
             "canary": {"version": versions[1], "backend": backends[1]},
         },
-        "route": {"router": "envoy", "name": draw(_texts), "files": ["/a"], "admins": ["http://localhost:9901"]},
+        "route": {"router": "envoy", "name": draw(_texts), "files": ["/a.yaml"], "admins": ["http://localhost:9901"]},
         "steps": steps,
         "metrics": metrics,
         "policy": {

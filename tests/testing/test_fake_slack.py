@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 
 from coalmine.testing.slack import FakeSlack, member, message_faults, view_faults
-from coalmine.testing.slack.hands import signature
+from coalmine.testing.slack.hands import ACK_WITHIN, TICK, Answer, Standstill, signature
 from coalmine.testing.slack.rates import POSTS_PER_MINUTE, Rates
 from tests.leaping_clock import run_leaping
 
@@ -286,3 +287,21 @@ async def test_a_workspace_takes_so_many_posts_a_minute_over_all_channels() -> N
         # The one that was refused counts for nothing: its channel is not made to wait for it.
         assert int(headers["Retry-After"]) <= 60
         assert slack.count("chat.postMessage") == 2
+
+
+def test_what_the_machine_takes_is_not_laid_to_the_app() -> None:
+    still = Standstill()
+    for seconds in (TICK, 1.9 * TICK, 3 * TICK, 1.0 + TICK):
+        still.count(seconds)
+    assert still.seconds == pytest.approx(1.0 + 2 * TICK)
+    assert Answer(200, "", ACK_WITHIN + 1.0, stood_still=1.0).in_time
+    assert not Answer(200, "", ACK_WITHIN + 1.1, stood_still=1.0).in_time
+
+
+async def test_an_app_that_holds_up_its_loop_is_no_standstill() -> None:
+    with Standstill() as still:
+        began = time.perf_counter()
+        # What blocks is the app's own doing; the clock is looked at all the same.
+        time.sleep(10 * TICK)  # noqa: ASYNC251
+        held = time.perf_counter() - began
+    assert still.seconds < held - 5 * TICK
