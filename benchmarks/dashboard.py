@@ -3,8 +3,9 @@
 Run ``python -m benchmarks.dashboard`` (about a minute). A real Temporal dev server holds 2,000 open workflows with the
 search attributes of rollouts; the dashboard asks it by the real client, and a real chromium opens the page anew, with
 nothing cached, and then watches it: a workflow that is started appears as a row, and a row that is shown changes its
-phase, which the last question of a quick round brings. Usable means: all rows of the first
-page are drawn, and the search field takes what is typed. Writes ``results/dashboard.json``.
+phase, which the last question of a quick round brings. Every fourth waits at a gate, and a worker is asked for whom.
+Usable means: all rows of the first page are drawn, and the search field takes what is typed. Writes
+``results/dashboard.json``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from coalmine.dashboard.context import Settings
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
 from coalmine.local.temporal import NAMESPACE, start_temporal
-from coalmine.records import TASK_QUEUE, CanaryInput, Phase, canary_id
+from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutStatus, canary_id
+from coalmine.testing.fake_rollouts import a_status
 
 ROLLOUTS, LOADS, CHANGES = 2_000, 20, 20
 USABLE_WITHIN, SEEN_WITHIN = 1.0, 2.0
@@ -46,8 +48,10 @@ ROWS = 50
 PATIENCE = 60_000
 MOVING = 10
 """Open workflows whose phase changes by turns: the oldest, so that a quick round hears of them for being shown."""
-MOVED_BY = "benchmark-moved"
-"""Their task queue: a worker of the rollouts' own would be given a task of each of the thousands."""
+GATED_EACH = 4
+"""Every so many waits at a gate."""
+WORKED_ON = "benchmark-worked-on"
+"""The task queue of what moves or waits: a worker of the rollouts' own would be given a task of each of the others."""
 _KEYWORDS = {
     name: SearchAttributeKey.for_keyword(f"Coalmine{name}") for name in ("Service", "Environment", "Version", "Phase")
 }
@@ -56,12 +60,21 @@ _WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 
 @workflow.defn(name="Canary")
 class Moved:
-    """Open for good, and in the phase it was told."""
+    """Open for good, and in the phase it was told; at first, as far as anybody asks, at a gate."""
+
+    @workflow.init
+    def __init__(self, given: CanaryInput) -> None:
+        self._status = a_status(given.service, given.environment, phase=Phase.GATED)
 
     @workflow.run
     async def run(self, given: CanaryInput) -> None:
         """Wait."""
         await workflow.wait_condition(lambda: False)
+
+    @workflow.query
+    def status(self) -> RolloutStatus:
+        """What it waits for."""
+        return self._status
 
     @workflow.update
     async def phase(self, phase: str) -> None:
@@ -69,9 +82,11 @@ class Moved:
         workflow.upsert_search_attributes([_KEYWORDS["Phase"].value_set(phase)])
 
 
-async def open_rollout(client: Client, service: str, environment: str, queue: str = TASK_QUEUE) -> None:
-    """A workflow that is open for good: nobody works here, and lists are made of search attributes."""
-    said = {"Service": service, "Environment": environment, "Version": "1.42.0", "Phase": str(Phase.STEPPING)}
+async def open_rollout(
+    client: Client, service: str, environment: str, queue: str = TASK_QUEUE, phase: Phase = Phase.STEPPING
+) -> None:
+    """A workflow that is open for good: lists are made of search attributes."""
+    said = {"Service": service, "Environment": environment, "Version": "1.42.0", "Phase": str(phase)}
     pairs = [SearchAttributePair(_KEYWORDS[name], value) for name, value in said.items()]
     await client.start_workflow(
         "Canary",
@@ -87,8 +102,9 @@ async def fill(client: Client, count: int) -> None:
     slots = asyncio.Semaphore(50)
 
     async def one(number: int) -> None:
+        at = (TASK_QUEUE, Phase.STEPPING) if number % GATED_EACH else (WORKED_ON, Phase.GATED)
         async with slots:
-            await open_rollout(client, f"service-{number:04}", ("production", "staging", "test")[number % 3])
+            await open_rollout(client, f"service-{number:04}", ("production", "staging", "test")[number % 3], *at)
 
     await asyncio.gather(*(one(number) for number in range(count)))
 
@@ -134,17 +150,15 @@ async def phase_seen(chromium: Browser, url: str, client: Client, changes: int) 
     """Seconds from another phase that Temporal has taken, of a row that is shown, to the row that says it, each."""
     page = await following(chromium, f"{url}/?sort=started")
     times = []
-    worker = Worker(client, task_queue=MOVED_BY, workflows=[Moved], workflow_runner=UnsandboxedWorkflowRunner())
-    async with worker:
-        for number in range(changes):
-            service, phase = moving(number % MOVING), (Phase.PROMOTING, Phase.STEPPING)[number // MOVING % 2]
-            await asyncio.sleep(0.5 + number / changes)
-            handle = client.get_workflow_handle(canary_id("production", service))
-            await handle.execute_update(Moved.phase, str(phase))
-            began = time.perf_counter()
-            row = page.get_by_role("row").filter(has_text=service)
-            await row.filter(has_text=str(phase)).wait_for()
-            times.append(time.perf_counter() - began)
+    for number in range(changes):
+        service, phase = moving(number % MOVING), (Phase.PROMOTING, Phase.STEPPING)[number // MOVING % 2]
+        await asyncio.sleep(0.5 + number / changes)
+        handle = client.get_workflow_handle(canary_id("production", service))
+        await handle.execute_update(Moved.phase, str(phase))
+        began = time.perf_counter()
+        row = page.get_by_role("row").filter(has_text=service)
+        await row.filter(has_text=str(phase)).wait_for()
+        times.append(time.perf_counter() - began)
     await page.close()
     return times
 
@@ -163,7 +177,10 @@ async def measure(rollouts: int, loads: int, changes: int) -> tuple[list[float],
         where = Where(temporal.address, NAMESPACE, "the benchmark", temporal.ui, {})
         client = await connect_client(where)
         for number in range(MOVING):
-            await open_rollout(client, moving(number), "production", MOVED_BY)
+            await open_rollout(client, moving(number), "production", WORKED_ON)
+        runner = UnsandboxedWorkflowRunner()
+        worker = Worker(client, task_queue=WORKED_ON, workflows=[Moved], workflow_runner=runner)
+        await stack.enter_async_context(worker)
         await fill(client, rollouts - MOVING)
         coalmine = Coalmine(client, where)
         while len(await coalmine.rollouts(running=True, limit=rollouts + 1)) < rollouts:
@@ -210,6 +227,7 @@ def main() -> int:
     loads, changes, moved, lists = run(measure(given.rollouts, given.loads, given.changes))
     document = {
         "rollouts": given.rollouts,
+        "waiting_at_a_gate": len(range(0, given.rollouts - MOVING, GATED_EACH)),
         "load_average": round(os.getloadavg()[0], 2),
         "usable_s": _figures(loads),
         "seen_s": _figures(changes),

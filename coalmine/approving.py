@@ -113,12 +113,19 @@ def record(
     return f"recorded as unverified, which does not count: gate '{gate.name}' counts signed decisions only"
 
 
-def use_token(state: RolloutState, identity: Identity, now: datetime) -> str | None:
-    """Take a token as used; why not, when it was already."""
+def use_token(state: RolloutState, identity: Identity, oldest: datetime) -> str | None:
+    """Take a token as used; why not, when it was already.
+
+    Args:
+        state: Of the rollout; it keeps what was used.
+        identity: Whoever signed it.
+        oldest: When the word arrived that has been checked for longest, now where none is: times count at the arrival,
+            so a copy of a token that expired since can still be taken.
+    """
     if identity.token_id in state.used_tokens:
         return f"the token was used already (jti {identity.token_id!r:.60}): sign again"
-    # An expired one is refused anyhow.
-    state.used_tokens = {used: until for used, until in state.used_tokens.items() if until > now}
+    # What had expired before the oldest word arrived is refused anyhow.
+    state.used_tokens = {used: until for used, until in state.used_tokens.items() if until > oldest}
     if identity.expires is not None:
         state.used_tokens[identity.token_id] = identity.expires
     return None

@@ -305,10 +305,11 @@ def _extend(state: RolloutState, longer: timedelta) -> str:
 
 
 def can_send(state: RolloutState) -> list[Verb]:
-    """The verbs that would be taken now from somebody entitled to."""
+    """The verbs that would change something now, from somebody entitled to them."""
     if state.phase is Phase.ROLLING_BACK:
         return []
     someone = CommandInput(by="*")
-    verbs = [verb for verb in Verb if verb is not Verb.APPROVE and refusal(state, verb, someone) is None]
+    elsewhere = (Verb.APPROVE, Verb.PAUSE) if state.paused else (Verb.APPROVE,)
+    verbs = [verb for verb in Verb if verb not in elsewhere and refusal(state, verb, someone) is None]
     approvable = state.waiting_gate() is not None and state.order is None and state.phase is not Phase.CLOSED
     return ([Verb.APPROVE] if approvable else []) + verbs

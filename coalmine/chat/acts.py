@@ -12,7 +12,7 @@ from coalmine.chat.buttons import Pressed, stale
 from coalmine.chat.people import Person
 from coalmine.client import RolloutRef
 from coalmine.errors import RefusedError, TemporalUnavailable
-from coalmine.identity.claims import Decided
+from coalmine.identity.claims import Decided, longer_said
 from coalmine.records import CommandReceipt, RolloutStatus, Verb
 from coalmine.rollouts import Rollouts
 
@@ -119,5 +119,6 @@ def _token(
         (gate or "") if approves else None,
         (attempt or 1) if approves else None,
         act.break_glass,
+        longer_said(act.longer) if act.verb is Verb.EXTEND else None,
     )
     return sign_for(key, person.name, person.groups, decided, datetime.now(UTC), secrets.token_hex(16))

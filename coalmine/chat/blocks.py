@@ -11,6 +11,7 @@ from coalmine.cli import _words
 from coalmine.console import submitter
 from coalmine.queueing import line_text
 from coalmine.records import LedgerEntry, MetricVerdict, Outcome, Phase, RolloutStatus, Verb
+from coalmine.standing import restored_text
 
 Block = dict[str, Any]
 SECTION = 3_000
@@ -95,7 +96,7 @@ def _facts(status: RolloutStatus) -> list[str]:
         facts.append(f"*not yet:* {_free('; '.join(status.unmet))}")
     if status.outcome is not None or status.phase in (Phase.CLOSED, Phase.ROLLING_BACK):
         facts += [_free(status.reason)] if status.reason else []
-    if status.restored is not None and (restored := _words.restored(status)):
+    if status.restored is not None and (restored := restored_text(status)):
         facts.append(f"*restored:* {_free(restored)}")
     if status.diagnosis is not None:
         facts.append(f"*points to the cause:* {_free(status.diagnosis.sentence)}")

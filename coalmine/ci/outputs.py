@@ -54,6 +54,11 @@ def start_outputs(receipt: Receipt, outcome: str | None, code: int | None, link:
     return {name: known.get(name, "") for name in NAMES}
 
 
+def failure_outputs(code: int, reason: str) -> Mapping[str, str]:
+    """The same names where the command failed: nothing is known of a rollout."""
+    return dict.fromkeys(NAMES, "") | {"exit": str(code), "reason": reason}
+
+
 def as_lines(outputs: Mapping[str, str]) -> str:
     """``name=value`` on lines of their own: what ``GITHUB_OUTPUT`` takes, and a dotenv report of GitLab.
 

@@ -10,6 +10,7 @@ from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 from coalmine.report import tell
 from coalmine.report.story import DecisionStory, Story
+from coalmine.standing import restored_text
 
 MILESTONES = 20
 """Decisions on the diagram; more cannot be told apart."""
@@ -34,6 +35,7 @@ def job_summary(status: RolloutStatus, entries: Sequence[LedgerEntry], link: str
     facts = {
         "why": _text(status.reason or status.held_reason),
         "missing": _text("; ".join(status.unmet)) if status.outcome is None else "",
+        "restored": _text(restored_text(status)),
         "traffic": f"{status.canary_weight:g} % on the canary, {status.looks:,} looks, "
         f"{status.canary_requests:,} canary requests",
         "started by": _text(status.starter or status.by),
@@ -46,6 +48,11 @@ def job_summary(status: RolloutStatus, entries: Sequence[LedgerEntry], link: str
         _diagram(status, entries, now),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def failure_summary(why: str) -> str:
+    """What there is to say where the command failed."""
+    return f"## Coalmine: {_text(why.partition(chr(10))[0])}\n\n```\n{why}\n```\n"
 
 
 def standing(status: RolloutStatus) -> str:

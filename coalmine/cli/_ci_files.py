@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,25 @@ class CiFiles:
         for option, file in (("--summary", self._summary), ("--outputs", self._outputs)):
             if file is not None:
                 _append(option, file, "")
+
+    @contextmanager
+    def telling_failures(self) -> Iterator[None]:
+        """Write the exit code and the reason of an error of the block, and let it go on its way."""
+        from coalmine.ci.outputs import as_lines, failure_outputs
+        from coalmine.ci.summary import failure_summary
+        from coalmine.cli import _errors
+
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # Of whoever read what is said here, not of the rollout.
+        except Exception as error:
+            why, code = _errors.line(error).removeprefix("error: "), _errors.exit_code(error)
+            if self._outputs is not None:
+                self._keep("--outputs", self._outputs, as_lines(failure_outputs(code, why)))
+            if self._summary is not None:
+                self._keep("--summary", self._summary, failure_summary(why))
+            raise
 
     async def entries(self, coalmine: Coalmine, status: RolloutStatus) -> list[LedgerEntry]:
         """What the summary draws; nothing when there is no summary, or nobody answers."""

@@ -91,7 +91,7 @@ def token(key: dict[str, Any], args: Args, status: Any) -> str:
     import secrets
     from datetime import UTC, datetime
 
-    from coalmine.identity.claims import Decided
+    from coalmine.identity.claims import Decided, longer_said
     from coalmine.identity.signing import sign
 
     gate, attempt = None, None
@@ -100,5 +100,6 @@ def token(key: dict[str, Any], args: Args, status: Any) -> str:
         gate = args.gate or (shown.name if shown else "")
         attempt = args.attempt or (shown.attempt if shown and shown.name == gate else 1)
     broken = getattr(args, "break_glass", False)
-    decided = Decided(args.verb, status.rollout_id, args.reason, gate, attempt, broken)
+    longer = longer_said(args.longer) if args.verb == "extend" else None
+    decided = Decided(args.verb, status.rollout_id, args.reason, gate, attempt, broken, longer)
     return sign(key, decided, datetime.now(UTC), secrets.token_hex(16))

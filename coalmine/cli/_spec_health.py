@@ -15,7 +15,7 @@ from activities.routers.registry import Routers
 from activities.sources.registry import make_source
 from coalmine.errors import CoalmineError
 from coalmine.ownership import weights_text
-from coalmine.records import Check, CollectRequest, MetricCounts, Record, Weights, Window
+from coalmine.records import NO_DRY_RUN, Check, CollectRequest, MetricCounts, Record, Weights, Window
 from coalmine.spec.canary import ArmName, CanarySpec
 from coalmine.spec.durations import format_duration
 from coalmine.spec.metrics import Metric
@@ -34,7 +34,7 @@ class RouteHealth(Record):
     reached: bool
     read: bool = False
     written: bool = False
-    """Every step could be written now, by a dry run."""
+    """Every step could be written now, by a dry run; ``reason`` says where there is none."""
     reason: str = ""
     fencing: str = ""
     weights: Weights = {}
@@ -96,12 +96,12 @@ async def _route(spec: CanarySpec) -> RouteHealth:
         return RouteHealth(reached=False, fencing=fencing, reason=f"no answer within {WITHIN:g} s")
     except CoalmineError as error:
         return RouteHealth(reached=not error.retryable, fencing=fencing, reason=str(error))
-    wrong = await _problems(router, spec, backends)
+    written, told = await _rehearsed(router, spec, backends)
     return RouteHealth(
         reached=True,
         read=True,
-        written=not wrong,
-        reason=wrong,
+        written=written,
+        reason=told,
         fencing=fencing,
         weights=shown.weights,
         generation=shown.generation,
@@ -109,15 +109,18 @@ async def _route(spec: CanarySpec) -> RouteHealth:
     )
 
 
-async def _problems(router: Router, spec: CanarySpec, backends: Sequence[str]) -> str:
+async def _rehearsed(router: Router, spec: CanarySpec, backends: Sequence[str]) -> tuple[bool, str]:
+    """Whether nothing speaks against a write, and what does, or what could not be rehearsed."""
     try:
         async with asyncio.timeout(WITHIN):
             checks = await router.check(spec.route, backends, [*(step.weight for step in spec.steps), 100.0])
     except TimeoutError:
-        return f"no answer within {WITHIN:g} s"
+        return False, f"no answer within {WITHIN:g} s"
     except CoalmineError as error:
-        return str(error)
-    return "; ".join(check.reason for check in checks if not check.ok)
+        return False, str(error)
+    if wrong := [check.reason for check in checks if not check.ok]:
+        return False, "; ".join(wrong)
+    return True, "; ".join(check.reason for check in checks if check.name == NO_DRY_RUN)
 
 
 async def _data(spec: CanarySpec, metric: Metric, arm: ArmName, now: datetime) -> DataHealth:

@@ -27,7 +27,7 @@ View = Callable[[RolloutStatus], None]
 class Watcher:
     """Watches one rollout; ``last`` is what it saw last, also after Ctrl-C."""
 
-    def __init__(self, out: Output, args: Args) -> None:
+    def __init__(self, out: Output, args: Args, files: CiFiles) -> None:
         self.last: RolloutStatus | None = None
         self.link: str | None = None
         self.about = ""
@@ -44,7 +44,7 @@ class Watcher:
         self._seen: object = None
         self._version: str | None = None
         self._silent = False
-        self._ci = CiFiles(args, out)
+        self._ci = files
         self._entries: list[LedgerEntry] = []
 
     async def watch(self, coalmine: Coalmine, ref: RolloutRef, version: str | None = None) -> int:

@@ -11,6 +11,7 @@ from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.queueing import line_text
 from coalmine.records import MetricVerdict, Outcome, Phase, RolloutStatus, StepStatus
 from coalmine.spec.durations import format_duration
+from coalmine.standing import looks_text, restored_text
 
 PHASES = {
     Phase.ADMITTING: "being admitted",
@@ -24,7 +25,6 @@ PHASES = {
     Phase.CLOSED: "closed",
 }
 _RATIOS = ("odds ratio", "rate ratio")
-_RESTORED = {True: "yes, the route reads back as it was", False: "not confirmed yet", None: ""}
 _MARKS = {"done": "●", "now": "◐", "todo": "○"}
 
 
@@ -111,9 +111,8 @@ def looks(status: RolloutStatus, now: datetime) -> str:
     """How many looks there were, and when the next is."""
     if not status.looks and status.next_look_at is None:
         return ""
-    of = f" of about {status.planned_looks}" if status.planned_looks else ""
     following = f"; next in {left(status.next_look_at, now)}" if status.next_look_at else ""
-    return f"{status.looks}{of}{following}"
+    return f"{looks_text(status.looks, status.planned_looks)}{following}"
 
 
 def gate(status: RolloutStatus) -> str:
@@ -161,12 +160,6 @@ def verdict_rows(status: RolloutStatus) -> list[list[str]]:
     ]
 
 
-def restored(status: RolloutStatus) -> str:
-    """Whether the route reads back as it was, and what stands in the way."""
-    said = _RESTORED[status.restored]
-    return f"{said}: try {status.restore_tries + 1}; {status.restore_failure}" if status.restore_failure else said
-
-
 def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict[str, str]:
     """Everything but the verdicts, by name; empty ones say nothing."""
     started = (
@@ -188,7 +181,7 @@ def facts(status: RolloutStatus, now: datetime, link: str | None = None) -> dict
         "cause": diagnosis(status),
         "gate": gate(status),
         "not yet": "\n".join(status.unmet) if status.outcome is None else "",
-        "restored": restored(status),
+        "restored": restored_text(status),
         "next": line_text(status.waiting),
         "refused": "\n".join(f"{said.verb} by {said.by or '?'}: {said.reason}" for said in status.refused[-3:]),
         "history": status.history_note,

@@ -44,7 +44,9 @@ def options(parser: Parser, verb: str) -> None:
         metavar="FILE",
         help=f"key to sign decisions with, of coalmine keys create --service (default: {KEY_VARIABLE})",
     )
-    parser.add_argument("--check", action="store_true", help="read the settings, say what is wrong, and end")
+    parser.add_argument(
+        "--check", action="store_true", help="read the settings, say what is wrong, and end; needs no token"
+    )
     parser.add_connection()
     parser.add_output()
     parser.epilog = (
@@ -66,12 +68,12 @@ def run(args: Args, out: Output) -> int:
 
     found = read_settings(read_text(args.config), args.config)
     host, port = _address(args.listen)
-    secrets = _secrets(args.socket)
     key_path = args.sign_with or os.environ.get(KEY_VARIABLE)
     key: dict[str, Any] | None = service_key_file(key_path) if key_path else None
     if args.check:
         out.data({"channels": len(found.channels), "people": len(found.people)}, f"{args.config}: fine")
         return 0
+    secrets = _secrets(args.socket)
     connection_settings(args.profile)  # Wrong settings are told now; a server that is away is waited for.
     logging.basicConfig(level=_level(), format="%(asctime)s %(levelname)s %(message)s")
     app = _app(found, secrets, args, Path(args.state), key)

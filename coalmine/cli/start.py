@@ -81,7 +81,8 @@ def run(args: Args, out: Output) -> int:
     from coalmine.records import Receipt, canary_id
 
     stays = args.watch or args.wait
-    with annotating(args.file, out):
+    files = CiFiles(args, out)
+    with files.telling_failures(), annotating(args.file, out):
         if not stays and (args.timeout is not None or args.leave_when_held is not None):
             raise InputError(
                 "--timeout, --leave-when-held and --stay-when-held are for watching: add --watch or --wait"
@@ -90,8 +91,8 @@ def run(args: Args, out: Output) -> int:
             raise InputError("--during-freeze needs a reason: say with -m why this release cannot wait")
         spec = with_deployment(read_spec(args.file), args.deployment, os.environ.get(DEPLOYMENT_VARIABLE, ""))
         signer, token = _signing.start_proof(args, spec)
-    by, by_machine = signer or speaker(args.by), automated(args.automated)
-    watcher, files = Watcher(out, args), CiFiles(args, out)
+        by, by_machine = signer or speaker(args.by), automated(args.automated)
+    watcher = Watcher(out, args, files)
 
     async def started(coalmine: Coalmine) -> int:
         watcher.about, watcher.starting = canary_id(spec.environment, spec.service, spec.region), True
@@ -117,7 +118,8 @@ def run(args: Args, out: Output) -> int:
         return await watcher.watch(coalmine, RolloutRef(receipt.workflow_id), receipt.version)
 
     try:
-        return on_connection(args, started)
+        with files.telling_failures():
+            return on_connection(args, started)
     except KeyboardInterrupt:
         if not watcher.about:
             raise  # Nothing was asked for yet.

@@ -50,18 +50,21 @@ def run(args: Args, out: Output) -> int:
 
 
 def _one(args: Args, out: Output) -> int:
+    from coalmine.cli._ci_files import CiFiles
     from coalmine.cli._session import meant, on_connection
     from coalmine.cli._watching import Watcher
     from coalmine.client import Coalmine
 
     args.rollout = args.rollouts[0]
-    watcher = Watcher(out, args)
+    files = CiFiles(args, out)
+    watcher = Watcher(out, args, files)
 
     async def watched(coalmine: Coalmine) -> int:
         return await watcher.watch(coalmine, await meant(coalmine, args))
 
     try:
-        return on_connection(args, watched)
+        with files.telling_failures():
+            return on_connection(args, watched)
     except KeyboardInterrupt:
         return watcher.finish("detached")
 

@@ -15,7 +15,7 @@ from typing import Any
 from coalmine.cli._signing import SIGNED
 from coalmine.dashboard.people import Person
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
-from coalmine.identity.claims import Decided, start_subject
+from coalmine.identity.claims import Decided, longer_said, start_subject
 from coalmine.identity.service import sign_for
 from coalmine.records import CommandReceipt, Receipt, RolloutStatus, Verb, canary_id
 from coalmine.rollouts import Releases
@@ -145,7 +145,9 @@ class Actor:
             shown = status.gate
             gate = said.gate or (shown.name if shown else "")
             attempt = said.attempt or (shown.attempt if shown and shown.name == gate else 1)
-        return self._signed(Decided(str(said.verb), status.rollout_id, said.reason, gate, attempt), person) or None
+        longer = longer_said(said.longer) if said.verb is Verb.EXTEND else None
+        decided = Decided(str(said.verb), status.rollout_id, said.reason, gate, attempt, longer=longer)
+        return self._signed(decided, person) or None
 
     def _signed(self, decided: Decided, person: Person) -> str:
         if self.key is None or not person.proved_by:

@@ -19,6 +19,7 @@ from coalmine.report import words
 from coalmine.report.plots import Scale, effect_plot, weight_plot
 from coalmine.report.story import LookStory, Point, WeightStory, number
 from coalmine.report.thinning import thin
+from coalmine.standing import looks_text, restored_text
 
 DRAWN = 240
 """Looks of one metric in a plot."""
@@ -101,8 +102,8 @@ def view(seen: Seen) -> RolloutView:
         steps=_steps(status),
         gate=_words.gate(status),
         next=line_text(status.waiting),
-        restored=_words.restored(status),
-        looks=f"{status.looks:,}" + (f" of about {status.planned_looks:,}" if status.planned_looks else ""),
+        restored=restored_text(status),
+        looks=looks_text(status.looks, status.planned_looks),
         requests=_requests(status),
         decisions=tuple(_decision(entry) for entry in reversed(entries[-DECISIONS:])),
         left_out=max(len(entries) - DECISIONS, 0) + seen.log.dropped,

@@ -15,7 +15,7 @@ from typing import Any
 
 from coalmine.errors import InputError
 from coalmine.identity.keys import ANYONE, GROUPS, PERSON, VerifyingKey, jwk_entries, jwt_module, verifying_key
-from coalmine.identity.verification import BadToken, Verified, in_time, signed_claims, text_claim, unproved
+from coalmine.identity.verification import BadToken, Verified, in_time, moment, signed_claims, text_claim, unproved
 from coalmine.records import Verb
 
 ISSUERS_VARIABLE = "COALMINE_DECISION_ISSUERS"
@@ -134,7 +134,13 @@ def issuers_of(token: str, issuers: Sequence[Issuer]) -> Sequence[Issuer]:
 
 
 def verify_issued(
-    token: str, issuer: Issuer, keys: Mapping[str, VerifyingKey], verb: str, workflow_id: str, at: datetime
+    token: str,
+    issuer: Issuer,
+    keys: Mapping[str, VerifyingKey],
+    verb: str,
+    workflow_id: str,
+    at: datetime,
+    since: datetime | None = None,
 ) -> Verified:
     """Who a token of CI is.
 
@@ -145,6 +151,8 @@ def verify_issued(
         verb: What it is shown for.
         workflow_id: Of the rollout.
         at: When it arrived.
+        since: When the rollout began; None where it is to begin. One that was issued before may have been used on the
+            rollout before, which has the same workflow id.
 
     Raises:
         BadToken: it is forged, expired, of another repository, or for something else.
@@ -161,7 +169,14 @@ def verify_issued(
     wanted = [bound_audience(verb, workflow_id), *([issuer.audience] if verb == "start" else [])]
     if not isinstance(audience, str) or audience not in wanted:
         raise BadToken(f"the token is for {audience!r:.120} (aud), not {' or '.join(wanted)}")
-    return _known(issuer, key, claims, in_time(claims, at, LONGEST_CI_LIFETIME))
+    expires = in_time(claims, at, LONGEST_CI_LIFETIME)
+    # Issuers tell whole seconds.
+    if since is not None and (issued := moment(claims, "iat")) < since.replace(microsecond=0):
+        raise BadToken(
+            f"the token was issued at {issued:%Y-%m-%d %H:%M:%S} UTC, before this rollout began at {since:%H:%M:%S}: "
+            "ask CI for a new one"
+        )
+    return _known(issuer, key, claims, expires)
 
 
 def person_of(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from coalmine.identity.claims import AUDIENCE, LONGEST_LIFETIME, LONGEST_TOKEN, SKEW, Decided
+from coalmine.identity.claims import AUDIENCE, LONGER, LONGEST_LIFETIME, LONGEST_TOKEN, SKEW, Decided
 from coalmine.identity.keys import GLASS, VERBS, VerifyingKey, jwt_module
 from coalmine.identity.names import folded
 
@@ -60,6 +60,8 @@ def verify(token: str, decided: Decided, keys: Mapping[str, VerifyingKey], at: d
         raise BadToken(f"the token is not for '{AUDIENCE}' (aud)")
     expires = in_time(claims, at)
     for name, wanted in decided.claims().items():
+        if name == LONGER and name not in claims:
+            continue  # Signed by an older version, which left it out: it says nothing of how long.
         given = claims.get(name)
         # True == 1 in Python: an attempt of true is no attempt.
         if type(given) is not type(wanted) or given != wanted:
@@ -108,6 +110,7 @@ _WORDS = {
     "attempt": "attempt",
     "reason_sha256": "reason",
     "break_glass": "way (break_glass)",
+    LONGER: "length ('for')",
 }
 
 
@@ -188,19 +191,24 @@ def in_time(claims: dict[str, Any], at: datetime, longest: timedelta = LONGEST_L
     Raises:
         BadToken: it did, or does not count yet, or lives longer than ``longest``.
     """
-    issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
+    issued, expires = moment(claims, "iat"), moment(claims, "exp")
     if issued > at + SKEW:
         raise BadToken(f"the token is from the future: issued {issued:%H:%M:%S} UTC, and it is {at:%H:%M:%S}")
     if expires <= at:
         raise BadToken(f"the token expired at {expires:%Y-%m-%d %H:%M:%S} UTC: sign it again")
     if expires - issued > longest:
         raise BadToken(f"the token lives for {expires - issued}: the most is {longest}")
-    if "nbf" in claims and _moment(claims, "nbf") > at + SKEW:
+    if "nbf" in claims and moment(claims, "nbf") > at + SKEW:
         raise BadToken("the token does not count yet (nbf)")
     return expires
 
 
-def _moment(claims: dict[str, Any], name: str) -> datetime:
+def moment(claims: dict[str, Any], name: str) -> datetime:
+    """The time a claim tells.
+
+    Raises:
+        BadToken: it is none.
+    """
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
         raise BadToken(f"the token's '{name}' is {value!r:.40}: seconds since 1970")

@@ -10,6 +10,7 @@ from coalmine.records import Contribution, LabelRanking
 from coalmine.report import words
 from coalmine.report.story import DecisionStory, MetricStory, Story
 from coalmine.spec.digest import SHOWN
+from coalmine.standing import looks_text
 
 
 def change(story: Story) -> str:
@@ -36,7 +37,7 @@ def about(story: Story) -> list[tuple[str, str]]:
         ("Ended" if story.ended else "Last entry", f"{words.moment(took)}, after {words.span(took - story.began)}"),
         ("Cause", words.plain(story.cause) if story.cause else ""),
         ("Route restored within", restored),
-        ("Looks", f"{len(story.looks):,}" + (f" of about {story.planned_looks:,}" if story.planned_looks else "")),
+        ("Looks", looks_text(len(story.looks), story.planned_looks)),
         ("Canary requests judged", f"{story.canary_requests:,}"),
     ]
 

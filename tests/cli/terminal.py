@@ -12,7 +12,8 @@ import signal
 import struct
 import sys
 import termios
-from collections.abc import Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -22,11 +23,19 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-async def shown_until(words: Sequence[str], wanted: Sequence[str], **variables: str) -> tuple[str, str, int]:
-    """Run ``coalmine WORDS`` on a terminal of 40 x 160 until it has shown all that is wanted, then interrupt it.
+@contextlib.asynccontextmanager
+async def on_a_terminal(
+    words: Sequence[str], variables: Mapping[str, str] | None = None, stderr: bool = True
+) -> AsyncIterator[tuple[Process, int]]:
+    """Start ``coalmine WORDS`` on a terminal of 40 x 160; it is ended when the block is left.
 
-    Returns:
-        What was drawn, what stderr says, and the exit code.
+    Args:
+        words: Of the command line.
+        variables: Of its environment.
+        stderr: Whether what it says on stderr goes to the terminal too, or to a pipe.
+
+    Yields:
+        The process, and our end of the terminal, which whoever uses it closes.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
@@ -34,14 +43,29 @@ async def shown_until(words: Sequence[str], wanted: Sequence[str], **variables: 
         *(sys.executable, "-m", "coalmine.cli", *words),
         stdin=theirs,
         stdout=theirs,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "160", **variables},
+        stderr=theirs if stderr else asyncio.subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "160", **(variables or {})},
         preexec_fn=hear_ctrl_c,
     )
     os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        # Whoever reads from it in a thread would wait for ever.
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def shown_until(words: Sequence[str], wanted: Sequence[str], **variables: str) -> tuple[str, str, int]:
+    """Run ``coalmine WORDS`` on a terminal of 40 x 160 until it has shown all that is wanted, then interrupt it.
+
+    Returns:
+        What was drawn, what stderr says, and the exit code.
+    """
     drawn = b""
     try:
-        async with asyncio.timeout(90):
+        async with on_a_terminal(words, variables, stderr=False) as (process, ours), asyncio.timeout(90):
             while not all(part in _ESCAPES.sub("", drawn.decode(errors="replace")) for part in wanted):
                 drawn += await asyncio.to_thread(os.read, ours, 65536)
             # One that ends by itself may have done so already.
@@ -55,11 +79,6 @@ async def shown_until(words: Sequence[str], wanted: Sequence[str], **variables: 
             await reading
     except TimeoutError:
         raise AssertionError(f"it never showed {list(wanted)}; it drew {drawn[-4000:]!r}") from None
-    finally:
-        # Whoever reads from it in a thread would wait for ever.
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
     os.close(ours)
     return drawn.decode(errors="replace"), told, code
 
@@ -76,19 +95,9 @@ async def typed(words: Sequence[str], answers: Mapping[str, str]) -> tuple[str, 
     Returns:
         All that was shown, and the exit code.
     """
-    ours, theirs = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "coalmine.cli", *words),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "160"},
-        preexec_fn=hear_ctrl_c,
-    )
-    os.close(theirs)
     shown = ""
     try:
-        async with asyncio.timeout(90):
+        async with on_a_terminal(words) as (process, ours), asyncio.timeout(90):
             for question, answer in answers.items():
                 seen = len(shown)
                 while not (question in shown[seen:] and shown.endswith(": ")):
@@ -101,9 +110,5 @@ async def typed(words: Sequence[str], answers: Mapping[str, str]) -> tuple[str, 
             code = await process.wait()
     except TimeoutError:
         raise AssertionError(f"it never asked all of {list(answers)}; it showed {shown!r}") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
     os.close(ours)
     return shown, code

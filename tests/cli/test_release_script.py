@@ -48,6 +48,14 @@ async def test_1_is_our_own_failure(desk: Desk, runner: Runner) -> None:
     assert (job.outputs["outcome"], job.outputs["cause"]) == ("failed", "error")
 
 
+async def test_1_is_a_server_that_is_away(desk: Desk, runner: Runner) -> None:
+    job = await runner.run(desk.write(**QUICK), TEMPORAL_ADDRESS="127.0.0.1:1")
+    assert job.code == 1, job
+    assert (job.outputs["exit"], job.outputs["outcome"]) == ("1", "")
+    assert "Temporal" in job.outputs["reason"]
+    assert job.outputs["reason"] in job.summary
+
+
 async def test_2_is_a_wrong_spec_shown_at_its_line(desk: Desk, runner: Runner) -> None:
     wrong = make_spec(**QUICK).model_dump_json(by_alias=True, exclude_none=True).replace('"weight"', '"wieght"')
     (desk.folder / "spec.yaml").write_text(wrong)
@@ -55,6 +63,7 @@ async def test_2_is_a_wrong_spec_shown_at_its_line(desk: Desk, runner: Runner) -
     assert job.code == 2
     assert job.out.startswith("::error file=spec.yaml,line=")
     assert "Traceback" not in job.err
+    assert job.outputs["exit"] == "2"
     usage = await runner.run()
     assert (usage.code, usage.err) == (2, "usage: release.sh SPEC [options of coalmine start]\n")
 
@@ -97,6 +106,8 @@ async def test_7_is_a_rollback_that_nobody_saw_confirmed(desk: Desk, runner: Run
     assert job.code == 7, job
     assert (job.outputs["phase"], job.outputs["stopped"]) == ("rolling_back", "timeout")
     assert "open, rolling back" in job.summary.splitlines()[0]
+    assert "**restored:** not confirmed yet" in job.summary
+    assert "missing" not in job.summary
     desk.world.shift_failing = ""
 
 

@@ -157,7 +157,7 @@ async def test_doctor_without_and_with_a_worker(empty_desk: Desk, monkeypatch: p
     wrong = [finding["name"] for finding in ill.data["findings"] if finding["level"] == "error"]
     assert wrong == ["queue coalmine", "queue coalmine", "queue coalmine-side", "queue coalmine-hooks"]
     await empty_desk.serve()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (well := await empty_desk.type("doctor")).code:
             await asyncio.sleep(0.1)
     assert f"namespace {empty_desk.client.namespace} (from TEMPORAL_ADDRESS)" in well.out

@@ -25,6 +25,7 @@ from coalmine.records import (
     StepStatus,
     Verb,
 )
+from coalmine.standing import looks_text
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -69,6 +70,12 @@ def stepping() -> RolloutStatus:
         can_send=[Verb.PAUSE, Verb.ROLLBACK],
         started_at=NOW - timedelta(minutes=11),
     )
+
+
+def test_more_looks_than_planned_are_not_said_to_be_a_part_of_them() -> None:
+    assert looks_text(0, 0) == "0"
+    assert looks_text(1_400, 1_400) == "1,400 of about 1,400"
+    assert looks_text(61, 2) == "61, about 2 were planned"
 
 
 def test_a_page_of_a_rollout_that_steps() -> None:

@@ -79,6 +79,7 @@ def build() -> tuple[Any, FakeRollouts]:
 APP, FAKE = build()
 SCHEMA = schemathesis.openapi.from_asgi("/api/v1/openapi.json", APP)
 MORE = int(os.environ.get("COALMINE_FUZZ_EXAMPLES", "0"))
+pytestmark = pytest.mark.timeout(180 + 5 * MORE)
 FEW = settings(
     max_examples=MORE or 8,
     deadline=None,

@@ -81,6 +81,17 @@ async def test_who_logs_in_comes_back_to_where_they_were_and_acts_signed(desk: S
     assert fake.sent[0].token is not None
 
 
+@pytest.mark.parametrize("verb", ["rollback", "pause", "promote", "approve"])
+async def test_a_browsers_cookie_alone_writes_nothing_by_the_api(desk: Served, fake: FakeRollouts, verb: str) -> None:
+    """What another site makes a browser send has the cookie, and no form's token."""
+    await come_back(desk, "/")
+    answer = await desk.client.post(f"/api/v1/rollouts/production/checkout/{verb}", json={"reason": "x"})
+    assert answer.status_code == 401
+    start = await desk.client.post("/api/v1/rollouts", content="a: b", headers={"content-type": "application/yaml"})
+    assert start.status_code == 401
+    assert fake.sent == []
+
+
 async def test_nobody_reads_without_a_login_and_streams_lead_nowhere(desk: Served) -> None:
     assert (await desk.client.get("/")).headers["location"] == f"{LOGIN}?next=%2F"
     for path in ("/events/fleet", "/api/v1/rollouts"):

@@ -45,7 +45,7 @@ def server() -> Iterator[CodecServer]:
 def asked(
     server: CodecServer, verb: str = "POST", path: str = "/decode", body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
     try:
         connection.request(verb, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()

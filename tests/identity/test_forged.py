@@ -216,3 +216,15 @@ def test_a_list_that_cannot_be_meant_is_refused(entry: dict[str, Any], why: str)
     plain = {name: value for name, value in public_half(KEY).items() if name not in (PERSON, GROUPS)}
     with pytest.raises(InputError, match=why):
         read_jwks(json.dumps({"keys": [{**plain, **entry}]}), "test")
+
+
+def test_an_extend_is_bound_to_how_long_it_says_and_an_older_token_to_nothing() -> None:
+    extend = Decided("extend", DECIDED.rollout_id, "ok", longer="1h30m")
+    token = sign(KEY, extend, NOW, "longer")
+    assert verify(token, extend, KEYS, NOW).person == "ana"
+    for other in ("10h", ""):
+        with pytest.raises(BadToken, match="another length"):
+            verify(token, replace(extend, longer=other), KEYS, NOW)
+    # An older worker asks without, an older version signs without.
+    assert verify(token, replace(extend, longer=None), KEYS, NOW).person == "ana"
+    assert verify(sign(KEY, replace(extend, longer=None), NOW, "older"), extend, KEYS, NOW).person == "ana"

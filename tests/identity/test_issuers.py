@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -76,6 +76,18 @@ def test_the_right_one_is_named_by_its_claims() -> None:
 def test_one_made_for_this_rollout_may_approve() -> None:
     assert check(token(aud=bound_audience("approve", WORKFLOW)), "approve").person == "ci:org/shop"
     assert check(token(aud=[bound_audience("start", WORKFLOW)])).person == "ci:org/shop"
+
+
+def test_one_from_before_the_rollout_began_was_for_another() -> None:
+    approving = token(aud=bound_audience("approve", WORKFLOW))
+    later = NOW + timedelta(seconds=2)
+    # A token says whole seconds: of the second in which the rollout began it may be.
+    same = verify_issued(approving, ISSUER, KEYS, "approve", WORKFLOW, later, NOW + timedelta(microseconds=999_999))
+    assert same.person == "ci:org/shop"
+    with pytest.raises(
+        BadToken, match=r"issued at 2026-01-05 12:00:00 UTC, before this rollout began at 12:00:01: ask CI"
+    ):
+        verify_issued(approving, ISSUER, KEYS, "approve", WORKFLOW, later, NOW + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,16 @@ summary=${COALMINE_SUMMARY:-${GITHUB_STEP_SUMMARY:-}}
 outputs=${COALMINE_OUTPUTS:-${GITHUB_OUTPUT:-}}
 
 trap 'echo "cancelled: nothing was started" >&2; exit 130' HUP INT TERM
+code=0
 if [ -n "${COALMINE_ANNOTATE:-}" ]; then
-  "$coalmine" validate "$spec" --format "$COALMINE_ANNOTATE"
+  "$coalmine" validate "$spec" --format "$COALMINE_ANNOTATE" || code=$?
 else
-  "$coalmine" validate "$spec" >&2
+  "$coalmine" validate "$spec" >&2 || code=$?
+fi
+if [ "$code" != 0 ]; then
+  # Later steps read the code whatever went wrong; a file that cannot be written does not change it.
+  [ -z "$outputs" ] || echo "exit=$code" >>"$outputs" || :
+  exit "$code"
 fi
 
 set -- "$spec" --automated "$@"
