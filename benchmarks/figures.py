@@ -220,14 +220,16 @@ def _dashboard() -> list[tuple[str, str, str, str]]:
     if found is None:
         return []
     load = f"(load {found['load_average']:g})"
+    waiting = found.get("waiting_at_a_gate", 0)
+    many = f"{found['rollouts']:,} open rollouts" + (f", {waiting} of them at a gate" if waiting else "")
     rows = []
     for key, what in (
         (
             "usable",
-            f"live page with {found['rollouts']:,} open rollouts, nothing cached, until it is usable in chromium",
+            f"live page with {many}, nothing cached, until it is usable in chromium",
         ),
-        ("seen", f"a start until its row is seen on that page, {found['rollouts']:,} open rollouts"),
-        ("phase_seen", f"another phase until its row says so on that page, {found['rollouts']:,} open rollouts"),
+        ("seen", f"a start until its row is seen on that page, {many}"),
+        ("phase_seen", f"another phase until its row says so on that page, {many}"),
     ):
         one = found.get(f"{key}_s")
         if one is None:

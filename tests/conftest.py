@@ -183,6 +183,15 @@ async def bare_temporal(temporal_env: TemporalServer) -> TemporalServer:
 
 
 @pytest.fixture
+async def forgetful_env(_own_home: None) -> AsyncIterator[WorkflowEnvironment]:
+    """A fresh dev server that suggests continue-as-new after 200 events, where others do after 4,096."""
+    forgetful = "limit.historyCount.suggestContinueAsNew=200"
+    environment = await _start_dev_server(NAMESPACE, with_attributes=True, dynamic=forgetful)
+    yield environment
+    await environment.shutdown()
+
+
+@pytest.fixture
 async def pausing_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
     """A fresh dev server whose workflows can be paused, which its version still keeps behind a switch."""
     environment = await _start_dev_server(NAMESPACE, with_attributes=True, dynamic="frontend.WorkflowPauseEnabled=true")
