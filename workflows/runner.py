@@ -16,6 +16,7 @@ out. If nothing else has happened by then, the core answers that next one with w
 another time, and asks nobody. What was taken in cannot be told from a task when it comes, but the query that brought it
 comes right after. So a query that comes without a task asks the server whether the last task was ever completed; where
 it was not, or nobody can say, the query fails, the worker forgets the workflow, and replays it when the task comes.
+Where it is closed, as by a termination in the middle of that task, none comes, and it is let through here too.
 
 A worker that takes a workflow over while an update waits folds a task in which nothing was decided into the next one,
 and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities
@@ -119,7 +120,7 @@ class HistoryBound(WorkflowInstance):
     def _stands_on_nothing(self, run_id: str) -> bool:
         """Whether the last task that was taken in may have been another worker's, and came to nothing there."""
         if self._unproved and not self._truth.is_completed(self._id, run_id, self._unproved):
-            return True
+            return not self._truth.is_closed(self._id, run_id)
         self._unproved = 0
         return False
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.client import WorkflowHistory, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails
@@ -20,7 +23,7 @@ from coalmine.run_truth import RunTruth
 from tests.cli.conftest import WORKFLOW_ID, Desk
 from workflows.canary import Canary
 from workflows.one_input import OneInput
-from workflows.runner import HistoryBoundRunner
+from workflows.runner import HistoryBound, HistoryBoundRunner
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +107,29 @@ async def test_a_worker_that_may_stand_on_what_another_never_completed_reads_the
     await empty_desk.until(lambda status: status.phase is Phase.CLOSED)
     assert begun.count(WORKFLOW_ID) > before
     await replay(await ended(empty_desk))
+
+
+async def test_what_was_terminated_in_the_middle_of_a_task_still_tells_where_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await desk.type("start", desk.write(policy={"look": "60s"}))).code == 0
+    before = await desk.until(lambda status: status.canary_weight == 10)
+    began, over = threading.Event(), threading.Event()
+    activate = HistoryBound.activate
+
+    def within(self: HistoryBound, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        if any(job.HasField("signal_workflow") for job in act.jobs):
+            began.set()
+            over.wait(20)
+        return activate(self, act)
+
+    monkeypatch.setattr(HistoryBound, "activate", within)
+    handle = desk.client.get_workflow_handle(WORKFLOW_ID)
+    await handle.signal("rollback", {"by": "ana", "reason": "test"})
+    assert await asyncio.to_thread(began.wait, 20)
+    await handle.terminate(reason="by hand")
+    over.set()
+    assert (await desk.coalmine.status(desk.ref)).weights == before.weights
 
 
 async def idle(desk: Desk) -> list[HistoryEvent]:

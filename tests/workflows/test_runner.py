@@ -121,6 +121,12 @@ def test_what_another_worker_never_completed_is_nothing_to_stand_on() -> None:
     assert server.asked == [10]
 
 
+def test_what_was_terminated_within_a_task_can_be_asked() -> None:
+    runner = taken_over(Server(closed=True, completed=False))
+    assert runner.activate(question()).HasField("successful")
+    assert runner.activate(question()).HasField("successful")
+
+
 def test_what_was_completed_is_asked_about_once() -> None:
     server = Server()
     runner = taken_over(server)
