@@ -166,13 +166,13 @@ class RolloutState(Record):
     restore_seconds: float | None = None
     restore_tries: int = 0
     restore_failure: str = ""
+    """Why the last try failed."""
     back_from: Weights = {}
     """Where a rollback in steps began; empty: it goes back at once, or none has begun."""
     back_steps: int = 0
     """Of it, confirmed so far."""
     at_once: bool = False
     """No further steps: somebody said so, or one could not be taken."""
-    """Why the last try failed."""
     restore_told: int = 0
     """How often people were told that it takes long."""
 

@@ -7,8 +7,7 @@ cancellation can go on from it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RawValue, VersioningBehavior
@@ -18,11 +17,9 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from coalmine import console
-    from coalmine.decisions import INCONCLUSIVE, Decision, decide, next_deadline
-    from coalmine.markdown import cell
+    from coalmine.decisions import Decision, decide, next_deadline
     from coalmine.queueing import join_older, leave_line
     from coalmine.records import (
-        RETIRE,
         Action,
         CanaryInput,
         Cause,
@@ -35,7 +32,6 @@ with workflow.unsafe.imports_passed_through():
         Submission,
     )
     from coalmine.rollout import RolloutState
-    from coalmine.spec.durations import format_duration
 
 from workflows.admission import Admission
 from workflows.archiving import Archiving
@@ -45,26 +41,22 @@ from workflows.drift import Drifts
 from workflows.ending import Ending
 from workflows.hooks import Hooks
 from workflows.inputs import NOTHING, decoded
-from workflows.interruption import Interrupted, failure_reason, unless
+from workflows.interruption import Interrupted, failure_reason
 from workflows.journal import Journal
-from workflows.ledger_first import LACKS, LedgerFirst
+from workflows.ledger_first import LedgerFirst
 from workflows.looks import Looks
+from workflows.promoting import FIRST_STEP_WAITS, Promoting
 from workflows.reception import Reception, problems
 from workflows.reconciling import Reconciling
 from workflows.reminders import Reminders
 from workflows.signed import PATCH as FOLDED_NAMES
 from workflows.signed import SignatureChecks
-from workflows.slots import Slot
 from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic
 from workflows.turns import Turns
 from workflows.versioning import when_versioned
+from workflows.waiting import Waiting
 
-WAIT_LIMIT = 60
-"""Characters of what a wait is for: the UI's timeline writes it beside the timer, and cuts it at the frame."""
-PAUSED = "it is paused"
-FIRST_STEP_WAITS = timedelta(minutes=10)
-"""For the ledger, before it is asked anew: no look is due yet."""
 SUBMISSION_LIMIT = timedelta(minutes=1)
 """How long a workflow that was started without a release waits for one to be submitted."""
 
@@ -77,7 +69,7 @@ class Canary(Reception):
     def __init__(self, given: RawValue = NOTHING) -> None:
         self._state: RolloutState | None = None
         self._journal: Journal | None = None
-        self._pokes = 0
+        self._waiting = Waiting()
         self._checks = SignatureChecks()
         self._done = False
         self._submitted = 0
@@ -117,6 +109,18 @@ class Canary(Reception):
             state, self._journal, self._traffic, self._hooks, self._taking_over, self._beginning_anew, self._is_ordered
         )
         self._archiving = Archiving(state, self._journal)
+        self._promoting = Promoting(
+            state,
+            self._journal,
+            self._traffic,
+            self._ledger,
+            self._looks,
+            self._turns,
+            self._hooks,
+            self._taking_over,
+            self._waiting,
+            self._is_ordered,
+        )
         self._reminders = Reminders(state, self._journal)
         self._reconciling = Reconciling(state, self._journal, self._traffic, self._ledger, self._is_ordered)
         self._ending = Ending(
@@ -163,7 +167,7 @@ class Canary(Reception):
         self._reminders.start()
         self._turns.start()
         self._ledger.start()
-        self._taking_over.start(self._beginning_anew.restore_what_was_left, self._poke)
+        self._taking_over.start(self._beginning_anew.restore_what_was_left, self._waiting.poke)
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
@@ -210,11 +214,11 @@ class Canary(Reception):
             case Phase.GATED | Phase.STEPPING | Phase.HELD:
                 await self._step()
             case Phase.PROMOTING:
-                await self._promote()
+                await self._promoting.promote()
             case Phase.BAKING:
                 await self._watch()
             case Phase.WINDOW:
-                await self._keep_window()
+                await self._promoting.keep_window()
             case Phase.ROLLING_BACK:
                 await self._ending.roll_back()
             case Phase.CLOSED:
@@ -295,16 +299,16 @@ class Canary(Reception):
         if gate is not None and not state.gate_open(gate):
             self._turns.wait_at(gate)
         if state.paused or state.held is not None or (gate is not None and not state.gate_open(gate)):
-            await self._wait(next_deadline(state), "gate before the first step: waiting for people")
+            await self._waiting.until(state, next_deadline(state), "gate before the first step: waiting for people")
             if not self._turns.obey():
                 self._turns.mind_deadlines()
             return
         if self._ledger.for_every_rise and not state.advise and self._ledger.lacks():
-            pokes = self._pokes
+            pokes = self._waiting.pokes
             await self._ledger.has_it(
                 FIRST_STEP_WAITS,
                 summary="waiting for the ledger before the first step",
-                unless=lambda: self._pokes != pokes,
+                unless=lambda: self._waiting.pokes != pokes,
             )
             # Whatever was said meanwhile comes first.
             return
@@ -320,7 +324,7 @@ class Canary(Reception):
         ahead = [moment for moment in moments if moment > workflow.now()] if state.next_look else moments
         due = state.next_look is not None and state.next_look <= workflow.now()
         if not due:
-            await self._wait(min(ahead, default=None), self._wait_summary())
+            await self._waiting.until(state, min(ahead, default=None))
         if self._turns.obey():
             return
         decision: Decision | None = None
@@ -383,120 +387,7 @@ class Canary(Reception):
         state.step_started, state.fresh_step = now, index > 0
         self._looks.begin(now, from_now=index == 0)
 
-    async def _promote(self) -> None:
-        state = self._rollout
-        if self._turns.obey():
-            return
-        if state.advise:
-            state.advice = Action.PROMOTE
-            self._turns.end(None, f"advice: promote; {state.finding_reason}")
-            return
-        if self._ledger.for_every_rise:
-            if self._ledger.lacks() or (state.paused and self._ledger.pauses_promotion):
-                await self._stand_by()
-                return
-            state.unmet, state.promotion_waits = [], False
-        try:
-            await self._traffic.shift(
-                state.step_weights(len(state.spec.steps)), f"shift 100 % to {state.spec.arms.canary.version}"
-            )
-        except Interrupted:
-            return
-        bake = state.spec.promotion.bake
-        if bake <= timedelta(0):
-            self._turns.promoted("all traffic is on the canary; the spec asks for no bake")
-            return
-        now = workflow.now()
-        state.bake_ends = now + bake
-        state.verdicts, state.finding, state.finding_reason = [], None, ""
-        state.no_data_since, state.told_no_data, state.acknowledged = None, False, []
-        self._looks.begin(now, from_now=True)
-        self._turns.enter(Phase.BAKING)
-        self._opened_journal.note("baking", f"watching at 100 % for {format_duration(bake)}")
-
-    async def _stand_by(self) -> None:
-        """Promotion waits for the ledger. Looks go on at today's weight: harm still rolls back, and a doubt that nobody
-        promoted past still holds.
-        """
-        state = self._rollout
-        state.promotion_waits = self._ledger.pauses_promotion
-        due = state.next_look is not None and state.next_look <= workflow.now()
-        if not due and state.paused and not self._ledger.lacks():
-            state.unmet = [PAUSED]
-            self._opened_journal.show()
-            await self._wait(state.next_look, self._wait_summary())
-            return
-        if not due:
-            within = FIRST_STEP_WAITS if state.next_look is None else None
-            await self._ledger.has_it(within, summary="waiting for the ledger before promoting")
-            return
-        try:
-            decision = await self._looks.take()
-        except Interrupted:
-            return
-        passed_over = decision is None or (state.overridden and decision.finding == INCONCLUSIVE)
-        if decision is not None and decision.action is Action.ROLL_BACK and not passed_over:
-            self._turns.give_back(Outcome.ROLLED_BACK, decision.cause or Cause.ANALYSIS, decision.reason)
-        elif decision is not None and decision.action is Action.HOLD and not state.overridden:
-            self._turns.hold(decision.finding, decision.reason)
-        else:
-            state.unmet = [LACKS] if self._ledger.lacks() else [PAUSED] if state.paused else []
-            self._opened_journal.show()
-
-    async def _keep_window(self) -> None:
-        """The old version stays reachable: one word restores it."""
-        state = self._rollout
-        if self._turns.obey():
-            return
-        if self._taking_over.unsettled:
-            # After a reset: it may have been taken back since, and then nothing may be retired.
-            with contextlib.suppress(Interrupted):
-                await unless(self._is_ordered, self._taking_over.settle())
-            return
-        if state.slot_request and not state.line.waiting and state.window_ends is not None:
-            # Traffic is at rest now; the window may last for days, and whoever waits for a slot should not.
-            left = state.window_ends - workflow.now()
-            with contextlib.suppress(Interrupted):
-                await unless(lambda: self._is_ordered() or bool(state.line.waiting), Slot(state).release(left))
-            return
-        if not state.line.waiting and state.window_ends is not None and workflow.now() < state.window_ends:
-            await self._wait(state.window_ends, "rollback window: one word restores the old version")
-            return
-        retire = state.spec.hooks.retire
-        if retire is not None:
-            try:
-                await unless(self._is_ordered, self._hooks.run_or_tell(RETIRE, retire))
-            except Interrupted:
-                return
-        self._turns.end(Outcome.PROMOTED, state.reason)
-
-    # ------------------------------------------------------------------------------------------ waiting
-
-    async def _wait(self, until: datetime | None, summary: str) -> None:
-        """Wait until a moment, or until somebody said something."""
-        pokes, again = self._pokes, self._rollout.reconcile_at
-        until = min((moment for moment in (until, again) if moment is not None), default=None)
-        if until is None:
-            await workflow.wait_condition(lambda: self._pokes != pokes)
-            return
-        left = until - workflow.now()
-        if left <= timedelta(0):
-            return
-        try:
-            await workflow.wait_condition(lambda: self._pokes != pokes, timeout=left, timeout_summary=summary)
-        except TimeoutError:
-            return
-
-    def _wait_summary(self) -> str:
-        state = self._rollout
-        what = str(state.phase)
-        if state.phase is Phase.HELD:
-            what = f"held: {state.held.reason}" if state.held else "held"
-        elif state.paused:
-            what = "paused"
-        elif state.unmet:
-            what = state.unmet[0]
-        return f"look {state.looks + 1} at {state.canary_share():g} %: wait ({cell(what, WAIT_LIMIT)})"
+    # ---------------------------------------------------------------------------------------- questions
 
     @workflow.query(name="status", description="Phase, step, weights, verdicts, unmet conditions, next look")
     def status(self) -> RolloutStatus:

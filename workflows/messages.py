@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.inputs import EXAMPLE, NOTHING, as_text, decoded
 from workflows.journal import Journal
 from workflows.signed import SignatureChecks
+from workflows.waiting import Waiting
 
 
 class Messages:
@@ -31,8 +32,7 @@ class Messages:
     _state: RolloutState | None
     _journal: Journal | None
     _checks: SignatureChecks
-    _pokes: int
-    """Counts what was carried out, so that whoever waits wakes up and looks again."""
+    _waiting: Waiting
 
     @workflow.signal(name="approve", description=f"Open the gate that waits, or the one named by 'gate': {EXAMPLE}")
     async def approve_signal(self, given: RawValue = NOTHING) -> None:
@@ -230,15 +230,11 @@ class Messages:
             return "no release was submitted to this workflow yet"
         return commands.refusal(self._state, verb, command)
 
-    def _poke(self) -> None:
-        """Wake whoever waits for people."""
-        self._pokes += 1
-
     def _do(self, verb: Verb, command: CommandInput, identity: Identity | None = None) -> str:
         gate = commands.gate_meant(self._rollout, command) if command.break_glass else None
         broken = gate is not None and not self._rollout.gate_open(gate)
         message = commands.carry_out(self._rollout, verb, command, workflow.now(), identity)
-        self._poke()
+        self._waiting.poke()
         if self._journal is not None:
             signed: dict[str, Any] = (
                 {"verified": True, "key": identity.key} if identity is not None else {"verified": False}

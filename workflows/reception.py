@@ -99,7 +99,7 @@ class Reception(Messages):
         answer = receive(state, submission, workflow.now())
         if answer.disposition == "rejected":
             return self._closing() if state.phase is Phase.CLOSED else self._receipt("rejected", answer.reason)
-        self._poke()
+        self._waiting.poke()
         if self._journal is not None and state.phase is not Phase.CLOSED:
             # A closed rollout's record is handed over already; the line itself is carried on all the same.
             if answer.disposition == "queued":
@@ -129,7 +129,7 @@ class Reception(Messages):
         gone = withdraw(state, wish.version, wish.by.strip(), wish.reason, workflow.now())
         if gone is None:
             raise AssertionError("it waited when it was checked")
-        self._poke()
+        self._waiting.poke()
         self._tell_dropped(gone)
         return CommandReceipt(message=f"{gone.version} will not start: {gone.reason}", phase=state.phase)
 

@@ -19,7 +19,6 @@ from activities.routers.proxy_answers import asked_object
 from activities.routers.splits import Shown, Silent, Version
 from coalmine.errors import RouteRejected
 
-"""Seconds an admin interface may take. It is local or in the same network, and answers in milliseconds."""
 _UNFILTERED = 100
 """Above this many names a filter would make the address too long, so all clusters are asked for."""
 _FAILED = ("failed_active_health_check", "failed_outlier_check", "excluded_via_immediate_hc_fail")

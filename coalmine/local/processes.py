@@ -82,9 +82,10 @@ class Process:
             return None
         if began is not None and _began(pid) == began:
             return pid
-        if pid in _ADOPTED:
-            # After the look and not before: a child that ends between the two would stay as a zombie.
-            _ADOPTED[pid].poll()
+        # After the look and not before: a child that ends between the two would stay as a zombie. One whose first
+        # thread has ended before the others looks like a zombie, and has not ended.
+        if pid in _ADOPTED and _ADOPTED[pid].poll() is None:
+            return pid
         return None
 
     def check(self) -> None:
