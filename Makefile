@@ -12,9 +12,11 @@ WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
 # What we start keeps its files in the clone.
 export COALMINE_HOME ?= $(STATE)/local
+# The threads of numpy's libraries would only wait for each other: there are processes enough for the cores.
 ISOLATED = env -u PYTHONDONTWRITEBYTECODE HOME="$(STATE)/home" XDG_CACHE_HOME="$(STATE)/home/.cache" XDG_CONFIG_HOME="$(STATE)/home/.config" \
 	XDG_DATA_HOME="$(STATE)/home/.local/share" XDG_STATE_HOME="$(STATE)/home/.local/state" \
 	XDG_RUNTIME_DIR="$(STATE)/run" TMPDIR="$(STATE)/tmp" \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: help setup demo test faults lint bench docs clean lock state

@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.judge import traffic as drawn
 from benchmarks.judge.quiet_releases import steady
+from benchmarks.one_core import ONE_THREAD
 from benchmarks.report import write
 
 TRACES, LOOKS, SEED, LIMIT = 1000, drawn.LOOKS, 31_000, 60.0
@@ -68,13 +69,12 @@ def record(folder: Path, traces: int, looks: int) -> Path:
 def once(folder: Path, spec: str, listed: str) -> tuple[float, float, bytes]:
     """Wall clock and processor time of one call on one core, and what it printed."""
     core = min(os.sched_getaffinity(0))
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     words = [sys.executable, "-m", "coalmine.cli", "backtest", spec, "--traces-from", listed, "-o", "json"]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     ran = subprocess.run(
         ["taskset", "-c", str(core), *words],
         cwd=folder,
-        env={**os.environ, **one_thread, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.getcwd()},
         check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Coroutine, Sequence
 from types import FrameType
 from typing import Any, TypeVar
+
+from benchmarks.one_core import ONE_THREAD
 
 _T = TypeVar("_T")
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -49,7 +52,7 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def carried_out(command: Sequence[str]) -> int:
-    """Run a program and wait for it, however we are asked to end: it is told, and ends in order.
+    """Run a program, numpy on one core, and wait for it, however we are asked to end: it is told, and ends in order.
 
     Returns:
         Its exit code.
@@ -58,7 +61,7 @@ def carried_out(command: Sequence[str]) -> int:
         SystemExit: we were asked to end, and it has ended.
     """
     got: list[int] = []
-    with subprocess.Popen(command) as child:
+    with subprocess.Popen(command, env={**os.environ, **ONE_THREAD}) as child:
 
         def pass_on(number: int, _: FrameType | None) -> None:
             got.append(number)

@@ -26,6 +26,7 @@ import pytest
 
 from benchmarks.mutants.lines import Recorder
 from benchmarks.mutants.population import ROOT, Mutant, mutated
+from benchmarks.one_core import ONE_THREAD
 
 TESTS = ("tests/analysis", "tests/cli/test_plan.py", "tests/cli/test_plan_told.py")
 """Those of the plan are where the forecasts of ``coalmine.analysis.forecast`` are told."""
@@ -63,8 +64,7 @@ def prepare() -> None:
     """
     os.chdir(ROOT)
     # Before numpy is imported: its threads do not survive a fork.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = "1"
+    os.environ.update(ONE_THREAD)
     for name in AHEAD:
         importlib.import_module(name)
     from hypothesis import Phase, settings
