@@ -19,10 +19,10 @@ ISOLATED = env -u PYTHONDONTWRITEBYTECODE HOME="$(STATE)/home" XDG_CACHE_HOME="$
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help setup demo test faults lint bench docs clean lock state
+.PHONY: help setup demo test faults fuzz lint bench docs clean lock state
 
 help:
-	@grep -E '^#   make' Makefile | sed 's/^#   //'; echo 'make lint | faults | bench | docs | lock | clean'
+	@grep -E '^#   make' Makefile | sed 's/^#   //'; echo 'make lint | faults | fuzz | bench | docs | lock | clean'
 
 setup:
 	@./scripts/setup
@@ -39,6 +39,9 @@ test: state
 faults: state
 	@$(ISOLATED) $(BIN)/pytest -q -n $$((3 * $$(nproc))) --dist worksteal tests/faults
 	@$(ISOLATED) $(BIN)/python -m tests.faults $(FAULTS)
+
+fuzz: state
+	@$(ISOLATED) $(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: state
 	@$(ISOLATED) $(BIN)/ruff format --check .

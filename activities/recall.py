@@ -39,17 +39,25 @@ class RecallActivities:
                 return recalled.model_copy(update=named)
 
     async def _recalled(self, workflow_id: str, run_id: str, before: list[Run]) -> Recalled:
+        own = await self._rollout_id(before)
         ours = {run_id, *(run.run_id for run in before)}
         listed = await self._runs.of_workflow(workflow_id)
         # One that is open is the run itself, where it answers for the one before it that had asked.
-        others = [run for run in listed if run.run_id not in ours and not run.open]
-        for run in before:
-            for other in others:
-                # Who follows in line starts at the very moment at which the one before it closes.
-                since = run.closed_at is not None and other.started_at >= run.closed_at
-                if since and (rest := await self._rest(other)) is not None:
-                    # The route is as a later rollout left it: no business of a reset of an old one.
-                    return Recalled(later=rest.rollout_id or f"run {other.run_id}")
+        first = min(run.started_at for run in before)
+        others = [run for run in listed if run.run_id not in ours and not run.open and run.started_at >= first]
+        # Made by another reset, or by continue-as-new, of one of those before: the same rollout, and never a later one.
+        siblings: list[Run] = []
+        for other in others:
+            rest = await self._rest(other)
+            if rest is None:
+                continue
+            if own and rest.rollout_id == own:
+                siblings.append(other)
+            elif any(_since(run, other) for run in before):
+                # The route is as a later rollout left it: no business of a reset of an old one.
+                taken = rest if rest.ended == "terminated" and await self._runs.was_ended_by_reset(other) else None
+                return Recalled(later=rest.rollout_id or f"run {other.run_id}", taken=taken)
+        for run in sorted([*before, *siblings], key=lambda run: run.started_at, reverse=True):
             facts = await self._runs.facts(run)
             if facts is None:
                 continue
@@ -84,3 +92,8 @@ class RecallActivities:
     async def _rest(self, run: Run) -> Watched | None:
         facts = await self._runs.facts(run)
         return rest_of(run, facts) if facts is not None else None
+
+
+def _since(run: Run, other: Run) -> bool:
+    """Whether one began after the other; who follows in line starts at the very moment at which it closes."""
+    return run.closed_at is not None and other.started_at >= run.closed_at

@@ -104,6 +104,15 @@ class RolloutRuns:
                 base = failed.base_run_id
         return base
 
+    async def was_ended_by_reset(self, run: Run) -> bool:
+        """Whether a reset, of this run or of an earlier one under its id, terminated it.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        events = await self._events(run.workflow_id, run.run_id)
+        return bool(events) and events[-1].workflow_execution_terminated_event_attributes.identity == _RESETTER
+
     async def was_reset_in_window(self, run: Run) -> bool:
         """Whether a reset ended a run that showed its rollback window last, with the old version still there.
 

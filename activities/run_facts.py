@@ -23,7 +23,6 @@ from coalmine.records import (
     RouteState,
     ShiftRequest,
     Submission,
-    Watched,
 )
 from coalmine.rollout import RolloutState
 
@@ -88,7 +87,7 @@ class FactsReading:
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 done = event.activity_task_completed_event_attributes
                 if done.scheduled_event_id in self._recalls and self.facts is not None:
-                    self._recall((await self._decoded(done.result, Recalled)).left)
+                    self._recall(await self._decoded(done.result, Recalled))
                 elif done.scheduled_event_id in self._reads and self.facts is not None and not self.facts.snapshot:
                     # The first reading is the snapshot; later ones are taken after somebody overtook a write.
                     self.facts.snapshot = (await self._decoded(done.result, RouteState)).weights
@@ -100,9 +99,15 @@ class FactsReading:
         if self.facts is not None:
             self.facts.written = False
 
-    def _recall(self, left: Watched | None) -> None:
+    def _recall(self, recalled: Recalled) -> None:
         """It takes over from the run before: until it has put back what that one left, this is to be seen to."""
-        if left is None or left.ended == Outcome.PROMOTED or self.facts is None:
+        left = recalled.left
+        if self.facts is None:
+            return
+        if recalled.taken is not None:
+            # Not what it was before this rollout: others have been promoted since.
+            self.facts.snapshot, self.facts.written = recalled.taken.rest, True
+        if left is None or left.ended == Outcome.PROMOTED:
             return
         self.facts.snapshot, self.facts.written = self.facts.snapshot or left.rest, True
         self.facts.rollout_id = self.facts.rollout_id or left.rollout_id

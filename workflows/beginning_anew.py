@@ -1,7 +1,8 @@
-"""After a reset to the first task: the route goes back to what it was before that run, then all begins anew.
+"""After a reset: the route goes back to what it was before what the reset ended, or down to the step it went back to.
 
-Such a run has forgotten the snapshot, the steps taken, that anything was written. The route has not, and what it shows
-would only be refused as not the baseline's.
+A run that was reset to its first task has forgotten the snapshot, the steps taken, that anything was written. The route
+has not, and what it shows would only be refused as not the baseline's. One that was reset to a step has forgotten the
+steps after it. A later rollout that runs under the same id is ended by the reset of an old one, wherever it stood.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine.ownership import weights_text
-    from coalmine.records import Watched, Weights
+    from coalmine.ownership import TOLERANCE, weights_text
+    from coalmine.records import RouteState, Watched, Weights
     from coalmine.rollout import RolloutState
 
 from workflows.interruption import Interrupted, failure_reason, unless
@@ -70,23 +71,95 @@ class BeginningAnew:
             return
         if not is_ours(shown, state):
             return
-        state.generation = max(state.generation, shown.generation)
-        state.snapshot = shown.model_copy(update={"weights": left.rest})
         # From here on every way out leads over a restore, also the one of a rollout that is not admitted: a write of
         # the run before may still be on its way.
-        state.written = True
-        self._say(left, shown.weights)
+        self._take(shown, left)
+        reason = (
+            f"a reset began this rollout anew, and the run before ({left.run_id}) left {weights_text(shown.weights)}: "
+            f"the route goes back to {weights_text(left.rest)} first"
+        )
+        self._note(left, shown.weights, reason)
+        self._journal.tell(f"{state.spec.service}: begun anew by a reset", reason, "warning", key="recalled")
         while not await self._traffic.restore():
             if self._ordered():
                 raise Interrupted
+        self._forget_the_restore()
+
+    async def restore_what_a_later_one_left(self, taken: Watched) -> None:
+        """Put back what a rollout left that this reset ended, whatever is ordered: nobody else is there to do it."""
+        state, arms = self._state, self._state.spec.arms
+        why = "its route or its arms are others than this rollout's"
+        same = (taken.route, taken.baseline, taken.canary) == (
+            state.spec.route,
+            arms.baseline.backend,
+            arms.canary.backend,
+        )
+        try:
+            shown = await self._traffic.read("read what the rollout left that the reset ended") if same else None
+            await self._traffic.learn_lease()
+        except ActivityError as error:
+            shown, why = None, failure_reason(error)
+        if shown is None or not is_ours(shown, state):
+            self._journal.tell(
+                f"{taken.rollout_id}: ended by the reset of an older rollout",
+                f"Its route may be left split, and it is not put back here ({why}): put {weights_text(taken.rest)} "
+                "there by hand",
+                "critical",
+                key="ended-by-reset",
+            )
+            return
+        self._take(shown, taken)
+        reason = (
+            f"the reset ended {taken.rollout_id} where it had {weights_text(shown.weights)}: the route goes back to "
+            f"{weights_text(taken.rest)}"
+        )
+        self._note(taken, shown.weights, reason)
+        self._journal.tell(
+            f"{taken.rollout_id}: ended by the reset of an older rollout", reason, "critical", key="taken"
+        )
+        while not await self._traffic.restore():
+            pass
+        self._forget_the_restore()
+
+    async def come_down(self) -> None:
+        """Take from the canary what the step that a reset went back to does not give it.
+
+        What it lacks there is left to the next look: more traffic is never given unseen.
+        """
+        state = self._state
+        canary = state.spec.arms.canary.backend
+        try:
+            shown = await unless(self._ordered, self._traffic.read("read what the steps after this one left"))
+            readings = [shown.weights, *(proxy.weights for proxy in shown.proxies)]
+            found = max(weights.get(canary, 0.0) for weights in readings)
+            if not is_ours(shown, state) or found <= state.canary_share() + TOLERANCE:
+                return
+            # What was counted meanwhile fits no share.
+            state.generation, state.share_from = max(state.generation, shown.generation), workflow.now()
+            self._journal.note(
+                "recalled",
+                f"a reset went back to a step of {state.canary_share():g} %, and the canary had {found:g} %",
+                found=shown.weights,
+                rest=state.weights,
+            )
+            await self._traffic.shift(state.weights, f"go back to {weights_text(state.weights)} after the reset")
+            state.share_from = workflow.now()
+        except ActivityError as error:
+            # The next look finds it, and answers by the policy of drifts.
+            self._journal.note("recall_failed", failure_reason(error))
+
+    def _take(self, shown: RouteState, left: Watched) -> None:
+        """What a restore needs to know."""
+        state = self._state
+        state.generation = max(state.generation, shown.generation)
+        state.snapshot = shown.model_copy(update={"weights": left.rest})
+        state.written, state.restored = True, None
+
+    def _forget_the_restore(self) -> None:
+        """It was not this rollout's own: that one is yet to come."""
+        state = self._state
         state.restored, state.restore_began, state.restore_seconds = None, None, None
         state.restore_failure, state.restore_tries, state.restore_told = "", 0, 0
 
-    def _say(self, left: Watched, shown: Weights) -> None:
-        state = self._state
-        reason = (
-            f"a reset began this rollout anew, and the run before ({left.run_id}) left {weights_text(shown)}: "
-            f"the route goes back to {weights_text(left.rest)} first"
-        )
+    def _note(self, left: Watched, shown: Weights, reason: str) -> None:
         self._journal.note("recalled", reason, run_id=left.run_id, found=shown, rest=left.rest)
-        self._journal.tell(f"{state.spec.service}: begun anew by a reset", reason, "warning", key="recalled")

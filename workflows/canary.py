@@ -167,7 +167,7 @@ class Canary(Reception):
         self._reminders.start()
         self._turns.start()
         self._ledger.start()
-        self._taking_over.start(self._beginning_anew.restore_what_was_left, self._waiting.poke)
+        self._taking_over.start(self._beginning_anew, self._waiting.poke)
         self._opened_journal.show()
         while not self._done:
             await self._proceed()
@@ -233,8 +233,10 @@ class Canary(Reception):
         state = self._rollout
         if self._done or state.phase in (Phase.ADMITTING, Phase.CLOSED) or self._cancellation is not None:
             return
-        if not workflow.info().is_continue_as_new_suggested() or self._taking_over.unsettled:
-            # A run that goes on would not know that a reset made this one, and would not ask whose the route is.
+        if not workflow.info().is_continue_as_new_suggested():
+            return
+        if self._taking_over.unsettled or self._taking_over.stops:
+            # A run that goes on would not know that a reset made this one, nor ask or know whose the route is.
             return
         # A decision that is being verified holds nothing up, least of all a rollback.
         if self._checks.idle:

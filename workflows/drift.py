@@ -28,15 +28,17 @@ class Drifts:
         self._ledger = ledger
         self._asked = self._heard = self._waits = False
         self._found: Drift | None = None
+        self._learnt = 0
 
     def expect(self) -> None:
         """A look begins: nothing is known of the route yet."""
         self._asked, self._heard, self._found = False, False, None
+        self._learnt = self._traffic.learnt
 
     def watch(self) -> RouteWatch | None:
         """What the look's first collection has to find on the route; None for a rollout that only advises."""
         state = self._state
-        if state.advise or not state.written or self._asked:
+        if state.advise or not state.written or self._asked or self._traffic.is_foreign:
             return None
         self._asked = True
         return RouteWatch(route=state.spec.route, weights=state.weights)
@@ -44,6 +46,11 @@ class Drifts:
     def hear(self, found: Drift | None) -> None:
         """What a collection said of it."""
         self._heard, self._found = True, self._found or found
+
+    @property
+    def is_of_before(self) -> bool:
+        """What this look found may be what a run before a reset had left: nobody changed it, and no share fits it."""
+        return self._traffic.is_foreign or self._learnt != self._traffic.learnt
 
     async def answer(self) -> None:
         """Put our own weights back, or leave it to the decision of this look, which holds.
@@ -55,7 +62,7 @@ class Drifts:
             ActivityError: our weights could not be written; the state of the route is unknown.
         """
         state, found = self._state, self._found
-        if not self._heard:
+        if not self._heard or self.is_of_before:
             return
         if found is None:
             state.drift, state.drifts = None, 0

@@ -131,7 +131,7 @@ class Looks:
         began = _began(windows, counts)
         # Up to a scrape and a flush before a window's start still counts into it.
         settled = state.share_from + state.settle() if state.share_from is not None else None
-        steady = settled is not None and began is not None and settled <= began
+        steady = settled is not None and began is not None and settled <= began and not self._drifts.is_of_before
         request = EvaluateRequest(
             context=state.context(),
             judge=state.judge(),

@@ -9,16 +9,17 @@ what waited for it, as it did then, and the run goes on looking for the first ta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, RetryState
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.ownership import RESET_IN_WINDOW
-    from coalmine.records import RECALL_ROUTE, Outcome, Phase, Recalled, RecallRequest, Verb
+    from coalmine.records import RECALL_ROUTE, Outcome, Phase, Recalled, RecallRequest, Verb, Watched
     from coalmine.rollout import RolloutState
 
 from workflows.calls import RECALL, call
@@ -36,6 +37,33 @@ WENT_BACK = frozenset(Outcome) - {Outcome.PROMOTED}
 
 ASK_AGAIN = timedelta(seconds=10)
 """Between two tries to learn whose the route is; the rollout writes nothing meanwhile."""
+
+
+class Hands(Protocol):
+    """What is done to the route of a run that a reset made."""
+
+    async def restore_what_was_left(self, again: bool) -> None:
+        """Put back what the run before left, and leave alone what is not ours.
+
+        Args:
+            again: A run that was copied may have done so already, and it has to be done all the same.
+
+        Raises:
+            Interrupted: a human's order came first.
+        """
+        ...
+
+    async def restore_what_a_later_one_left(self, taken: Watched) -> None:
+        """Put back what a later rollout left that the reset ended."""
+        ...
+
+    async def come_down(self) -> None:
+        """Take from the canary what the step that the reset went back to does not give it.
+
+        Raises:
+            Interrupted: a human's order came first.
+        """
+        ...
 
 
 class TakingOver:
@@ -60,18 +88,19 @@ class TakingOver:
         return took_over() and not self._state.advise and (self._settled or bool(self._copied))
 
     @property
+    def learnt(self) -> int:
+        """How often it was learnt, here and in what was copied, whose the route is: what was read before is no news."""
+        return self._copied + self._settled
+
+    @property
     def stops(self) -> bool:
         """Whether there is nothing left to go on with, and that has not been obeyed yet."""
         return bool(self.lost) and self._state.phase not in (Phase.ROLLING_BACK, Phase.CLOSED)
 
-    def start(self, put_back: Callable[[bool], Awaitable[None]], poke: Callable[[], None]) -> None:
-        """Begin to ask; ``put_back`` restores what the run before left, and leaves alone what is not ours.
-
-        It is told whether a run that was copied may have done so already, and has to do it again all the same.
-        ``poke`` wakes whoever waits for people.
-        """
+    def start(self, hands: Hands, poke: Callable[[], None]) -> None:
+        """Begin to ask; ``hands`` do to the route what follows, and ``poke`` wakes whoever waits for people."""
         if not self._settled:
-            self._task = asyncio.create_task(self._watch(put_back, poke))
+            self._task = asyncio.create_task(self._watch(hands, poke))
 
     def stop(self) -> None:
         """The run ends."""
@@ -89,20 +118,20 @@ class TakingOver:
             copied = self._copied
             await workflow.wait_condition(lambda copied=copied: self._settled or self._copied != copied)  # type: ignore[misc]
 
-    async def _watch(self, put_back: Callable[[bool], Awaitable[None]], poke: Callable[[], None]) -> None:
+    async def _watch(self, hands: Hands, poke: Callable[[], None]) -> None:
         while not self._settled:
             while not self._is_own_task():
                 seen = _length()
                 await workflow.wait_condition(lambda seen=seen: _length() != seen)  # type: ignore[misc]
             copied = False
             try:
-                copied = await self._take_over(put_back)
+                copied = await self._take_over(hands)
             finally:
                 self._copied += copied
                 self._settled = not copied
                 poke()
 
-    async def _take_over(self, put_back: Callable[[bool], Awaitable[None]]) -> bool:
+    async def _take_over(self, hands: Hands) -> bool:
         """Whether it was a run before this one that did, so that this one still has to."""
         state = self._state
         if state.phase is Phase.CLOSED:
@@ -115,13 +144,18 @@ class TakingOver:
         if state.advise:
             return recalled.run_id not in ("", state.run_id)
         if why := self._why_lost(recalled):
-            self._lose(why)
+            if recalled.taken is not None:
+                await hands.restore_what_a_later_one_left(recalled.taken)
+            self._lose(why, "" if recalled.taken is None else ", and was ended by the reset")
             return False
         # At the gate before its first step it has nothing on the route but what it put back.
         has_a_share = state.written and state.step >= 0
-        if recalled.left is not None and not has_a_share and state.phase is not Phase.ROLLING_BACK:
+        if recalled.left is not None and state.phase is not Phase.ROLLING_BACK:
             with suppress(Interrupted):  # The order restores it.
-                await put_back(bool(self._copied))
+                if not has_a_share:
+                    await hands.restore_what_was_left(bool(self._copied))
+                elif state.drift is None and not self._is_shifting():
+                    await hands.come_down()
         return recalled.run_id not in ("", state.run_id)
 
     async def _ask(self) -> Recalled | None:
@@ -185,9 +219,14 @@ class TakingOver:
             return "it was promoted, and its rollback window is over"
         return ""
 
-    def _lose(self, why: str) -> None:
+    def _is_shifting(self) -> bool:
+        """The step is on its way to the route, and says itself what is to stand there."""
         state = self._state
-        self.lost = f"a reset goes back to a time that is over: {why}; the route stays as it is"
+        return state.phase is Phase.PROMOTING or (state.phase is Phase.STEPPING and state.step_started is None)
+
+    def _lose(self, why: str, ended: str) -> None:
+        state = self._state
+        self.lost = f"a reset goes back to a time that is over: {why}{ended or '; the route stays as it is'}"
         state.written, state.snapshot, state.weights, state.reconcile_at = False, None, {}, None
         self._journal.note("overtaken", self.lost)
 

@@ -51,6 +51,16 @@ class Traffic:
         self._patience = Patience(state, journal)
         self._recollection = Recollection(state, journal, self._patience)
 
+    @property
+    def learnt(self) -> int:
+        """Another number after a run that a reset made has put right what was left on the route."""
+        return self._taking_over.learnt
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a run before this one, made by a reset, may still have left there what is not this one's."""
+        return self._taking_over.unsettled
+
     async def read(self, summary: str) -> RouteState:
         """The route as every proxy shows it."""
         spec = self._state.spec
@@ -86,12 +96,14 @@ class Traffic:
             ActivityError: it could not be done; the state of the route is unknown.
         """
         state = self._state
-        if self._taking_over.unsettled:
-            await unless(self._ordered, self._taking_over.settle())
-        if self._taking_over.lost:
-            raise Interrupted
-        state.written = True
         while True:
+            # At every try: a write that a reset copied while it was on its way is refused where a later rollout has
+            # written since, and must not be made again unasked.
+            if self._taking_over.unsettled:
+                await unless(self._ordered, self._taking_over.settle())
+            if self._taking_over.lost:
+                raise Interrupted
+            state.written = True
             generation = self._take_generation()
             request = ShiftRequest(
                 weights=weights, generation=generation, route=state.spec.route, context=state.context()

@@ -128,6 +128,8 @@ class Recalled(Record):
     """What the route was before that run: where it was promoted, what a human's rollback restores."""
     later: str = ""
     """The rollout that has written the route since; empty where none has, and from older workers."""
+    taken: Watched | None = None
+    """What that one should have left, where the reset ended it in the middle: nobody else is left to put it back."""
     rollout_id: str = ""
     """Under which the runs before kept their record; empty where none got its number, and from older workers."""
     run_id: str = ""

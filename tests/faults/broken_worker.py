@@ -78,7 +78,7 @@ TOUCHED = {
 }
 """The kinds of faults that meet each promise."""
 
-MET_AT = {"no-compensation": HELD_MOMENTS, "skip-step": ("look", "gate", "bake")}
+MET_AT = {"no-compensation": HELD_MOMENTS, "skip-step": ("look", "gate", "bake"), "unbound-approval": ("gate",)}
 """The moments of those kinds that meet it every time, where there are some."""
 
 if __name__ == "__main__":

@@ -6,30 +6,53 @@ tests/faults/test_resets.py has what it learns, from real histories.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
 
 from coalmine.ownership import RESET_IN_WINDOW
 from coalmine.records import Outcome, Phase
 from tests.conftest import TemporalServer
-from tests.workflows.conftest import Rollout, quick
+from tests.workflows.conftest import Rollout, now, quick, workers
 from tests.workflows.test_dev_server import start_gated, temporal
 from tests.workflows.world import World, leave, make_submission
 
 
-async def _reset(live: Rollout, server: TemporalServer) -> None:
-    """To the last task that is done, without what was said since."""
-    events = (await live.handle.fetch_history()).events
+async def _reset(live: Rollout, server: TemporalServer, run_id: str | None = None) -> None:
+    """To the last task that is done, of the latest run or this one, without what was said since."""
+    run_id = run_id or (await live.handle.describe()).run_id
+    events = (await live.client.get_workflow_handle(live.id, run_id=run_id).fetch_history()).events
     done = [event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
-    arguments = ["workflow", "reset", "-w", live.id, "--event-id", str(done[-1]), "--reason", "test"]
+    arguments = ["workflow", "reset", "-w", live.id, "-r", run_id, "--event-id", str(done[-1]), "--reason", "test"]
     await temporal(server, *arguments, "--reapply-exclude", "Signal")
 
 
 # At once: the next try would come too late.
 AWAY = ApplicationError("away", type="TemporalUnavailable", next_retry_delay=timedelta(minutes=5))
+
+
+async def test_a_run_that_lost_the_route_ends_where_its_history_is_long_enough_to_continue_as_new(
+    forgetful_env: WorkflowEnvironment, world: World
+) -> None:
+    client = world.client = forgetful_env.client
+    server = TemporalServer(client.service_client.config.target_host, client.namespace)
+    async with AsyncExitStack() as stack:
+        for worker in workers(client, world):
+            await stack.enter_async_context(worker)
+        live = Rollout(client, world, asyncio.sleep, now, tick=0.05)
+        await start_gated(live)
+        first = (await live.handle.describe()).run_id
+        async with asyncio.timeout(60):
+            while (await live.handle.describe()).run_id == first:
+                await live.handle.signal("extend", {"by": "ana", "for": "1m"})
+        world.recall_later = "test/checkout/v3/1"
+        await _reset(live, server, run_id=first)
+        report = await live.result()
+        assert (report.outcome, world.canary) == (Outcome.BLOCKED, 10), report.reason
 
 
 async def _cannot_tell(live: Rollout, world: World, server: TemporalServer) -> None:

@@ -154,6 +154,8 @@ class World:
     """What a run before a reset should have left, and left as ``left`` says."""
     left: Weights = field(default_factory=dict)
     recall_error: ApplicationError | None = None
+    recall_later: str = ""
+    """The rollout that has written the route since."""
     recall_gate: asyncio.Event | None = None
     recalls: int = 0
     """So often it was asked."""
@@ -265,7 +267,7 @@ class World:
             raise self.recall_error
         if self.recalled is not None:
             self.route, self.generation = dict(self.left), self.generation + 1
-        return Recalled(left=self.recalled)
+        return Recalled(left=self.recalled, later=self.recall_later)
 
     @activity.defn(name="check_route")
     async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
