@@ -230,6 +230,7 @@ def _dashboard() -> list[tuple[str, str, str, str]]:
         ),
         ("seen", f"a start until its row is seen on that page, {many}"),
         ("phase_seen", f"another phase until its row says so on that page, {many}"),
+        ("order_seen", f"a weight above all others until its row comes onto that page, sorted by weight, {many}"),
     ):
         one = found.get(f"{key}_s")
         if one is None:

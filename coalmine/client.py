@@ -59,6 +59,7 @@ from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.spec.canary import CanarySpec
 from coalmine.telemetry.spans import traceparent
 from coalmine.timeline import TimelineEntry, timeline
+from coalmine.unlike import list_unlike
 
 __all__ = ["Coalmine", "RolloutRef", "RolloutRow", "TimelineEntry", "is_over"]
 
@@ -192,6 +193,10 @@ class Coalmine(FleetCalls):
             workflow_ids=workflow_ids,
             limit=limit,
         )
+
+    async def unlike(self, known: Sequence[RolloutRow], limit: int = 500) -> list[RolloutRow]:
+        """Open rollouts that are no longer as these rows say, and those that are in none; needs no worker."""
+        return await list_unlike(self.temporal, known, limit)
 
     async def status(self, ref: RolloutRef) -> RolloutStatus:
         """Everything about a rollout now. A closed one answers from its report, without a worker.

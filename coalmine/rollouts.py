@@ -74,6 +74,13 @@ class Releases(Rollouts, Protocol):
         """What happened, in words."""
         ...
 
+    async def unlike(self, known: Sequence[RolloutRow], limit: int = 500) -> list[RolloutRow]:
+        """Open rollouts in another phase, at another weight or with another outcome than known, and unknown ones.
+
+        At least ``limit`` of them, the latest started, or all; who asks again with these hears of the others.
+        """
+        ...
+
     async def mark(self, ref: RolloutRef) -> str:
         """Text that is another one after anything happened to a rollout; no worker is asked."""
         ...

@@ -88,7 +88,7 @@ async def list_rollouts(
     followers: dict[str, RolloutRow] = {}
     async with asking("list of rollouts", client.namespace, _CALL):
         async for execution in listed(client, " AND ".join(clauses), limit, _CALL):
-            row = _row(execution)
+            row = row_of(execution)
             if region is not None and row.region != region:
                 continue
             # A run that continued as new is the same rollout, unless the next release took over from it.
@@ -149,7 +149,8 @@ def _stamp(row: RolloutRow) -> float:
     return moment.timestamp() if moment else 0.0
 
 
-def _row(execution: WorkflowExecutionInfo) -> RolloutRow:
+def row_of(execution: WorkflowExecutionInfo) -> RolloutRow:
+    """A rollout as the server lists its workflow."""
     attributes = execution.search_attributes.indexed_fields
     said = {name: _attribute(attributes, f"Coalmine{name}") for name in _ATTRIBUTES}
     workflow_id, parts = execution.execution.workflow_id, execution.execution.workflow_id.split("/")

@@ -49,8 +49,6 @@ class Viewer:
     fleet: Broadcast[Fleet]
     shown: Sequence[RolloutRow] = ()
     """The rows on their page, which they say: quick rounds ask for these."""
-    phase: str = ""
-    """The one their page is filtered by: quick rounds ask for the latest in it."""
 
 
 class Feed:
@@ -204,7 +202,7 @@ class Feed:
         self.news.say(None)
 
     async def _ask_quick(self) -> bool:
-        await self._rounds.quick(self._shown(), {viewer.phase for viewer in self._viewers if viewer.phase})
+        await self._rounds.quick(self._shown())
         return True
 
     async def _ask_whole(self) -> bool:

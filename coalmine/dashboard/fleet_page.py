@@ -56,7 +56,6 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
     parts: dict[str, str] = {}
     stood: dict[str, str] = {}
     async with feed.viewing_fleet() as viewer:
-        viewer.phase = query.phase
         await feed.current()
         first = True
         while True:

@@ -1,8 +1,9 @@
 """Asking Temporal for the fleet: often for what viewers may see change, now and then for everything.
 
 A list of thousands takes seconds of a small server. A quick round is a few short lists: the latest started, the latest
-closed, what is rolling back or waits for a human, which pages show first, what is in a phase that a page is filtered
-by, and the rows of somebody's page. A whole round puts everything else right; both may be under way together.
+closed, whatever stands otherwise than is known (so that every order, filter and search is right, also for rows that no
+page shows yet), and the rows of somebody's page. A whole round puts everything else right; both may be under way
+together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 from collections.abc import Iterable
 
 from coalmine.dashboard.fleet_list import MOST_CLOSED, Answer, FleetList, latest, whole
-from coalmine.records import Phase
 from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRow
 
@@ -19,8 +19,8 @@ MOST_OPEN = 10_000
 """Open rollouts in the list."""
 LATEST_OPEN, LATEST_CLOSED = 100, 25
 """Rows of a quick round. A fleet of fewer open ones is known whole by each."""
-URGENT, MOST_URGENT = (Phase.ROLLING_BACK, Phase.HELD, Phase.GATED), 100
-"""Phases that come first on pages, and the rows of each (and of those in filters) that a quick round asks for."""
+MOST_CHANGED = 500
+"""Rows that stand otherwise, of each thousand known ones: of a change of nearly all, the next round brings more."""
 MOST_SHOWN, CHUNK = 400, 100
 """Rows of viewers' pages that one quick round asks for, heard of longest ago first, and that one question does."""
 
@@ -31,9 +31,10 @@ class FleetRounds:
     def __init__(self, rollouts: Releases) -> None:
         self.known = FleetList()
         self._rollouts = rollouts
+        self._all_known = False
 
-    async def quick(self, shown: Iterable[RolloutRow], phases: Iterable[str] = ()) -> None:
-        """Ask for the latest rows, for those in these phases that pages are filtered by, and for those that are shown.
+    async def quick(self, shown: Iterable[RolloutRow]) -> None:
+        """Ask for the latest rows, for those that stand otherwise than is known, and for those that are shown.
 
         Raises:
             TemporalUnavailable: the server does not answer.
@@ -45,12 +46,14 @@ class FleetRounds:
         )
         self.known = self.known.with_open(latest(began, running, LATEST_OPEN))
         self.known = self.known.with_closed(latest(began, closed, LATEST_CLOSED))
-        if len(running) >= LATEST_OPEN:
-            asked = _now()
-            wanted = sorted({*URGENT, *phases} - {Phase.CLOSED})
-            lists = (self._rollouts.rollouts(running=True, phase=phase, limit=MOST_URGENT) for phase in wanted)
-            for urgent in await asyncio.gather(*lists):
-                self.known = self.known.with_open(Answer(asked, urgent))
+        if len(running) >= LATEST_OPEN and self._all_known:
+            asked, known = _now(), self.known.rows()[0]
+            changed = await self._rollouts.unlike(known, limit=MOST_CHANGED)
+            if len(known) >= MOST_OPEN:
+                # What is older than the list is none of it.
+                listed = {row.workflow_id for row in known}
+                changed = [row for row in changed if row.workflow_id in listed]
+            self.known = self.known.with_open(Answer(asked, changed))
         heard = self.known.open.asked
         # An id that cannot stand in a question, which no rollout of ours has, is left to whole rounds.
         ids = {row.workflow_id for row in shown if row.open and not set(row.workflow_id) & set("'\\")}
@@ -69,6 +72,7 @@ class FleetRounds:
         asked = _now()
         running = await self._rollouts.rollouts(running=True, limit=MOST_OPEN)
         self.known = self.known.with_open(whole(asked, running))
+        self._all_known = True
         asked = _now()
         closed = await self._rollouts.rollouts(running=False, limit=MOST_CLOSED)
         self.known = self.known.with_closed(whole(asked, closed))

@@ -137,6 +137,14 @@ class FakeRollouts:
         rows.sort(key=lambda row: row.closed_at or row.started_at or BEGAN, reverse=True)
         return sorted(rows, key=lambda row: not row.open)[:limit]
 
+    async def unlike(self, known: Sequence[RolloutRow], limit: int = 500) -> list[RolloutRow]:
+        """Those that stand otherwise, the latest started first."""
+        self._hear("unlike")
+        told = {row.workflow_id: _stand(row) for row in known}
+        rows = [_row(status) for status in self.statuses.values() if status.phase is not Phase.CLOSED]
+        rows.sort(key=lambda row: row.started_at or BEGAN, reverse=True)
+        return [row for row in rows if told.get(row.workflow_id) != _stand(row)][:limit]
+
     async def status(self, ref: RolloutRef) -> RolloutStatus:
         """Now."""
         self._hear("status")
@@ -350,6 +358,10 @@ def _verdicts(look: int) -> list[MetricVerdict]:
         baseline_requests=129_600, canary_requests=14_400,
     )  # fmt: skip
     return [errors, errors.model_copy(update={"metric": "latency", "effect": 1.04, "interval": (1 / wide, 1.1 * wide)})]
+
+
+def _stand(row: RolloutRow) -> tuple[str, float, str | None]:
+    return row.phase, row.canary_weight, row.outcome
 
 
 def _row(status: RolloutStatus) -> RolloutRow:

@@ -24,5 +24,14 @@ def test_a_changed_phase_has_its_own_figure_once_it_was_timed(monkeypatch: pytes
     monkeypatch.setattr(figures, "_read", lambda name: {**FOUND, "phase_seen_s": {**TIMES, "max": 1.9}})
     what, figure, limit, _ = figures._dashboard()[2]
     assert "another phase until its row says so" in what
+    assert len(figures._dashboard()) == 3
     assert "longest 1.9 s of 20" in figure
+    assert limit == "longest 2 s"
+
+
+def test_a_move_by_order_has_its_own_figure_once_it_was_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_read", lambda name: {**FOUND, "order_seen_s": {**TIMES, "max": 1.8}})
+    what, figure, limit, _ = figures._dashboard()[2]
+    assert "comes onto that page, sorted by weight" in what
+    assert "longest 1.8 s of 20" in figure
     assert limit == "longest 2 s"

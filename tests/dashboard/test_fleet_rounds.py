@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from coalmine.dashboard import feed as feeds
+from coalmine.dashboard import fleet_rounds
 from coalmine.dashboard.feed import Feed
 from coalmine.dashboard.fleet_rounds import CHUNK, LATEST_OPEN, MOST_OPEN, MOST_SHOWN, FleetRounds
 from coalmine.errors import TemporalUnavailable
@@ -115,17 +116,59 @@ async def test_a_row_that_is_shown_changes_while_a_whole_list_is_under_way_and_s
                 await asyncio.sleep(0.005)
 
 
-async def test_a_row_that_nobody_sees_changes_with_the_next_whole_list(slow: Slow) -> None:
-    async with kept(slow) as feed, feed.viewing_fleet() as viewer:
+async def test_a_row_that_nobody_sees_changes_while_a_whole_list_is_under_way_and_stays_so_after_it(slow: Slow) -> None:
+    async with kept(slow) as feed, feed.viewing_fleet():
         await feed.current()
-        viewer.shown = named(feed, OLD)
         await whole_list_is_asked(slow)
         slow.change(OTHER, phase=Phase.PROMOTING)
-        slow.change(OLD, phase=Phase.PROMOTING)
-        await becomes(feed, OLD, "promoting")
-        assert phase(feed, OTHER) == "stepping"
-        slow.may_come.set()
         await becomes(feed, OTHER, "promoting")
+        lists = slow.whole_lists
+        slow.may_come.set()
+        async with asyncio.timeout(PATIENCE):
+            while slow.whole_lists == lists:
+                assert phase(feed, OTHER) == "promoting"
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("query", ["sort=weight&down=1&size=100", "sort=weight&page=3&size=100"])
+async def test_one_that_moves_onto_a_page_by_its_weight_comes_while_a_whole_list_is_under_way(
+    slow: Slow, query: str
+) -> None:
+    row = f"r-{slow.statuses[OLD].run_id}"
+    async with served(slow) as desk, desk.stream(f"/events/fleet?{query}") as updates:
+        assert row not in (await anext(updates))["order"]
+        await whole_list_is_asked(slow)
+        slow.change(OLD, canary_weight=99)
+        await until(updates, lambda update: row in update["order"])
+        slow.change(OLD, canary_weight=10)
+        await until(updates, lambda update: row not in update["order"])
+        slow.may_come.set()
+
+
+async def test_what_changed_is_asked_for_once_everything_is_known() -> None:
+    slow = Slow.many(MANY)
+    assert isinstance(slow, Slow)
+    slow.may_come.set()
+    rounds = FleetRounds(slow)
+    await rounds.quick([])
+    assert "unlike" not in slow.asked
+    await rounds.whole()
+    await rounds.quick([])
+    assert slow.asked["unlike"] == 1
+
+
+async def test_the_oldest_beyond_what_a_list_holds_do_not_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_rounds, "MOST_OPEN", MANY - 20)
+    slow = Slow.many(MANY)
+    assert isinstance(slow, Slow)
+    slow.may_come.set()
+    rounds = FleetRounds(slow)
+    await rounds.whole()
+    slow.change("canary/staging/service-0100/eu", phase=Phase.PROMOTING)
+    await rounds.quick([])
+    known = rounds.known.rows()[0]
+    assert len(known) == MANY - 20
+    assert [row.service for row in known if row.phase == "promoting"] == ["service-0100"]
 
 
 async def test_a_new_one_comes_while_a_whole_list_is_under_way_and_stays(slow: Slow) -> None:
@@ -238,11 +281,3 @@ async def test_one_that_comes_into_a_phase_that_a_page_is_filtered_by_is_shown_w
         slow.change(OTHER, phase=Phase.BAKING)
         await until(updates, lambda update: update["order"] == [])
         slow.may_come.set()
-
-
-async def test_a_phase_that_no_page_is_filtered_by_is_not_asked_for(slow: Slow) -> None:
-    rounds = FleetRounds(slow)
-    await rounds.quick([])
-    without = slow.asked["rollouts"]
-    await rounds.quick([], {"promoting", "held", "closed"})
-    assert slow.asked["rollouts"] == 2 * without + 1

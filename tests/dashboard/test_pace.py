@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import pytest
 
 from coalmine.dashboard import app
 from coalmine.dashboard.acting import Actor
@@ -15,10 +17,11 @@ from coalmine.dashboard.auth.nobody import Nobody
 from coalmine.dashboard.context import Settings
 from coalmine.dashboard.feed import Feed
 from coalmine.dashboard.fleet_rounds import LATEST_CLOSED, LATEST_OPEN, MOST_OPEN
+from coalmine.dashboard.fleet_view import FleetQuery, view
 from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
 from coalmine.recorded import Recorded
-from coalmine.records import DecisionLog, Phase, RolloutStatus
+from coalmine.records import DecisionLog, Outcome, Phase, RolloutStatus
 from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import SECRET
@@ -47,6 +50,9 @@ class Distant(FakeRollouts):
         self.rounds += asked["limit"] == LATEST_CLOSED
         await asyncio.sleep(8 * self.takes if asked["limit"] == MOST_OPEN else self.takes)
         return rows
+
+    async def unlike(self, known: Sequence[RolloutRow], limit: int = 500) -> list[RolloutRow]:
+        return await self._late(await super().unlike(known, limit))
 
     async def status(self, ref: RolloutRef) -> RolloutStatus:
         return await self._late(await super().status(ref))
@@ -107,6 +113,35 @@ async def in_the_list(fake: Distant) -> list[float]:
     return times
 
 
+MOVES: dict[str, tuple[FleetQuery, dict[str, Any]]] = {
+    "by weight": (FleetQuery(sort="weight", down=True, size=100), {"canary_weight": 99}),
+    "by phase": (FleetQuery(sort="phase", down=True), {"phase": Phase.WINDOW, "outcome": Outcome.PROMOTED}),
+    "onto a later page": (FleetQuery(page=6), {"phase": Phase.BAKING}),
+    "into a phase": (FleetQuery(phase="baking", sort="service", size=25), {"phase": Phase.BAKING}),
+    "into a search": (FleetQuery(q="held eu", sort="environment"), {"phase": Phase.HELD}),
+}
+"""Pages, and what brings one onto them that was on none."""
+
+
+async def onto_a_page(fake: Distant, query: FleetQuery, changes: dict[str, Any]) -> list[float]:
+    before = fake.statuses[OLD]
+    times = []
+    async with shipped(fake) as feed, feed.viewing_fleet() as viewer:
+        await feed.current()
+        for number in range(1, CHANGES + 1):
+            comes = number % 2 == 1
+            viewer.shown = view(feed.fleet.value, query).rows
+            assert all(row.workflow_id != OLD for row in viewer.shown) == comes
+            await asyncio.sleep(3 + number / CHANGES)
+            fake.change(OLD, **changes) if comes else fake.put(before)
+            began = now()
+            async with asyncio.timeout(60):
+                while any(row.workflow_id == OLD for row in view(feed.fleet.value, query).rows) != comes:
+                    await feed.fleet.after(feed.fleet.number)
+            times.append(now() - began)
+    return times
+
+
 async def on_its_page(fake: Distant) -> list[float]:
     times = []
     async with shipped(fake) as feed, feed.viewing(RolloutRef(OLD)) as seen:
@@ -128,6 +163,13 @@ async def rounds(fake: Distant, seconds: float) -> int:
 
 def test_a_change_of_a_row_is_known_in_time_to_be_seen() -> None:
     times = run_leaping(in_the_list(many(0.25)))
+    assert len(times) == CHANGES
+    assert max(times) <= SEEN_WITHIN - DRAWN_WITHIN
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_move_onto_a_page_is_known_in_time_to_be_seen(name: str) -> None:
+    times = run_leaping(onto_a_page(many(0.25), *MOVES[name]))
     assert len(times) == CHANGES
     assert max(times) <= SEEN_WITHIN - DRAWN_WITHIN
 
