@@ -19,6 +19,7 @@ from coalmine.dashboard.bodies import BodyLimit
 from coalmine.dashboard.context import Settings, message_page, sentence, static
 from coalmine.dashboard.feed import Feed
 from coalmine.dashboard.first_answers import FirstAnswers
+from coalmine.dashboard.head import HeadAsGet
 from coalmine.dashboard.headers import HEADERS, SecurityHeaders
 from coalmine.dashboard.pages import LoginNeeded
 from coalmine.dashboard.people import Denied
@@ -90,6 +91,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(PlaceCheck, place=settings.place)
     app.add_middleware(SecurityHeaders, https=settings.place.url.startswith("https:"))
+    app.add_middleware(HeadAsGet)
     _describe(app)
     return app
 

@@ -64,6 +64,10 @@ async def test_2_is_a_wrong_spec_shown_at_its_line(desk: Desk, runner: Runner) -
     assert job.out.startswith("::error file=spec.yaml,line=")
     assert "Traceback" not in job.err
     assert job.outputs["exit"] == "2"
+    heading, _, fence, *found, end = job.summary.splitlines()
+    assert (heading, fence, end) == ("## Coalmine: nothing was started", "```", "```")
+    assert found[0].startswith("spec.yaml:")
+    assert "wieght" in found[0]
     usage = await runner.run()
     assert (usage.code, usage.err) == (2, "usage: release.sh SPEC [options of coalmine start]\n")
 
@@ -196,6 +200,16 @@ async def test_a_disk_that_is_full_changes_no_exit_code(desk: Desk, runner: Runn
     blocked = await runner.run(spec, COALMINE_OUTPUTS="/dev/full", COALMINE_SUMMARY="/dev/full")
     assert blocked.code == 5, blocked
     assert "warning: --summary: /dev/full cannot be written" in blocked.err
+
+
+async def test_a_summary_that_cannot_be_written_changes_no_exit_code_of_a_wrong_spec(
+    desk: Desk, runner: Runner
+) -> None:
+    (desk.folder / "spec.yaml").write_text("nonsense: true\n")
+    for file in ("/dev/full", str(runner.folder / "nowhere" / "summary")):
+        job = await runner.run("spec.yaml", COALMINE_SUMMARY=file)
+        assert job.code == 2, job
+        assert job.outputs["exit"] == "2"
 
 
 async def test_a_file_that_cannot_be_written_is_told_before_anything_starts(desk: Desk, runner: Runner) -> None:

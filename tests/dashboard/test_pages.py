@@ -439,3 +439,21 @@ def test_errors_have_a_status() -> None:
 
     assert status_of(LedgerError("x")) == 503
     assert status_of(PayloadUnreadable("x")) == 503
+
+
+@pytest.mark.parametrize("path", ["/", PATH, "/healthz", "/api/v1/rollouts", "/nowhere", "/?sort=nonsense"])
+async def test_head_is_answered_as_get_without_the_body(desk: Served, path: str) -> None:
+    await desk.client.get("/")  # The first answer brings a cookie.
+    asked, got = await desk.client.head(path), await desk.client.get(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    assert set(asked.headers) == set(got.headers)
+    assert asked.headers["Content-Type"] == got.headers["Content-Type"]
+    assert asked.headers["X-Frame-Options"] == "DENY"
+
+
+async def test_head_of_a_stream_is_refused_and_that_of_a_form_s_target_writes_nothing(
+    desk: Served, fake: FakeRollouts
+) -> None:
+    assert (await desk.client.head("/events/fleet")).status_code == 405
+    assert (await desk.client.head(f"{ACT}/approve")).status_code == 200
+    assert not fake.sent

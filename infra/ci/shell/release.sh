@@ -36,6 +36,11 @@ fi
 if [ "$code" != 0 ]; then
   # Later steps read the code whatever went wrong; a file that cannot be written does not change it.
   [ -z "$outputs" ] || echo "exit=$code" >>"$outputs" || :
+  [ -z "$summary" ] || {
+    printf '## Coalmine: nothing was started\n\n```\n'
+    "$coalmine" validate "$spec" 2>&1 || :
+    printf '```\n'
+  } >>"$summary" || :
   exit "$code"
 fi
 
