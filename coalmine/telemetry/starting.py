@@ -1,4 +1,4 @@
-"""Switching tracing on, by the environment variables of OpenTelemetry, and off again within bounds.
+"""Switching tracing on, by the environment variables of OpenTelemetry and one for a file, and off again within bounds.
 
 A collector that is away or hangs delays nothing: spans go to a queue of fixed length, a thread of its own sends them,
 what does not fit is dropped, and the end of the process waits for it for two seconds at most.
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+FILE = "COALMINE_TRACES_FILE"
+"""A file that traces are appended to, beside or without an endpoint: OpenTelemetry has no variable for one."""
 LAST_WORDS = 2.0
 """Seconds that the end of a process waits for spans to go out."""
 
 _provider: TracerProvider | None = None
-_exporter: SpanExporter | None = None
+_exporters: list[SpanExporter] = []
 _interceptors: list[Interceptor] = []
 
 
@@ -38,8 +40,7 @@ def endpoint(environ: Mapping[str, str]) -> str | None:
     Raises:
         InputError: the address is none, or a protocol is asked for that is not built in.
     """
-    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if off or environ.get("OTEL_TRACES_EXPORTER", "").strip() == "none":
+    if _is_off(environ):
         return None
     variable = next((name for name in (TRACES_ENDPOINT, ENDPOINT) if environ.get(name, "").strip()), None)
     if variable is None:
@@ -64,8 +65,18 @@ def endpoint(environ: Mapping[str, str]) -> str | None:
     return f"{variable}={address}"
 
 
+def traces_file(environ: Mapping[str, str]) -> str | None:
+    """The file that traces are appended to; None: none."""
+    return None if _is_off(environ) else environ.get(FILE, "").strip() or None
+
+
+def _is_off(environ: Mapping[str, str]) -> bool:
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return off or environ.get("OTEL_TRACES_EXPORTER", "").strip() == "none"
+
+
 def set_up(service: str, environ: Mapping[str, str]) -> bool:
-    """Begin to trace, when an endpoint is set.
+    """Begin to trace, when an endpoint is set, or a file.
 
     Args:
         service: What this process is called in traces, unless ``OTEL_SERVICE_NAME`` says otherwise.
@@ -78,9 +89,9 @@ def set_up(service: str, environ: Mapping[str, str]) -> bool:
         InputError: the settings cannot be used.
         MissingExtra: OpenTelemetry is not installed.
     """
-    global _provider, _exporter, _interceptors
-    found = endpoint(environ)
-    if found is None:
+    global _provider, _interceptors
+    found, path = endpoint(environ), traces_file(environ)
+    if found is None and path is None:
         return False
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -88,18 +99,33 @@ def set_up(service: str, environ: Mapping[str, str]) -> bool:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        raise MissingExtra("telemetry", found.partition("=")[0]) from None
+        raise MissingExtra("telemetry", found.partition("=")[0] if found is not None else FILE) from None
 
     from coalmine import __version__
     from coalmine.telemetry.export import Discreet
     from coalmine.telemetry.interceptor import RolloutTracing
+    from coalmine.telemetry.traces_file import TracesFile
 
+    exporters: list[SpanExporter] = []
+    if path is not None:
+        # Before the endpoint's: at the end they are emptied in this order, and a file does not hang.
+        try:
+            exporters.append(Discreet(TracesFile(path)))
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InputError(
+                f"{FILE}: {path!r} cannot be written: {why}; name a file, in a folder that is there, that this user "
+                "may write"
+            ) from None
+    if found is not None:
+        exporters.append(Discreet(OTLPSpanExporter()))
     resource = Resource.create({"service.version": __version__})
     if not environ.get("OTEL_SERVICE_NAME") and "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         resource = resource.merge(Resource({"service.name": service}))
     _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    _exporter = Discreet(OTLPSpanExporter())
-    _provider.add_span_processor(BatchSpanProcessor(_exporter))
+    _exporters[:] = exporters
+    for exporter in exporters:
+        _provider.add_span_processor(BatchSpanProcessor(exporter))
     tracer = _provider.get_tracer("coalmine", __version__)
     spans.use(tracer)
     _interceptors = [RolloutTracing(tracer)]
@@ -117,11 +143,12 @@ def finish(within: float = LAST_WORDS) -> bool:
     Returns:
         Whether all went out within so many seconds, or was given up for good.
     """
-    global _provider, _exporter, _interceptors
-    provider, exporter = _provider, _exporter
-    _provider, _exporter, _interceptors = None, None, []
+    global _provider, _interceptors
+    provider, exporters = _provider, [*_exporters]
+    _provider, _interceptors = None, []
+    _exporters.clear()
     spans.use(None)
-    if provider is None or exporter is None:
+    if provider is None:
         return True
     # Its own time-outs are minutes long, and not all of them are kept.
     closing = threading.Thread(target=provider.shutdown, name="coalmine-traces", daemon=True)
@@ -129,7 +156,8 @@ def finish(within: float = LAST_WORDS) -> bool:
     closing.join(within)
     if not closing.is_alive():
         return True
-    exporter.shutdown()  # It tries no more, so that its thread ends.
+    for exporter in exporters:
+        exporter.shutdown()  # It tries no more, so that its thread ends.
     return False
 
 

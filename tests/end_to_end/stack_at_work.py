@@ -18,6 +18,7 @@ from coalmine.local.temporal import temporal_program
 from coalmine.records import RouteState
 from coalmine.spec.canary import Route
 from coalmine.testing.otlp_receiver import OtlpReceiver
+from tests.cli.release_script import Job, Runner
 
 BLUE, GREEN = SLOTS
 RATE = 200
@@ -47,6 +48,8 @@ class StackAtWork:
     stack: Stack
     traces: OtlpReceiver
     """Where its worker and its commands send what they trace."""
+    traces_file: Path
+    """Where all of them write it too."""
     load: Process = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,25 @@ class StackAtWork:
     async def coalmine(self, *words: str, **variables: str) -> Ran:
         """Type ``coalmine ...`` as a user of this stack does, with these variables besides."""
         return await self._run(sys.executable, "-m", "coalmine.cli", *words, **variables)
+
+    async def ci_job(self, spec: Path, **variables: str) -> Job:
+        """Run the script of infra/ci as a job does that waits for nothing."""
+        folder = self.stack.path / "job"
+        folder.mkdir()
+        runner = Runner(
+            folder,
+            {
+                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+                "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+                "GITHUB_OUTPUT": str(folder / "outputs"),
+                "COALMINE_HOME": self.stack.folder,
+                "COALMINE_DETACH": "1",
+                "COALMINE_TRACES_FILE": str(self.traces_file),
+                **variables,
+            },
+        )
+        return await runner.run(str(spec), "--by", "ci@example.org")
 
     async def temporal(self, *words: str) -> Ran:
         """Type ``temporal ...`` at this stack's server."""

@@ -19,6 +19,7 @@ from coalmine.local import stack as local
 from coalmine.local.demo_releases import HEALTHY, Release
 from coalmine.local.stack import FIRST_VERSION
 from coalmine.spec import parse_spec
+from coalmine.testing.otlp_lines import read_spans
 from coalmine.testing.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.end_to_end.stack_at_work import BLUE, GREEN, Ran, StackAtWork
 from tests.infra.board_queries import BOARDS, expressions, value_queries
@@ -37,16 +38,19 @@ def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAtWork]:
     folder = tmp_path_factory.mktemp("stack")
     with ExitStack() as around:
         receiver = around.enter_context(OtlpReceiver())
-        around.enter_context(pytest.MonkeyPatch.context()).setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        yield from _stack(folder, receiver)
+        traces_file = tmp_path_factory.mktemp("traces") / "traces.jsonl"
+        environment = around.enter_context(pytest.MonkeyPatch.context())
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        environment.setenv("COALMINE_TRACES_FILE", str(traces_file))
+        yield from _stack(folder, receiver, traces_file)
 
 
-def _stack(folder: Path, traces: OtlpReceiver) -> Iterator[StackAtWork]:
+def _stack(folder: Path, traces: OtlpReceiver, traces_file: Path) -> Iterator[StackAtWork]:
     with ThreadPoolExecutor(1) as thread:
         stack = thread.submit(asyncio.run, local.up(folder, [HEALTHY])).result()
     pids = [pid for pid in local.running(folder).values() if pid is not None]
     try:
-        at_work = StackAtWork(stack, traces)
+        at_work = StackAtWork(stack, traces, traces_file)
         at_work.begin_load()
         yield at_work
     finally:
@@ -167,11 +171,38 @@ CI_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CI_SPAN = "00f067aa0ba902b7"
 
 
+def _way_to(written: ReceivedSpan, spans: dict[str, ReceivedSpan]) -> list[ReceivedSpan]:
+    """From the write back to the job."""
+    way = [written]
+    while way[-1].parent in spans:
+        way.append(spans[way[-1].parent])
+    assert [(span.service, span.name) for span in reversed(way)] == [
+        ("coalmine", "coalmine start"),
+        ("coalmine", "StartUpdateWithStartWorkflow:Canary"),
+        ("coalmine-worker", "StartActivity:shift"),
+        ("coalmine-worker", "RunActivity:shift"),
+        ("coalmine-worker", "route.apply"),
+        ("coalmine-worker", "envoy.write"),
+    ]
+    assert way[-1].parent == CI_SPAN
+    return way
+
+
+async def _in_the_file(at_work: StackAtWork, name: str) -> dict[str, ReceivedSpan]:
+    """The job's trace as the file has it, once there is such a span in it."""
+    spans: dict[str, ReceivedSpan] = {}
+    async with asyncio.timeout(60):
+        while name not in {span.name for span in spans.values()}:
+            await asyncio.sleep(0.1)
+            spans = {one.span_id: one for one in read_spans(at_work.traces_file) if one.trace_id == CI_TRACE}
+    return spans
+
+
 async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work: StackAtWork) -> None:
     file = await at_work.release(Release("traced", "2.4.0", "promoted", HEALTHY, SLOW_STEP), environment="traced")
-    job = {"TRACEPARENT": f"00-{CI_TRACE}-{CI_SPAN}-01"}
-    started = await at_work.coalmine("start", str(file), "-o", "json", **job)
-    assert (started.code, started.data["disposition"]) == (0, "started"), started.err
+    tracing = {"TRACEPARENT": f"00-{CI_TRACE}-{CI_SPAN}-01", "OTEL_EXPORTER_OTLP_ENDPOINT": at_work.traces.url}
+    job = await at_work.ci_job(file, **tracing)
+    assert (job.code, job.outputs["workflow_id"]) == (0, "canary/traced/checkout"), job.err
 
     def ours(span: ReceivedSpan) -> bool:
         return span.trace_id == CI_TRACE
@@ -185,23 +216,12 @@ async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work
     )
     assert written.attributes["coalmine.generation"] >= 1
     spans = {span.span_id: span for span in at_work.traces.spans if ours(span)}
-    way = [written]
-    while way[-1].parent in spans:
-        way.append(spans[way[-1].parent])
-    assert [(span.service, span.name) for span in reversed(way)] == [
-        ("coalmine", "coalmine start"),
-        ("coalmine", "StartUpdateWithStartWorkflow:Canary"),
-        ("coalmine-worker", "StartActivity:shift"),
-        ("coalmine-worker", "RunActivity:shift"),
-        ("coalmine-worker", "route.apply"),
-        ("coalmine-worker", "envoy.write"),
-    ]
-    assert way[-1].parent == CI_SPAN
+    way = _way_to(written, spans)
     shift = way[2]
     assert (
         shift.attributes
         | {
-            "coalmine.rollout_id": started.data["rollout_id"],
+            "coalmine.rollout_id": job.outputs["rollout_id"],
             "coalmine.service": "checkout",
             "coalmine.environment": "traced",
             "coalmine.version": "2.4.0",
@@ -216,6 +236,10 @@ async def test_one_trace_leads_from_the_ci_job_to_the_write_of_the_route(at_work
     assert names >= {"RunWorkflow:Canary", "HandleUpdate:submit", "route.read", "route.check", "metric.collect"}
     assert not any(name.startswith(("QueryWorkflow", "HandleQuery")) for name in names)
     assert not [span for span in at_work.traces.spans if at_work.stack.prometheus["url"] in span.text]
+    filed = await _in_the_file(at_work, "RunActivity:evaluate")
+    (in_file,) = [span for span in filed.values() if span.name == "envoy.write"]
+    assert in_file.attributes == written.attributes
+    assert [span.span_id for span in _way_to(in_file, filed)] == [span.span_id for span in way]
 
     garbage = ("--name", "approve", "--input", '"nonsense"')
     sent = await at_work.temporal("workflow", "signal", "--workflow-id", "canary/traced/checkout", *garbage)
