@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from temporalio import workflow
@@ -44,7 +45,9 @@ def place(number: int) -> str:
 
 
 async def start(client: Client, number: int, *, attributes: bool = True) -> None:
-    pairs = [SearchAttributePair(PHASE, "stepping"), SearchAttributePair(WEIGHT, 10)] if attributes else []
+    pairs: list[SearchAttributePair[Any]] = []
+    if attributes:
+        pairs = [SearchAttributePair(PHASE, "stepping"), SearchAttributePair(WEIGHT, 10)]
     await client.start_workflow(
         "Canary",
         CanaryInput(service=f"service-{number}", environment=ENVIRONMENT),
