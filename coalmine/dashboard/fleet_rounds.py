@@ -46,14 +46,20 @@ class FleetRounds:
         )
         self.known = self.known.with_open(latest(began, running, LATEST_OPEN))
         self.known = self.known.with_closed(latest(began, closed, LATEST_CLOSED))
-        if len(running) >= LATEST_OPEN and self._all_known:
-            asked, known = _now(), self.known.rows()[0]
-            changed = await self._rollouts.unlike(known, limit=MOST_CHANGED)
-            if len(known) >= MOST_OPEN:
-                # What is older than the list is none of it.
-                listed = {row.workflow_id for row in known}
-                changed = [row for row in changed if row.workflow_id in listed]
-            self.known = self.known.with_open(Answer(asked, changed))
+        # At the same time: a whole list that is under way may hold up each of them.
+        unshown = self._ask_changed() if len(running) >= LATEST_OPEN and self._all_known else _nothing()
+        await asyncio.gather(unshown, self._ask_shown(shown, began))
+
+    async def _ask_changed(self) -> None:
+        asked, known = _now(), self.known.rows()[0]
+        changed = await self._rollouts.unlike(known, limit=MOST_CHANGED)
+        if len(known) >= MOST_OPEN:
+            # What is older than the list is none of it.
+            listed = {row.workflow_id for row in known}
+            changed = [row for row in changed if row.workflow_id in listed]
+        self.known = self.known.with_open(Answer(asked, changed))
+
+    async def _ask_shown(self, shown: Iterable[RolloutRow], began: float) -> None:
         heard = self.known.open.asked
         # An id that cannot stand in a question, which no rollout of ours has, is left to whole rounds.
         ids = {row.workflow_id for row in shown if row.open and not set(row.workflow_id) & set("'\\")}
@@ -76,6 +82,10 @@ class FleetRounds:
         asked = _now()
         closed = await self._rollouts.rollouts(running=False, limit=MOST_CLOSED)
         self.known = self.known.with_closed(whole(asked, closed))
+
+
+async def _nothing() -> None:
+    """A fleet of few is known whole by the latest; of one whose whole list is to come, everything is unknown."""
 
 
 def _now() -> float:
