@@ -17,15 +17,16 @@ from coalmine.analysis.recall import Whole, keep, recall
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
-from coalmine.analysis.state import Rounded, decode, opened, sealed
+from coalmine.analysis.state import CUT_CURVE, Rounded, decode, opened, sealed
 from coalmine.analysis.windows import Bounds, MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
 from coalmine.spec.metrics import Metric
 
-_VERSION = 3
-_UNPACKED = 2
-"""Evidence that keeps each kind of array apart, and the sample ratio's too: read, and written no more."""
+_VERSION = 4
+_CUT, _UNPACKED = 3, 2
+"""Evidence whose curves are cut off; and such that keeps each kind of array apart, and the sample ratio's too. Both are
+read, and written no more."""
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
@@ -48,7 +49,7 @@ class _Comparing:
         self._judge = request.judge
         self._core = comparison_of(request.judge)
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
-        written = opened(request.evidence, "compare", _VERSION, _UNPACKED)
+        written = opened(request.evidence, "compare", _VERSION, _CUT, _UNPACKED)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
         whole = recall(self._core, written) or self._read(written)
         self._state, self._ratio = whole.state, whole.ratio
@@ -75,9 +76,12 @@ class _Comparing:
         if not written:
             return fresh
         if written["version"] == _UNPACKED:
-            whole = Whole(decode(fresh.state, written), SampleRatio.read(written.get("split")))
+            whole = Whole(decode(fresh.state, written, CUT_CURVE), SampleRatio.read(written.get("split")))
         else:
-            whole = unpack(written.get("packed"), fresh).read(fresh)
+            rounded = unpack(written.get("packed"), fresh)
+            if written["version"] == _CUT:
+                rounded = replace(rounded, curves=CUT_CURVE)
+            whole = rounded.read(fresh)
             whole = replace(whole, ratio=whole.ratio.under(**written.get("split", {})))
         state = replace(whole.state, looks=int(written["looks"]), spent=float(written["spent"]))
         return replace(whole, state=state)

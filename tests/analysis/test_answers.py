@@ -99,7 +99,7 @@ def test_what_the_evidence_says_of_itself() -> None:
     assert set(state) == {*("stage", "version", "looks", "packed", "spent", "bounds", "due", "split")}
     assert {name: state[name] for name in ("stage", "version", "looks", "spent", "bounds", "due")} == {
         "stage": "compare",
-        "version": 3,
+        "version": 4,
         "looks": 1,
         "spent": 0.75,
         "bounds": {"latency": BOUNDS},
@@ -361,10 +361,10 @@ def test_evidence_is_refused_by_stage_and_version() -> None:
     assert str(refused.value) == (
         "evidence: is of the stage 'compare', not 'bake': each stage starts with `evidence` absent"
     )
-    later = Evidence(looks=1, state=evidence.state | {"version": 4})
+    later = Evidence(looks=1, state=evidence.state | {"version": 5})
     with pytest.raises(InputError) as refused:
         look(judge(), [ratio(*FINE)], later)
-    assert str(refused.value) == "evidence: is of version 4, not 3: use the worker that wrote it"
+    assert str(refused.value) == "evidence: is of version 5, not 4: use the worker that wrote it"
     with pytest.raises(InputError) as refused:
         look(judge(errors(), named("more", errors())), [], evidence)
     assert str(refused.value) == "evidence.state: was written for other metrics: start anew with `evidence` absent"

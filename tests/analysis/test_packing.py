@@ -20,8 +20,9 @@ from coalmine.analysis.state import Rounded
 from coalmine.analysis.trees import Capital, Count, Curve, Index, Sum
 from coalmine.errors import InputError
 from coalmine.records import EvaluateRequest
+from tests.analysis.looks import fold, judge, ratio
 
-EARLIER = Path(__file__).with_name("evidence_2.json")
+EARLIER = {version: Path(__file__).with_name(f"evidence_{version}.json") for version in (2, 3)}
 RUNGS = PHI_LADDER.size
 
 
@@ -100,16 +101,17 @@ def test_other_metrics_are_refused() -> None:
             unpack(as_text(zlib.compress(data)), state(0, False))
 
 
-def test_evidence_of_version_2_is_read() -> None:
+@pytest.mark.parametrize("version", EARLIER)
+def test_evidence_of_earlier_versions_is_read(version: int) -> None:
     """A rollout that was under way when its worker was replaced goes on with what it knew."""
-    recorded = json.loads(EARLIER.read_text())
+    recorded = json.loads(EARLIER[version].read_text())
     request = EvaluateRequest.model_validate(recorded["request"])
     assert request.evidence is not None
-    assert request.evidence.state["version"] == 2
+    assert request.evidence.state["version"] == version
     found = evaluate(request)
     said = found.model_dump(mode="json", exclude={"evidence"})
     assert said == recorded["answer"]
-    assert found.evidence.state["version"] == 3
+    assert found.evidence.state["version"] == 4
     assert found.evidence.looks == request.evidence.looks + 1
     following = request.model_copy(update={"evidence": found.evidence})
     kept = evaluate(following)
@@ -119,8 +121,27 @@ def test_evidence_of_version_2_is_read() -> None:
 
 @pytest.mark.parametrize("damage", [{"capital": "AAAA"}, {"sums": "AAA"}, {"split": {"share": 0.1, "tests": 1}}])
 def test_damaged_evidence_of_version_2_is_refused(damage: dict[str, object]) -> None:
-    request = EvaluateRequest.model_validate(json.loads(EARLIER.read_text())["request"])
+    request = EvaluateRequest.model_validate(json.loads(EARLIER[2].read_text())["request"])
     assert request.evidence is not None
     request.evidence.state.update(damage)
     with pytest.raises(InputError, match=r"^evidence\.state: cannot be read"):
         evaluate(request)
+
+
+def test_a_busy_service_is_reported_with_the_truth_in_its_interval_at_every_look() -> None:
+    arms = (500_000, 10_000_000, 500_000, 10_000_000)
+    found = fold(judge(), [[ratio(*arms)] for _ in range(40)])
+    for evaluation in found:
+        low, high = evaluation.verdicts[0].interval or (1.0, 1.0)
+        assert low < 1.0 < high
+
+
+def test_evidence_of_a_bake_keeps_its_version_and_no_curve() -> None:
+    """How curves are written is nothing to a bake: it has none, and its evidence is read as it ever was."""
+    recorded = json.loads(Path(__file__).with_name("evidence_bake_1.json").read_text())
+    request = EvaluateRequest.model_validate(recorded["request"])
+    found = evaluate(request)
+    assert found.model_dump(mode="json", exclude={"evidence"}) == recorded["answer"]
+    for state in (request.evidence and request.evidence.state, found.evidence.state):
+        assert state
+        assert (state["version"], state["curve"]) == (1, "")

@@ -7,8 +7,9 @@ import pytest
 
 from coalmine.analysis import summarise_history
 from coalmine.analysis.comparison import Comparison
+from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.metrics import RatioCounts
-from coalmine.analysis.state import CAPITAL, CURVE, decode, encode
+from coalmine.analysis.state import CAPITAL, CURVE, CUT_CURVE, Steps, decode, encode, settled
 from coalmine.errors import InputError
 from coalmine.records import Evidence, MetricCounts
 from tests.analysis.looks import (
@@ -106,14 +107,33 @@ def test_writing_down_costs_hardly_any_evidence_over_many_small_looks() -> None:
     assert coarse == pytest.approx(exact, abs=0.25)
 
 
-@pytest.mark.parametrize("steps", [CAPITAL, CURVE])
-def test_steps_round_trip(steps: object) -> None:
-    assert steps in (CAPITAL, CURVE)
+@pytest.mark.parametrize("chosen", [CAPITAL, CUT_CURVE])
+def test_steps_round_trip(chosen: Steps) -> None:
     values = np.array([-np.inf, -1e9, -29.0, -0.5, 0.0])
-    chosen = CAPITAL if steps is CAPITAL else CURVE
     read = chosen.read(chosen.write(values, 0.5))
     assert read[2:] == pytest.approx(values[2:], abs=1 / chosen.per_nat)
     assert (read[:2] == chosen.below).all()
+
+
+def test_roots_round_trip() -> None:
+    values = np.array([-np.inf, -1e12, -9e5, -5000.0, -29.0, -0.5, 0.0])
+    for offset in (0.0, 0.5, 0.99):
+        read = CURVE.read(CURVE.write(values, offset))
+        assert np.sqrt(-read[2:]) == pytest.approx(np.sqrt(-values[2:]), abs=1 / CURVE.per_root)
+        assert read[-1] == 0.0
+        assert (read[:2] < -1e6).all()
+
+
+@pytest.mark.parametrize("requests", [1_000, 100_000, 10_000_000])
+def test_written_down_at_each_look_the_interval_holds_the_truth_of_a_busy_service(requests: int) -> None:
+    core = Comparison(judge(errors(margin=1.0)), {"errors": Prior(np.zeros((1, 1)), np.ones(1, bool))})
+    state = core.start(1, {})
+    canary, on = np.array([requests]), np.ones(1, bool)
+    for number in range(1, 61):
+        state = core.update(state, [RatioCounts(canary, canary // 20, canary, canary // 20, on)])
+        state = settled(state, number)
+        low, high = state.metrics[0].shares.bounds(np.ones((1, 1)), 0.01)
+        assert low[0, 0] < 1.0 < high[0, 0]
 
 
 def test_damaged_evidence_is_refused() -> None:

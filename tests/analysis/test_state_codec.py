@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from coalmine.analysis.state import CAPITAL, CURVE, Steps, decode, encode, opened, sealed
+from coalmine.analysis.state import CAPITAL, CURVE, CUT_CURVE, Steps, decode, encode, opened, sealed
 from coalmine.analysis.trees import Capital, Count, Curve, Index, Sum
 from coalmine.errors import InputError
 from coalmine.records import Evidence
@@ -50,7 +50,8 @@ def test_steps_are_floored_after_the_offset() -> None:
 
 def test_the_steps_of_capital_and_of_curves() -> None:
     assert (CAPITAL.per_nat, CAPITAL.lowest, CAPITAL.below) == (64, -30.0, -np.inf)
-    assert (CURVE.per_nat, CURVE.lowest, CURVE.below) == (32, -2047.0, -2047.0)
+    assert CURVE.per_root == 64
+    assert (CUT_CURVE.per_nat, CUT_CURVE.lowest, CUT_CURVE.below) == (32, -2047.0, -2047.0)
 
 
 def test_what_is_written_is_read() -> None:
@@ -59,7 +60,7 @@ def test_what_is_written_is_read() -> None:
     assert written["counts"] == [7, 10**12, 3, -1, 3, -1]
     read = decode(whole(0.0), written)
     assert read.seen.tolist() == [7.0, 10.0**12]
-    assert read.curve == pytest.approx([0.0, -3.25, -900.0, -0.5], abs=1 / 32)
+    assert np.sqrt(-read.curve) == pytest.approx(np.sqrt([0.0, 3.25, 900.0, 0.5]), abs=1 / 64)
     for one, start in zip(read.parts, (-0.5, -1.0), strict=True):
         assert one.capital.shape == (2, 2)
         assert one.capital[0, 1] == -np.inf
