@@ -13,9 +13,10 @@ import numpy as np
 
 from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, channels_of
 from coalmine.analysis.findings import Case, conclude, leading
+from coalmine.analysis.grids import NO_HARM_SHARE
 from coalmine.analysis.kinds import WEIGHTLESS
 from coalmine.analysis.readings import Reading, significant
-from coalmine.analysis.sentences import times
+from coalmine.analysis.sentences import percent, times
 from coalmine.records import Finding, MetricVerdict, VerdictName
 
 SURE_RATIO = 1.5
@@ -99,7 +100,7 @@ class Standing:
             verdict = "no_data"
         elif no_harm:
             verdict = "pass"
-            text += reading.proof or f": below {times(metric.no_harm)} is shown"
+            text += reading.proof or f": below {self._shown_below(index, reading)} is shown"
         if missing:
             text += f"; no data in this look: {missing}"
         return MetricVerdict(
@@ -120,6 +121,20 @@ class Standing:
             baseline_requests=reading.baseline_requests,
             canary_requests=reading.canary_requests,
         )
+
+    def _shown_below(self, index: int, reading: Reading) -> str:
+        """What no harm was shown of: that it is below the no-harm margin or below the level that matters.
+
+        Where the effect beside it is not below the margin, the level is what was shown; of a latency, whose effect may
+        be at another bound than those that are asked for proof, whichever it was.
+        """
+        metric = self._judge.metrics[index]
+        margin, level = times(metric.no_harm), percent(NO_HARM_SHARE)
+        if metric.kind not in ("ratio", "latency") or (reading.effect is not None and reading.effect < metric.no_harm):
+            return margin
+        if metric.kind == "ratio":
+            return level
+        return f"{margin} or {level} at the bound{'s of the objective and' if metric.objective else ' of'} p97"
 
     def _carried(self, weighed: Verdicts) -> dict[str, float]:
         """What each guardrail adds to the evidence of harm, with its crash guard."""

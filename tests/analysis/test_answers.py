@@ -185,6 +185,27 @@ def test_harm_is_at_alpha_exactly() -> None:
     assert missed.verdicts[0].verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("arms", "shown"),
+    [((8, 20_000, 0, 200_000), "0.5 %"), ((0, 20_000, 0, 20_000), "0.5 %"), ((90, 20_000, 90, 20_000), "x1.50")],
+)
+def test_what_is_shown_does_not_contradict_the_effect(arms: tuple[int, int, int, int], shown: str) -> None:
+    """Rare events are no harm whatever their ratio: nothing is said of a ratio that nothing was shown of."""
+    found = fold(judge(), [[ratio(*arms)]] * 5)[-1].verdicts[0]
+    assert found.no_harm
+    assert found.sentence.endswith(f" canary requests: below {shown} is shown")
+
+
+def test_what_is_shown_of_a_latency_is_said_of_the_bounds_that_are_asked_for_proof() -> None:
+    quick, slow = [19_000, 990, 8, 2], [19_000, 980, 16, 4]
+    for metric, where in ((latency(), "bound of p97"), (latency(objective=objective(0.2, 0.9)), "bounds of the ")):
+        found = fold(judge(metric), [[histogram(slow, quick, BOUNDS)]] * 4)[-1].verdicts[0]
+        assert found.no_harm
+        assert found.effect is not None
+        assert found.effect > 1.5
+        assert f" canary requests: below x1.50 or 0.5 % at the {where}" in found.sentence
+
+
 def test_no_harm_is_at_beta_exactly() -> None:
     counts = [ratio(2, 900, 9, 900)]
     log_e = look(judge(history=QUIET), counts).verdicts[0].log_e_no_harm
