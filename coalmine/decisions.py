@@ -195,9 +195,10 @@ def doubts(finding: Finding, reason: str, verdicts: Sequence[MetricVerdict], *, 
 def _leaning(verdict: MetricVerdict) -> str | None:
     """Why a guardrail that does not fail yet may not let the rollout advance: its whole interval is above the margin.
 
-    One long window after an outage counts as one look, and its cap keeps it from rolling back alone.
+    One long window after an outage counts as one look, and its cap keeps it from rolling back alone. Where nothing
+    speaks for harm, the interval does not either.
     """
-    leaning = leans_to_harm(verdict) if verdict.role == "guardrail" else ""
+    leaning = leans_to_harm(verdict) if verdict.role == "guardrail" and not verdict.forgiven else ""
     return f"guardrail '{verdict.metric}' leans to harm: {leaning}" if leaning else None
 
 

@@ -73,8 +73,17 @@ def test_a_guardrail_that_leans_to_harm_keeps_the_step(least: float, action: Act
     leaning = UNSURE.model_copy(update={"interval": (least, 400.0), "margin": 1.1})
     state = open_gate(make_state(finding=Finding.UNDECIDED, verdicts=[leaning], looks=1))
     assert decide(state, LATER).action is action
-    signal = leaning.model_copy(update={"role": "signal"})
-    assert decide(state.model_copy(update={"verdicts": [signal]}), LATER).action is Action.ADVANCE
+    for other in ({"role": "signal"}, {"forgiven": True}):
+        changed = state.model_copy(update={"verdicts": [leaning.model_copy(update=other)]})
+        assert decide(changed, LATER).action is Action.ADVANCE
+
+
+def test_what_a_judge_of_before_said_is_decided_as_it_was() -> None:
+    """Its record says nothing of what is forgiven: a replay must keep the step that the history kept."""
+    recorded = UNSURE.model_copy(update={"interval": (3.6, 400.0), "margin": 1.1, "log_e_harm": -0.5})
+    read = MetricVerdict.model_validate(recorded.model_dump(mode="json", exclude={"forgiven"}))
+    state = open_gate(make_state(finding=Finding.UNDECIDED, verdicts=[read], looks=1))
+    assert decide(state, LATER).unmet == ("guardrail 'errors' leans to harm: at least x3.60, margin x1.1",)
 
 
 def test_an_acknowledged_hold_does_not_hold_again() -> None:

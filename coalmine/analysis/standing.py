@@ -17,6 +17,7 @@ from coalmine.analysis.grids import NO_HARM_SHARE
 from coalmine.analysis.kinds import WEIGHTLESS
 from coalmine.analysis.readings import Reading, significant
 from coalmine.analysis.sentences import percent, times
+from coalmine.effects import leans_to_harm
 from coalmine.records import Finding, MetricVerdict, VerdictName
 
 SURE_RATIO = 1.5
@@ -103,7 +104,7 @@ class Standing:
             text += reading.proof or f": below {self._shown_below(index, reading)} is shown"
         if missing:
             text += f"; no data in this look: {missing}"
-        return MetricVerdict(
+        found = MetricVerdict(
             verdict=verdict,
             metric=metric.name,
             role=metric.role,
@@ -121,6 +122,8 @@ class Standing:
             baseline_requests=reading.baseline_requests,
             canary_requests=reading.canary_requests,
         )
+        forgiven = float(evidence.harm[0]) <= 0.0 and bool(leans_to_harm(found))
+        return found.model_copy(update={"forgiven": True}) if forgiven else found
 
     def _shown_below(self, index: int, reading: Reading) -> str:
         """What no harm was shown of: that it is below the no-harm margin or below the level that matters.

@@ -97,6 +97,9 @@ class MetricVerdict(Record):
     measure: Measure = "odds ratio"
     worse: Literal["up", "down"] = "up"
     """Which way of the effect is worse: harm is an interval wholly beyond the margin that way."""
+    forgiven: bool = False
+    """Its interval lies so, and nothing speaks for harm all the same: a level up to the floor, fewer than five events.
+    The judge says it, not the rollout's decision, so that what earlier judges said is decided as it was."""
     no_harm: bool = False
     log_e_harm: float = 0.0
     log_e_no_harm: float = 0.0

@@ -73,6 +73,7 @@ def test_the_first_look_at_a_ratio() -> None:
         "margin": 1.2,
         "measure": "odds ratio",
         "worse": "up",
+        "forgiven": False,
         "no_harm": False,
         "log_e_harm": pytest.approx(oracle.harm, abs=6e-5),
         "log_e_no_harm": pytest.approx(oracle.no_harm, abs=6e-5),
@@ -204,6 +205,20 @@ def test_what_is_shown_of_a_latency_is_said_of_the_bounds_that_are_asked_for_pro
         assert found.effect is not None
         assert found.effect > 1.5
         assert f" canary requests: below x1.50 or 0.5 % at the {where}" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("arms", "forgiven"),
+    [((8, 20_000, 0, 200_000), True), ((1, 200, 0, 180_000), True), ((8, 2_000, 0, 20_000), False), (FINE, False)],
+)
+def test_what_nothing_speaks_for_is_forgiven(arms: tuple[int, int, int, int], forgiven: bool) -> None:
+    """A level up to the floor, fewer than five events: the interval may lie beyond the margin, and it is no harm."""
+    found = fold(judge(), [[ratio(*arms)]] * 3)[-1].verdicts[0]
+    assert found.forgiven is forgiven
+    if forgiven:
+        assert found.interval is not None
+        assert found.interval[0] > 1.2
+        assert found.log_e_harm <= 0
 
 
 def test_no_harm_is_at_beta_exactly() -> None:
