@@ -8,15 +8,15 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from benchmarks.judge.faults import AT_THE_MARGIN
 from benchmarks.judge.measure import OURS, OURS_NEW
 from benchmarks.judge.results import Found, Results
 from benchmarks.judge.tables import table
-from benchmarks.judge.targets import AUTOCORRELATED, LEAST_COVERED, LEAST_PROMOTED
+from benchmarks.judge.targets import AUTOCORRELATED, LEAST_COVERED, LEAST_PROMOTED, MISSING, MOST_WRONG
 from benchmarks.report import RESULTS
 
 SURE = 2.0
 """Standard errors of a difference that count as one."""
-MOST_WRONG = 0.05
 HEAD = """## Beside the sketch it came from
 
 The judge began as a sketch of a few hundred lines: the same conditional e-process, without scores in its proof of no
@@ -35,8 +35,8 @@ the runs, Coalmine / sketch. **Bold**: the sketch is above 5 %, and Coalmine is 
 FAIR = """
 So where releases with this noise were measured at the margin, the sketch's promotions are counted again, with so much
 proof asked of it that at most 5 % of those come through (chosen on the very runs at the margin, in its favour):
-releases without fault promoted in time, in % of the runs, Coalmine / sketch. **Bold**: Coalmine is lower by more than 2
-standard errors.
+releases without fault promoted in time, in % of the runs, Coalmine / sketch. `·`: there Coalmine promotes more than 5 %
+of those at the margin itself: not to be compared. **Bold**: Coalmine is lower by more than 2 standard errors.
 
 """
 _FIGURES: tuple[tuple[str, str, Callable[[Mapping[str, Any]], int], float], ...] = (
@@ -64,7 +64,7 @@ def beside_sketch(found: Results, path: Path = RESULTS / "sketch.json") -> str:
         elif any(falls_short(cell["scenario"], one) for one in both):
             rows.append((name, *_columns(both, cell)))
             if all("promoted_at_proof" in cell["judges"][judge] for judge in (OURS, OURS_NEW)):
-                fair.append((name, *_at_proof(both, cell)))
+                fair.append((name, *_at_proof(found, both, cell)))
     runs = " or ".join(str(number) for number in sorted({cell["runs"] for cell in measured["cells"]}))
     head = HEAD.format(sure=SURE, date=measured["machine"]["date"], runs=runs)
     names = [f"{what}{new}" for new in ("", ", new service") for _, what, _, _ in _FIGURES]
@@ -90,11 +90,20 @@ def _wrong(ours: Sequence[Found], cell: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _at_proof(ours: Sequence[Found], cell: Mapping[str, Any]) -> list[str]:
+def _at_proof(results: Results, ours: Sequence[Found], cell: Mapping[str, Any]) -> list[str]:
     return [
         _pair(one, int(one.figures["promoted"]), cell, int(cell["judges"][judge]["promoted_at_proof"]), _short_of())
+        if _keeps_to_it(results, judge, cell)
+        else MISSING
         for judge, one in zip((OURS, OURS_NEW), ours, strict=True)
     ]
+
+
+def _keeps_to_it(results: Results, judge: str, cell: Mapping[str, Any]) -> bool:
+    """Of releases at the margin with a cell's noise the judge promotes no more than it may."""
+    names = [name for name, (_, quiet) in AT_THE_MARGIN.items() if quiet == cell["scenario"]]
+    margin = [results.found("margin", name, cell["weight"], judge) for name in names]
+    return all(one is None or int(one.figures["promoted"]) <= MOST_WRONG * one.runs for one in margin)
 
 
 def _columns(ours: Sequence[Found], cell: Mapping[str, Any]) -> list[str]:

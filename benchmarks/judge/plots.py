@@ -47,7 +47,7 @@ def false_rollbacks(found: Results) -> str:
                 low, high = limits(events, runs)
                 parts.append(_line(_x(low), y + lift, _x(high), y + lift, colour))
                 parts.append(_dot(_x(events / runs), y + lift, colour))
-    for x, name, colour in ((LEFT, "noise developed on", OURS_INK), (LEFT + 170, "noise not seen before", SECOND)):
+    for x, name, colour in ((LEFT, "noise developed on", OURS_INK), (LEFT + 170, "noise added later", SECOND)):
         parts += [_dot(x, height - 12, colour), _text(x + 10, height - 8, name, "start")]
     return _svg(height, parts)
 

@@ -16,6 +16,8 @@ AUTOCORRELATED = "autocorrelated arms"
 MISSING = "·"
 POOLED = tuple(name for name in DEVELOPED_ON if name != AUTOCORRELATED)
 DETECTED_AT = (0.05, 0.1, 0.5)
+MOST_WRONG = 0.05
+"""Share of the runs of a cell at the no-harm margin that may be promoted."""
 LEAST_PROMOTED, LEAST_COVERED = 0.9, 0.98
 """Shares of the runs of a cell without fault: promoted within the hour, and with the interval right at every look."""
 
@@ -94,17 +96,13 @@ def _detection(results: Results, name: str) -> Target:
 
 
 def _false_promotion(results: Results, name: str) -> Target:
-    # Noise of one arm that lasts for minutes is nothing a new service can know of: reported, as its rollbacks are.
-    judges, whose = (
-        ((OURS,), "with history") if AUTOCORRELATED in name else ((OURS, OURS_NEW), "with and without history")
-    )
-    found = [results.found("margin", name, weight, judge) for judge in judges for weight in WEIGHTS]
+    found = [results.found("margin", name, weight, judge) for judge in (OURS, OURS_NEW) for weight in WEIGHTS]
     return _judged(
-        f"false promotions, {name}, {whose}",
+        f"false promotions, {name}, with and without history",
         "at most 5 %",
         found,
         _promoted,
-        lambda o: _share(o) <= 0.05,
+        lambda o: _share(o) <= MOST_WRONG,
     )
 
 

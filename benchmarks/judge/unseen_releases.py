@@ -1,4 +1,4 @@
-"""Releases without fault, on noise no constant of the judge was chosen on."""
+"""Releases without fault, on noise added later; of it the judge was tuned on slow clients alone."""
 
 from __future__ import annotations
 

@@ -97,6 +97,25 @@ def test_what_misses_is_named_with_its_figures() -> None:
     assert "p99 +20 %: sooner seen by Kayenta at 50% (1 looks against 3)" in text
 
 
+def test_harm_that_is_promoted_is_a_target_missed_and_a_weakness_with_and_without_history() -> None:
+    documents = perfect(all_cells())
+    noise = "errors at 1.5 times the odds, autocorrelated arms"
+    for document in documents:
+        if document["scenario"] == noise and document["weight"] == 0.5:
+            document["judges"][OURS_NEW] = document["judges"][OURS_NEW] | {"promoted": document["runs"] // 4}
+    assert [target.what for target in targets.missed(results(documents))] == [
+        f"false promotions, {noise}, with and without history"
+    ]
+    line = f"- **Coalmine, new service** promotes releases that are harmful, {noise}: 25.0% at 50%.\n"
+    assert line in page.text(results(documents))
+
+
+def test_no_noise_the_judge_was_tuned_on_is_called_unseen() -> None:
+    text = page.text(results(perfect(all_cells())))
+    assert "not seen" not in text
+    assert "tuned\non slow clients, with other seeds ([what was tried](judging.md#what-was-tried))" in text
+
+
 def test_the_page_says_what_is_not_measured_yet(tmp_path: Path) -> None:
     some = perfect([cell for cell in all_cells() if cell.kind == "fault"][:3])
     page.write(results(some), tmp_path)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.judge.beside_sketch import beside_sketch
 from benchmarks.judge.cells import Cell
 from benchmarks.judge.measure import OURS, OURS_NEW
+from benchmarks.judge.results import Results
 from benchmarks.sketch import BETA, measure, proof_of, proof_that_holds
 
 
@@ -54,3 +58,29 @@ def test_releases_without_fault_are_counted_at_that_proof() -> None:
     wrong = measure(Cell("margin", "errors at 1.5 times the odds", 0.5, 8), 4)["judges"][OURS]
     assert wrong["proof"] >= log(1.0 / BETA)
     assert "promoted_at_proof" not in wrong
+
+
+@pytest.mark.parametrize(("wrongly", "shown"), [(20, "| 80.0 / 50.0 | **50.0 / 70.0** |"), (21, "| 80.0 / 50.0 | · |")])
+def test_promotions_are_compared_only_where_both_keep_to_the_margin(tmp_path: Path, wrongly: int, shown: str) -> None:
+    """The sketch's are counted at a proof that lets 5 % through: the judge must let no more through either."""
+    covered = {"errors": 400, "p97": 400}
+    ours = [(OURS, 320, 0), (OURS_NEW, 200, wrongly)]
+    cells = {
+        ("quiet", "bursts", 0.1): {judge: {"promoted": good, "covered": covered} for judge, good, _ in ours},
+        ("margin", "errors at 1.5 times the odds, bursts", 0.1): {judge: {"promoted": bad} for judge, _, bad in ours},
+    }
+    found = Results({}, 1, 2, {key: cell_of(key, judges) for key, judges in cells.items()})
+    sketch = {
+        judge: {"promoted": 390, "promoted_at_proof": good, "covered": covered}
+        for judge, good in ((OURS, 200), (OURS_NEW, 280))
+    }
+    path = tmp_path / "sketch.json"
+    document = {"machine": {"date": "2026-01-01"}, "cells": [cell_of(("quiet", "bursts", 0.1), sketch)]}
+    path.write_text(json.dumps(document))
+    assert f"| bursts, 10% {shown}" in beside_sketch(found, path)
+
+
+def cell_of(key: tuple[str, str, float], judges: dict[str, Any]) -> dict[str, Any]:
+    kind, scenario, weight = key
+    base = {"kind": kind, "scenario": scenario, "weight": weight, "runs": 400, "onset": 0, "bound_looks": 1}
+    return base | {"judges": judges}
