@@ -1,8 +1,10 @@
 """Does the canary get the share of the traffic it was given? If not, the comparison is invalid, whatever it says.
 
 A beta-binomial e-process of the canary's requests against its weight (Lindon and Malek, 2022), tempered by the
-dispersion of the split. Every change of the weight begins a process of its own; the k-th may err with
-alpha / (k (k + 1)), so that all of them together stay below alpha.
+dispersion of the split. How large that is a few looks tell badly: requests of one client stay together (feature flags,
+sticky users), and by chance the first looks show less of it than there is. So it is taken for as large as they leave
+open, and a mismatch takes the more looks the smaller it is. Every change of the weight begins a process of its own; the
+k-th may err with alpha / (k (k + 1)), so that all of them together stay below alpha.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln
+from scipy.special import betaln, chdtri
 
 from coalmine.analysis.dispersion import Dispersion, Prior
 from coalmine.analysis.grids import Array, Integers, Mask, Numeric, every, some
@@ -24,6 +26,10 @@ ALPHA = 0.001
 TOLERANCE = 0.1
 """A share is off only when it differs from the weight by more than this part of the weight."""
 _CONCENTRATION = 100.0
+_DOUBT = 0.01
+"""Chance that the dispersion is larger than what the looks so far leave open."""
+_LOOKS = 0
+"""Where a dispersion's sums have the number of its looks."""
 _ONE: Array = np.ones(1)
 _COLD = Prior(np.zeros(1), np.zeros(1, bool))
 
@@ -64,7 +70,8 @@ class SampleRatio:
         state = choose(anew, self._anew(share), self) if some(anew) else self
         total = canary + baseline
         v = total * share * (1.0 - share)
-        noise = noises.fold(state.noise, (canary - share * total, v, v, _ONE), present)
+        # A window without requests says nothing of how they are dealt out.
+        noise = noises.fold(state.noise, (canary - share * total, v, v, _ONE), present & (total > 0))
         return SampleRatio(
             np.zeros(self.share.shape) + share,
             self.tests + anew,
@@ -121,9 +128,17 @@ class SampleRatio:
         off = tested & ~(np.abs(self.seen / share - 1.0) <= TOLERANCE)
         if not some(off):
             return off
-        phi = self.noise.lagged(_COLD, np.ones(1))
+        phi = np.maximum(self.noise.lagged(_COLD, np.ones(1)), self._left_open())
         a, b = _CONCENTRATION * share, _CONCENTRATION * (1.0 - share)
         n_c, n_b = self.canary / phi, self.baseline / phi
         evidence = betaln(a + n_c, b + n_b) - betaln(a, b) - n_c * np.log(share) - n_b * np.log1p(-share)
         result: Mask = off & (evidence >= np.log(np.maximum(self.tests * (self.tests + 1), 1) / ALPHA))
+        return result
+
+    def _left_open(self) -> Array:
+        """How large the dispersion may be by what the looks show, [S]; infinite after a single one."""
+        free = self.noise.sums[..., _LOOKS] - 1.0
+        seen = np.maximum(self.noise.recent[..., -1], 1.0)
+        quantile = chdtri(np.maximum(free, 1.0), 1.0 - _DOUBT)
+        result: Array = np.where(free > 0, seen * free / quantile, np.inf)
         return result

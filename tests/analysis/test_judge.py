@@ -248,14 +248,14 @@ def test_a_metric_the_history_does_not_know_asks_first() -> None:
 
 def test_a_wrong_sample_ratio_comes_before_harm_and_a_right_one_never() -> None:
     rng = np.random.default_rng(12)
-    wrong = fold(judge(), [[draw_ratio(rng, 0.01, 0.005, weight=0.14)] for _ in range(6)], share=0.1)
+    wrong = fold(judge(), [[draw_ratio(rng, 0.01, 0.005, weight=0.14)] for _ in range(12)], share=0.1)
     assert wrong[-1].finding is Finding.SAMPLE_RATIO
-    assert re.search(r"the canary got 1[34]\.\d % of 12,000 requests instead of 10\.0 %", wrong[-1].reason)
+    assert re.search(r"the canary got 1[34]\.\d % of 24,000 requests instead of 10\.0 %", wrong[-1].reason)
     right = fold(judge(), [[draw_ratio(rng, 0.01, 0.01)] for _ in range(60)], share=0.1)
     assert first(right, Finding.SAMPLE_RATIO) is None
     near = fold(judge(), [[draw_ratio(rng, 0.01, 0.01, weight=0.108)] for _ in range(60)], share=0.1)
     assert first(near, Finding.SAMPLE_RATIO) is None
-    unknown = fold(judge(), [[draw_ratio(rng, 0.01, 0.01, weight=0.14)] for _ in range(6)], share=None)
+    unknown = fold(judge(), [[draw_ratio(rng, 0.01, 0.01, weight=0.14)] for _ in range(12)], share=None)
     assert first(unknown, Finding.SAMPLE_RATIO) is None
 
 
@@ -267,7 +267,7 @@ def test_the_sample_ratio_begins_anew_with_each_weight() -> None:
             found = look(judge(), [draw_ratio(rng, 0.01, 0.01, weight=weight)], evidence, share=weight)
             evidence = found.evidence
             assert found.finding is not Finding.SAMPLE_RATIO
-    wrong = fold(judge(), [[draw_ratio(rng, 0.01, 0.01, weight=0.3)] for _ in range(3)], share=0.5)
+    wrong = fold(judge(), [[draw_ratio(rng, 0.01, 0.01, weight=0.3)] for _ in range(6)], share=0.5)
     assert wrong[-1].finding is Finding.SAMPLE_RATIO
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import betabinom, binom
+from scipy.stats import betabinom, binom, chi2
 
 from coalmine.analysis.dispersion import Prior
 from coalmine.analysis.noises import Noises
@@ -41,16 +41,23 @@ def at(state: SampleRatio) -> tuple[float, int]:
 
 
 def spread(windows: list[tuple[int, int]], share: float, block: int) -> float:
-    """phi of the split, three looks ago."""
+    """phi of the split: three looks ago, and no less than all looks leave open."""
     counts = np.array(windows, float)
     total = counts.sum(axis=1)
     t, v = counts[:, 0] - share * total, total * share * (1 - share)
-    return oracles.dispersion(t, v, v, level=1.0, scale=lambda _: 1.0, tau2=None, block=block)
+    lagged = oracles.dispersion(t, v, v, level=1.0, scale=lambda _: 1.0, tau2=None, block=block)
+    if t.size < 2:
+        return math.inf
+    seen = max(float(oracles.long_run(t, v, 1.0, 1.0, block)[0]), 1.0)
+    return max(float(lagged), seen * (t.size - 1) / float(chi2.ppf(0.01, t.size - 1)))
 
 
 def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -> float:
     """Beta-binomial against binomial, by scipy; tempered by dividing the counts."""
-    phi = spread(windows, share, block)
+    return at_dispersion(windows, share, spread(windows, share, block))
+
+
+def at_dispersion(windows: list[tuple[int, int]], share: float, phi: float) -> float:
     canary, baseline = np.array(windows, float).sum(axis=0) / phi
     a, b = 100 * share, 100 * (1 - share)
     parts = [math.lgamma(value) for value in (a + canary, b + baseline, a + b + canary + baseline, a, b, a + b)]
@@ -61,9 +68,7 @@ def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -
 def test_the_oracle_is_scipys_beta_binomial_over_its_binomial() -> None:
     a, b = 100 * 0.3, 100 * 0.7
     scipys = betabinom.logpmf(40, 125, a, b) - binom.logpmf(40, 125, 0.3)
-    # The first window is judged at a dispersion of 1.5: 60 and 127.5 requests are worth 40 and 85.
-    assert log_evidence([(60, 127)], 0.3) == pytest.approx(scipys, abs=0.02)
-    assert log_evidence([(60, 127.5)], 0.3) == pytest.approx(scipys)  # type: ignore[list-item]
+    assert at_dispersion([(80, 170)], 0.3, 2.0) == pytest.approx(scipys)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
@@ -74,7 +79,7 @@ def test_it_speaks_when_the_evidence_reaches_alpha(share: float, tests: int) -> 
     state = replace(SampleRatio.start(), share=np.array([0.5]), tests=np.array([tests - 1]))
     # Windows whose split is exactly as wide as counting makes it: nothing is left to estimate.
     needed, spoke = math.log(tests * (tests + 1) / 0.001), False
-    for number in range(40):
+    for number in range(120):
         jitter = (-1) ** number
         windows.append((round(40 * share * 1.5) + jitter, 40 - round(40 * share * 1.5) - jitter))
         state = add(state, windows[-1], share)
@@ -86,10 +91,37 @@ def test_it_speaks_when_the_evidence_reaches_alpha(share: float, tests: int) -> 
 
 
 def test_a_share_within_a_tenth_is_no_mismatch_however_sure() -> None:
-    assert not folded([(110_000, 890_000)], 0.1).mismatch()[0]
-    assert folded([(110_001, 889_999)], 0.1).mismatch()[0]
-    assert folded([(89_999, 910_001)], 0.1).mismatch()[0]
-    assert not folded([(90_001, 909_999)], 0.1).mismatch()[0]
+    for canary, off in ((110_000, False), (110_001, True), (89_999, True), (90_001, False)):
+        assert folded([(canary, 1_000_000 - canary)] * 5, 0.1).mismatch()[0] == off
+
+
+def test_a_single_look_says_nothing_and_a_gross_mismatch_is_found_in_the_next_few() -> None:
+    rng = np.random.default_rng(6)
+    windows: list[tuple[int, int]] = []
+    while not folded(windows, 0.05).mismatch()[0] and len(windows) < 20:
+        canary = int(rng.binomial(2000, 0.5))
+        windows.append((canary, 2000 - canary))
+    assert 2 <= len(windows) <= 6
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.5])
+def test_requests_of_a_client_that_stay_together_are_no_mismatch(share: float) -> None:
+    """Ten a client, as feature flags and sticky users deal them out: 300 releases, fifteen minutes of looks."""
+    rng = np.random.default_rng(7)
+    state, held = SampleRatio.start(300), np.zeros(300, bool)
+    for _ in range(90):
+        total = rng.poisson(2000, 300)
+        canary = 10 * rng.binomial(total // 10, share)
+        noises = Noises(6)
+        state = state.add(canary, total - canary, np.full(300, share), noises)
+        noises.settle()
+        held |= state.mismatch()
+    assert held.mean() <= 0.01
+
+
+def test_windows_without_requests_tell_nothing_of_the_split() -> None:
+    some = folded([(20, 80)], 0.1)
+    assert add(some, (0, 0), 0.1).noise.sums.tolist() == some.noise.sums.tolist()
 
 
 def test_nothing_seen_is_no_mismatch() -> None:
@@ -103,10 +135,10 @@ def test_nothing_seen_is_no_mismatch() -> None:
 
 
 def test_the_complaint_to_the_letter() -> None:
-    state = folded([(1300, 8700), (1500, 8500)], 0.1)
+    state = folded([(1380, 8620), (1420, 8580)] * 3, 0.1)
     assert state.seen[0] == pytest.approx(0.14)
     assert state.complaint() == (
-        "the sample ratio is off: the canary got 14.0 % of 20,000 requests instead of 10.0 %, "
+        "the sample ratio is off: the canary got 14.0 % of 60,000 requests instead of 10.0 %, "
         "so the comparison is invalid (alpha 0.1 %)"
     )
     assert folded([(1000, 9000)], 0.1).complaint() == ""

@@ -65,12 +65,12 @@ def test_promotions_are_compared_only_where_both_keep_to_the_margin(tmp_path: Pa
     """The sketch's are counted at a proof that lets 5 % through: the judge must let no more through either."""
     covered = {"errors": 400, "p97": 400}
     ours = [(OURS, 320, 0), (OURS_NEW, 200, wrongly)]
-    cells = {
+    cells: dict[tuple[str, str, float], dict[str, Any]] = {
         ("quiet", "bursts", 0.1): {judge: {"promoted": good, "covered": covered} for judge, good, _ in ours},
         ("margin", "errors at 1.5 times the odds, bursts", 0.1): {judge: {"promoted": bad} for judge, _, bad in ours},
     }
     found = Results({}, 1, 2, {key: cell_of(key, judges) for key, judges in cells.items()})
-    sketch = {
+    sketch: dict[str, Any] = {
         judge: {"promoted": 390, "promoted_at_proof": good, "covered": covered}
         for judge, good in ((OURS, 200), (OURS_NEW, 280))
     }
