@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from coalmine.records import Measure, MetricVerdict
 
+LEAST_RATIO, LARGEST_RATIO = 1.0 / 30.0, 400.0
+"""Ratios are looked for between these (``coalmine.analysis.grids``): an interval that reaches one has no end there."""
+_ROUNDED = 6e-5
+OPEN = "open"
+"""What is written for an end that an interval does not have."""
+
 
 def effect_text(value: float, measure: Measure) -> str:
     """``×1.03`` for ratios and burn rates, ``+0.12`` for differences."""
@@ -18,10 +24,28 @@ def margin_text(verdict: MetricVerdict) -> str:
 
 
 def interval_text(verdict: MetricVerdict, between: str = " … ") -> str:
-    """Both ends of the interval; empty when there is none."""
+    """Both ends of the interval, ``open`` for one that it does not have; empty when there is no interval."""
     if verdict.interval is None:
         return ""
-    return between.join(effect_text(end, verdict.measure) for end in verdict.interval)
+    low, high = verdict.interval
+    least, largest = LEAST_RATIO, LARGEST_RATIO
+    if verdict.measure == "rate ratio" and verdict.worse == "down":
+        least, largest = 1.0 / largest, 1.0 / least
+    compares = verdict.measure in ("odds ratio", "rate ratio")
+    ends = (compares and is_least(low, least), compares and is_largest(high, largest))
+    return between.join(
+        OPEN if open_ else effect_text(end, verdict.measure) for open_, end in zip(ends, (low, high), strict=True)
+    )
+
+
+def is_least(low: float, least: float = LEAST_RATIO) -> bool:
+    """A lower end, rounded as verdicts are, is where ratios are looked for no further."""
+    return low <= least + _ROUNDED
+
+
+def is_largest(high: float, largest: float = LARGEST_RATIO) -> bool:
+    """The same of an upper end."""
+    return high >= largest - _ROUNDED
 
 
 def leans_to_harm(verdict: MetricVerdict) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from coalmine.effects import effect_text, interval_text, leans_to_harm, margin_text
+from coalmine.analysis.grids import CURVE_RATIOS
+from coalmine.effects import LARGEST_RATIO, LEAST_RATIO, effect_text, interval_text, leans_to_harm, margin_text
 from coalmine.records import MetricVerdict
 
 
@@ -36,6 +37,27 @@ def test_intervals_and_margins() -> None:
     assert margin_text(verdict(margin=0.25, measure="difference")) == "+0.25"
     assert margin_text(verdict(margin=0.0, measure="difference")) == "+0"
     assert margin_text(verdict(margin=None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"interval": (0.0333, 400.0)}, "open … open"),
+        ({"interval": (0.0334, 399.9)}, "×0.03 … ×399.90"),
+        ({"interval": (0.0333, 400.0), "measure": "rate ratio"}, "open … open"),
+        ({"interval": (0.0025, 30.0), "measure": "rate ratio", "worse": "down"}, "open … open"),
+        ({"interval": (0.0333, 400.0), "measure": "rate ratio", "worse": "down"}, "×0.03 … open"),
+        ({"interval": (0.0, 400.0), "measure": "burn rate"}, "×0.00 … ×400.00"),
+        ({"interval": (-1.0, 400.0), "measure": "difference"}, "-1 … +400"),
+    ],
+)
+def test_an_end_that_an_interval_does_not_have_is_open(fields: dict[str, Any], said: str) -> None:
+    assert interval_text(verdict(**fields)) == said
+
+
+def test_ends_are_where_the_judge_looks_no_further() -> None:
+    assert pytest.approx(CURVE_RATIOS[0]) == LEAST_RATIO
+    assert pytest.approx(CURVE_RATIOS[-1]) == LARGEST_RATIO
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,8 @@ def read_trace(lines: Iterable[str], name: str, metrics: Sequence[Metric]) -> Tr
         if line.isspace() or not line:
             continue
         where = f"{name}:{number}"
+        if line.startswith("\ufeff"):
+            _refuse(where, "begins with a byte order mark, which only a file may begin with: were files joined?")
         try:
             look = decode(line)
         except json.JSONDecodeError as error:

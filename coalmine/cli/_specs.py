@@ -52,7 +52,7 @@ def read_text(file: str) -> str:
     """
     try:
         if file == "-":
-            return sys.stdin.read().removeprefix("\ufeff")
+            return _utf8(sys.stdin.read()).removeprefix("\ufeff")
         if not file or "\0" in file:
             raise InputError(f"{file!r} names no file")
         return Path(file).read_text(encoding="utf-8-sig")
@@ -61,6 +61,23 @@ def read_text(file: str) -> str:
     except IsADirectoryError:
         raise InputError(f"{file} is a folder: name the file in it") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text (byte {error.start})") from None
+        raise InputError(_no_utf8(file, error)) from None
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from None
+
+
+def _utf8(text: str) -> str:
+    """What stdin gave; bytes that are none stand in it as lone surrogates.
+
+    Raises:
+        UnicodeDecodeError: there are some.
+    """
+    text.encode("utf-8", "surrogateescape").decode("utf-8")
+    return text
+
+
+def _no_utf8(file: str, error: UnicodeDecodeError) -> str:
+    data, at = error.object, error.start
+    line, begins = data.count(b"\n", 0, at) + 1, data.rfind(b"\n", 0, at) + 1
+    hint = ": it begins as UTF-16 does; save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+    return f"{file}:{line}: not UTF-8 text (byte {at - begins + 1} of the line is 0x{data[at]:02x}){hint}"

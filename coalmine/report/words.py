@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from coalmine.effects import OPEN, is_largest, is_least
 from coalmine.spec.durations import format_duration
 
 
@@ -25,7 +26,10 @@ def interval(low: float | None, high: float | None, kind: str = "ratio") -> str:
     """``×0.80 … ×1.30``; an open end is said."""
     if low is None and high is None:
         return "–"
-    return f"{effect(low, kind) if low is not None else 'open'} … {effect(high, kind) if high is not None else 'open'}"
+    compares = kind in ("ratio", "latency")
+    lower = OPEN if low is None or (compares and is_least(low)) else effect(low, kind)
+    upper = OPEN if high is None or (compares and is_largest(high)) else effect(high, kind)
+    return f"{lower} … {upper}"
 
 
 def percent(share: float | None) -> str:

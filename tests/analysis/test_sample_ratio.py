@@ -49,7 +49,7 @@ def spread(windows: list[tuple[int, int]], share: float, block: int) -> float:
     if t.size < 2:
         return math.inf
     seen = max(float(oracles.long_run(t, v, 1.0, 1.0, block)[0]), 1.0)
-    return max(float(lagged), seen * (t.size - 1) / float(chi2.ppf(0.01, t.size - 1)))
+    return float(max(lagged, seen * (t.size - 1) / chi2.ppf(0.01, t.size - 1)))
 
 
 def log_evidence(windows: list[tuple[int, int]], share: float, block: int = 2) -> float:

@@ -90,6 +90,7 @@ def test_arms_with_other_bounds_are_merged_to_those_both_have() -> None:
 BAD: list[tuple[str, str]] = [
     ("{", "not JSON: Expecting property name enclosed in double quotes at column 2"),
     ("nothing", "not JSON: Expecting value at column 1"),
+    ("\ufeff{}", "begins with a byte order mark, which only a file may begin with: were files joined?"),
     ('{"at": NaN}', "not JSON: NaN is no number: where there is no data, write null"),
     (look(errors__canary__total=float("inf")), "not JSON: Infinity is no number"),
     (look() + look(), "not JSON: Extra data at column"),

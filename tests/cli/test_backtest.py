@@ -151,7 +151,9 @@ def test_a_wrong_spec_is_told_at_its_place(
             "broken.jsonl:2: observations.errors.canary.events: 9 events",
         ),
         (["spec.yaml", "good.jsonl", "--history", "broken.jsonl"], "broken.jsonl:2: observations.errors"),
-        (["spec.yaml", "latin.jsonl"], "latin.jsonl: not UTF-8 text (byte 0)"),
+        (["spec.yaml", "latin.jsonl"], "latin.jsonl:1: not UTF-8 text (byte 1 of the line is 0xff)"),
+        (["spec.yaml", "wide.jsonl"], "(byte 1 of the line is 0xff): it begins as UTF-16 does; save it as UTF-8"),
+        (["spec.yaml", "late.jsonl"], "late.jsonl:2: not UTF-8 text (byte 4 of the line is 0xe9)"),
         (["-", "-"], "'-' can be one of spec, traces and history only"),
         (["spec.yaml", "--traces-from", "-", "-"], "'-' can be one of spec, traces and history only"),
         (["spec.yaml", "good.jsonl", "--history", ""], "'' names no file"),
@@ -170,6 +172,8 @@ def test_wrong_use_is_one_line(words: list[str], said: str, folder: Path, capsys
     bad = line(1, {"errors": {"canary": ratio(9, 1), "baseline": ratio(0, 9)}})
     (folder / "broken.jsonl").write_text(f"{good}\n{bad}\n")
     (folder / "latin.jsonl").write_bytes(b"\xff\n")
+    (folder / "wide.jsonl").write_bytes('{"at": 1}'.encode("utf-16"))
+    (folder / "late.jsonl").write_bytes(b'{}\n{"a\xe9"}\n')
     (folder / "odd.txt").write_text("no\0file\n")
     code, out, err = run(capsys, *words)
     assert code == 2
@@ -239,3 +243,14 @@ def test_a_stored_period_counts_if_it_was_there_when_the_rollout_began(
     code, out, err = run(capsys, "spec.yaml", "--from-ledger", ID, "-o", "json")
     assert code == 0, err
     assert f"{margin})" in json.loads(out)[0]["metrics"]["errors"]["reason"].replace("x1.10)", "x1.1)")
+
+
+def test_stdin_that_is_no_text_is_told_by_line_and_byte(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python's own reader lets such bytes in, as lone surrogates."""
+    text = io.TextIOWrapper(io.BytesIO(b'{}\n{"\xff"}\n'), encoding="utf-8", errors="surrogateescape")
+    monkeypatch.setattr(sys, "stdin", text)
+    code, _, err = run(capsys, "spec.yaml", "-")
+    assert code == 2
+    assert "-:2: not UTF-8 text (byte 3 of the line is 0xff)" in err
