@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from activities.routers.locked_files import lock_problem
 from coalmine.errors import RouteRejected, RouterUnreachable
 
 FOLDER = "the worker needs to write into its folder"
@@ -29,9 +30,9 @@ def text_of(path: str) -> str:
 
 def unwritable(path: str) -> str:
     """Why the file could not be replaced, as far as that is known without writing; empty when it could."""
-    if os.access(Path(path).resolve().parent, os.W_OK | os.X_OK):
-        return ""
-    return f"{path}: could not be written: {FOLDER}"
+    if not os.access(Path(path).resolve().parent, os.W_OK | os.X_OK):
+        return f"{path}: could not be written: {FOLDER}"
+    return lock_problem(Path(path))
 
 
 def mend_of(error: OSError) -> str:
