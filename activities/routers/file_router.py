@@ -59,7 +59,9 @@ class FileRouter(ProxyRouter[Options]):
         """Whether each file could be changed and replaced."""
         return await asyncio.to_thread(self._files.rehearse, list(readings), places.name, units, places.document)
 
-    async def told(self, places: Places[Options], readings: Mapping[str, Reading], generation: int) -> bool:
+    async def told(
+        self, places: Places[Options], readings: Mapping[str, Reading], generation: int, *, restoring: bool = False
+    ) -> bool:
         """Whether every proxy uses the route as its file has it, where a file alone tells it nothing.
 
         Where they watch it, a file that is written already and that one of them does not show is replaced by itself:
@@ -75,7 +77,8 @@ class FileRouter(ProxyRouter[Options]):
                 if not all(is_of(one, readings) for one in shown.values()):
                     await asyncio.to_thread(self._files.touch, list(readings.values()), places.name)
             return True
-        shown, silent = await self._all_shown(places)
+        # A rollback waits for none that hangs; where the plane can, its publishing compares once more.
+        shown, silent = await self._all_shown(places, PATIENCE if restoring else None)
         for proxy, one in shown.items():
             if one.generation > generation:
                 raise StaleGeneration(f"{proxy}: shows generation {one.generation}, newer than {generation}")

@@ -1,7 +1,7 @@
 """Several files replaced by one writer at a time on this host, each whole or not at all.
 
-The lock is ``flock`` on a file beside each: it is gone when its holder dies. It does not reach across hosts. Whoever may
-write into the folder may lock, whoever made the lock file and with which umask.
+The lock is ``flock`` on a file beside each: it is gone when its holder dies. It does not reach across hosts. Whoever
+may write into the folder may lock, whoever made the lock file and with which umask.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from activities.routers.file_router import FileRouter
 from activities.routers.nginx_process import (
     OVERLAP,
     Configuration,
+    Untested,
     configuration,
     configuration_problem,
     of_one_reload,
@@ -48,7 +50,7 @@ _PAUSE = 0.02
 
 @dataclass(frozen=True)
 class NginxPreflight(Preflight):
-    """And the files its configuration is made of; ``sound`` when its program takes that, also where it is silent."""
+    """And the files its configuration is made of; ``sound`` unless its program is known not to take it."""
 
     files: frozenset[str] = frozenset()
     sound: bool = False
@@ -127,7 +129,8 @@ class NginxRouter(FileRouter[NginxRoute]):
         answering = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
 
         def publish(readings: Sequence[Reading]) -> Mapping[str, str]:
-            problems = {proxy.status: configuration_problem(proxy) for proxy in answering}
+            with ThreadPoolExecutor(len(answering) or 1) as tests:
+                problems = dict(zip((proxy.status for proxy in answering), tests.map(_problem, answering), strict=True))
             return {status: f"nginx does not take it: {problem}" for status, problem in problems.items() if problem}
 
         return publish
@@ -188,8 +191,8 @@ class NginxRouter(FileRouter[NginxRoute]):
 
     async def _look(self, places: Places[NginxRoute], proxy: NginxProxy, backends: Collection[str]) -> NginxPreflight:
         silence, found = await asyncio.gather(_silence(proxy.status), asyncio.to_thread(_configuration, proxy))
-        if isinstance(found, str) or silence:
-            return NginxPreflight(silent=silence or str(found), sound=isinstance(found, Configuration))
+        if isinstance(found, Silent) or silence:
+            return NginxPreflight(silent=silence or str(found), sound=isinstance(found, Configuration | Untested))
         names = [name for name in backends if name in found.upstreams]
         counts = await asyncio.gather(*(reachable(found.upstreams[name]) for name in names))
         known = {name: Endpoints(len(found.upstreams[name]), count) for name, count in zip(names, counts, strict=True)}
@@ -200,12 +203,20 @@ def _is_mute(look: Preflight) -> bool:
     return isinstance(look, NginxPreflight) and bool(look.silent) and look.sound
 
 
-def _configuration(proxy: NginxProxy) -> Configuration | str:
+def _configuration(proxy: NginxProxy) -> Configuration | Silent:
     """Its configuration, or why its program does not take it."""
     try:
         return configuration(proxy)
     except Silent as error:
-        return str(error)
+        return error
+
+
+def _problem(proxy: NginxProxy) -> str:
+    try:
+        return configuration_problem(proxy)
+    except Silent:
+        # The others are told all the same, and so is it: it tests the file itself, and reading back says what it runs.
+        return ""
 
 
 async def _silence(url: str) -> str:

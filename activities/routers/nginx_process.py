@@ -22,8 +22,8 @@ from pathlib import Path
 from activities.routers.splits import Silent
 from coalmine.spec.proxy_routes import NginxProxy
 
-TEST_PATIENCE = 10.0
-"""Seconds a test of the configuration may take; it takes hundredths."""
+TEST_PATIENCE = 2.0
+"""Seconds a test of the configuration may take; it takes hundredths, and no rollback is held up by it for longer."""
 OVERLAP = 2.0
 """Seconds after which old workers have surely heard of a reload: nginx tells them after a tenth of a second."""
 CONNECT_PATIENCE = 0.5
@@ -38,6 +38,10 @@ _UPSTREAM = re.compile(r"\bupstream\s+(?P<name>[^\s{]+)\s*\{(?P<body>[^{}]*)\}")
 _SERVER = re.compile(r"\bserver\s+(?P<address>[^\s;]+)(?P<parameters>[^;]*);")
 
 
+class Untested(Silent):
+    """Raised when nothing is known of the configuration: its test hung, as it does while a name is not resolved."""
+
+
 @dataclass(frozen=True)
 class Configuration:
     """What ``nginx -T`` tells: its files, and its upstreams' servers that are not ``down``."""
@@ -50,7 +54,8 @@ def configuration_problem(proxy: NginxProxy) -> str:
     """Why nginx would not take its configuration as it is on disk; empty when it would. Blocks.
 
     Raises:
-        Silent: the program is not there or hangs.
+        Untested: it hangs.
+        Silent: the program is not there.
     """
     code, output = _nginx(proxy, "-t", "-q")
     return " ".join(output.split()) if code else ""
@@ -60,6 +65,7 @@ def configuration(proxy: NginxProxy) -> Configuration:
     """The configuration as it is on disk. Blocks.
 
     Raises:
+        Untested: it hangs.
         Silent: nginx does not take it.
     """
     code, output = _nginx(proxy, "-T")
@@ -223,5 +229,5 @@ def _nginx(proxy: NginxProxy, *options: str) -> tuple[int, str]:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Silent(f"{proxy.status}: nginx {' '.join(options)} took more than {TEST_PATIENCE:g} s") from error
+        raise Untested(f"{proxy.status}: nginx {' '.join(options)} took more than {TEST_PATIENCE:g} s") from error
     return ran.returncode, ran.stdout.decode(errors="replace")

@@ -85,7 +85,9 @@ class ProxyRouter(ABC, Generic[Options]):
             Silent: no answer, or not one of this kind of proxy.
         """
 
-    async def told(self, places: Places[Options], readings: Mapping[str, Reading], generation: int) -> bool:
+    async def told(
+        self, places: Places[Options], readings: Mapping[str, Reading], generation: int, *, restoring: bool = False
+    ) -> bool:
         """Whether the proxies know of what is written, where writing alone does not tell them.
 
         Raises:
@@ -181,7 +183,7 @@ class ProxyRouter(ABC, Generic[Options]):
         if failed and not readings:
             raise one_of(failed)
         state = RouteState(weights=weights, generation=generation)
-        told = await self.told(places, readings, generation)
+        told = await self.told(places, readings, generation, restoring=restoring)
         if all(there) and not failed and told:
             return state
         needed = named(readings, list(units), places.besides)

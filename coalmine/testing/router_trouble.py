@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from coalmine.errors import RouteRejected, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.testing.router_world import (
+    CONFIRM_WITHIN,
     RouterWorld,
     able,
     back,
@@ -137,6 +140,21 @@ class TroubleCases:
         # A repeat changes nothing where the proxy has found the route by itself.
         await world.workers[1].apply(world.route, back(world), 2)
         await confirmed(world, 2)
+        assert await shown(world) == live(back(world))
+
+    async def test_a_rollback_does_not_wait_for_a_proxy_that_hangs(self, world: RouterWorld) -> None:
+        need(world, "outage", "hang")
+        hung = world.proxies[-1]
+        await world.workers[0].apply(world.route, await split(world, 50), 1)
+        await confirmed(world, 1)
+        await world.hang(hung)
+        try:
+            async with asyncio.timeout(CONFIRM_WITHIN):
+                state = await world.workers[0].apply(world.route, back(world), 2, restoring=True)
+        finally:
+            await world.resume(hung)
+        assert hung in [proxy.proxy for proxy in state.proxies if not proxy.ok]
+        await confirmed(world, 2, repeat=back(world))
         assert await shown(world) == live(back(world))
 
     async def test_a_proxy_that_is_down_fails_the_check(self, world: RouterWorld) -> None:

@@ -24,6 +24,7 @@ CONFIRM_WITHIN = 15.0
 
 Lack = Literal[
     "outage",
+    "hang",
     "health",
     "memory",
     "refusal",
@@ -36,11 +37,11 @@ Lack = Literal[
 ]
 """What a data plane may not have.
 
-``outage``: proxies that can be stopped. ``health``: word of a proxy that is down before a write misses it. ``memory``:
-weights that outlive a restart. ``refusal``: a no to what looked valid. ``parts``: places of which a write can reach
-some only. ``lost answer``: writes whose answer can be lost on the way. ``endpoints``: knowledge of which backend has a
-healthy one. ``second route``: room for another route. ``missing route``: routes that are not there. ``options``: keys
-of its own in ``route``, so that an unknown one can be told.
+``outage``: proxies that can be stopped. ``hang``: proxies that can be frozen. ``health``: word of a proxy that is down
+before a write misses it. ``memory``: weights that outlive a restart. ``refusal``: a no to what looked valid. ``parts``:
+places of which a write can reach some only. ``lost answer``: writes whose answer can be lost on the way. ``endpoints``:
+knowledge of which backend has a healthy one. ``second route``: room for another route. ``missing route``: routes that
+are not there. ``options``: keys of its own in ``route``, so that an unknown one can be told.
 """
 LACKS: tuple[Lack, ...] = get_args(Lack)
 
@@ -112,6 +113,18 @@ class RouterWorld(ABC):
 
     async def start(self, proxy: str) -> None:
         """Start it again, at the same address (``outage``)."""
+        raise NotImplementedError
+
+    async def hang(self, proxy: str) -> None:
+        """Freeze a proxy: it takes connections and answers nothing (``hang``).
+
+        From now on let questions that the router sets no limit of its own to last for minutes, where there are any:
+        who waits for one is caught by that, and not by a stop watch.
+        """
+        raise NotImplementedError
+
+    async def resume(self, proxy: str) -> None:
+        """Let it go on (``hang``)."""
         raise NotImplementedError
 
     def refuse_next(self) -> None:

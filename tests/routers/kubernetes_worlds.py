@@ -23,6 +23,7 @@ from coalmine.testing.router_world import Backends
 
 NAMESPACE = "shop"
 ONE_OBJECT = "the weights are in one object, which is replaced whole"
+ONE_API = "only the API server is asked, which answers for all proxies"
 
 
 class KubernetesWorld(RouterWorld):
@@ -104,7 +105,7 @@ class GatewayWorld(KubernetesWorld):
 
     router = KubernetesGatewayRouter
     kind = "HTTPRoute"
-    lacks: Mapping[Lack, str] = {"parts": ONE_OBJECT}
+    lacks: Mapping[Lack, str] = {"parts": ONE_OBJECT, "hang": ONE_API}
 
     def prepare(self) -> None:
         for name, ready in ((STABLE, True), (CANARY, True), (DEAD, False), ("legacy", True)):
@@ -184,6 +185,7 @@ class IstioWorld(KubernetesWorld):
     backends = Backends(stable="shop/v1", canary="shop/v2", unknown="shop/v9", dead="shop/v3")
     lacks: Mapping[Lack, str] = {
         "parts": ONE_OBJECT,
+        "hang": ONE_API,
         "health": "nothing in the API tells that istiod is down until it misses a change",
     }
 
@@ -269,6 +271,7 @@ class ReplicasWorld(KubernetesWorld):
     router = KubernetesReplicasRouter
     kind = "Deployment"
     lacks: Mapping[Lack, str] = {
+        "hang": ONE_API,
         "second route": "a Deployment's pods belong to one Service, so two routes never share backends",
     }
 

@@ -23,6 +23,7 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE
 from tests.routers.disk_trouble import FileWorld
+from tests.routers.frozen import freeze, thaw
 
 EVERY = 0.1
 """Seconds between two reloads here: one a second would make these tests take minutes."""
@@ -69,6 +70,12 @@ class NginxWorld(FileWorld):
 
     async def start(self, proxy: str) -> None:
         await self.running[proxy].start()
+
+    async def hang(self, proxy: str) -> None:
+        freeze(self.running[proxy].pid, self.patch)
+
+    async def resume(self, proxy: str) -> None:
+        thaw(self.running[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the files anew, with a version of the deployment's own, and reload."""

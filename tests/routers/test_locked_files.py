@@ -143,7 +143,11 @@ def test_where_no_lock_can_be_made_for_want_of_anything_else_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, asked: int, mode: int = 0o777) -> int:
-        raise FileNotFoundError(errno.ENOENT, "") if not asked & os.O_CREAT else OSError(errno.EMFILE, "Too many open files")
+        raise (
+            FileNotFoundError(errno.ENOENT, "")
+            if not asked & os.O_CREAT
+            else OSError(errno.EMFILE, "Too many open files")
+        )
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(RouterUnreachable, match="Too many open files"), locked([tmp_path / "route.json"]):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.routers import nginx_process
+from activities.routers import nginx, nginx_process
 from activities.routers.locked_files import replace
 from activities.routers.nginx import NginxRouter
 from activities.routers.nginx_process import _started as started
@@ -26,6 +26,7 @@ from coalmine.local.nginx import Nginx
 from coalmine.spec.canary import Route
 from coalmine.spec.proxy_routes import NginxProxy
 from coalmine.testing.router_contract import CANARY, STABLE, confirmed, live, shown
+from coalmine.testing.router_world import CONFIRM_WITHIN
 from tests.routers.nginx_world import EVERY, NginxWorld, first, nginx_world
 
 HALF = {STABLE: 50.0, CANARY: 50.0}
@@ -258,6 +259,37 @@ async def test_a_proxy_that_does_not_say_what_it_runs_is_reloaded_all_the_same(o
         await asyncio.sleep(0.01)
     await told(proxy, "return 404", 'return 200 "$shop_route"')
     await confirmed(world, 2)
+
+
+async def test_a_rollback_reaches_all_while_the_test_of_a_configuration_hangs(
+    nginxes: NginxWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await nginxes.workers[0].apply(nginxes.route, HALF, 1)
+    await confirmed(nginxes, 1)
+    hanging, real = tmp_path / "hanging", nginx_process._program
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(
+        nginx_process,
+        "_program",
+        lambda proxy: str(hanging) if proxy.status == nginxes.proxies[0] else real(proxy),
+    )
+    async with asyncio.timeout(CONFIRM_WITHIN):
+        state = await nginxes.workers[0].apply(nginxes.route, FIRST, 2, restoring=True)
+    assert f"took more than {nginx_process.TEST_PATIENCE:g} s" in "; ".join(one.detail for one in state.proxies)
+    await confirmed(nginxes, 2)
+    assert await shown(nginxes) == live(FIRST)
+
+
+async def test_a_test_that_hangs_once_the_file_is_written_keeps_no_proxy_from_its_reload(
+    nginxes: NginxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(proxy: NginxProxy) -> str:
+        raise nginx_process.Untested(f"{proxy.status}: hangs")
+
+    monkeypatch.setattr(nginx, "configuration_problem", hangs)
+    await nginxes.workers[0].apply(nginxes.route, HALF, 1)
+    await confirmed(nginxes, 1)
 
 
 async def test_a_proxy_that_answers_and_not_with_its_route_fails_the_check(one_nginx: NginxWorld) -> None:

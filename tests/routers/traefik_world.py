@@ -21,6 +21,7 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import UNKNOWN
 from tests.routers.disk_trouble import FileWorld
+from tests.routers.frozen import freeze, thaw
 from tests.routers.worlds import all_show
 
 SHOP = """\
@@ -77,6 +78,12 @@ class TraefikWorld(FileWorld):
 
     async def start(self, proxy: str) -> None:
         await self.running[proxy].start()
+
+    async def hang(self, proxy: str) -> None:
+        freeze(self.running[proxy].pid, self.patch)
+
+    async def resume(self, proxy: str) -> None:
+        thaw(self.running[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the files anew, with a version of the deployment's own."""

@@ -26,6 +26,7 @@ from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN, Lack, RouterWorld
 from coalmine.testing.router_world import live, state_of
+from tests.routers.frozen import freeze, thaw
 
 NOBODY = "127.0.0.1:9"
 """An endpoint Envoy takes for healthy as long as nobody asks it."""
@@ -108,7 +109,10 @@ class FakeWorld(RouterWorld):
     router: FakeRouter
     route: Route = field(default_factory=lambda: Route(router="fake", name="shop"))
     lacks: Mapping[Lack, str] = field(
-        default_factory=lambda: {"missing route": "the fake has every route it is asked for"}
+        default_factory=lambda: {
+            "missing route": "the fake has every route it is asked for",
+            "hang": "no proxy of the fake makes anybody wait",
+        }
     )
 
     @property
@@ -206,6 +210,12 @@ class EnvoyWorld(RouterWorld):
 
     async def start(self, proxy: str) -> None:
         await self.envoys[proxy].start()
+
+    async def hang(self, proxy: str) -> None:
+        freeze(self.envoys[proxy].pid, self.patch)
+
+    async def resume(self, proxy: str) -> None:
+        thaw(self.envoys[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the files anew, with a version of the deployment's own."""

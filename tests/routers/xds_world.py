@@ -26,6 +26,7 @@ from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, STABLE, UNKNOWN, RouterWorld
 from coalmine.xds import control_plane
 from coalmine.xds.control_plane import ControlPlane
+from tests.routers.frozen import freeze, thaw
 from tests.routers.worlds import CLUSTERS, SECOND, SHADOW, YAML_ROUTE, all_show, foreign
 
 WITHIN = 60.0
@@ -69,6 +70,12 @@ class XdsWorld(RouterWorld):
 
     async def start(self, proxy: str) -> None:
         await self.envoys[proxy].start()
+
+    async def hang(self, proxy: str) -> None:
+        freeze(self.envoys[proxy].pid, self.patch)
+
+    async def resume(self, proxy: str) -> None:
+        thaw(self.envoys[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the file anew, with a version of the deployment's own."""
