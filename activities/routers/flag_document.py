@@ -188,7 +188,7 @@ class FlagDocument:
         """Which rule still gives testers something else than everybody, and how to mend that; empty when none does."""
         if not self._metadata.get(PINNED) or sum(map(bool, shares.values())) != 1:
             return ""
-        told = ", ".join(f"{one.where} gives {one.variant!r}" for one in self._left(shares, testers))
+        told = ", ".join(map(str, self._left(shares, testers)))
         return told and (
             f"{self.where}: testers of {self.name!r} still have a variant of their own ({told}): hands have changed "
             f"our rule, so it was not taken out: remove it, or metadata.{PINNED} where the rule is yours"
@@ -203,17 +203,15 @@ class FlagDocument:
 
         def suspect(answer: Answer) -> bool:
             if testers is None:
-                return answer.when is not None and answer.variant not in shares
-            ours = answer.when == testers.when and answer.variant in shares
-            return ours or answer.variant == testers.variant
+                return bool(answer.whens) and answer.variant is not None and answer.variant not in shares
+            return testers.when in answer.whens or answer.variant == testers.variant
 
-        return [
-            answer
-            for answer in answers(self._flag.get("targeting"))
-            if answer.variant in self.variants
-            and (len(live) != 1 or self.variants[answer.variant] != live[0])
-            and suspect(answer)
-        ]
+        def beside(answer: Answer) -> bool:
+            if answer.variant is None:
+                return True
+            return answer.variant in self.variants and (len(live) != 1 or self.variants[answer.variant] != live[0])
+
+        return [one for one in answers(self._flag.get("targeting")) if beside(one) and suspect(one)]
 
     def _splits(self) -> list[Split]:
         targeting = self._flag.get("targeting")

@@ -47,26 +47,40 @@ def unpinned(rule: Any, mark: object) -> tuple[Any, bool]:
 
 @dataclass(frozen=True)
 class Answer:
-    """A place of a rule that gives users a variant by its name; ``when`` is the condition right before it."""
+    """A place of a rule that gives users a variant by its name, or by what nobody can read (None).
+
+    ``whens`` are the conditions that must hold to come there, the outermost first.
+    """
 
     where: str
-    when: Any
-    variant: str
+    whens: tuple[Any, ...]
+    variant: str | None
+
+    def __str__(self) -> str:
+        """The place and what it gives, for people."""
+        return f"{self.where} gives {'what nobody can read' if self.variant is None else repr(self.variant)}"
 
 
-def answers(rule: Any, where: str = "targeting", when: Any = None) -> Iterator[Answer]:
+def answers(rule: Any, where: str = "targeting", whens: tuple[Any, ...] = ()) -> Iterator[Answer]:
     """Every place of a rule that gives a user a variant; what conditions compare names none."""
-    if isinstance(rule, str):
-        yield Answer(where, when, rule)
+    if isinstance(rule, str | bool):
+        # Providers take true for the variant of that name.
+        yield Answer(where, whens, rule if isinstance(rule, str) else str(rule).lower())
     if not isinstance(rule, dict):
         return
     for operation, arguments in rule.items():
         parts = arguments if isinstance(arguments, list) else []
         inside = f"{where}.{operation}"
+        if operation not in (*_CHOICES, *_EITHER, "fractional"):
+            # Worked out for each user, or written elsewhere ($ref).
+            yield Answer(where, whens, None)
         for at, part in enumerate(parts):
-            if operation in _EITHER or (operation in _CHOICES and at == len(parts) - 1 and at % 2 == 0):
-                yield from answers(part, f"{inside}[{at}]")
+            if operation in _EITHER:
+                before = parts[:at] if operation == "and" else []
+                yield from answers(part, f"{inside}[{at}]", (*whens, *before))
+            elif operation in _CHOICES and at == len(parts) - 1 and at % 2 == 0:
+                yield from answers(part, f"{inside}[{at}]", whens)
             elif operation in _CHOICES and at % 2:
-                yield from answers(part, f"{inside}[{at}]", parts[at - 1])
+                yield from answers(part, f"{inside}[{at}]", (*whens, parts[at - 1]))
             elif operation == "fractional" and isinstance(part, list) and part and part[1:] != [0]:
-                yield from answers(part[0], f"{inside}[{at}]")
+                yield from answers(part[0], f"{inside}[{at}]", whens)

@@ -76,13 +76,20 @@ async def test_only_our_rule_for_testers_goes_wherever_hands_have_put_it(
         ({"if": [*SEGMENT, {"or": [{"?:": [STAFF, "testers", None]}, HALF]}]}, "targeting.if[2].or[0].?:[1] gives"),
         ({"or": [{"and": [STAFF, "testers"]}, HALF]}, "targeting.or[0].and[1] gives 'testers'"),
         ({"if": [STAFF, {"fractional": [["testers", 1]]}, HALF]}, "targeting.if[1].fractional[0] gives 'testers'"),
+        ({"if": [TESTERS["when"], "vip", HALF]}, "targeting.if[1] gives 'vip'"),
+        ({"if": [TESTERS["when"], {"if": [STAFF, "vip", "old"]}, HALF]}, "targeting.if[1].if[1] gives 'vip'"),
+        ({"or": [{"and": [TESTERS["when"], "vip"]}, HALF]}, "targeting.or[0].and[1] gives 'vip'"),
+        ({"if": [TESTERS["when"], True, HALF]}, "targeting.if[1] gives 'true'"),
+        ({"if": [TESTERS["when"], {"$ref": "who"}, HALF]}, "targeting.if[1] gives what nobody can read"),
+        ({"if": [TESTERS["when"], {"if": [STAFF, {"cat": ["v", "ip"]}, "old"]}, HALF]}, "targeting.if[1].if[1] gives"),
     ],
 )
 async def test_a_rule_for_testers_that_hands_changed_is_told_by_the_rollback_until_it_is_gone(
     targeting: dict[str, Any], left: str, tmp_path: Path
 ) -> None:
     router, there = FlagdRouter(), await halved(tmp_path)
-    amended(tmp_path, targeting=targeting)
+    variants = {"old": False, "new": True, "testers": True, "vip": True, "true": True}
+    amended(tmp_path, targeting=targeting, variants=variants)
     # Their rule holds while both variants have users, and none of ours comes before it.
     await router.apply(there, {"old": 40, "new": 60}, 2)
     assert (await router.confirm(there, 2, ["old", "new"])).answer == "unsupported"
@@ -105,6 +112,7 @@ async def test_a_rule_for_testers_that_hands_changed_is_told_by_the_rollback_unt
     [
         ({"if": [TESTERS["when"], "old", HALF]}, {"old": 100, "new": 0}),
         ({"if": [{"in": ["testers", {"var": "groups"}]}, "old", HALF]}, {"old": 100, "new": 0}),
+        ({"if": [STAFF, {"$ref": "who"}, HALF]}, {"old": 100, "new": 0}),
         ({"if": [STAFF, "testers", HALF]}, {"old": 0, "new": 100}),
         ({"fractional": [["old", 50], ["new", 50], ["testers", 0]]}, {"old": 100, "new": 0}),
     ],
