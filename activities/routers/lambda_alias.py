@@ -1,6 +1,7 @@
 """An alias of a Lambda function: how its versions share the traffic, and what its description says of that.
 
-The generation stands at the very end, where builds that know of no weights look for it, and the weights before it.
+The generation stands at the very end, where builds that know of no weights look for it, and the weights before it. It
+counts wherever it stands: people write behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected, StaleGeneration
 
 LONGEST_DESCRIPTION = 256
-_MARK = re.compile(r"\s*(?:\[coalmine (\d+): ([\d=. ]+)\] )?\[coalmine generation (\d+)\]$")
+_MARK = re.compile(r"\s*\[coalmine (?:generation (\d+)|(\d+): ([\d=. ]+))\]", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Alias:
     shares: Mapping[str, int]
     primary: str
     said: str
-    """The description, without our mark."""
+    """The description, without our marks."""
     generation: int
     revision: str
     given: str = ""
@@ -59,16 +60,17 @@ def alias_of(function: str, answer: Mapping[str, Any]) -> Alias:
     primary = str(answer["FunctionVersion"])
     shares = {primary: TOTAL - sum(shares.values()), **shares}
     said = answer.get("Description") or ""
-    mark = _MARK.search(said)
+    marks = [(int(mark[1] or mark[2]), mark[3]) for mark in _MARK.finditer(said)]
+    generation = max((number for number, _ in marks), default=0)
     return Alias(
         name=f"{function}:{answer['Name']}",
         shares=shares,
         primary=primary,
-        said=said[: mark.start()] if mark else said,
-        generation=int(mark[3]) if mark else 0,
+        said=_MARK.sub("", said),
+        generation=generation,
         revision=answer["RevisionId"],
         # A worker of an older build writes its generation behind whatever it finds.
-        given=mark[2] if mark and mark[1] == mark[3] else "",
+        given=next((shares for number, shares in marks if shares and number == generation), ""),
     )
 
 

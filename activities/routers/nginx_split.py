@@ -49,10 +49,8 @@ class NginxSplit:
             )
         self._map = match
         self._shares = self._parse(self._block["body"])
+        # It stays the fence where somebody has changed the block under it: no process shows the block's shares then.
         self._version = Version(match["text"].partition(" ")[0])
-        if self._version.generation and self._version != Version.of(self._version.generation, told(self._shares)):
-            # Somebody has changed the block under our version: it is theirs.
-            self._version = Version("")
 
     def reading(self) -> Reading:
         """What it says now."""

@@ -16,7 +16,7 @@ from activities.routers.route53_records import changes, longest_ttl, mark_record
 from coalmine.errors import MissingExtra, RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.spec.canary import Route
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
-from coalmine.testing.router_world import back, confirmed, live, shown, split
+from coalmine.testing.router_world import back, confirmed, live, shown, split, state_of
 from tests.aws.worlds import AlbWorld, LambdaWorld, Route53World
 
 NOBODY = "http://127.0.0.1:9"
@@ -77,6 +77,22 @@ class TestLambda:
         found = lambda_world.aws.get_alias(FunctionName=lambda_world.function, Name="live")
         assert found["Description"] == "What live callers use. [coalmine 2: 1=90 2=10] [coalmine generation 2]"
         assert found["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 0.1}}
+
+    async def test_what_people_write_behind_the_generation_does_not_let_older_writes_in(
+        self, lambda_world: LambdaWorld
+    ) -> None:
+        where = {"FunctionName": lambda_world.function, "Name": "live"}
+        await lambda_world.workers[0].apply(lambda_world.route, await split(lambda_world, 10), 7)
+        said = lambda_world.aws.get_alias(**where)["Description"]
+        lambda_world.aws.update_alias(**where, Description=f"{said} (ask ana)")
+        assert (await state_of(lambda_world)).generation == 7
+        assert (await lambda_world.workers[0].confirm(lambda_world.route, 7, ["1", "2"])).answer == "yes"
+        with pytest.raises(StaleGeneration):
+            await lambda_world.workers[1].apply(lambda_world.route, await split(lambda_world, 50), 3)
+        await lambda_world.workers[1].apply(lambda_world.route, await split(lambda_world, 50), 8)
+        assert lambda_world.aws.get_alias(**where)["Description"] == (
+            "What live callers use. (ask ana) [coalmine 8: 1=50 2=50] [coalmine generation 8]"
+        )
 
     async def test_a_description_without_room_is_refused_and_nothing_written(self, lambda_world: LambdaWorld) -> None:
         where = {"FunctionName": lambda_world.function, "Name": "live"}

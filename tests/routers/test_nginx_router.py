@@ -18,10 +18,11 @@ from activities.routers.locked_files import replace
 from activities.routers.nginx import NginxRouter
 from activities.routers.nginx_process import _started as started
 from activities.routers.nginx_process import configuration, reload
-from activities.routers.nginx_split import NginxSplit
+from activities.routers.nginx_split import NGINX, NginxSplit
+from activities.routers.route_files import RouteFiles
 from activities.routers.splits import Silent
 from activities.routers.weights import weight_units
-from coalmine.errors import RouteRejected, RouterUnreachable
+from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.local.nginx import Nginx
 from coalmine.spec.canary import Route
 from coalmine.spec.proxy_routes import NginxProxy
@@ -49,12 +50,14 @@ def test_the_block_and_the_version_are_written_and_the_rest_stays() -> None:
     assert (again.version.generation, again.splits[0].live) == (12, {STABLE: 99.93, CANARY: 0.07})
 
 
-def test_a_block_that_was_changed_under_our_version_is_somebody_elses() -> None:
-    document = NginxSplit("shop.conf", first("shop"), "shop")
-    document.set_weights(weight_units(HALF))
-    document.stamp(3)
-    changed = document.render().replace("50.00%", "60.00%")
-    assert NginxSplit("shop.conf", changed, "shop").reading().version.generation == 0
+def test_a_block_that_was_changed_under_our_version_keeps_older_writes_out(tmp_path: Path) -> None:
+    path, files = tmp_path / "shop.conf", RouteFiles(NginxSplit, NGINX)
+    path.write_text(first("shop"))
+    files.write([str(path)], "shop", weight_units(HALF), 7)
+    path.write_text(path.read_text().replace("50.00%", "60.00%"))
+    with pytest.raises(StaleGeneration, match="carries generation 7, newer than 3"):
+        files.write([str(path)], "shop", weight_units(FIRST), 3)
+    assert [one.reading.version.generation for one in files.write([str(path)], "shop", weight_units(FIRST), 8).written]
 
 
 @pytest.mark.parametrize(
