@@ -17,13 +17,15 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from activities.routers.envoy_routes import (
     RouteConfiguration,
     field,
+    parts_moved,
     put,
     set_weights,
     splits,
 )
 from activities.routers.envoy_users import NOBODY, Users, add, clusters_kept, shared, strip
 from activities.routers.splits import Reading, Version, managed
-from activities.routers.yaml_files import parse_yaml, yaml_text
+from activities.routers.yaml_files import parse_yaml, shared_problem, yaml_text
+from activities.routers.yaml_files import shared as shared_elsewhere
 from coalmine.errors import RouteRejected
 from coalmine.spec.route_files import ENVOY_FORMATS, envoy_file_problem
 
@@ -74,7 +76,12 @@ class RouteDocument:
 
         What ``users`` ask for is there while two clusters share the traffic; what an earlier write left goes.
         Envoy is told to refuse a cluster it does not know: otherwise it would answer 503 for that share.
+
+        Raises:
+            RouteRejected: they stand for more than this route, or an entry has its own say on what ``users`` ask for.
         """
+        if shared_elsewhere(self._response, self._configuration, parts_moved(self._configuration, units)):
+            raise RouteRejected(shared_problem(self._path, self._name))
         put(self._configuration, "validate_clusters", True)
         strip(self._configuration)
         changed = set_weights(self._configuration, units)

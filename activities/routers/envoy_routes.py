@@ -56,10 +56,8 @@ def set_weights(configuration: RouteConfiguration, units: Mapping[str, int]) -> 
     cluster is gone.
     """
     changed = 0
-    for _, action in _actions(configuration):
+    for action in _moved(configuration, units):
         named = [cluster for cluster, _ in shares(action)]
-        if not set(named) & set(units):
-            continue
         changed += 1
         weighted = field(action, "weighted_clusters")
         if weighted is None:
@@ -78,6 +76,21 @@ def set_weights(configuration: RouteConfiguration, units: Mapping[str, int]) -> 
             if weight and name not in named:
                 clusters.append({"name": name, "weight": weight})
     return changed
+
+
+def parts_moved(configuration: RouteConfiguration, units: Mapping[str, int]) -> Iterator[Any]:
+    """Every mapping and list of it that ``set_weights`` changes."""
+    yield configuration
+    for action in _moved(configuration, units):
+        yield action
+        if weighted := field(action, "weighted_clusters"):
+            yield from (weighted, weighted["clusters"], *weighted["clusters"])
+
+
+def _moved(configuration: RouteConfiguration, units: Mapping[str, int]) -> Iterator[MutableMapping[str, Any]]:
+    for _, action in _actions(configuration):
+        if {cluster for cluster, _ in shares(action)} & set(units):
+            yield action
 
 
 def _actions(configuration: RouteConfiguration) -> Iterator[tuple[str, MutableMapping[str, Any]]]:

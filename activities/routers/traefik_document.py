@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from activities.routers.splits import Reading, Shown, Split, Terms, Version
-from activities.routers.yaml_files import parse_yaml, yaml_text
+from activities.routers.yaml_files import parse_yaml, shared, shared_problem, yaml_text
 from coalmine.errors import RouteRejected
 from coalmine.spec.route_files import traefik_file_problem
 
@@ -35,7 +35,8 @@ class TraefikDocument:
             raise RouteRejected(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
         try:
             services = self._content["http"]["services"]
-            self._weighted = services[name]["weighted"]
+            self._service = services[name]
+            self._weighted = self._service["weighted"]
             self._split = split_of(self._weighted["services"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RouteRejected(
@@ -54,6 +55,8 @@ class TraefikDocument:
     def set_weights(self, units: Mapping[str, int]) -> int:
         """Give the services these weights; who gets nothing leaves, unless the file says more of it."""
         services = self._weighted["services"]
+        if shared(self._content, self._service, [self._weighted, services, *services]):
+            raise RouteRejected(shared_problem(self._path, self._name))
         there = [service["name"] for service in services]
         for index in reversed(range(len(services))):
             service = services[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -28,6 +29,29 @@ def yaml_text(content: Any, before: str) -> str:
         yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(content, stream)
     return stream.getvalue()
+
+
+def shared(content: Any, home: Any, changed: Iterable[Any]) -> bool:
+    """Whether a change of these parts of ``home`` would show elsewhere in the content: an anchor is used there."""
+    elsewhere: set[int] = set()
+    homes = 0
+    left = [content]
+    while left:
+        node = left.pop()
+        if node is home:
+            homes += 1
+        elif isinstance(node, dict | list) and id(node) not in elsewhere:
+            elsewhere.add(id(node))
+            left += node.values() if isinstance(node, dict) else node
+    return homes > 1 or any(id(node) in elsewhere for node in changed)
+
+
+def shared_problem(path: str, name: str) -> str:
+    """What to say when a change would show elsewhere."""
+    return (
+        f"{path}: what shares the traffic of {name!r} is used elsewhere in the file too, by a YAML anchor (& and *), "
+        "so that a write would move more than the route: write it out for the route"
+    )
 
 
 def _yaml() -> YAML:
