@@ -1,4 +1,4 @@
-"""``python -m tests.faults --seed 1 --minutes 19 --faults 330``: break things, look from outside, write it down.
+"""``python -m tests.faults --seed 1 --minutes 18 --faults 330``: break things, look from outside, write it down.
 
 ``--broken`` runs workers that lack one promise, under the faults that meet it: the harness must find violations then
 (exit code 0 if it does), and what it found is written beside.
@@ -87,7 +87,7 @@ def main() -> int:
     """Carry out, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=19, help="begin no further rollout after this")
+    parser.add_argument("--minutes", type=float, default=18, help="begin no further rollout after this")
     parser.add_argument("--faults", type=int, default=330)
     parser.add_argument(
         "--only", choices=sorted(CATALOGUE), action="append", help="this kind of fault; may be repeated"
