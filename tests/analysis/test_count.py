@@ -205,6 +205,18 @@ def test_a_history_makes_a_noisy_count_slower() -> None:
     assert found[0] > found[1]
 
 
+def test_evidence_for_harm_alone_rounds_the_dispersion_up() -> None:
+    """The proof, by the ratio or by the tolerance, is at the dispersion with its reserve (``tempered``)."""
+    rng = np.random.default_rng(43)
+    metric = CountMetric(1.0, 1.5, 20.0, Prior(np.zeros(1), np.ones(1, bool)))
+    state, ones = metric.start(1), np.ones(1)
+    for _ in range(30):
+        drawn = (float(rng.poisson(10 * rng.gamma(2) / 2)) * ones, float(rng.poisson(90 * rng.gamma(2) / 2)) * ones)
+        state = metric.update(state, EventCounts(*drawn, 0.1 * ones, 10 * ones, ones > 0), Pace(0.01, 4.0, 6))
+    asked = next(iter(metric.weighing(state, 0.5)))
+    assert [bet.rounded for bet in asked] == [True, False, True, False]
+
+
 # ------------------------------------------------------------------------------------------------- properties
 
 few = st.integers(0, 60)

@@ -160,6 +160,12 @@ def test_the_sentence_says_rate_interval_and_budget() -> None:
     )
 
 
+def test_the_sentence_names_burn_rates_by_both_their_windows() -> None:
+    rates = [{"rate": 3.0, "long": "2h", "short": "10m"}, {"rate": 1.5, "long": "1d", "short": "2h"}]
+    found = looks([served(1, 200, [(600.0, 400, 2), (7200.0, 400, 2)])], availability(burn=rates))[-1]
+    assert "too fast is 3 over 2h and 10m and 1.5 over 1d and 2h" in found.verdicts[0].sentence
+
+
 def test_both_arms_bad_together_are_still_too_bad() -> None:
     """A comparison sees nothing; the objective does."""
     rows = [[ratio(40, 200, 360, 1800), served(40, 200, [(300.0, 400, 80), (3600.0, 400, 80)])] for _ in range(4)]

@@ -257,6 +257,13 @@ def test_blocks_are_minutes_whatever_the_look() -> None:
     assert found[59].finding is Finding.HARM
 
 
+def test_before_the_first_minute_is_full_the_sentence_has_the_mean_of_what_came() -> None:
+    rows = [[gauges([canary], [baseline])] for canary, baseline in ((3.0, 1.0), (5.0, 2.0), (4.0, 3.0))]
+    verdict = fold(judge(cpu(), no_history="roll_back"), rows)[-1].verdicts[0]
+    assert verdict.effect == pytest.approx(2.0)
+    assert verdict.sentence.startswith("cpu: canary 4 against 2 (+2; allowed +0.4) after 0 min, 10 min are needed")
+
+
 def test_beside_errors_it_has_a_third_of_their_weight() -> None:
     weights = Comparison(judge(errors(), cpu(), Metric(name="memory", kind="value"))).harm_weights
     assert weights["cpu"] == weights["memory"]
