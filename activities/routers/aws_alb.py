@@ -17,6 +17,7 @@ from activities.routers.aws_fences import LATEST, AwsFences
 from activities.routers.aws_place import aws_place
 from activities.routers.fences import FenceRow, fits, stale
 from activities.routers.options import options_of
+from activities.routers.preflight import no_dry_run
 from activities.routers.weights import percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
@@ -53,6 +54,7 @@ class AlbRouter:
             return [*checks, Check(ok=False, name="route", reason=str(error))]
         checks += [Check(ok=False, name="place", reason=str(error)) for error in silent.values()]
         checks += [_place_check(place, backends) for place in places.values()]
+        checks += [no_dry_run(arn) for arn in places]
         for name in backends:
             problem = await plane.problem(name, groups)
             checks.append(Check(ok=not problem, name="target group", reason=problem or f"{name!r} has healthy targets"))

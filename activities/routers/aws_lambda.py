@@ -16,6 +16,7 @@ from activities.aws_services import AwsPlace, AwsRefused, AwsServices, AwsSilent
 from activities.routers.aws_place import aws_place
 from activities.routers.lambda_alias import Alias, alias_of, is_written, written
 from activities.routers.options import options_of
+from activities.routers.preflight import no_dry_run
 from activities.routers.weights import percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterUnreachable
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
@@ -54,6 +55,8 @@ class LambdaRouter:
             if strangers:
                 told = f"{alias.name} gives traffic to version {strangers[0]} too: give it to the baseline"
             checks.append(Check(ok=not strangers, name="alias", reason=told))
+            written(alias, alias.live, alias.generation + 1)
+            checks.append(no_dry_run(alias.name))
         except RouteRejected as error:
             return [*checks, Check(ok=False, name="alias", reason=str(error))]
         for version in backends:

@@ -17,6 +17,7 @@ from activities.routers.aws_fences import LATEST, AwsFences
 from activities.routers.aws_place import aws_place
 from activities.routers.fences import FenceRow, fits, stale
 from activities.routers.options import options_of
+from activities.routers.preflight import no_dry_run
 from activities.routers.route53_records import (
     FINEST,
     Record,
@@ -88,6 +89,7 @@ class Route53Router:
             checks.append(Check(ok=False, name="zone", reason=reason))
         else:
             checks.append(Check(ok=True, name="zone", reason=f"{zone.where}: can be read; {_unproven(zone)}"))
+            checks.append(no_dry_run(zone.where))
         for name in backends:
             problem = _unknown(zone, name)
             checks.append(Check(ok=not problem, name="record", reason=problem or f"record {name!r} is there"))

@@ -15,11 +15,11 @@ import structlog
 from activities.routers.flag_document import FlagDocument
 from activities.routers.flag_places import FlagPlace, place_of
 from activities.routers.options import options_of
-from activities.routers.preflight import check_of
+from activities.routers.preflight import check_of, no_dry_run
 from activities.routers.proxy_states import one_of
 from activities.routers.weights import weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouteUnconfirmed, StaleGeneration
-from coalmine.records import NO_DRY_RUN, Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
+from coalmine.records import DRY_RUN, Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
 from coalmine.spec.flag_routes import FlagdRoute, FlagTesters
 
@@ -184,9 +184,8 @@ async def _at_all(route: Route, act: Callable[[str, FlagPlace], _T]) -> tuple[di
 
 def _dry_run(place: str, unwritable: str | None) -> Check:
     if unwritable is None:
-        told = f"{place}: can be read; that it can be written is known once the first step has done it"
-        return Check(ok=True, name=NO_DRY_RUN, reason=told)
-    return check_of("dry run", [unwritable] if unwritable else [], f"{place}: can be written, every step of it")
+        return no_dry_run(place)
+    return check_of(DRY_RUN, [unwritable] if unwritable else [], f"{place}: can be written, every step of it")
 
 
 def _state(

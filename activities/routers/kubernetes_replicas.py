@@ -33,6 +33,7 @@ from activities.routers.kubernetes_deployments import (
 )
 from activities.routers.kubernetes_pods import observed, ready
 from activities.routers.options import options_of
+from activities.routers.preflight import no_dry_run
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
@@ -84,6 +85,8 @@ class KubernetesReplicasRouter:
             shown = ", ".join(f"{name} {count}" for name, count in others.items())
             problem = f"other Deployments have pods behind Service {route.name!r} ({shown}): change their labels"
         checks.append(_check("service", problem, f"Service {route.name!r} selects the arms' pods"))
+        # A webhook may refuse what we may do.
+        checks += [no_dry_run(f"Deployment {name!r}") for name in backends]
         return checks
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:

@@ -32,6 +32,7 @@ from activities.routers.kubernetes_objects import (
     strangers,
     write_into,
 )
+from activities.routers.preflight import no_dry_run
 from activities.routers.weights import weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 from coalmine.records import Check, Confirmation, ProxyState, RouteState, Weights
@@ -84,6 +85,8 @@ class WeightedObjectRouter(ABC):
         except RouteRejected as error:
             problem = str(error)
         checks.append(_check("object", problem, f"{dialect.kind.kind} {route.name!r} names the arms"))
+        # A webhook may refuse what we may do.
+        checks.append(no_dry_run(f"{dialect.kind.kind} {route.name!r}"))
         for one in dialect.observers(found):
             problem = one.problem or down.get(one.name, "")
             checks.append(_check("controller", problem, f"{one.name}: its controller has taken the object"))

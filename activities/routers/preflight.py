@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from activities.routers.splits import PLAIN, Reading, Terms, agreed_weights, managed
 from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected
-from coalmine.records import Check
+from coalmine.records import NO_DRY_RUN, Check
 
 PATIENCE = 0.5
 """Seconds a proxy may take to answer before a write: one that hangs must not hold up the others' rollback."""
@@ -104,6 +104,12 @@ def refusals(
 def check_of(name: str, problems: Sequence[str], fine: str) -> Check:
     """One check: its problems, or what is fine."""
     return Check(ok=not problems, name=name, reason="; ".join(problems) or fine)
+
+
+def no_dry_run(where: str) -> Check:
+    """For a plane that rehearses nothing: who may read it need not be who may write it, and it may refuse a write."""
+    told = f"{where}: can be read; that it can be written is known once the first step has done it"
+    return Check(ok=True, name=NO_DRY_RUN, reason=told)
 
 
 def file_problems(name: str, reading: Reading, backends: Sequence[str], terms: Terms = PLAIN) -> list[str]:

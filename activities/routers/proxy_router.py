@@ -19,7 +19,7 @@ from activities.routers.splits import PLAIN, Reading, Shown, Silent, Terms, Vers
 from activities.routers.watching import Took, Watched
 from activities.routers.weights import TOTAL, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed
-from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
+from coalmine.records import DRY_RUN, Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
 from coalmine.spec.canary import Route
 
 
@@ -132,7 +132,7 @@ class ProxyRouter(ABC, Generic[Options]):
             checks.append(check_of(self.place, problems, f"{path}: holds route {places.name!r}"))
             if not problems:
                 told = [rehearsed[path]] if path in rehearsed else []
-                checks.append(check_of("dry run", told, f"{path}: can be written, every step of it"))
+                checks.append(check_of(DRY_RUN, told, f"{path}: can be written, every step of it"))
         versions = {reading.version for reading in readings.values()}
         even = dict.fromkeys(backends, 1)
         for proxy, look in looks.items():

@@ -150,6 +150,7 @@ from coalmine.records.signatures import (
     Out,
 )
 from coalmine.records.traffic import (
+    DRY_RUN,
     NO_DRY_RUN,
     Capabilities,
     Check,
@@ -175,6 +176,7 @@ __all__ = [
     "CHECK_ROUTE",
     "COLLECT",
     "DIAGNOSE",
+    "DRY_RUN",
     "EVALUATE",
     "EVERYWHERE",
     "GENERATE_LOAD",

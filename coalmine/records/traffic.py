@@ -60,6 +60,8 @@ class Capabilities(Record):
     """What the adapter's contract ran against: a real data plane by name and version, or a stand-in, and which."""
 
 
+DRY_RUN = "dry run"
+"""The name of a router's check that has rehearsed a write."""
 NO_DRY_RUN = "no dry run"
 """The name of a router's check that could not rehearse a write, and says so."""
 

@@ -18,6 +18,7 @@ from coalmine.spec.canary import Route
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
 from coalmine.testing.router_world import back, confirmed, live, shown, split, state_of
 from tests.aws.worlds import AlbWorld, LambdaWorld, Route53World
+from tests.routers.doctor import write_line
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -294,3 +295,27 @@ async def test_weights_that_hands_set_to_zero_are_not_confirmed_and_rolled_back(
     await world.workers[0].apply(world.route, back(world), 2, restoring=True)
     await confirmed(world, 2)
     assert await shown(world) == live(back(world))
+
+
+@pytest.mark.parametrize("kind", ["lambda_world", "alb_world", "route53_world"])
+async def test_doctor_does_not_say_that_what_can_be_read_can_be_written(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """AWS has no dry run for what moves weights, and IAM may allow one and not the other."""
+    world: LambdaWorld | AlbWorld | Route53World = request.getfixturevalue(kind)
+    writes = "Action=(ModifyRule|ModifyListener)&" if isinstance(world, AlbWorld) else world.writes
+    add_fault(world.url, AwsFault(writes, code="AccessDenied", status=403, times=-1))
+    try:
+        ok, name, told = await write_line(world, world.route.router)
+    finally:
+        clear_faults(world.url)
+    assert (ok, name) == (True, "route write")
+    assert told.endswith("can be read; that it can be written is known once the first step has done it")
+
+
+async def test_a_description_without_room_fails_the_check(lambda_world: LambdaWorld) -> None:
+    where = {"FunctionName": lambda_world.function, "Name": "live"}
+    lambda_world.aws.update_alias(**where, Description="x" * 240)
+    ok, _, told = await write_line(lambda_world, lambda_world.route.router)
+    assert not ok
+    assert "its description has no room for" in told

@@ -9,6 +9,8 @@ import pytest
 from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
+from tests.routers.doctor import write_line
+from tests.routers.worlds import FakeWorld
 
 ROUTE = Route(router="fake", name="shop")
 FIRST = {"stable": 100.0, "canary": 0.0}
@@ -63,3 +65,9 @@ async def test_somebody_else_can_overtake(router: FakeRouter) -> None:
 async def test_routes_are_apart(router: FakeRouter) -> None:
     await router.apply(ROUTE, TENTH, 5)
     assert (await router.read(Route(router="fake", name="store"))).generation == 0
+
+
+async def test_doctor_says_of_a_router_that_rehearses_nothing_that_nothing_was_rehearsed(fake_world: FakeWorld) -> None:
+    ok, _, told = await write_line(fake_world, "fake")
+    assert ok
+    assert "it was not rehearsed" in told

@@ -14,6 +14,7 @@ from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_trouble import TroubleCases
 from coalmine.testing.router_world import back, confirmed, live, shown, split
+from tests.routers.doctor import write_line
 from tests.routers.kubernetes_worlds import (
     NAMESPACE,
     DeniedGatewayWorld,
@@ -175,3 +176,16 @@ async def test_deployments_that_hands_left_without_pods_are_not_confirmed_and_re
         await world.workers[0].apply(world.route, back(world), 2, restoring=True)
         await confirmed(world, 2)
         assert await shown(world) == live(back(world))
+
+
+@pytest.mark.parametrize("kind", [GatewayWorld, IstioWorld, ReplicasWorld])
+async def test_doctor_does_not_say_that_what_a_webhook_may_refuse_can_be_written(
+    kind: type[KubernetesWorld], tmp_path: Path
+) -> None:
+    router = {"HTTPRoute": "kubernetes-gateway", "VirtualService": "kubernetes-istio"}.get(kind.kind)
+    async with FakeKubernetes() as cluster:
+        world = kind(cluster, tmp_path)
+        ok, name, told = await write_line(world, router or "kubernetes-replicas")
+        await world.aclose()
+    assert (ok, name) == (True, "route write")
+    assert told.endswith("can be read; that it can be written is known once the first step has done it")

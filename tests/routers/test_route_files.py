@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from activities.routers import route_text
 from activities.routers.haproxy_map import HAPROXY, HAProxyMap
 from activities.routers.nginx_split import NGINX, NginxSplit
 from activities.routers.route_files import RouteFiles
@@ -47,3 +48,20 @@ def test_a_file_that_is_as_it_was_written_is_put_back_under_the_refused_generati
     (back,) = files.put_back(written, "shop", 5)
     assert (back.version.generation, back.splits[0].live) == (5, {"stable": 100})
     assert path.read_text().startswith(BEFORE[".map"])
+
+
+def test_a_file_that_is_mounted_by_itself_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    path, mounts = folder / "shop.map", tmp_path / "mountinfo"
+    path.write_text(BEFORE[".map"])
+    place = str(path).replace(" ", "\\040")
+    mounts.write_text(
+        f"22 27 0:21 / /proc rw - proc proc rw\n23 27 8:1 /shop.map {place} rw,relatime - ext4 /dev/sda rw\n"
+    )
+    files, units = RouteFiles(HAProxyMap, HAPROXY), {"stable": 5000, "canary": 5000}
+    assert files.rehearse([str(path)], "shop", units) == {}
+    monkeypatch.setattr(route_text, "MOUNTS", mounts)
+    assert "it is mounted by itself; mount its folder" in files.rehearse([str(path)], "shop", units)[str(path)]
+    monkeypatch.setattr(route_text, "MOUNTS", tmp_path / "not-linux")
+    assert files.rehearse([str(path)], "shop", units) == {}
