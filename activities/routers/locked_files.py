@@ -46,7 +46,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             except OSError as error:
                 if error.errno not in _NO_WRITE or os.path.lexists(lock):
                     # Somebody may hold it unseen, and the folder may take our write all the same.
-                    raise RouterUnreachable(_shut(path, error.strerror)) from error
+                    raise RouterUnreachable(_shut(path, error.strerror or str(error))) from error
                 continue
             held.callback(os.close, descriptor)
             while not _try_lock(descriptor):
