@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from activities.routers.splits import Reading, Shown, Split, Terms, Version
 from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected
-from coalmine.spec.route_files import haproxy_file_problem
+from coalmine.spec.route_files import haproxy_backend_problem, haproxy_file_problem
 
 HAPROXY = Terms("backend", "a line of its map, such as 0:9999 NAME")
 VERSION_KEY = str(TOTAL)
 """The first number nobody draws."""
 _LINE = re.compile(r"(?P<key>[0-9]+(?::[0-9]+)?)[ \t]+(?P<value>\S+)[ \t]*")
-_BACKEND = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
 class HAProxyMap:
@@ -44,8 +43,8 @@ class HAProxyMap:
     def set_weights(self, units: Mapping[str, int]) -> int:
         """Deal the numbers anew, in the order backends have already: who draws by a user's hash keeps their arm."""
         for backend in units:
-            if not _BACKEND.fullmatch(backend):
-                raise RouteRejected(f"{backend!r} cannot be the name of a backend of HAProxy: letters, digits, _ . : -")
+            if problem := haproxy_backend_problem(backend):
+                raise RouteRejected(problem)
         there = [name for name, _ in self._shown.splits[0].shares]
         order = [*(name for name in there if name in units), *(name for name in units if name not in there)]
         self._shown = Shown(None, (_split([(name, units[name]) for name in order if units[name]]),))

@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from activities.routers.splits import Reading, Shown, Split, Terms, Version
 from activities.routers.weights import TOTAL
 from coalmine.errors import RouteRejected
-from coalmine.spec.route_files import nginx_name_problem
+from coalmine.spec.route_files import nginx_backend_problem, nginx_name_problem
 
 NGINX = Terms("upstream", "its split_clients block, such as * NAME;")
 _BLOCK = re.compile(r"split_clients\s+(?P<key>\"[^\"]*\"|'[^']*'|[^\s{]+)\s+\$(?P<name>\w+)\s*\{(?P<body>[^{}]*)\}")
 _SHARE = re.compile(r"(?P<share>\*|[0-9]{1,3}(?:\.[0-9]{1,2})?%)\s+(?P<value>\"[^\"]*\"|[^\s\";]+)\s*;")
-_UPSTREAM = re.compile(r"[A-Za-z0-9_.-]+")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
@@ -60,8 +59,8 @@ class NginxSplit:
     def set_weights(self, units: Mapping[str, int]) -> int:
         """Cut anew, in the order upstreams have already: whose key is a user's keeps their arm while it grows."""
         for backend in units:
-            if not _UPSTREAM.fullmatch(backend):
-                raise RouteRejected(f"{backend!r} cannot be the name of an upstream: letters, digits, _ . and -")
+            if problem := nginx_backend_problem(backend):
+                raise RouteRejected(problem)
         there = [name for name, _ in self._shares]
         order = [*(name for name in there if name in units), *(name for name in units if name not in there)]
         self._shares = [(name, units[name]) for name in order if units[name]]

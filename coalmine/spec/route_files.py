@@ -12,6 +12,9 @@ from pathlib import PurePath
 ENVOY_FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _VARIABLE = re.compile(r"(?![1-9])[A-Za-z0-9_]+")
 """As nginx reads one behind a ``$``; one that begins with a digit is what a regular expression has captured."""
+_HAPROXY_BACKEND = re.compile(r"[A-Za-z0-9_.:-]+")
+_KUBERNETES_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+_UPSTREAM = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def envoy_file_problem(path: str, name: str = "") -> str:
@@ -29,10 +32,33 @@ def traefik_file_problem(path: str, name: str = "") -> str:
 
 
 def haproxy_file_problem(path: str, name: str) -> str:
-    """Why it is not the map of route ``name``; empty when it is."""
+    """Why it is not the map of route ``name``, or cannot be named to the socket; empty when it is and can."""
+    if re.search(r"[\s;\\]", path):
+        return f"{path}: HAProxy's socket takes no path with a blank, ; or \\ in it: name the map without"
     if PurePath(path).stem == name:
         return ""
     return f"{path}: is not the map of route {name!r}: route.name is the file's name without .map"
+
+
+def haproxy_backend_problem(backend: str) -> str:
+    """Why no backend of HAProxy can be called so; empty when one can."""
+    if _HAPROXY_BACKEND.fullmatch(backend):
+        return ""
+    return f"{backend!r} cannot be the name of a backend of HAProxy: letters, digits, _ . : -"
+
+
+def kubernetes_backend_problem(backend: str) -> str:
+    """Why no Service (after a kind and /, where one is said) or Deployment can be called so; empty when one can."""
+    if _KUBERNETES_NAME.fullmatch(backend.rpartition("/")[2]):
+        return ""
+    return f"{backend!r} cannot be a name in Kubernetes: small letters, digits, - and ."
+
+
+def nginx_backend_problem(backend: str) -> str:
+    """Why no upstream of nginx can be called so; empty when one can."""
+    if _UPSTREAM.fullmatch(backend):
+        return ""
+    return f"{backend!r} cannot be the name of an upstream: letters, digits, _ . and -"
 
 
 def nginx_name_problem(name: str) -> str:
@@ -61,3 +87,10 @@ FILE_PROBLEMS: dict[str, Callable[[str, str], str]] = {
     "traefik": traefik_file_problem,
 }
 """By router, what is wrong with the path of a file for the route of a name."""
+BACKEND_PROBLEMS: dict[str, Callable[[str], str]] = {
+    "haproxy": haproxy_backend_problem,
+    "kubernetes-gateway": kubernetes_backend_problem,
+    "kubernetes-replicas": kubernetes_backend_problem,
+    "nginx": nginx_backend_problem,
+}
+"""By router, what is wrong with what an arm's backend is called."""

@@ -14,7 +14,7 @@ from coalmine.spec.aws_routes import ALB_STEP, ROUTE53_STEP, is_lambda_version
 from coalmine.spec.canary import CanarySpec, Route
 from coalmine.spec.faults import Fault, shown
 from coalmine.spec.kubernetes_routes import KubernetesReplicasRoute
-from coalmine.spec.route_files import FILE_PROBLEMS, nginx_name_problem, testers_variant_problem
+from coalmine.spec.route_files import BACKEND_PROBLEMS, FILE_PROBLEMS, nginx_name_problem, testers_variant_problem
 
 FINEST_STEP = 0.01
 """Percent: what every router can do at best."""
@@ -50,6 +50,10 @@ def backend_faults(spec: CanarySpec) -> Iterator[Fault]:
         arms = [spec.arms.baseline.backend, spec.arms.canary.backend]
         if problem := testers_variant_problem(testers["variant"], arms):
             yield Fault(("route", "testers", "variant"), problem)
+    if named := BACKEND_PROBLEMS.get(spec.route.router):
+        for name, arm in (("baseline", spec.arms.baseline), ("canary", spec.arms.canary)):
+            if problem := named(arm.backend):
+                yield Fault(("arms", name, "backend"), problem)
     if spec.route.router != "aws-lambda":
         return
     for name, arm in (("baseline", spec.arms.baseline), ("canary", spec.arms.canary)):

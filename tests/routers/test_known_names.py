@@ -25,12 +25,12 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 
 
-def told(router: str, name: str, **keys: Any) -> list[str]:
+def told(router: str, name: str, canary: str = "new", **keys: Any) -> list[str]:
     """What is said of the route without asking anybody."""
     spec = {
         "service": "shop",
         "environment": "production",
-        "arms": {"baseline": {"version": "1", "backend": "old"}, "canary": {"version": "2", "backend": "new"}},
+        "arms": {"baseline": {"version": "1", "backend": "old"}, "canary": {"version": "2", "backend": canary}},
         "route": {"router": router, "name": name, **keys},
         "steps": [{"weight": 10}],
         "metrics": [{"name": "errors", "kind": "value", "query": 'e{a="{arm.backend}"}', "role": "guardrail"}],
@@ -39,7 +39,7 @@ def told(router: str, name: str, **keys: Any) -> list[str]:
     try:
         check_spec(spec)
     except SpecError as error:
-        return [problem.message for problem in error.problems if problem.field.startswith("route")]
+        return [problem.message for problem in error.problems if problem.field.startswith(("route", "arms"))]
     return []
 
 
@@ -82,3 +82,47 @@ def test_testers_of_a_flag_get_no_arms_variant() -> None:
     refused = document.testers_problem(FlagTesters.model_validate(asked), ["old", "new"])
     assert refused == f"route.testers.variant: {reason}"
     assert told("flagd", "shop", places=["/flags/shop.json"], testers={**asked, "variant": "testers"}) == []
+
+
+@pytest.mark.parametrize(
+    ("router", "document", "file", "text"),
+    [
+        ("haproxy", HAProxyMap, "/maps/shop.map", "0:9999 old\n"),
+        (
+            "nginx", NginxSplit, "/nginx/shop.conf",
+            'split_clients "${request_id}" $shop { * old; }\nmap "" $shop_route { default "0"; }\n',
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("backend", ["shop;v2", "shop$v2", "läden"])
+def test_a_backend_nobody_could_write_is_refused_alike(
+    router: str, document: DocumentType, file: str, text: str, backend: str
+) -> None:
+    (reason,) = told(router, "shop", backend, files=[file], **KEYS[router])
+    with pytest.raises(RouteRejected) as refused:
+        document(file, text, "shop").set_weights({"old": 5_000, backend: 5_000})
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize("router", ["kubernetes-gateway", "kubernetes-replicas"])
+@pytest.mark.parametrize(
+    ("backend", "refused"), [("Shop_V2", True), ("shop-v2", False), ("-shop", True), ("Mesh/shop", False)]
+)
+def test_a_backend_that_kubernetes_could_not_name_is_refused(router: str, backend: str, refused: bool) -> None:
+    keys = {
+        "namespace": "shop",
+        **(
+            {
+                "replicas": 20,
+            }
+            if router.endswith("replicas")
+            else {}
+        ),
+    }
+    reasons = told(router, "shop", backend, **keys)
+    assert any("cannot be a name in Kubernetes" in reason for reason in reasons) == refused
+
+
+def test_a_map_whose_path_no_socket_takes_is_refused() -> None:
+    (reason,) = told("haproxy", "shop", files=["/my maps/shop.map"], **KEYS["haproxy"])
+    assert "takes no path with a blank" in reason
