@@ -230,7 +230,9 @@ def is_written(reading: Reading, units: Mapping[str, int], generation: int) -> b
     if there < generation:
         return False
     wanted = {cluster: weight for cluster, weight in units.items() if weight}
-    ours = managed(reading.splits, list(units))
+    if not (ours := managed(reading.splits, list(units))):
+        # Nothing of it is ours any more: writing says so.
+        return False
     if any({cluster: weight for cluster, weight in split.shares if weight} != wanted for split in ours):
         raise StaleGeneration(f"{reading.path}: carries generation {generation} with other weights")
     return True

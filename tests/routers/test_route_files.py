@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from activities.routers import route_text
+from activities.routers.envoy_document import RouteDocument
 from activities.routers.haproxy_map import HAPROXY, HAProxyMap
 from activities.routers.nginx_split import NGINX, NginxSplit
-from activities.routers.route_files import RouteFiles
+from activities.routers.route_files import RouteFiles, is_written
 from activities.routers.splits import DocumentType, Terms
+from coalmine.local.envoy import route_response
 
 BEFORE = {
     ".map": "0:9999 stable\n",
@@ -53,15 +56,25 @@ def test_a_file_that_is_as_it_was_written_is_put_back_under_the_refused_generati
 def test_a_file_that_is_mounted_by_itself_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "a b"
     folder.mkdir()
-    path, mounts = folder / "shop.map", tmp_path / "mountinfo"
-    path.write_text(BEFORE[".map"])
+    path, mounts = folder / "shop.conf", tmp_path / "mountinfo"
+    path.write_text(BEFORE[".conf"])
     place = str(path).replace(" ", "\\040")
     mounts.write_text(
-        f"22 27 0:21 / /proc rw - proc proc rw\n23 27 8:1 /shop.map {place} rw,relatime - ext4 /dev/sda rw\n"
+        f"22 27 0:21 / /proc rw - proc proc rw\n23 27 8:1 /shop.conf {place} rw,relatime - ext4 /dev/sda rw\n"
     )
-    files, units = RouteFiles(HAProxyMap, HAPROXY), {"stable": 5000, "canary": 5000}
+    files, units = RouteFiles(NginxSplit, NGINX), {"stable": 5000, "canary": 5000}
     assert files.rehearse([str(path)], "shop", units) == {}
     monkeypatch.setattr(route_text, "MOUNTS", mounts)
     assert "it is mounted by itself; mount its folder" in files.rehearse([str(path)], "shop", units)[str(path)]
     monkeypatch.setattr(route_text, "MOUNTS", tmp_path / "not-linux")
     assert files.rehearse([str(path)], "shop", units) == {}
+
+
+def test_a_file_that_names_no_arm_any_more_is_not_taken_for_written(tmp_path: Path) -> None:
+    path, files = tmp_path / "shop.yaml", RouteFiles(RouteDocument)
+    path.write_text(json.dumps(route_response("shop", {"stable": 10_000})))
+    files.write([str(path)], "shop", {"stable": 10_000}, 5)
+    path.write_text(path.read_text().replace("stable", "legacy"))
+    assert not is_written(files.read(str(path), "shop"), {"stable": 10_000}, 5)
+    failed = files.write([str(path)], "shop", {"stable": 10_000}, 5).failed[str(path)]
+    assert "no entry of route 'shop' names 'stable'" in str(failed)
