@@ -9,9 +9,11 @@ together.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 
 from coalmine.dashboard.fleet_list import MOST_CLOSED, Answer, FleetList, latest, whole
+from coalmine.errors import CoalmineError
 from coalmine.rollouts import Releases
 from coalmine.searching import RolloutRow
 
@@ -21,8 +23,11 @@ LATEST_OPEN, LATEST_CLOSED = 100, 25
 """Rows of a quick round. A fleet of fewer open ones is known whole by each."""
 MOST_CHANGED = 500
 """Rows that stand otherwise, of each thousand known ones: of a change of nearly all, the next round brings more."""
+CHANGED_WITHIN = 2.0
+"""Seconds that the question for these may take: the rest of the round is not held up for longer."""
 MOST_SHOWN, CHUNK = 400, 100
 """Rows of viewers' pages that one quick round asks for, heard of longest ago first, and that one question does."""
+_log = logging.getLogger("coalmine.dashboard")
 
 
 class FleetRounds:
@@ -32,6 +37,7 @@ class FleetRounds:
         self.known = FleetList()
         self._rollouts = rollouts
         self._all_known = False
+        self._refused = False
 
     async def quick(self, shown: Iterable[RolloutRow]) -> None:
         """Ask for the latest rows, for those that stand otherwise than is known, and for those that are shown.
@@ -40,19 +46,38 @@ class FleetRounds:
             TemporalUnavailable: the server does not answer.
         """
         began = _now()
-        running, closed = await asyncio.gather(
-            self._rollouts.rollouts(running=True, limit=LATEST_OPEN),
-            self._rollouts.rollouts(running=False, limit=LATEST_CLOSED),
+        running, (closed, most) = await asyncio.gather(
+            self._rollouts.rollouts(running=True, limit=LATEST_OPEN), self._latest_closed()
         )
         self.known = self.known.with_open(latest(began, running, LATEST_OPEN))
-        self.known = self.known.with_closed(latest(began, closed, LATEST_CLOSED))
+        self.known = self.known.with_closed(latest(began, closed, most))
         # At the same time: a whole list that is under way may hold up each of them.
         unshown = self._ask_changed() if len(running) >= LATEST_OPEN and self._all_known else _nothing()
         await asyncio.gather(unshown, self._ask_shown(shown, began))
 
+    async def _latest_closed(self) -> tuple[list[RolloutRow], int]:
+        """The latest closed, back to one that is known: after a rollback of many, more than usual; and the limit."""
+        known, most = {row.run_id for row in self.known.rows()[1]}, LATEST_CLOSED
+        while True:
+            closed = await self._rollouts.rollouts(running=False, limit=most)
+            if len(closed) < most or most >= MOST_CLOSED or not self._all_known or closed[-1].run_id in known:
+                return closed, most
+            most = min(4 * most, MOST_CLOSED)
+
     async def _ask_changed(self) -> None:
         asked, known = _now(), self.known.rows()[0]
-        changed = await self._rollouts.unlike(known, limit=MOST_CHANGED)
+        try:
+            async with asyncio.timeout(CHANGED_WITHIN):
+                changed = await self._rollouts.unlike(known, limit=MOST_CHANGED)
+        except (CoalmineError, TimeoutError) as refused:
+            # A server that refuses the long question answers the short ones: rows that are shown go on changing, and
+            # whole rounds bring the others. One that is silent answers none, and they say so.
+            if not self._refused:
+                why = str(refused) or f"no answer within {CHANGED_WITHIN:g} s"
+                _log.warning("rows on no page are up to date after whole lists only: %s", why)
+            self._refused = True
+            return
+        self._refused = False
         if len(known) >= MOST_OPEN:
             # What is older than the list is none of it.
             listed = {row.workflow_id for row in known}

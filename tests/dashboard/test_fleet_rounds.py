@@ -13,7 +13,7 @@ import pytest
 from coalmine.dashboard import feed as feeds
 from coalmine.dashboard import fleet_rounds
 from coalmine.dashboard.feed import Feed
-from coalmine.dashboard.fleet_rounds import CHUNK, LATEST_OPEN, MOST_OPEN, MOST_SHOWN, FleetRounds
+from coalmine.dashboard.fleet_rounds import CHUNK, LATEST_CLOSED, LATEST_OPEN, MOST_OPEN, MOST_SHOWN, FleetRounds
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import Phase
 from coalmine.searching import RolloutRow
@@ -33,6 +33,8 @@ class Slow(FakeRollouts):
     whole_lists: int = 0
     failing: str = ""
     """While this says why, long lists alone are not answered."""
+    refusing: str = ""
+    """The same of the question for what has changed."""
     questions: list[Sequence[str]] = field(default_factory=list)
 
     async def rollouts(self, **asked: Any) -> list[RolloutRow]:
@@ -46,6 +48,12 @@ class Slow(FakeRollouts):
             if self.failing:
                 raise TemporalUnavailable(self.failing)
         return rows
+
+    async def unlike(self, known: Sequence[RolloutRow], limit: int = 500) -> list[RolloutRow]:
+        """As the other, or not at all."""
+        if self.refusing:
+            raise TemporalUnavailable(self.refusing)
+        return await super().unlike(known, limit)
 
 
 @pytest.fixture
@@ -155,6 +163,35 @@ async def test_what_changed_is_asked_for_once_everything_is_known() -> None:
     await rounds.whole()
     await rounds.quick([])
     assert slow.asked["unlike"] == 1
+
+
+async def test_a_server_that_refuses_the_long_question_still_shows_what_is_on_pages(
+    slow: Slow, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow.refusing = "too long a query"
+    async with kept(slow) as feed, feed.viewing_fleet() as viewer:
+        await feed.current()
+        viewer.shown = named(feed, OLD)
+        slow.change(OLD, phase=Phase.PROMOTING)
+        await becomes(feed, OLD, "promoting")
+        slow.change(OTHER, phase=Phase.PROMOTING)
+        await becomes(feed, OTHER, "promoting")  # With a whole list.
+        assert feed.fleet.value.trouble is None
+    assert [record.message for record in caplog.records] == [
+        "rows on no page are up to date after whole lists only: too long a query"
+    ]
+
+
+async def test_many_that_close_at_once_are_closed_with_the_next_quick_round(slow: Slow) -> None:
+    rounds = FleetRounds(slow)
+    await rounds.whole()
+    closing = [row.workflow_id for row in rounds.known.rows()[0]][: 4 * LATEST_CLOSED]
+    for number, workflow_id in enumerate(closing):
+        slow.change(workflow_id, phase=Phase.CLOSED, closed_at=a_status("x", number=2 * MANY + number).started_at)
+    await rounds.quick([])
+    opened, closed = rounds.known.rows()
+    assert {row.workflow_id for row in closed} == set(closing)
+    assert not {row.workflow_id for row in opened} & set(closing)
 
 
 async def test_the_oldest_beyond_what_a_list_holds_do_not_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from opentelemetry.trace import Link, Status, StatusCode, format_span_id, format
 from coalmine.errors import InputError, MissingExtra
 from coalmine.telemetry import spans
 from coalmine.telemetry.starting import FILE, finish, interceptors, set_up, traces_file
-from coalmine.telemetry.traces_file import TracesFile
+from coalmine.telemetry.traces_file import TracesFile, append
 from coalmine.testing.otlp_lines import read_spans
 from coalmine.testing.otlp_receiver import OtlpReceiver
 from tests.conftest import TemporalServer
@@ -151,6 +152,20 @@ try:
 except OSError as error:
     print(error.strerror)
 """
+
+
+def test_a_line_waits_for_whoever_writes_one(tmp_path: Path) -> None:
+    """What is taken back where the disk is full is cut off at the end: nobody else may have written there meanwhile."""
+    file = tmp_path / "traces.jsonl"
+    writing = threading.Thread(target=append, args=(str(file), b"ours\n"))
+    with file.open("ab", buffering=0) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writing.start()
+        writing.join(0.2)
+        assert file.read_bytes() == b""
+        other.write(b"theirs\n")
+    writing.join(20)
+    assert file.read_bytes() == b"theirs\nours\n"
 
 
 def test_of_a_line_that_does_not_fit_nothing_is_left(tmp_path: Path) -> None:
