@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowHistory
 
 from activities.evaluation import numerics
@@ -40,6 +40,7 @@ from tests.faults.witness import ledger
 STEPS = (10.0, 50.0)
 """Weights of the steps of ``benchmarks.kills.make_spec``, in percent."""
 
+_RESET = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
 _CLOSED = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: "canceled",
@@ -122,7 +123,10 @@ class Told:
 
     def _read(self, history: WorkflowHistory) -> None:
         asked: dict[int, tuple[str, bytes]] = {}
-        self.left_alone, self.left_promoted = self.promoted, self.promoted and self.closed == "completed"
+        said = self.promoted
+        # Its record is closed where a reset came before the workflow was: the window is over then too.
+        over = said and (self.closed == "completed" or self.recorded == "promoted")
+        self.left_alone, self.left_promoted = said, over
         self.recorded, self.shown, self.outcome = None, None, None
         cancelled = self.cancelled_before_promoted = self.deaf = False
         if not history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id:
@@ -143,6 +147,9 @@ class Told:
                         self.ledger[entry.key] = entry.kind
                         if entry.kind == "closed":
                             self.recorded = entry.data["outcome"]
+            elif event.workflow_task_failed_event_attributes.cause == _RESET:
+                # What came so far was copied, its writes too.
+                self.left_alone, self.left_promoted = said, over
             elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 done = event.activity_task_completed_event_attributes
                 name, data = asked[done.scheduled_event_id]
