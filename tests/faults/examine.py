@@ -380,7 +380,9 @@ def record(history: Told, folder: Path, runs: list[str]) -> list[str]:
         if sequences != set(range(1, len(sequences) + 1)):
             wrong.append(f"I4: the ledger of {rollout_id} has the sequences {sorted(sequences)}")
         strange = [e for e in entries if history.ledger.get(e.key) != e.kind and not _by_guard(e, runs)]
-        wrong += [f"I4: {entry.kind} {entry.key} is not in the history" for entry in strange]
+        wrong += [
+            f"I4: {entry.kind} {entry.key} by {entry.by or 'the rollout'} is not in the history" for entry in strange
+        ]
         outcomes = [entry.data["outcome"] for entry in entries if entry.kind == "closed"]
         if closed and history.outcome not in outcomes[-1:]:
             wrong.append(f"I4: the entries that close {rollout_id} say {outcomes}, not {history.outcome}")
