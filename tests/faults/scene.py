@@ -207,6 +207,7 @@ class Act:
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, RPCError | TimeoutError):
                 raise end
+        self._runs = await self._all_runs(first)
         history = await examine.told(client, self.handle.id, self._runs)
         if history.closed == "terminated" and not history.promoted:
             # No code of the rollout runs any more: the traffic guard has to see to it.
@@ -232,6 +233,17 @@ class Act:
         if self.wrong and self.scene.keep is not None:
             await self._keep(self.scene.keep)
         await self._clear()
+
+    async def _all_runs(self, first: WorkflowHandle[Any, Any]) -> list[str]:
+        """Every run since the first, oldest first: one that a reset replaced at once was never seen as the latest.
+
+        A server that is killed while it resets may have done so, and is asked again.
+        """
+        client = self.scene.ground.client
+        began = (await client.get_workflow_handle(first.id, run_id=first.result_run_id).describe()).start_time
+        listed = [one async for one in client.list_workflows(f"WorkflowId = '{first.id}'") if one.start_time >= began]
+        others = [one.run_id for one in sorted(listed, key=lambda one: one.start_time) if one.run_id not in self._runs]
+        return [self._runs[0], *others, *self._runs[1:]]
 
     async def start(self, version: str) -> WorkflowHandle[Any, Any]:
         """Start a version under this route's id."""
