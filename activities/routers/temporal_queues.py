@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
 from temporalio.api.enums.v1 import TaskQueueType, VersionDrainageStatus
-from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueVersioningInfo
+from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue, TaskQueueVersioningInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
     DescribeTaskQueueResponse,
@@ -27,6 +27,11 @@ from coalmine.errors import RouteRejected, RouterUnreachable
 
 POLLED_WITHIN = 90.0
 """Seconds since a worker last asked for work: a poll waits for a minute, and the server lists it for five."""
+LISTED_WITHIN = 5.0
+"""Seconds until a worker that starts is among those who ask: its first question only makes the build known, and is
+answered with nothing, and it waits for a second before the next."""
+PAUSE = 0.2
+"""Seconds between two looks for it."""
 Queue = tuple[str, TaskQueueType.ValueType]
 
 
@@ -94,7 +99,7 @@ def _follows(
 
 
 async def workers_of(client: Client, deployment: str, build: str) -> Workers:
-    """The workers of a build the server knows.
+    """The workers of a build the server knows; those that have only just started are waited for.
 
     Raises:
         RouteRejected: it does not know it.
@@ -102,7 +107,13 @@ async def workers_of(client: Client, deployment: str, build: str) -> Workers:
     """
     found = await _version(client, deployment, build)
     queues = [_queue(one) for one in found.version_task_queues]
-    held = await asyncio.gather(*(_task_queue(client, queue) for queue in queues))
+    until = time.monotonic() + LISTED_WITHIN
+    while True:
+        held = await asyncio.gather(*(_task_queue(client, queue) for queue in queues))
+        listed = all(_pollers(one, deployment, build) for one in held)
+        if listed or time.monotonic() >= until:
+            break
+        await asyncio.sleep(PAUSE)
     polled = {queue for queue, one in zip(queues, held, strict=True) if _is_polled(one, deployment, build)}
     status = found.worker_deployment_version_info.drainage_info.status
     drainage = VersionDrainageStatus.Name(status).removeprefix("VERSION_DRAINAGE_STATUS_").lower()
@@ -112,12 +123,16 @@ async def workers_of(client: Client, deployment: str, build: str) -> Workers:
 
 def _is_polled(found: DescribeTaskQueueResponse, deployment: str, build: str) -> bool:
     oldest = time.time() - POLLED_WITHIN
-    return any(
-        poller.deployment_options.build_id == build
-        and poller.deployment_options.deployment_name == deployment
-        and poller.last_access_time.seconds >= oldest
+    return any(poller.last_access_time.seconds >= oldest for poller in _pollers(found, deployment, build))
+
+
+def _pollers(found: DescribeTaskQueueResponse, deployment: str, build: str) -> list[PollerInfo]:
+    """Those of one build; the server forgets who has not asked for five minutes."""
+    return [
+        poller
         for poller in found.pollers
-    )
+        if poller.deployment_options.build_id == build and poller.deployment_options.deployment_name == deployment
+    ]
 
 
 def _queue(found: DescribeWorkerDeploymentVersionResponse.VersionTaskQueue) -> Queue:

@@ -8,9 +8,11 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from coalmine.testing.router_contract import RouterContract
+from activities.routers.temporal_worker import TemporalWorkerRouter
+from coalmine.testing.router_contract import STABLE, RouterContract
 from tests.routers.temporal_servers import WITHOUT_PAUSE, dev_server
-from tests.routers.temporal_world import TemporalWorld, shop_and_store, world_of
+from tests.routers.temporal_world import TemporalWorld, known, route_of, shop_and_store, world_of
+from tests.routers.toy import build_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,3 +30,17 @@ class TestTemporalWorker(RouterContract):
         self, deployments: tuple[Client, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
     ) -> TemporalWorld:
         return await world_of(*deployments, monkeypatch)
+
+
+async def test_workers_that_have_just_started_are_waited_for(
+    deployments: tuple[Client, tuple[str, str]],
+) -> None:
+    client, _ = deployments
+    router = TemporalWorkerRouter()
+    # The server knows a build a second before it lists who works for it, two times of three.
+    for number in range(4):
+        name = f"fresh-{number}"
+        async with build_of(client, name, STABLE):
+            await known(client, name, STABLE)
+            checks = await router.check(route_of(client, name), [STABLE], [100])
+        assert not [check.reason for check in checks if "no healthy worker" in check.reason]
