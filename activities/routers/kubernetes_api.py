@@ -61,6 +61,10 @@ class Refused(Exception):
     """Raised when the server, or an admission webhook, refused what was to be written."""
 
 
+class NotRehearsed(Exception):
+    """Raised when the server cannot say what would become of a write."""
+
+
 class KubernetesApi:
     """A namespace of one cluster."""
 
@@ -125,6 +129,26 @@ class KubernetesApi:
         if written is None:
             raise Conflict(f"{where}: is gone")
         return dict(written)
+
+    async def rehearse(self, kind: Kind, changed: Object) -> str:
+        """Why the server would not take a ``replace``, empty if it would: ``dryRun=All``, nothing is written.
+
+        Raises:
+            NotRehearsed: that cannot be known: a webhook cannot be asked so, or somebody was quicker.
+            RouterUnreachable: no answer.
+        """
+        name, place = changed["metadata"]["name"], changed["metadata"]["namespace"]
+        where = f"{kind.kind} {place}/{name}"
+        request = self._client.replace(_resource(kind)(changed), name, namespace=place, dry_run=True)
+        try:
+            await self._ask("update", kind, where, place, request)
+        except Refused as error:
+            if "does not support dry run" in str(error):
+                raise NotRehearsed(str(error)) from error
+            return str(error)
+        except Conflict as error:
+            raise NotRehearsed(str(error)) from error
+        return ""
 
     async def may(self, verb: str, kind: Kind, name: str) -> str:
         """Why we may not do this, empty when we may.

@@ -32,8 +32,8 @@ from activities.routers.kubernetes_deployments import (
     scale,
 )
 from activities.routers.kubernetes_pods import observed, ready
+from activities.routers.kubernetes_rehearsal import fenced, rehearsal
 from activities.routers.options import options_of
-from activities.routers.preflight import no_dry_run
 from activities.routers.weights import TOTAL, percents, weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.records import Capabilities, Check, Confirmation, ProxyState, RouteState, Weights
@@ -79,14 +79,18 @@ class KubernetesReplicasRouter:
                 right = await api.may("update", DEPLOYMENT, name)
                 problem = f"{_proxy(api, route)}: {problem}" if problem else right
                 checks.append(_check("backend", problem, f"Deployment {name!r} can be scaled"))
+                if not right and name in fleet.deployments:
+                    checks.append(
+                        await rehearsal(api, DEPLOYMENT, [fenced(fleet.deployments[name], fleet.generation + 1)])
+                    )
             problem = await api.may("update", SERVICE, route.name)
+            if not problem:
+                checks.append(await rehearsal(api, SERVICE, [fenced(fleet.service, fleet.generation + 1)]))
         others = {name: count for name, count in fleet.pods.items() if count and name not in backends}
         if others:
             shown = ", ".join(f"{name} {count}" for name, count in others.items())
             problem = f"other Deployments have pods behind Service {route.name!r} ({shown}): change their labels"
         checks.append(_check("service", problem, f"Service {route.name!r} selects the arms' pods"))
-        # A webhook may refuse what we may do.
-        checks += [no_dry_run(f"Deployment {name!r}") for name in backends]
         return checks
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:

@@ -32,7 +32,7 @@ from activities.routers.kubernetes_objects import (
     strangers,
     write_into,
 )
-from activities.routers.preflight import no_dry_run
+from activities.routers.kubernetes_rehearsal import rehearsal
 from activities.routers.weights import weight_units, weights_check
 from coalmine.errors import RouteRejected, RouterError, RouterUnreachable, StaleGeneration
 from coalmine.records import Check, Confirmation, ProxyState, RouteState, Weights
@@ -79,14 +79,15 @@ class WeightedObjectRouter(ABC):
             problem = await api.may("update", dialect.kind, route.name)
             checks.append(_check("rights", problem, f"may update {dialect.kind.kind} {route.name!r}"))
             down = await dialect.down(api, found)
+            drafts = [] if problem else _drafts(dialect, found, backends, weights)
+            rehearsed = [await rehearsal(api, dialect.kind, drafts)] if drafts else []
         try:
             others = strangers(object_weights(dialect, found, backends), backends)
             problem = f"other backends have traffic ({others}): give it to the baseline" if others else ""
         except RouteRejected as error:
             problem = str(error)
         checks.append(_check("object", problem, f"{dialect.kind.kind} {route.name!r} names the arms"))
-        # A webhook may refuse what we may do.
-        checks.append(no_dry_run(f"{dialect.kind.kind} {route.name!r}"))
+        checks += rehearsed
         for one in dialect.observers(found):
             problem = one.problem or down.get(one.name, "")
             checks.append(_check("controller", problem, f"{one.name}: its controller has taken the object"))
@@ -197,6 +198,22 @@ async def _object(api: KubernetesApi, dialect: Dialect, name: str) -> Object:
 async def _look(api: KubernetesApi, dialect: Dialect, name: str) -> tuple[Object, list[Observer]]:
     found = await _object(api, dialect, name)
     return found, dialect.observers(found)
+
+
+def _drafts(dialect: Dialect, found: Object, backends: Sequence[str], weights: Sequence[float]) -> list[Object]:
+    """The object as each step would write it; none where another check says what is wrong with it."""
+    baseline, *others = backends
+    drafts = []
+    for weight in dict.fromkeys(weights):
+        draft = copy.deepcopy(found)
+        try:
+            units = weight_units({baseline: 100 - weight, **dict.fromkeys(others, weight)})
+            write_into(dialect, draft, units)
+            stamp(dialect, draft, backends, annotated_generation(found) + 1)
+        except RouteRejected:
+            return []
+        drafts.append(draft)
+    return drafts
 
 
 async def _problems(api: KubernetesApi, dialect: Dialect, found: Object, units: Mapping[str, int]) -> list[str]:

@@ -1,9 +1,9 @@
 """A Kubernetes API server over real HTTP, in memory: enough for routers, for ``kubectl`` and for tests of roles.
 
 It keeps resource versions (409 for a stale one), generations, status subresources, patches, pages (410 for one that is
-too old), RBAC (403 with the server's own words) and discovery. It runs nothing: no gateway obeys what is written here,
-no pod starts. What controllers would answer, ``fake_kubernetes_controllers`` plays. Not there: watches, server-side
-apply, defaults, and every admission but what ``refuse_next`` says.
+too old), RBAC (403 with the server's own words), dry runs and discovery. It runs nothing: no gateway obeys what is
+written here, no pod starts. What controllers would answer, ``fake_kubernetes_controllers`` plays. Not there: watches,
+server-side apply, defaults, and every admission but what ``refuse_next`` says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import base64
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,26 +20,11 @@ from typing import Any
 from aiohttp import web
 
 from coalmine.testing.fake_kubernetes_discovery import discovered
+from coalmine.testing.fake_kubernetes_roles import Asked, Rule, allowed
 from coalmine.testing.fake_kubernetes_store import RESOURCES, ApiProblem, Object, Resource, Store, not_found
 
 REVIEW = ("authorization.k8s.io", "selfsubjectaccessreviews")
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request: what RBAC would have to allow. ``name`` is empty for a list and a creation."""
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str
-    name: str
-    user: str = ""
-
-
-Rule = Mapping[str, Sequence[str]]
-"""A rule of a Role: ``apiGroups``, ``resources``, ``verbs``, and ``resourceNames`` where it is for some only."""
 
 
 class FakeKubernetes:
@@ -71,7 +55,7 @@ class FakeKubernetes:
     # ------------------------------------------------------------------------------ what a test can do to it
 
     def refuse_next(self, kind: str, code: int = 403, message: str = "denied by policy") -> None:
-        """Let an admission webhook refuse the next write of this kind."""
+        """Let an admission webhook refuse the next write of this kind, and dry runs until then."""
         said = f'admission webhook "policy.example.org" denied the request: {message}'
         self._refusals.append((kind, ApiProblem(code, "Forbidden" if code == 403 else "Invalid", said)))
 
@@ -183,7 +167,7 @@ class FakeKubernetes:
             # aiohttp would add a charset, which no API server does.
             text = json.dumps(status).encode()
             return web.Response(body=text, status=problem.code, headers={"Content-Type": "application/json"})
-        if request.method != "GET" and self._loses(answer.get("kind", "")):
+        if request.method != "GET" and not _is_dry(request) and self._loses(answer.get("kind", "")):
             assert request.transport is not None
             request.transport.abort()
         return web.json_response(answer, status=201 if request.method == "POST" else 200)
@@ -197,7 +181,7 @@ class FakeKubernetes:
             wanted = body["spec"]["resourceAttributes"]
             verb, resource, name = wanted["verb"], wanted["resource"], wanted.get("name", "")
             asked = Asked(verb, wanted.get("group", ""), resource, wanted.get("namespace", ""), name, user)
-            return {**body, "status": {"allowed": _allowed(rules, asked)}}
+            return {**body, "status": {"allowed": allowed(rules, asked)}}
         namespace = ""
         if rest[0] == "namespaces" and len(rest) > 2:
             namespace, rest = rest[1], rest[2:]
@@ -211,7 +195,7 @@ class FakeKubernetes:
         shown = f"{plural}/{subresource}" if subresource else plural
         asked = Asked(verb, group, shown, namespace, name, user)
         self.asked.append(asked)
-        if not _allowed(rules, asked):
+        if not allowed(rules, asked):
             where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
             what = f"{f'{plural}.{group}' if group else plural}{f' {name!r}'.replace(chr(39), chr(34)) if name else ''}"
             message = (
@@ -220,7 +204,8 @@ class FakeKubernetes:
             raise ApiProblem(403, "Forbidden", message)
         if verb in ("get", "list"):
             return self._read(found, namespace, name, request.query)
-        return self._write(found, namespace, name, verb, request.content_type, body, subresource == "status")
+        status, dry = subresource == "status", _is_dry(request)
+        return self._write(found, namespace, name, verb, request.content_type, body, status=status, dry=dry)
 
     def _who(self, request: web.Request) -> tuple[str, Mapping[str, Sequence[Rule]] | None]:
         if not self.roles:
@@ -248,26 +233,37 @@ class FakeKubernetes:
         return {"apiVersion": resource.api_version, "kind": f"{resource.kind}List", "metadata": meta, "items": items}
 
     def _write(
-        self, resource: Resource, namespace: str, name: str, verb: str, media: str, body: Any, status: bool
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        verb: str,
+        media: str,
+        body: Any,
+        *,
+        status: bool,
+        dry: bool,
     ) -> Object:
+        store = self.store.rehearsal() if dry else self.store
         refusal = next((one for one in self._refusals if one[0] == resource.kind), None)
         if refusal and verb != "delete":
-            self._refusals.remove(refusal)
+            if not dry:
+                self._refusals.remove(refusal)
             raise refusal[1]
-        if self._fails(resource.kind):
+        if not dry and self._fails(resource.kind):
             raise ApiProblem(503, "ServiceUnavailable", "the server is currently unable to handle the request")
-        if verb == "update" and self._conflicts:
+        if not dry and verb == "update" and self._conflicts:
             self._conflicts -= 1
             raise ApiProblem(409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{name}"')
         if verb == "create":
-            return self.store.create(resource, namespace, body)
+            return store.create(resource, namespace, body)
         if verb == "update":
-            return self.store.replace(resource, namespace, name, body, status=status)
+            return store.replace(resource, namespace, name, body, status=status)
         if verb == "patch":
-            return self.store.patch(resource, namespace, name, media, body, status=status)
+            return store.patch(resource, namespace, name, media, body, status=status)
         if not name:
             raise not_found(resource, name)
-        return self.store.delete(resource, namespace, name)
+        return store.delete(resource, namespace, name)
 
 
 def _body(media: str, sent: bytes) -> Any:
@@ -277,18 +273,10 @@ def _body(media: str, sent: bytes) -> Any:
         raise ApiProblem(415, "UnsupportedMediaType", f"the fake takes JSON only, not {media}") from None
 
 
+def _is_dry(request: web.Request) -> bool:
+    """Whether it only asks what would become of a write."""
+    return request.query.get("dryRun") == "All"
+
+
 def _of_kind(kind: str) -> Resource:
     return next(one for one in RESOURCES if one.kind == kind)
-
-
-def _allowed(rules: Mapping[str, Sequence[Rule]] | None, asked: Asked) -> bool:
-    """Whether a rule of the namespace allows it; ``resourceNames`` never allow a list or a creation."""
-    if rules is None:
-        return True
-    return any(
-        asked.group in rule["apiGroups"]
-        and asked.resource in rule["resources"]
-        and asked.verb in rule["verbs"]
-        and (not rule.get("resourceNames") or asked.name in rule["resourceNames"])
-        for rule in rules.get(asked.namespace, ())
-    )

@@ -71,6 +71,10 @@ class Store:
     version: int = 1000
     """The version of the whole; each write raises it, and an object keeps that of its last."""
 
+    def rehearsal(self) -> Store:
+        """A copy to try a write on: nobody hears of it."""
+        return Store(objects=copy.deepcopy(self.objects), version=self.version)
+
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """A copy of one object."""
         found = self.objects.get((resource, namespace, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -178,14 +179,41 @@ async def test_deployments_that_hands_left_without_pods_are_not_confirmed_and_re
         assert await shown(world) == live(back(world))
 
 
-@pytest.mark.parametrize("kind", [GatewayWorld, IstioWorld, ReplicasWorld])
-async def test_doctor_does_not_say_that_what_a_webhook_may_refuse_can_be_written(
-    kind: type[KubernetesWorld], tmp_path: Path
+KINDS = {GatewayWorld: "kubernetes-gateway", IstioWorld: "kubernetes-istio", ReplicasWorld: "kubernetes-replicas"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_doctor_asks_the_cluster_whether_it_can_be_written_and_writes_nothing(
+    kind: type[KubernetesWorld], cluster: FakeKubernetes, tmp_path: Path
 ) -> None:
-    router = {"HTTPRoute": "kubernetes-gateway", "VirtualService": "kubernetes-istio"}.get(kind.kind)
-    async with FakeKubernetes() as cluster:
-        world = kind(cluster, tmp_path)
-        ok, name, told = await write_line(world, router or "kubernetes-replicas")
-        await world.aclose()
-    assert (ok, name) == (True, "route write")
-    assert told.endswith("can be read; that it can be written is known once the first step has done it")
+    async for world in ended(kind(cluster, tmp_path)):
+        before = copy.deepcopy(cluster.store.objects)
+        told = "every step could be written now (dry run: nothing was)"
+        assert await write_line(world, KINDS[kind]) == (True, "route write", told)
+        assert cluster.store.objects == before
+        assert [one.verb for one in cluster.asked].count("update") > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_doctor_tells_what_a_webhook_would_refuse(
+    kind: type[KubernetesWorld], cluster: FakeKubernetes, tmp_path: Path
+) -> None:
+    async for world in ended(kind(cluster, tmp_path)):
+        cluster.refuse_next(world.kind, message="no canary on a Friday")
+        ok, name, told = await write_line(world, KINDS[kind])
+        assert (ok, name, "no canary on a Friday" in told) == (False, "route write", True)
+        # No write has met the webhook yet.
+        with pytest.raises(RouteRejected, match="on a Friday"):
+            await world.workers[0].apply(world.route, await split(world, 50), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_doctor_does_not_say_that_it_can_be_written_where_a_webhook_cannot_be_asked(
+    kind: type[KubernetesWorld], cluster: FakeKubernetes, tmp_path: Path
+) -> None:
+    async for world in ended(kind(cluster, tmp_path)):
+        cluster.refuse_next(world.kind, 400, "it does not support dry run")
+        ok, name, told = await write_line(world, KINDS[kind])
+        assert (ok, name) == (True, "route write")
+        assert "can be read; that it can be written is known once the first step has done it" in told
+        assert "does not support dry run" in told
