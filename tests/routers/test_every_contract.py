@@ -32,3 +32,12 @@ def test_a_router_has_a_class_of_the_contract(name: str) -> None:
     assert name in HELD_BY, f"{name}: subclass RouterContract over its data plane, and name the class here"
     module, _, kind = HELD_BY[name].partition(":")
     assert issubclass(getattr(import_module(module), kind), RouterContract)
+
+
+@pytest.mark.parametrize("name", sorted(HELD_BY))
+def test_no_router_leaves_a_case_out_by_replacing_it(name: str) -> None:
+    module, _, kind = HELD_BY[name].partition(":")
+    held = getattr(import_module(module), kind)
+    cases = [case for case in dir(RouterContract) if case.startswith("test_")]
+    assert len(cases) >= 25
+    assert [case for case in cases if getattr(held, case) is not getattr(RouterContract, case)] == []
