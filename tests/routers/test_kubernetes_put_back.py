@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from activities.routers import kubernetes_weights
 from activities.routers.kubernetes_api import GENERATION
-from activities.routers.kubernetes_objects import Observer
+from activities.routers.kubernetes_objects import Observer, settled
 from coalmine.errors import RouteRejected
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.router_world import split
@@ -29,14 +28,13 @@ async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
 
 def after_the_refusal(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Let something happen between the controller's refusal and what is done about it."""
-    real = kubernetes_weights.settled
 
-    async def settled(look: Callable[[], Awaitable[Seen]]) -> Seen:
-        seen = await real(look)
+    async def then_act(look: Callable[[], Awaitable[Seen]]) -> Seen:
+        seen = await settled(look)
         act()
         return seen
 
-    monkeypatch.setattr(kubernetes_weights, "settled", settled)
+    monkeypatch.setattr("activities.routers.kubernetes_weights.settled", then_act)
 
 
 def route_of(world: GatewayWorld) -> dict[str, Any]:
