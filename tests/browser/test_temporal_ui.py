@@ -277,8 +277,15 @@ async def copied(shown: Locator, verb: str) -> str:
 
 async def send_signal(page: Page, verb: str, given: str) -> None:
     """The signal dialog, filled in and sent."""
-    dialog = await fill_signal(page, verb, given)
-    await dialog.get_by_test_id("confirm-modal-button").click()
+    for left in (2, 1, 0):
+        dialog = await fill_signal(page, verb, given)
+        try:
+            await dialog.get_by_test_id("confirm-modal-button").click(timeout=20_000)
+            return
+        except PlaywrightTimeout:
+            # When the page is drawn anew under the dialog, the dialog is gone, and nothing was sent.
+            if not left or await dialog.count():
+                raise
 
 
 async def fill_signal(page: Page, verb: str, given: str) -> Locator:
