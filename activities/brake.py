@@ -13,7 +13,6 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from activities.beating import beating
@@ -22,6 +21,7 @@ from coalmine.connection import lacks_workflow
 from coalmine.errors import TemporalUnavailable
 from coalmine.executions import PAGE, Execution, describe, is_paused, listed, paused_sentence
 from coalmine.records import BRAKE, EVERYWHERE, Braked, BrakeRequest, CommandInput, Phase
+from coalmine.search_attributes import PHASE
 from coalmine.ui_views import OPEN
 
 AT_ONCE = 10
@@ -30,7 +30,6 @@ AT_REST = frozenset({Phase.WINDOW, Phase.ROLLING_BACK, Phase.CLOSED})
 ANSWER_WITHIN = timedelta(seconds=5)
 _LIST_WITHIN = timedelta(seconds=10)
 TOOK_IT, AT_REST_ALREADY = "took it", "at rest"
-_PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
 
 
 class BrakeActivities:
@@ -103,4 +102,4 @@ def _phase(latest: Execution) -> str:
     """As the server has it now, not as visibility had it a moment ago."""
     if latest.status is not WorkflowExecutionStatus.RUNNING:
         return Phase.CLOSED
-    return latest.typed_search_attributes.get(_PHASE) or ""
+    return latest.typed_search_attributes.get(PHASE) or ""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from activities.beating import beating
@@ -26,9 +26,9 @@ from coalmine.records import (
     Frozen,
     fleet_id,
 )
+from coalmine.search_attributes import ENVIRONMENT
 
 _ASK = timedelta(seconds=5)
-ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
 
 
 class FleetActivities:

@@ -12,7 +12,6 @@ from datetime import timedelta
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from activities.run_facts import FactsReading
@@ -25,6 +24,7 @@ from coalmine.records import (
     RUN_HOOK,
     HookRequest,
 )
+from coalmine.search_attributes import OUTCOME, PHASE
 
 MOST_RUNS = 2_000
 """Runs of one environment that are listed at most: those that run, then the latest closed."""
@@ -32,8 +32,6 @@ KEPT_FACTS = 2_000
 """Closed runs whose facts are remembered: a closed history does not change."""
 _CALL = timedelta(seconds=10)
 _PAGE = 100
-_OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
-_PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
 _RESETTER = "history-resetter"
 """Who terminates the run that a reset takes over from, as the server calls itself."""
 
@@ -221,8 +219,8 @@ def _run(execution: Execution) -> Run:
         run_id=execution.run_id,
         open=status is WorkflowExecutionStatus.RUNNING,
         ended=status.name.lower() if status is not None else "",
-        outcome=execution.typed_search_attributes.get(_OUTCOME) or "",
-        phase=execution.typed_search_attributes.get(_PHASE) or "",
+        outcome=execution.typed_search_attributes.get(OUTCOME) or "",
+        phase=execution.typed_search_attributes.get(PHASE) or "",
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

@@ -19,12 +19,11 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from coalmine.connection import SEARCH_ATTRIBUTES
 from coalmine.local.envoy import EnvoyProxy, route_response
+from coalmine.search_attributes import KEYS
 
 NAMESPACE = "coalmine"
 BASELINE, CANARY = "shop-v1", "shop-v2"
@@ -157,14 +156,10 @@ class Ground:
 
     async def _start_temporal(self, stack: AsyncExitStack) -> Client:
         """A dev server in memory, ended by the stack."""
-        keys: list[SearchAttributeKey[Any]] = [
-            SearchAttributeKey.for_int(name) if kind == "Int" else SearchAttributeKey.for_keyword(name)
-            for name, kind in SEARCH_ATTRIBUTES.items()
-        ]
         temporal = await WorkflowEnvironment.start_local(
             namespace=NAMESPACE,
             data_converter=pydantic_data_converter,
-            search_attributes=keys,
+            search_attributes=KEYS,
             dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
             dev_server_log_level="error",
             dev_server_startup_timeout=timedelta(seconds=30),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.common import SearchAttributeKey
 
 from coalmine.executions import Execution
 from coalmine.records import Cause, DecisionLog, Outcome, Phase, Refusal, RolloutReport, RolloutStatus
 from coalmine.rollout import EXIT
+from coalmine.search_attributes import ENVIRONMENT, OUTCOME, SERVICE, VERSION
 
-_VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
-_SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
-_OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
-_ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
 _WITHOUT_REPORT = {
     WorkflowExecutionStatus.CANCELED: (
         Outcome.ROLLED_BACK, Cause.HUMAN, 4, "the workflow was cancelled: the route was restored before it ended",
@@ -86,7 +82,7 @@ def status_of_closed(execution: Execution) -> RolloutStatus:
     cause: Cause | None
     outcome, cause, code, reason = _WITHOUT_REPORT.get(status, _WITHOUT_REPORT[WorkflowExecutionStatus.FAILED])
     restored = True if status is WorkflowExecutionStatus.CANCELED else None
-    named = _named(attributes.get(_OUTCOME))
+    named = _named(attributes.get(OUTCOME))
     if named is not None and (named, status) != (Outcome.ROLLED_BACK, WorkflowExecutionStatus.CANCELED):
         # It had come to its end, and said so: how its workflow was closed then changes nothing any more.
         outcome, cause, code = named, None, EXIT.get(named, 3)
@@ -99,10 +95,10 @@ def status_of_closed(execution: Execution) -> RolloutStatus:
         cause=cause,
         exit=code,
         reason=reason,
-        service=attributes.get(_SERVICE) or (parts[2] if len(parts) > 2 else execution.id),
-        environment=attributes.get(_ENVIRONMENT) or (parts[1] if len(parts) > 2 else ""),
+        service=attributes.get(SERVICE) or (parts[2] if len(parts) > 2 else execution.id),
+        environment=attributes.get(ENVIRONMENT) or (parts[1] if len(parts) > 2 else ""),
         region=parts[3] if len(parts) > 3 else None,
-        version=attributes.get(_VERSION) or "",
+        version=attributes.get(VERSION) or "",
         workflow_id=execution.id,
         run_id=execution.run_id,
         restored=restored,

@@ -24,6 +24,7 @@ from coalmine.encryption import KEYS_VARIABLE, data_converter
 from coalmine.errors import CoalmineError, InputError, PayloadUnreadable, RolloutNotFound, TemporalUnavailable
 from coalmine.executions import is_paused, paused_sentence
 from coalmine.records import TASK_QUEUE
+from coalmine.search_attributes import SEARCH_ATTRIBUTES
 from coalmine.telemetry.starting import interceptors
 
 CONNECT_WITHIN = 10.0
@@ -32,16 +33,6 @@ UI_VARIABLE = "COALMINE_UI_URL"
 """Environment variable with the address of the Temporal UI, for links."""
 HOME_VARIABLE = "COALMINE_HOME"
 """Environment variable with the folder of the local stack."""
-SEARCH_ATTRIBUTES: Mapping[str, str] = {
-    "CoalmineService": "Keyword",
-    "CoalmineEnvironment": "Keyword",
-    "CoalmineVersion": "Keyword",
-    "CoalminePhase": "Keyword",
-    "CoalmineOutcome": "Keyword",
-    "CoalminePipeline": "Keyword",
-    "CoalmineWeight": "Int",
-}
-
 
 _PASSING = (
     RPCStatusCode.DEADLINE_EXCEEDED,

@@ -13,7 +13,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from coalmine.connection import asking, meaning, no_worker
@@ -22,13 +22,13 @@ from coalmine.executions import describe
 from coalmine.pollers import await_worker
 from coalmine.questions import ask
 from coalmine.records import TASK_QUEUE, TASK_TIMEOUT, GuardSettings, GuardState, GuardStatus, guard_id
+from coalmine.search_attributes import ENVIRONMENT
 from coalmine.spec.base import IDENTIFIER
 
 WITHIN = timedelta(seconds=10)
 """How long a request waits for a worker."""
 SHORTEST = timedelta(seconds=1)
 """Between two looks."""
-_ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
 
 
 async def turn_on(client: Client, environment: str, settings: GuardSettings) -> GuardStatus:
@@ -53,7 +53,7 @@ async def turn_on(client: Client, environment: str, settings: GuardSettings) -> 
         task_queue=TASK_QUEUE,
         task_timeout=TASK_TIMEOUT,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        search_attributes=TypedSearchAttributes([SearchAttributePair(_ENVIRONMENT, environment)]),
+        search_attributes=TypedSearchAttributes([SearchAttributePair(ENVIRONMENT, environment)]),
         static_summary=f"Traffic guard of {environment}",
     )
     try:

@@ -15,7 +15,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Register
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from coalmine.connection import SEARCH_ATTRIBUTES, meaning
+from coalmine.connection import meaning
+from coalmine.search_attributes import SEARCH_ATTRIBUTES
 
 RETENTION = timedelta(days=30)
 """How long a namespace we create keeps closed rollouts."""

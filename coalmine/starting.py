@@ -17,7 +17,6 @@ from temporalio.client import (
     WorkflowUpdateStage,
 )
 from temporalio.common import (
-    SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -43,17 +42,13 @@ from coalmine.records import (
     canary_id,
 )
 from coalmine.records.texts import check_writable
+from coalmine.search_attributes import ENVIRONMENT, PHASE, SERVICE, VERSION, WEIGHT
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
 
 SUMMARY_LIMIT = 200
 DETAILS_LIMIT = 20_000
 _CALL = timedelta(seconds=10)
-_SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
-_ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
-_VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
-_PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
-_WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 
 
 async def start(client: Client, submission: Submission, within: timedelta) -> Receipt:
@@ -215,11 +210,11 @@ async def _untaken(client: Client, workflow_id: str, within: timedelta) -> Tempo
 def _attributes(spec: CanarySpec) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
-            SearchAttributePair(_SERVICE, spec.service),
-            SearchAttributePair(_ENVIRONMENT, spec.environment),
-            SearchAttributePair(_VERSION, spec.arms.canary.version),
-            SearchAttributePair(_PHASE, str(Phase.ADMITTING)),
-            SearchAttributePair(_WEIGHT, 0),
+            SearchAttributePair(SERVICE, spec.service),
+            SearchAttributePair(ENVIRONMENT, spec.environment),
+            SearchAttributePair(VERSION, spec.arms.canary.version),
+            SearchAttributePair(PHASE, str(Phase.ADMITTING)),
+            SearchAttributePair(WEIGHT, 0),
         ]
     )
 

@@ -23,13 +23,12 @@ from google.protobuf.duration_pb2 import Duration
 from hypothesis import HealthCheck, settings
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker._workflow import _WorkflowWorker
 
-from coalmine.connection import SEARCH_ATTRIBUTES
+from coalmine.search_attributes import KEYS
 from coalmine.testing.aws_server import aws_server
 
 # How long an example takes says more of what else the machine does than of the code.
@@ -128,14 +127,10 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _start_dev_server(namespace: str, *, with_attributes: bool, dynamic: str = "") -> WorkflowEnvironment:
-    attributes: list[SearchAttributeKey[Any]] = [
-        SearchAttributeKey.for_int(name) if kind == "Int" else SearchAttributeKey.for_keyword(name)
-        for name, kind in SEARCH_ATTRIBUTES.items()
-    ]
     return await WorkflowEnvironment.start_local(
         namespace=namespace,
         data_converter=pydantic_data_converter,
-        search_attributes=attributes if with_attributes else [],
+        search_attributes=KEYS if with_attributes else (),
         dev_server_existing_path=binary("temporal"),
         dev_server_log_level="error",
         dev_server_startup_timeout=timedelta(seconds=30),

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
@@ -28,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from coalmine.reminding import channels_for
     from coalmine.rollout import KEPT_DECISIONS, KEPT_REFUSALS, RolloutState
+    from coalmine.search_attributes import ENVIRONMENT, OUTCOME, PHASE, SERVICE, VERSION, WEIGHT
 
 from workflows.background import Rank, when
 from workflows.calls import LEDGER, NOTICE, call
@@ -40,13 +40,6 @@ LOOKS_PER_WRITE = 20
 """Looks that may wait before the ledger is written anyway."""
 FLUSH_AT_END = timedelta(minutes=1)
 """How long a closing rollout waits for its ledger before it tells people and closes."""
-
-SERVICE = SearchAttributeKey.for_keyword("CoalmineService")
-ENVIRONMENT = SearchAttributeKey.for_keyword("CoalmineEnvironment")
-VERSION = SearchAttributeKey.for_keyword("CoalmineVersion")
-PHASE = SearchAttributeKey.for_keyword("CoalminePhase")
-OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
-WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 
 
 class Journal:

@@ -10,20 +10,19 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from coalmine import unlike
 from coalmine.preflight import create_missing
 from coalmine.records import CanaryInput, canary_id
+from coalmine.search_attributes import OUTCOME, PHASE, WEIGHT
 from coalmine.searching import RolloutRow, list_rollouts
 from coalmine.unlike import list_unlike, questions
 from tests.conftest import TemporalServer
 
 QUEUE, ENVIRONMENT, COUNT = "unlike", "unlike", 9
 WITHIN = 60.0
-PHASE, OUTCOME = SearchAttributeKey.for_keyword("CoalminePhase"), SearchAttributeKey.for_keyword("CoalmineOutcome")
-WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 
 
 @workflow.defn(name="Canary")

@@ -16,9 +16,9 @@ import pytest_asyncio
 from ruamel.yaml import YAML
 from temporalio.client import Client
 
-from coalmine.connection import SEARCH_ATTRIBUTES
 from coalmine.local.temporal import TemporalServer, start_temporal, temporal_program
 from coalmine.preflight import find_lacks
+from coalmine.search_attributes import SEARCH_ATTRIBUTES
 
 INFRA = Path(__file__).parent.parent.parent / "infra" / "temporal"
 

@@ -40,7 +40,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from coalmine.connection import SEARCH_ATTRIBUTES
 from coalmine.records import (
     HOOK_TASK_QUEUE,
     SIDE_TASK_QUEUE,
@@ -55,6 +54,7 @@ from coalmine.records import (
     Submission,
     canary_id,
 )
+from coalmine.search_attributes import SEARCH_ATTRIBUTES
 from coalmine.spec.canary import CanarySpec
 from tests.workflows.world import World, make_spec, make_submission
 from workflows.canary import Canary
