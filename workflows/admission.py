@@ -16,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
         Cause,
         Check,
         FleetAnswer,
-        FleetRequest,
         Freeze,
         HistoryRequest,
         Outcome,
@@ -31,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.beginning_anew import BeginningAnew
 from workflows.calls import FLEET, HISTORY, call
+from workflows.fleet_requests import fleet_request
 from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
@@ -146,16 +146,10 @@ class Admission:
 
     async def _ask_fleet(self) -> None:
         state, spec = self._state, self._state.spec
-        request = FleetRequest(
-            context=state.context(),
-            verb="admit",
-            environment=spec.environment,
-            service=spec.service,
-            version=spec.arms.canary.version,
-            region=spec.region,
-            workflow_id=state.workflow_id,
-            run_id=state.run_id,
-            request_id=self._request_id,
+        request = fleet_request(
+            state,
+            "admit",
+            self._request_id,
             by=state.submission.by,
             automated=state.submission.automated,
             wants_slot=not state.advise,

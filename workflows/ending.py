@@ -6,12 +6,13 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine.records import ASK_FLEET, FleetRequest, Outcome, rollout_id
+    from coalmine.records import ASK_FLEET, Outcome, rollout_id
     from coalmine.rollout import RolloutState
 
 from workflows.archiving import Archiving
 from workflows.calls import FLEET_AFTER, call
 from workflows.diagnosis import Diagnosing
+from workflows.fleet_requests import fleet_request
 from workflows.hooks import Hooks
 from workflows.interruption import failure_reason
 from workflows.journal import Journal
@@ -89,23 +90,17 @@ class Ending:
 
     async def _ban(self) -> None:
         """Keep automation from starting this version again; the route is restored already, so this may fail."""
-        state, spec = self._state, self._state.spec
-        request = FleetRequest(
-            context=state.context(),
-            verb="ban",
-            environment=spec.environment,
-            service=spec.service,
-            version=spec.arms.canary.version,
-            region=spec.region,
-            workflow_id=state.workflow_id,
-            run_id=state.run_id,
-            request_id=f"{state.run_id}/ban",
+        state = self._state
+        request = fleet_request(
+            state,
+            "ban",
+            f"{state.run_id}/ban",
             by=f"rollout {state.rollout_id}",
             reason=state.reason,
             rollout_id=state.rollout_id,
         )
         try:
-            await call(ASK_FLEET, request, FLEET_AFTER, f"ban {spec.arms.canary.version}")
+            await call(ASK_FLEET, request, FLEET_AFTER, f"ban {request.version}")
         except ActivityError as error:
             self._journal.note("ban_failed", failure_reason(error))
             self._journal.tell("The version could not be banned", failure_reason(error), "warning")

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine.rollout import RolloutState
 
 from workflows.calls import FLEET, FLIGHT, SLOT_RELEASE, SLOT_RELEASE_WITHIN, call
+from workflows.fleet_requests import fleet_request
 from workflows.interruption import Interrupted, unless
 from workflows.journal import Journal
 
@@ -194,19 +195,7 @@ class Slot:
         state = self._state
         if not state.slot_request:
             return
-        spec = state.spec
-        request = FleetRequest(
-            context=state.context(),
-            verb="release",
-            environment=spec.environment,
-            service=spec.service,
-            version=spec.arms.canary.version,
-            region=spec.region,
-            workflow_id=state.workflow_id,
-            run_id=state.run_id,
-            request_id=state.slot_request,
-            rollout_id=state.rollout_id,
-        )
+        request = fleet_request(state, "release", state.slot_request, rollout_id=state.rollout_id)
         try:
             budget = replace(SLOT_RELEASE, total=max(SLOT_RELEASE_WITHIN, within))
             await call(ASK_FLEET, request, budget, "give the slot back")
