@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from coalmine.errors import InputError
 from coalmine.identity.claims import Decided
 from coalmine.identity.keys import ANYONE, GROUPS, PERSON, VERBS
-from coalmine.identity.signing import new_key, sign
+from coalmine.identity.signing import new_key, private_key, sign
 
 
 def new_service_key(kid: str, verbs: Sequence[str] = (), groups: Sequence[str] = ()) -> dict[str, Any]:
@@ -32,11 +31,8 @@ def read_service_key(text: str, origin: str) -> dict[str, Any]:
     Raises:
         InputError: it is none; never shows the key.
     """
-    try:
-        key = json.loads(text)
-    except (ValueError, RecursionError):
-        key = None
-    if not isinstance(key, dict) or any(not isinstance(key.get(part), str) for part in ("kid", "alg", "d")):
+    key = private_key(text)
+    if key is None:
         raise InputError(f"{origin}: it is no signing key: coalmine keys create --service NAME makes one")
     if key.get(ANYONE) != "anyone":
         raise InputError(

@@ -42,12 +42,20 @@ def read_key(text: str, origin: str) -> dict[str, Any]:
     Raises:
         InputError: it is none; never shows the key.
     """
+    key = private_key(text, PERSON)
+    if key is None:
+        raise InputError(f"{origin}: it is no signing key: coalmine keys create makes one")
+    return key
+
+
+def private_key(text: str, *parts: str) -> dict[str, Any] | None:
+    """The private key that a file holds, None when it is none or lacks one of these ``parts``."""
     try:
         key = json.loads(text)
     except (ValueError, RecursionError):
-        key = None
-    if not isinstance(key, dict) or any(not isinstance(key.get(part), str) for part in ("kid", "alg", "d", PERSON)):
-        raise InputError(f"{origin}: it is no signing key: coalmine keys create makes one")
+        return None
+    if not isinstance(key, dict) or any(not isinstance(key.get(part), str) for part in ("kid", "alg", "d", *parts)):
+        return None
     return key
 
 
