@@ -120,7 +120,7 @@ async def test_a_worker_that_is_away_is_told_and_a_rollback_is_not_lost(
     await start(desk)
     await gated(desk)
     await desk.retire()
-    monkeypatch.setattr("coalmine.client.CALL_WITHIN", timedelta(seconds=1))
+    monkeypatch.setattr("coalmine.rollout_questions.CALL_WITHIN", timedelta(seconds=1))
     await office.open(reach=desk.coalmine, every=0.2, refresh=0.5)
     assert (await office.hands.command("/rollout", "pause checkout", ANA)).in_time
     # Temporal does answer: it is a worker that is missing.
@@ -130,6 +130,6 @@ async def test_a_worker_that_is_away_is_told_and_a_rollback_is_not_lost(
     heard = office.heard(ANA)
     assert (await office.hands.command("/rollout", "rollback checkout it is bad", ANA)).in_time
     assert "rollback is recorded and will be carried out by the next worker" in await office.hands.told(ANA, heard)
-    monkeypatch.setattr("coalmine.client.CALL_WITHIN", timedelta(seconds=10))
+    monkeypatch.setattr("coalmine.rollout_questions.CALL_WITHIN", timedelta(seconds=10))
     await desk.serve()
     await desk.until(lambda status: status.outcome is Outcome.ROLLED_BACK)

@@ -16,8 +16,7 @@ from temporalio.client import WorkflowHistory, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails
 
-from coalmine import client as client_module
-from coalmine import fleet_client
+from coalmine import fleet_client, rollout_questions
 from coalmine.records import ASKED_TOO_EARLY, NEVER_COMPLETED, Phase
 from coalmine.run_truth import RunTruth
 from tests.cli.conftest import WORKFLOW_ID, Desk
@@ -28,7 +27,7 @@ from workflows.runner import HistoryBound, HistoryBoundRunner
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "CALL_WITHIN", timedelta(seconds=1.5))
+    monkeypatch.setattr(rollout_questions, "CALL_WITHIN", timedelta(seconds=1.5))
     monkeypatch.setattr(fleet_client, "WITHIN", timedelta(seconds=1))
 
 

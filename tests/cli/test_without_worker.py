@@ -10,8 +10,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, Describe
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 
-from coalmine import client as client_module
-from coalmine import fleet_client, pollers, searching, starting
+from coalmine import fleet_client, pollers, rollout_questions, searching, starting
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import TASK_QUEUE, Phase
 from tests.cli.conftest import Desk
@@ -26,7 +25,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def retired(desk: Desk, patch: pytest.MonkeyPatch) -> None:
     """End the workers, and only then wait for none of them; the server has all its time."""
     await desk.retire()
-    patch.setattr(client_module, "CALL_WITHIN", timedelta(seconds=1.5))
+    patch.setattr(rollout_questions, "CALL_WITHIN", timedelta(seconds=1.5))
 
 
 async def test_a_start_is_bounded_and_starts_nothing(empty_desk: Desk) -> None:
