@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from coalmine.gates import Approval, GateState, approval_of, approvers
 from coalmine.identity.names import folded
 from coalmine.records import CommandInput, Identity
-from coalmine.rollout import Approval, GateState, RolloutState, approval_of, approvers
+from coalmine.rollout import RolloutState
 
 SHORTEST_BREAK_GLASS = 20
 """Characters of the reason for opening a gate without the people it asks for."""

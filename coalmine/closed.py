@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio.client import WorkflowExecutionStatus
 
 from coalmine.executions import Execution
+from coalmine.exit_codes import EXIT
 from coalmine.records import Cause, DecisionLog, Outcome, Phase, Refusal, RolloutReport, RolloutStatus
-from coalmine.rollout import EXIT
 from coalmine.search_attributes import ENVIRONMENT, OUTCOME, SERVICE, VERSION
 
 _WITHOUT_REPORT = {

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from coalmine import approving
 from coalmine.decisions import DRIFT, GATE, INCONCLUSIVE, guardrail_failures
+from coalmine.gates import GateState, approval_of
 from coalmine.records import CommandInput, Finding, Identity, Phase, Verb
-from coalmine.rollout import GateState, Order, RolloutState, approval_of
+from coalmine.rollout import Order, RolloutState
 from coalmine.spec.durations import format_duration
 
 DEFAULT_EXTENSION = timedelta(minutes=30)

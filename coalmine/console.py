@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coalmine.commands import can_send
+from coalmine.gates import GateState, approval_of
 from coalmine.identity.names import folded
 from coalmine.queueing import places
 from coalmine.records import (
@@ -15,7 +16,7 @@ from coalmine.records import (
     StepStatus,
     canary_id,
 )
-from coalmine.rollout import GateState, RolloutState, approval_of
+from coalmine.rollout import RolloutState
 
 
 def status(state: RolloutState) -> RolloutStatus:

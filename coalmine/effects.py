@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import isfinite
+from typing import Any
+
 from coalmine.records import Measure, MetricVerdict
 
 LEAST_RATIO, LARGEST_RATIO = 1.0 / 30.0, 400.0
@@ -62,3 +65,18 @@ def leans_to_harm(verdict: MetricVerdict) -> str:
         return ""
     shown = effect_text(nearest, verdict.measure).replace("×", "x")
     return f"{side} {shown}, margin {margin_text(verdict).replace('×', 'x')}"
+
+
+def effect_record(verdict: MetricVerdict) -> dict[str, Any]:
+    """One metric at one look as the ledger keeps it: a page draws thousands of them, so five digits must do."""
+    low, high = verdict.interval or (None, None)
+    numbers = {
+        "effect": verdict.effect,
+        "low": low,
+        "high": high,
+        "margin": verdict.margin,
+        "baseline": verdict.baseline,
+        "canary": verdict.canary,
+    }
+    kept = {name: float(f"{value:.5g}") for name, value in numbers.items() if value is not None and isfinite(value)}
+    return {"metric": verdict.metric, "verdict": verdict.verdict, **kept}

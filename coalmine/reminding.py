@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from coalmine import console
+from coalmine.gates import GateState, approval_of
 from coalmine.records import Phase
-from coalmine.rollout import GateState, RolloutState, approval_of
+from coalmine.rollout import RolloutState
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.channels import Notifier
 from coalmine.spec.durations import format_duration

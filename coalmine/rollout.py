@@ -6,9 +6,11 @@ Pure: what may be said in which phase is in ``coalmine.commands``, what follows 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from math import isfinite
-from typing import Any, Literal
+from typing import Literal
 
+from coalmine.backlog import put_by
+from coalmine.exit_codes import advised_exit_code, exit_code
+from coalmine.gates import Approval, GateState, approval_of, gate_name
 from coalmine.identity.names import folded
 from coalmine.records import (
     Action,
@@ -40,26 +42,11 @@ from coalmine.records import (
     Window,
 )
 from coalmine.spec.canary import CanarySpec
-from coalmine.spec.steps import ApprovalGate, Step
-
-EXIT = {
-    Outcome.PROMOTED: 0,
-    Outcome.FAILED: 1,
-    Outcome.BLOCKED: 5,
-    Outcome.REJECTED: 4,
-    Outcome.SUPERSEDED: 9,
-}
-"""Exit codes by outcome; ``rolled_back`` is 4 when a human said so, else 3 (docs/cli.md)."""
+from coalmine.spec.steps import Step
 
 KEPT_DECISIONS = 60
 """Entries the query ``decisions`` still shows; older ones are in the ledger."""
 KEPT_REFUSALS = 20
-LOOK_DETAILS = frozenset({"counts", "effects"})
-"""What a look's entry holds for the ledger alone."""
-KEPT_COUNTS = 200
-"""Newest entries of the backlog whose looks keep their details."""
-KEPT_BACKLOG = 1_500
-"""Entries the backlog holds at most: a state over 2 MB cannot be carried, and the server would end the workflow."""
 
 
 class Order(Record):
@@ -81,32 +68,6 @@ class HeldState(Record):
     since: Moment
     deadline: Moment
     resume_to: Phase
-
-
-class Approval(Record):
-    """One person's yes to one attempt of a gate."""
-
-    by: str
-    attempt: int
-    at: Moment
-    reason: str = ""
-    verified: bool = False
-    """A key proved who it was."""
-    break_glass: bool = False
-
-
-class GateState(Record):
-    """The approval gate before one step. A decision names the gate and its attempt; a stale one opens nothing."""
-
-    name: str
-    step: int
-    attempt: int = 1
-    approvals: list[Approval] = []
-    waiting_since: Moment | None = None
-    deadline: Moment | None = None
-    reminders: int = 0
-    """How many times ``remind`` had passed when people were last told that it waits."""
-    escalated: bool = False
 
 
 class PendingDiagnosis(Record):
@@ -303,17 +264,8 @@ class RolloutState(Record):
     def exit_code(self) -> int | None:
         """The exit code (docs/cli.md), None while open."""
         if self.outcome is None:
-            return self._advised_exit()
-        if self.outcome is Outcome.ROLLED_BACK:
-            return 4 if self.cause is Cause.HUMAN else 3
-        return EXIT[self.outcome]
-
-    def _advised_exit(self) -> int | None:
-        if self.phase is not Phase.CLOSED:
-            return None
-        if self.advice is None:
-            return 4
-        return {Action.ROLL_BACK: 3, Action.HOLD: 8}.get(self.advice, 0)
+            return advised_exit_code(self.advice) if self.phase is Phase.CLOSED else None
+        return exit_code(self.outcome, self.cause)
 
     def canary_share(self) -> float:
         """The canary's configured share of traffic now, in percent."""
@@ -330,18 +282,8 @@ class RolloutState(Record):
         return next((gate for gate in self.gates if gate.step == index), None)
 
     def put_by(self, entry: LedgerEntry) -> None:
-        """Keep an entry for the ledger. In a long outage looks lose their details, then go, then refused words."""
-        self.backlog.append(entry)
-        old = len(self.backlog) - KEPT_COUNTS - 1
-        if old >= 0 and not LOOK_DETAILS.isdisjoint(self.backlog[old].data):
-            rest = {key: value for key, value in self.backlog[old].data.items() if key not in LOOK_DETAILS}
-            self.backlog[old] = self.backlog[old].model_copy(update={"data": rest})
-        if len(self.backlog) > KEPT_BACKLOG:
-            # Decisions last: neither looks nor a flood of words that were refused may push one out.
-            spared = next((kind for kind in ("look", "refused") if any(kept.kind == kind for kept in self.backlog)), "")
-            goes = (index for index, kept in enumerate(self.backlog) if kept.kind == spared)
-            del self.backlog[next(goes, 0)]
-            self.unwritten += 1
+        """Keep an entry for the ledger, however long it is out."""
+        self.unwritten += put_by(self.backlog, entry)
 
     def waiting_gate(self) -> GateState | None:
         """The gate that waits for people now; none once the rollout went past it, by ``promote`` too."""
@@ -376,11 +318,6 @@ class RolloutState(Record):
     def counts(self, gate: GateState, given: Approval) -> bool:
         """Where verified people are asked for, nobody else's word counts."""
         return given.verified or not approval_of(self.spec, gate.step).verified
-
-    def next_gate_open(self) -> bool:
-        """Nothing bars the way to the next step."""
-        gate = self.gate_before(self.step + 1)
-        return gate is None or self.gate_open(gate)
 
     def context(self) -> RolloutContext:
         """Which rollout this is, for the log lines of whatever works for it."""
@@ -420,39 +357,3 @@ class RolloutState(Record):
             return self.window_ends
         gate = self.waiting_gate()
         return gate.deadline if gate else None
-
-
-def effect_record(verdict: MetricVerdict) -> dict[str, Any]:
-    """One metric at one look as the ledger keeps it: a page draws thousands of them, so five digits must do."""
-    low, high = verdict.interval or (None, None)
-    numbers = {
-        "effect": verdict.effect,
-        "low": low,
-        "high": high,
-        "margin": verdict.margin,
-        "baseline": verdict.baseline,
-        "canary": verdict.canary,
-    }
-    kept = {name: float(f"{value:.5g}") for name, value in numbers.items() if value is not None and isfinite(value)}
-    return {"metric": verdict.metric, "verdict": verdict.verdict, **kept}
-
-
-def gate_name(spec: CanarySpec, index: int) -> str:
-    """A gate's name: the one in the spec, else ``step-<n>`` (counted from 1)."""
-    gate = spec.steps[index].gate
-    return gate.name if gate is not None and gate.name else f"step-{index + 1}"
-
-
-def approval_of(spec: CanarySpec, index: int) -> ApprovalGate:
-    """The approval that step ``index`` asks for; call it only for steps that have one."""
-    gate = spec.steps[index].gate
-    if gate is None or gate.approval is None:
-        raise LookupError(f"step {index + 1} has no approval gate")
-    return gate.approval
-
-
-def approvers(spec: CanarySpec, gate: ApprovalGate) -> set[str] | None:
-    """The identities that may approve: groups resolved by ``people``; None = anyone."""
-    if not gate.by:
-        return None
-    return {person for entry in gate.by for person in spec.people.get(entry, [entry])}

@@ -19,8 +19,9 @@ from coalmine.decisions import (
     next_deadline,
     restores_drift,
 )
+from coalmine.gates import Approval
 from coalmine.records import Action, Drift, Finding, MetricVerdict, Phase
-from coalmine.rollout import Approval, HeldState, RolloutState
+from coalmine.rollout import HeldState, RolloutState
 from tests.test_commands import NOW, SPEC, findings, make_state, verdicts
 from tests.workflows.world import make_spec, make_submission
 
@@ -158,7 +159,8 @@ def test_going_up_needs_everything(state: RolloutState, seconds: int) -> None:
         assert state.is_last_step
         assert state.finding is Finding.NO_HARM
     if decision.action is Action.ADVANCE:
-        assert state.next_gate_open()
+        gate = state.gate_before(state.step + 1)
+        assert gate is None or state.gate_open(gate)
     assert (decision.action is Action.CONTINUE) == bool(decision.unmet)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from coalmine import details_page
 from coalmine.commands import PLACEHOLDER, can_send, decode, refusal
+from coalmine.gates import Approval
 from coalmine.markdown import url_length
 from coalmine.records import (
     Action,
@@ -25,7 +26,7 @@ from coalmine.records import (
     SlotPlace,
     Verb,
 )
-from coalmine.rollout import Approval, Order, RolloutState
+from coalmine.rollout import Order, RolloutState
 from tests.test_commands import NOW, SPEC, make_state, states
 from tests.workflows.world import make_spec, make_submission
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from coalmine.backlog import KEPT_BACKLOG, KEPT_COUNTS
 from coalmine.records import LedgerEntry
-from coalmine.rollout import KEPT_BACKLOG, KEPT_COUNTS
 from tests.test_commands import NOW, make_state
 
 ONE_PAYLOAD = 2_000_000

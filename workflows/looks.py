@@ -16,6 +16,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.decisions import Decision, decide
+    from coalmine.effects import effect_record
     from coalmine.records import (
         COLLECT,
         EVALUATE,
@@ -28,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         MetricCounts,
         Window,
     )
-    from coalmine.rollout import RolloutState, effect_record
+    from coalmine.rollout import RolloutState
     from coalmine.spec.metrics import Metric
 
 from workflows.calls import JUDGE, call, collecting

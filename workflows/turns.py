@@ -11,8 +11,9 @@ with workflow.unsafe.imports_passed_through():
     from coalmine import console
     from coalmine.approving import bars_promote
     from coalmine.decisions import GATE, NO_DATA, evidence_unmet, guardrail_failures
+    from coalmine.gates import GateState, approval_of
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
-    from coalmine.rollout import GateState, HeldState, RolloutState, approval_of
+    from coalmine.rollout import HeldState, RolloutState
     from coalmine.spec.digest import spec_digest
     from coalmine.spec.durations import format_duration
 

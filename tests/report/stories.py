@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from math import exp, sin
 from typing import Any
 
+from coalmine.effects import effect_record
 from coalmine.records import (
     Change,
     Contribution,
@@ -20,7 +21,6 @@ from coalmine.records import (
     Phase,
     Window,
 )
-from coalmine.rollout import effect_record
 from coalmine.spec.digest import spec_digest, spec_record
 from tests.workflows.world import make_spec
 
