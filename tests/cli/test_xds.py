@@ -17,7 +17,7 @@ from activities.routers.envoy_xds import EnvoyXdsRouter
 from coalmine.cli import main
 from coalmine.local.envoy import EnvoyProxy
 from coalmine.testing.router_contract import CANARY, STABLE
-from tests.routers.worlds import CLUSTERS, SECOND
+from tests.routers.envoy_world import CLUSTERS, SECOND
 from tests.routers.xds_world import write_files, xds_route
 
 WITHIN = 60.0

@@ -15,20 +15,11 @@ from coalmine.local.envoy import route_response
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_contract import CANARY, STABLE
+from tests.routers.envoy_world import ASKED, SECOND, EnvoyWorld, envoy_route, start_envoys, stop_envoys, write_routes
+from tests.routers.fake_world import FakeWorld, fake_of
 from tests.routers.haproxy_world import HAProxyWorld, haproxy_world
 from tests.routers.nginx_world import NginxWorld, nginx_world
 from tests.routers.traefik_world import TraefikWorld, traefik_world
-from tests.routers.worlds import (
-    ASKED,
-    SECOND,
-    EnvoyWorld,
-    FakeWorld,
-    envoy_route,
-    fake_of,
-    start_envoys,
-    stop_envoys,
-    write_routes,
-)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,12 +14,12 @@ from activities.routers import flag_places
 from activities.routers.base import Router
 from activities.routers.flag_document import GENERATION
 from activities.routers.flagd import FlagdRouter
-from activities.routers.locked_files import replace
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
 from coalmine.testing.router_contract import Lack, RouterWorld
 from coalmine.testing.router_world import Backends
+from tests.routers.disk_trouble import replace_badly
 
 FLAG = "new-checkout"
 TRIES = 2
@@ -128,24 +127,11 @@ class FlagFilesWorld(FlagWorld):
 
     def lose_next_answer(self) -> None:
         """Let the disk report an error once each file is in its place, as it may for its folder."""
-        self._replace_badly(set(), then_fail=True)
+        replace_badly(self._patch, flag_places, (), then_fail=True)
 
     def cut_next_short(self) -> None:
         """Let every file but the first be out of reach once."""
-        self._replace_badly({Path(self.places[0]).name}, then_fail=False)
-
-    def _replace_badly(self, sound: set[str], *, then_fail: bool) -> None:
-        failed: set[str] = set()
-
-        def badly(path: Path, text: str) -> None:
-            fails = path.name not in sound | failed
-            failed.add(path.name)
-            if not fails or then_fail:
-                replace(path, text)
-            if fails:
-                raise OSError(errno.EIO, "Input/output error")
-
-        self._patch.setattr(flag_places, "replace", badly)
+        replace_badly(self._patch, flag_places, {Path(self.places[0])}, then_fail=False)
 
 
 class FlagObjectsWorld(FlagWorld):

@@ -23,7 +23,6 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE
 from tests.routers.disk_trouble import FileWorld
-from tests.routers.frozen import freeze, thaw
 
 NOBODY = "127.0.0.1:9"
 """An endpoint HAProxy takes for healthy as long as it is not told to check it."""
@@ -43,28 +42,8 @@ class HAProxyWorld(FileWorld):
     _workers: Sequence[Router] = field(default_factory=lambda: [HAProxyRouter(), HAProxyRouter()])
 
     @property
-    def workers(self) -> Sequence[Router]:
-        return self._workers
-
-    @property
-    def proxies(self) -> Sequence[str]:
-        return list(self.running)
-
-    @property
     def second(self) -> Route:
         return self.second_route
-
-    async def stop(self, proxy: str) -> None:
-        await self.running[proxy].stop()
-
-    async def start(self, proxy: str) -> None:
-        await self.running[proxy].start()
-
-    async def hang(self, proxy: str) -> None:
-        freeze(self.running[proxy].pid, self.patch)
-
-    async def resume(self, proxy: str) -> None:
-        thaw(self.running[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Tell every proxy other weights by its socket, and leave the files as they are."""

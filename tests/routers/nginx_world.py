@@ -23,7 +23,6 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE
 from tests.routers.disk_trouble import FileWorld
-from tests.routers.frozen import freeze, thaw
 
 EVERY = 0.1
 """Seconds between two reloads here: one a second would make these tests take minutes."""
@@ -54,28 +53,8 @@ class NginxWorld(FileWorld):
     _workers: Sequence[Router] = field(default_factory=lambda: [NginxRouter(EVERY), NginxRouter(EVERY)])
 
     @property
-    def workers(self) -> Sequence[Router]:
-        return self._workers
-
-    @property
-    def proxies(self) -> Sequence[str]:
-        return list(self.running)
-
-    @property
     def second(self) -> Route:
         return self.second_route
-
-    async def stop(self, proxy: str) -> None:
-        await self.running[proxy].stop()
-
-    async def start(self, proxy: str) -> None:
-        await self.running[proxy].start()
-
-    async def hang(self, proxy: str) -> None:
-        freeze(self.running[proxy].pid, self.patch)
-
-    async def resume(self, proxy: str) -> None:
-        thaw(self.running[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the files anew, with a version of the deployment's own, and reload."""

@@ -19,7 +19,7 @@ from coalmine.local.envoy import envoy_program
 from coalmine.spec.canary import Route
 from coalmine.spec.proxy_routes import EnvoyRoute
 from coalmine.testing.router_contract import live
-from tests.routers.worlds import envoy_route
+from tests.routers.envoy_world import envoy_route
 
 PAGE = Path(__file__).parents[2] / "docs" / "envoy.md"
 ARMS = ("checkout-v41", "checkout-v42")

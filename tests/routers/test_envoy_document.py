@@ -12,7 +12,7 @@ from activities.routers.envoy_routes import ENVOY
 from activities.routers.splits import Version, agreed_weights, meddled
 from coalmine.errors import RouteRejected
 from coalmine.local.envoy import route_response
-from tests.routers.worlds import YAML_ROUTE
+from tests.routers.envoy_world import YAML_ROUTE
 
 UNITS = {"stable": 9_000, "canary": 1_000}
 

@@ -19,7 +19,7 @@ from coalmine.errors import RouteRejected
 from coalmine.local.envoy import EnvoyProxy, fixed_response, route_response
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, STABLE
-from tests.routers.worlds import envoy_route
+from tests.routers.envoy_world import envoy_route
 
 TESTERS, SHADOW = "canary-testers", "canary-shadow"
 FIRST = {STABLE: 100.0, CANARY: 0.0}

@@ -23,7 +23,7 @@ from coalmine.local.envoy import EnvoyProxy, fixed_response
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, DEAD, STABLE, confirmed, live, shown
 from tests.routers.conftest import envoy_world
-from tests.routers.worlds import (
+from tests.routers.envoy_world import (
     CLUSTERS,
     SHADOW,
     TESTERS,
@@ -102,7 +102,7 @@ async def test_after_a_refusal_the_file_says_what_it_said_before(one_file: Envoy
     assert after.pop("version_info").startswith("2:")
     assert before.pop("version_info").startswith("1:")
     assert after == before
-    envoy = one_file.envoys[one_file.proxies[0]]
+    envoy = one_file.running[one_file.proxies[0]]
     await envoy.stop()
     await envoy.start()
     await confirmed(one_file, 2)
@@ -178,7 +178,7 @@ async def test_a_proxy_that_hangs_does_not_hold_up_the_others(
 
     monkeypatch.setattr(router, "look", counted)
     hung = one_file.proxies[1]
-    pid = one_file.envoys[hung].pid
+    pid = one_file.running[hung].pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -197,7 +197,7 @@ async def test_a_proxy_that_hangs_does_not_hold_up_the_others(
 
 async def test_a_proxy_that_was_only_busy_is_asked_again(one_file: EnvoyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     router, busy = EnvoyRouter(), one_file.proxies[1]
-    pid, look, found = one_file.envoys[busy].pid, router.look, list[Mapping[str, Preflight]]()
+    pid, look, found = one_file.running[busy].pid, router.look, list[Mapping[str, Preflight]]()
     assert pid is not None
 
     async def after_a_while(places: Any, backends: Any) -> Mapping[str, Preflight]:
@@ -218,7 +218,7 @@ async def test_a_proxy_that_was_only_busy_is_asked_again(one_file: EnvoyWorld, m
 async def test_a_proxy_on_a_file_of_its_own_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with envoy_world(tmp_path, monkeypatch, ["a.json", "b.json"], proxies=2) as world:
         world.files.pop()
-        world.route = envoy_route(world.files, list(world.envoys))
+        world.route = envoy_route(world.files, list(world.running))
         stranger = world.proxies[1]
         await world.workers[0].apply(world.route, HALF, 1)
         answer = await world.workers[0].confirm(world.route, 1)
@@ -283,7 +283,7 @@ async def test_a_cancelled_write_is_whole_or_not_there_and_the_next_overrides_it
 
 
 async def test_nobody_home_where_the_admin_should_be(one_file: EnvoyWorld) -> None:
-    envoy = one_file.envoys[one_file.proxies[0]]
+    envoy = one_file.running[one_file.proxies[0]]
     route = envoy_route(one_file.files, [envoy.listener_url])
     checks = await one_file.workers[0].check(route, [STABLE, CANARY], [10])
     reasons = [check.reason for check in checks if not check.ok]

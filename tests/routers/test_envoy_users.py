@@ -12,7 +12,7 @@ from activities.routers.envoy_document import RouteDocument
 from activities.routers.envoy_users import Users
 from coalmine.errors import RouteRejected
 from coalmine.spec.route_users import Mirror, PinnedTesters, Sticky
-from tests.routers.worlds import YAML_ROUTE
+from tests.routers.envoy_world import YAML_ROUTE
 
 HALF, BACK = {"stable": 5_000, "canary": 5_000}, {"stable": 10_000, "canary": 0}
 EVERYTHING = Users(

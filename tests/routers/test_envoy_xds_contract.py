@@ -11,7 +11,7 @@ from coalmine.local.envoy import EnvoyProxy
 from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_writing import WritingCases
 from coalmine.xds.control_plane import ControlPlane
-from tests.routers.worlds import ASKED
+from tests.routers.envoy_world import ASKED
 from tests.routers.xds_world import XdsWorld, xds_envoys, xds_plane
 
 Fleet = tuple[ControlPlane, Mapping[str, EnvoyProxy]]

@@ -19,8 +19,8 @@ from coalmine.spec.canary import Route
 from coalmine.spec.xds_routes import EnvoyXdsRoute
 from coalmine.testing.router_contract import CANARY, STABLE
 from coalmine.xds.listening import Security
+from tests.routers.envoy_world import CLUSTERS
 from tests.routers.test_envoy_docs import running
-from tests.routers.worlds import CLUSTERS
 from tests.routers.xds_world import until, xds_plane, xds_route
 
 PAGE = (Path(__file__).parents[2] / "docs" / "envoy-xds.md").read_text()

@@ -20,7 +20,7 @@ from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import CANARY, STABLE, UNKNOWN
 from coalmine.xds.control_plane import ControlPlane
 from coalmine.xds.listening import Security
-from tests.routers.worlds import CLUSTERS, SECOND
+from tests.routers.envoy_world import CLUSTERS, SECOND
 from tests.routers.xds_world import until, xds_envoys, xds_plane, xds_route
 
 HALF = {STABLE: 50.0, CANARY: 50.0}

@@ -10,7 +10,7 @@ from coalmine.errors import RouteRejected, RouterUnreachable, StaleGeneration
 from coalmine.spec.canary import Route
 from coalmine.testing.fake_router import FakeRouter
 from tests.routers.doctor import write_line
-from tests.routers.worlds import FakeWorld
+from tests.routers.fake_world import FakeWorld
 
 ROUTE = Route(router="fake", name="shop")
 FIRST = {"stable": 100.0, "canary": 0.0}

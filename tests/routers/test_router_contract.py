@@ -8,10 +8,11 @@ from coalmine.testing.router_contract import RouterContract
 from coalmine.testing.router_fencing import FencingCases
 from coalmine.testing.router_trouble import TroubleCases
 from coalmine.testing.router_writing import WritingCases
+from tests.routers.envoy_world import EnvoyWorld
+from tests.routers.fake_world import FakeWorld, Forgetful, Unconfirming, fake_of
 from tests.routers.haproxy_world import HAProxyWorld
 from tests.routers.nginx_world import NginxWorld
 from tests.routers.traefik_world import TraefikWorld
-from tests.routers.worlds import EnvoyWorld, FakeWorld, Forgetful, Unconfirming, fake_of
 
 
 class TestFakeRouter(RouterContract):

@@ -21,8 +21,7 @@ from coalmine.records import Weights
 from coalmine.spec.canary import Route
 from coalmine.testing.router_contract import UNKNOWN
 from tests.routers.disk_trouble import FileWorld
-from tests.routers.frozen import freeze, thaw
-from tests.routers.worlds import all_show
+from tests.routers.envoy_world import all_show
 
 SHOP = """\
 # The shop's way in. Mind the admin pages.
@@ -62,28 +61,8 @@ class TraefikWorld(FileWorld):
     _workers: Sequence[Router] = field(default_factory=lambda: [TraefikRouter(), TraefikRouter()])
 
     @property
-    def workers(self) -> Sequence[Router]:
-        return self._workers
-
-    @property
-    def proxies(self) -> Sequence[str]:
-        return list(self.running)
-
-    @property
     def second(self) -> Route:
         return self.second_route
-
-    async def stop(self, proxy: str) -> None:
-        await self.running[proxy].stop()
-
-    async def start(self, proxy: str) -> None:
-        await self.running[proxy].start()
-
-    async def hang(self, proxy: str) -> None:
-        freeze(self.running[proxy].pid, self.patch)
-
-    async def resume(self, proxy: str) -> None:
-        thaw(self.running[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the files anew, with a version of the deployment's own."""

@@ -23,23 +23,23 @@ from activities.routers.weights import weight_units
 from coalmine.local.envoy import EnvoyProxy, route_response
 from coalmine.records import Weights
 from coalmine.spec.canary import Route
-from coalmine.testing.router_contract import CANARY, STABLE, UNKNOWN, RouterWorld
+from coalmine.testing.router_contract import CANARY, STABLE, UNKNOWN
 from coalmine.xds import control_plane
 from coalmine.xds.control_plane import ControlPlane
-from tests.routers.frozen import freeze, thaw
-from tests.routers.worlds import CLUSTERS, SECOND, SHADOW, YAML_ROUTE, all_show, foreign
+from tests.routers.envoy_world import CLUSTERS, SECOND, SHADOW, YAML_ROUTE, all_show, foreign
+from tests.routers.proxy_world import ProxyWorld
 
 WITHIN = 60.0
 """Seconds; long, because no test judges speed."""
 
 
 @dataclass
-class XdsWorld(RouterWorld):
+class XdsWorld(ProxyWorld):
     """Envoys of one control plane."""
 
     folder: Path
     plane: ControlPlane
-    envoys: Mapping[str, EnvoyProxy]
+    running: Mapping[str, EnvoyProxy]
     patch: pytest.MonkeyPatch
     keys: Mapping[str, Any] = field(default_factory=dict)
     _workers: Sequence[Router] = field(default_factory=lambda: [EnvoyXdsRouter(), EnvoyXdsRouter()])
@@ -47,14 +47,6 @@ class XdsWorld(RouterWorld):
     def __post_init__(self) -> None:
         self.lacks = {"parts": "there is one door: what is written there is for every proxy"}
         self.route = self._named("shop")
-
-    @property
-    def workers(self) -> Sequence[Router]:
-        return self._workers
-
-    @property
-    def proxies(self) -> Sequence[str]:
-        return list(self.envoys)
 
     @property
     def second(self) -> Route:
@@ -65,17 +57,8 @@ class XdsWorld(RouterWorld):
         return self.folder / "shop.yaml"
 
     async def stop(self, proxy: str) -> None:
-        await self.envoys[proxy].stop()
+        await super().stop(proxy)
         await until(lambda: proxy not in {one["node"] for one in self.plane.connections()})
-
-    async def start(self, proxy: str) -> None:
-        await self.envoys[proxy].start()
-
-    async def hang(self, proxy: str) -> None:
-        freeze(self.envoys[proxy].pid, self.patch)
-
-    async def resume(self, proxy: str) -> None:
-        thaw(self.envoys[proxy].pid)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the file anew, with a version of the deployment's own."""
@@ -134,7 +117,7 @@ class XdsWorld(RouterWorld):
 
     async def rest(self) -> None:
         """As it was at first: processes, files and what every proxy has."""
-        for envoy in self.envoys.values():
+        for envoy in self.running.values():
             if envoy.pid is None:
                 await envoy.start()
         write_files(self.folder)
@@ -142,10 +125,10 @@ class XdsWorld(RouterWorld):
 
     def _all_have(self, name: str, version: str) -> bool:
         has = [one["has"].get(name) for one in self.plane.connections()]
-        return has == [version] * len(self.envoys)
+        return has == [version] * len(self.running)
 
     def _named(self, name: str) -> Route:
-        proxies = [{"node": node, "admin": envoy.admin_url} for node, envoy in self.envoys.items()]
+        proxies = [{"node": node, "admin": envoy.admin_url} for node, envoy in self.running.items()]
         return xds_route(self.plane.admin_url, name, proxies=proxies, **self.keys)
 
 

@@ -7,7 +7,7 @@ import pytest
 from coalmine.testing import router_world
 from coalmine.testing.fake_router import FakeRouter
 from coalmine.testing.router_world import confirmed, split
-from tests.routers.worlds import fake_of
+from tests.routers.fake_world import fake_of
 
 
 @pytest.mark.parametrize("repeated", [True, False])

@@ -1,9 +1,8 @@
-"""Data planes that tests make things happen in: a fake one, and real Envoys on one file or on a file each."""
+"""Real Envoys on one file or on a file each."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,19 +13,18 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from activities.routers import envoy_document, envoy_routes, route_files, watching
+from activities.routers import envoy_document, envoy_routes, watching
 from activities.routers.base import Router
 from activities.routers.envoy import EnvoyRouter
 from activities.routers.envoy_document import RouteDocument
 from activities.routers.locked_files import replace
 from activities.routers.weights import weight_units
 from coalmine.local.envoy import EnvoyProxy, route_response
-from coalmine.records import Confirmation, ProxyState, Weights
+from coalmine.records import ProxyState, Weights
 from coalmine.spec.canary import Route
-from coalmine.testing.fake_router import FakeRouter
-from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN, Lack, RouterWorld
+from coalmine.testing.router_contract import CANARY, DEAD, STABLE, UNKNOWN, RouterWorld
 from coalmine.testing.router_world import live, state_of
-from tests.routers.frozen import freeze, thaw
+from tests.routers.disk_trouble import FileWorld
 
 NOBODY = "127.0.0.1:9"
 """An endpoint Envoy takes for healthy as long as nobody asks it."""
@@ -103,119 +101,19 @@ async def all_show(world: RouterWorld, weights: Weights) -> None:
 
 
 @dataclass
-class FakeWorld(RouterWorld):
-    """A fake data plane."""
-
-    router: FakeRouter
-    route: Route = field(default_factory=lambda: Route(router="fake", name="shop"))
-    lacks: Mapping[Lack, str] = field(
-        default_factory=lambda: {
-            "missing route": "the fake has every route it is asked for",
-            "hang": "no proxy of the fake makes anybody wait",
-        }
-    )
-
-    @property
-    def workers(self) -> Sequence[Router]:
-        return [self.router, self.router]
-
-    @property
-    def proxies(self) -> Sequence[str]:
-        return list(self.router.shown(self.route.name))
-
-    @property
-    def second(self) -> Route:
-        return Route(router="fake", name="store")
-
-    async def stop(self, proxy: str) -> None:
-        self.router.take_down(proxy)
-
-    async def start(self, proxy: str) -> None:
-        self.router.bring_up(proxy)
-
-    async def meddle(self, weights: Weights) -> None:
-        generation = (await self.router.read(self.route)).generation
-        self.router.overtake(self.route.name, weights, generation)
-
-    async def foreign(self) -> object:
-        return self.router.shown(self.second.name)
-
-    def refuse_next(self) -> None:
-        self.router.reject_next(route=self.route.name)
-
-    def lose_next_answer(self) -> None:
-        self.router.lose_answers(1)
-
-    def cut_next_short(self) -> None:
-        self.router.cut_short(1)
-
-
-class Forgetful(FakeRouter):
-    """Its proxies forget the weights when they restart, until they are written again."""
-
-    def bring_up(self, proxy: str) -> None:
-        super().bring_up(proxy)
-        for plane in self._planes.values():
-            shown = plane.proxies[proxy]
-            shown.weights, shown.generation, shown.cut = self._first, 0, True
-
-
-class Unconfirming(FakeRouter):
-    """Nobody can say which proxies have taken a write."""
-
-    able = FakeRouter.able.model_copy(update={"confirm": False})
-
-    async def confirm(self, route: Route, generation: int, backends: Sequence[str] = ()) -> Confirmation:
-        told = await super().confirm(route, generation, backends)
-        unsaid = Confirmation(answer="unsupported", reason="the proxies do not say", proxies=told.proxies)
-        return told if told.answer == "no" else unsaid
-
-
-def fake_of(kind: type[FakeRouter]) -> FakeWorld:
-    """A fake of that kind, at rest."""
-    router = kind({STABLE: 100, CANARY: 0, DEAD: 0})
-    router.end_endpoints(DEAD)
-    return FakeWorld(router)
-
-
-@dataclass
-class EnvoyWorld(RouterWorld):
+class EnvoyWorld(FileWorld):
     """Real Envoys."""
 
     route: Route
     files: list[Path]
-    envoys: dict[str, EnvoyProxy]
+    running: dict[str, EnvoyProxy]
     patch: pytest.MonkeyPatch
     second_file: Path
     _workers: Sequence[Router] = field(default_factory=lambda: [EnvoyRouter(), EnvoyRouter()])
 
-    def __post_init__(self) -> None:
-        if len(self.files) == 1:
-            self.lacks = {"parts": "all proxies watch one file, which is replaced whole"}
-
-    @property
-    def workers(self) -> Sequence[Router]:
-        return self._workers
-
-    @property
-    def proxies(self) -> Sequence[str]:
-        return list(self.envoys)
-
     @property
     def second(self) -> Route:
-        return envoy_route([self.second_file], list(self.envoys), SECOND)
-
-    async def stop(self, proxy: str) -> None:
-        await self.envoys[proxy].stop()
-
-    async def start(self, proxy: str) -> None:
-        await self.envoys[proxy].start()
-
-    async def hang(self, proxy: str) -> None:
-        freeze(self.envoys[proxy].pid, self.patch)
-
-    async def resume(self, proxy: str) -> None:
-        thaw(self.envoys[proxy].pid)
+        return envoy_route([self.second_file], list(self.running), SECOND)
 
     async def meddle(self, weights: Weights) -> None:
         """Deploy the files anew, with a version of the deployment's own."""
@@ -241,27 +139,6 @@ class EnvoyWorld(RouterWorld):
         for path in self.files:
             kept += foreign(path.read_text())
         return kept
-
-    def lose_next_answer(self) -> None:
-        """Let the disk report an error once the file is in its place, as it may for its folder."""
-        self._replace_badly(set(), then_fail=True)
-
-    def cut_next_short(self) -> None:
-        """Let every file but the first be out of reach once."""
-        self._replace_badly({self.files[0].name}, then_fail=False)
-
-    def _replace_badly(self, sound: set[str], *, then_fail: bool) -> None:
-        failed: set[str] = set()
-
-        def badly(path: Path, text: str) -> None:
-            fails = path.name not in sound | failed
-            failed.add(path.name)
-            if not fails or then_fail:
-                replace(path, text)
-            if fails:
-                raise OSError(errno.EIO, "Input/output error")
-
-        self.patch.setattr(route_files, "replace", badly)
 
     def refuse_next(self) -> None:
         """Name a cluster nobody knows in the next write, as if it had vanished after it was looked for."""
