@@ -18,11 +18,12 @@ from benchmarks import report
 from benchmarks.ending import run
 from benchmarks.simulated_metrics import SimulatedMetrics
 from tests.faults import examine, page
+from tests.faults.act import Act, play_all
 from tests.faults.broken_worker import BROKEN, MET_AT, TOUCHED, VARIABLE
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.disk_ground import DiskGround
 from tests.faults.plan import MOMENTS, PlannedRollout, make_plan, that_holds
-from tests.faults.scene import Act, Scene, play_all
+from tests.faults.scene import Scene
 
 
 async def carry_out(

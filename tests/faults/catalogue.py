@@ -15,13 +15,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.routers.locked_files import locked
 from coalmine.testing.fake_prometheus import FakeAnswer
-from tests.faults.examine import Told
 from tests.faults.holding import frozen_proxy
 from tests.faults.resetting import reset
+from tests.faults.told import Told
 from tests.faults.witness import stopped
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Act
+    from tests.faults.act import Act
 
 
 class TooLate(Exception):

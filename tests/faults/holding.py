@@ -15,7 +15,7 @@ from coalmine.records import SHIFT
 from tests.faults.witness import attempts, stopped
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Act
+    from tests.faults.act import Act
 
 _HEARD_WITHIN = 90.0
 """Seconds; a write is tried for a minute, after which the rollout has given it up by itself."""

@@ -11,7 +11,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 
-from tests.faults.examine import Told, by_generation, cancels, fences, mended, rises
+from tests.faults.examine import by_generation, cancels, fences, mended, rises
+from tests.faults.told import Told
 from tests.faults.weights import unordered
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from tests.faults import catalogue
 from tests.faults.__main__ import carry_out
+from tests.faults.act import Act
 from tests.faults.broken_worker import MET_AT, TOUCHED, VARIABLE
 from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.releases import shifted
-from tests.faults.scene import Act
 from tests.faults.witness import PATIENCE
 
 LATE = 2.0
