@@ -1,4 +1,4 @@
-"""The worker, the only process that is needed: connects, checks the namespace, serves two queues, drains on SIGTERM.
+"""The worker, the only process that is needed: connects, checks the namespace, serves three queues, drains on SIGTERM.
 
 Where Temporal is, is said as to the ``temporal`` CLI (``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, profiles, TLS, API
 key). What else can be set: ``coalmine.worker_settings`` (docs/worker.md). Exit codes: 0 drained, 1 it could not serve,
@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -34,29 +34,12 @@ from temporalio.runtime import (
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
-from activities.archive import ArchiveActivities
-from activities.brake import BrakeActivities
-from activities.diagnosis import DiagnosisActivities
-from activities.evaluation import evaluate, numerics
-from activities.fleet import FleetActivities
-from activities.flight import FlightActivities
-from activities.guard import GuardActivities
-from activities.guard_archive import GuardArchiveActivities
-from activities.hooks import run_hook
-from activities.ledger import LedgerActivities
+from activities.evaluation import numerics
 from activities.ledgers.sealing import sealer_of
-from activities.load import generate_load
 from activities.log_lines import RolloutLogging, configure_logging, core_logger
 from activities.measuring import BUCKETS, RolloutMetrics
-from activities.metrics import MetricsActivities
-from activities.notification import NotificationActivities
-from activities.notifiers.registry import make_notifier, notifier_kinds
-from activities.recall import RecallActivities
-from activities.routers.registry import Routers
-from activities.sources.registry import make_source, source_kinds
+from activities.queues import Activity, hook_activities, main_activities, side_activities
 from activities.tracing import RolloutSpans
-from activities.traffic import TrafficActivities
-from activities.verification import VerificationActivities
 from coalmine import connection
 from coalmine.census import Census
 from coalmine.errors import CoalmineError, InputError, TemporalUnavailable
@@ -85,7 +68,6 @@ WORKFLOW_TASKS = 10
 ``TASK_TIMEOUT`` is computed again. Many releases that start together would keep each other from ever being done."""
 
 log = structlog.stdlib.get_logger("coalmine.worker")
-Activity = Callable[..., Any]
 
 
 async def connect(settings: WorkerSettings, environ: Mapping[str, str] | None = None) -> Client:
@@ -136,47 +118,6 @@ async def preflight(client: Client, *, create: bool = False) -> None:
     lacks = await find_lacks(client)
     if lacks:
         raise TemporalUnavailable(complaint(lacks))
-
-
-def main_activities(client: Client) -> list[Activity]:
-    """What serves routes and looks, over every adapter that is installed."""
-    routers = Routers()
-    traffic, guard = TrafficActivities(routers), GuardActivities(client, routers)
-    metrics = MetricsActivities({kind: make_source(kind) for kind in source_kinds()}, routers)
-    ledger, fleet = LedgerActivities(), FleetActivities(client)
-    return [
-        traffic.read_route,
-        traffic.check_route,
-        traffic.shift,
-        metrics.collect,
-        evaluate,
-        ledger.write_ledger,
-        ledger.read_history,
-        fleet.ask_fleet,
-        guard.survey_routes,
-        guard.guard_restore,
-        FlightActivities(client).check_flight,
-        BrakeActivities(client).brake,
-        RecallActivities(client).recall_route,
-        VerificationActivities().verify_decision,
-    ]
-
-
-def side_activities(client: Client) -> list[Activity]:
-    """What may hang without delaying a rollback."""
-    channels = {kind: make_notifier(kind) for kind in notifier_kinds()}
-    sources = {kind: make_source(kind) for kind in source_kinds()}
-    return [
-        NotificationActivities(channels).notify,
-        DiagnosisActivities(sources).diagnose,
-        ArchiveActivities(client).archive_history,
-        GuardArchiveActivities(client).archive_closed,
-    ]
-
-
-def hook_activities() -> list[Activity]:
-    """What calls users' own services, for as long as those like."""
-    return [run_hook, generate_load]
 
 
 def build_workers(

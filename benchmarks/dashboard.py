@@ -41,7 +41,7 @@ from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
 from coalmine.local.temporal import NAMESPACE, start_temporal
 from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutStatus, canary_id
-from coalmine.testing.fake_rollouts import a_status
+from coalmine.testing.sample_rollouts import a_status
 
 ROLLOUTS, LOADS, CHANGES = 2_000, 20, 20
 USABLE_WITHIN, SEEN_WITHIN = 1.0, 2.0

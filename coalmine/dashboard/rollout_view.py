@@ -17,7 +17,8 @@ from coalmine.recorded import Judgement
 from coalmine.records import LedgerEntry, MetricVerdict, Outcome, Phase, Refusal, RolloutStatus, Verb
 from coalmine.report import words
 from coalmine.report.plots import Scale, effect_plot, weight_plot
-from coalmine.report.story import LookStory, Point, WeightStory, number
+from coalmine.report.story import LookStory, Point, WeightStory
+from coalmine.report.telling import number
 from coalmine.report.thinning import thin
 from coalmine.standing import looks_text, restored_text
 

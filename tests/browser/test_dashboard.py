@@ -27,7 +27,8 @@ from coalmine.records import Outcome, Phase, RolloutStatus
 from coalmine.searching import RolloutRef
 from coalmine.spec.ledger import Ledger
 from coalmine.testing.fake_oidc import CLIENT, FakeOidc
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.past import fill
 from tests.dashboard.served import KEY, Served, served
 from tests.workflows.conftest import quick, workers

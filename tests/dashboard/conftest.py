@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from coalmine.records import Phase
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import Served, served
 
 

@@ -35,7 +35,8 @@ from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
 from coalmine.records import Phase as RolloutPhase
 from coalmine.records import Verb
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import KEY, SECRET
 from tests.workflows.world import make_spec
 

@@ -17,7 +17,8 @@ from coalmine.dashboard.fleet_rounds import CHUNK, LATEST_CLOSED, LATEST_OPEN, M
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import Phase
 from coalmine.searching import RolloutRow
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import PATIENCE, served, until
 
 MANY = 3 * LATEST_OPEN

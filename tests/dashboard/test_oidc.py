@@ -25,7 +25,8 @@ from coalmine.dashboard.session import Sessions
 from coalmine.errors import InputError
 from coalmine.records import Phase
 from coalmine.testing.fake_oidc import CLIENT, FakeOidc
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import PATIENCE, SECRET, Served, served, until
 
 ACT = "/act/production/checkout/pause"

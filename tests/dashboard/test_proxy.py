@@ -9,7 +9,8 @@ from coalmine.dashboard.auth.header import ByHeader, read_peers
 from coalmine.dashboard.people import Denied
 from coalmine.errors import InputError
 from coalmine.records import Phase
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import served
 
 ACT = "/act/production/checkout/pause"

@@ -15,7 +15,8 @@ from coalmine.dashboard.waits import AT_ONCE, MOST_RENEWED, SILENT_AT_ONCE, Wait
 from coalmine.errors import TemporalUnavailable
 from coalmine.records import Phase, RolloutStatus
 from coalmine.searching import RolloutRef, RolloutRow
-from coalmine.testing.fake_rollouts import FakeRollouts, a_status
+from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import PATIENCE, served, until
 
 ASKED = "being asked"
