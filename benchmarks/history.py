@@ -19,8 +19,11 @@ from temporalio.testing import WorkflowEnvironment
 from benchmarks import report
 from benchmarks.ending import run
 from coalmine.records import Outcome
-from tests.workflows.conftest import Rollout, add_search_attributes, workers
-from tests.workflows.world import World, make_spec, make_submission, tiles
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import add_search_attributes, workers
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.windows import tiles
+from tests.workflows.world import World
 
 LOOK = 10
 """Seconds between looks, of the server's time."""

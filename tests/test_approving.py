@@ -13,7 +13,7 @@ from coalmine.records import Identity, Phase, Verb
 from coalmine.rollout import RolloutState
 from coalmine.spec import recheck
 from coalmine.standing import approval_text
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NFC, NFD = unicodedata.normalize("NFC", "José"), unicodedata.normalize("NFD", "José")

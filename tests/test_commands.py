@@ -13,7 +13,7 @@ from coalmine import commands
 from coalmine.records import CommandInput, Finding, MetricVerdict, Phase, Verb
 from coalmine.rollout import HeldState, Order, RolloutState
 from tests import verb_table
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANA = CommandInput(by="ana")

@@ -21,7 +21,7 @@ from coalmine.records import (
 from coalmine.rollout import RolloutState
 from tests.test_commands import NOW, make_state
 from tests.test_details_page import look
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 
 @pytest.mark.parametrize(

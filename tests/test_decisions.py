@@ -23,7 +23,7 @@ from coalmine.gates import Approval
 from coalmine.records import Action, Drift, Finding, MetricVerdict, Phase
 from coalmine.rollout import HeldState, RolloutState
 from tests.test_commands import NOW, SPEC, findings, make_state, verdicts
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 LATER = NOW + timedelta(minutes=2)
 PASS = MetricVerdict(metric="errors", verdict="pass", no_harm=True)

@@ -28,7 +28,7 @@ from coalmine.records import (
 )
 from coalmine.rollout import Order, RolloutState
 from tests.test_commands import NOW, SPEC, make_state, states
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 
 def look(number: int, reason: str) -> LedgerEntry:

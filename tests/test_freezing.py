@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coalmine import freezing
 from coalmine.records import EVERYWHERE, Freeze
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 NOON = datetime(2026, 12, 24, 12, tzinfo=UTC)
 SERVICES = st.sampled_from([None, "checkout", "search"])

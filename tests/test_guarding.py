@@ -22,7 +22,7 @@ from coalmine.records import (
     Survey,
     Watched,
 )
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEFORE, AFTER = {"checkout-v1": 100.0, "checkout-v2": 0.0}, {"checkout-v1": 0.0, "checkout-v2": 100.0}

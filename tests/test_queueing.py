@@ -24,7 +24,7 @@ from coalmine.queueing import (
 )
 from coalmine.records import Action, Finding, Line, MetricVerdict, Outcome, Phase, Submission, Verb, Waiting
 from coalmine.rollout import HeldState, Order, RolloutState
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 WINDOW = timedelta(minutes=10)

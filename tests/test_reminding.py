@@ -12,7 +12,7 @@ from coalmine.reminding import asks_again, channels_for, next_reminder, remind
 from coalmine.rollout import Order, RolloutState
 from coalmine.spec.channels import Notifier
 from coalmine.spec.digest import spec_digest
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -13,7 +13,7 @@ from activities.routers.weights import weight_units
 from coalmine.records import Finding, RouteState
 from coalmine.rollout import RolloutState
 from coalmine.way_back import goes_in_steps, pause_between, steps_back
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

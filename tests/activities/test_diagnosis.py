@@ -29,7 +29,7 @@ from coalmine.spec.ledger import Ledger
 from coalmine.spec.metrics import Metric
 from coalmine.spec.sources import Source
 from tests.report.stories import NOON
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 START, END = NOON - timedelta(minutes=10), NOON
 LOGS = "https://logs.example/?q={service}+{version}&from={from_ms}&to={to}"

@@ -16,7 +16,7 @@ from activities.rollout_runs import RolloutRuns
 from coalmine.errors import HistoryUnreadable
 from coalmine.ownership import Run
 from coalmine.records import Recalled, RolloutContext, RouteState, ShiftRequest, Watched
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 RUN = Run(workflow_id="canary/test/checkout", run_id="r", open=False, started_at=datetime(2026, 1, 1, tzinfo=UTC))
 GOOD = {

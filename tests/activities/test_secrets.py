@@ -33,7 +33,7 @@ from coalmine.records import CollectRequest, HookRequest, Notification, NotifyRe
 from coalmine.spec.canary import Route
 from coalmine.spec.channels import Notifier
 from tests.activities.conftest import Endpoint
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 NAME = "COALMINE_SECRET_DEPLOY"
 BY_NAME = f"${{{NAME}}}"

@@ -24,7 +24,9 @@ from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
 from coalmine.records import EvaluateRequest, Evaluation, Phase
 from coalmine.ui_views import link, views
 from tests.browser.test_temporal_ui import address, details, fill_signal, send_signal
-from tests.workflows.conftest import Rollout, now, quick, workers
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import quick
 from tests.workflows.world import World
 
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"

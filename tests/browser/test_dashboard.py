@@ -31,7 +31,8 @@ from coalmine.testing.fake_rollouts import FakeRollouts
 from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.past import fill
 from tests.dashboard.served import KEY, Served, served
-from tests.workflows.conftest import quick, workers
+from tests.workflows.serving import workers
+from tests.workflows.specs import quick
 from tests.workflows.world import World
 
 PATIENCE = 60_000

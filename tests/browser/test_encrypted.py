@@ -21,8 +21,10 @@ from coalmine.errors import PayloadUnreadable
 from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
 from coalmine.records import Outcome, Phase
 from coalmine.searching import RolloutRef
-from tests.workflows.conftest import Rollout, now, quick, workers
-from tests.workflows.world import World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import World
 
 GATED = [
     {"weight": 10, "for": "1s"},

@@ -24,7 +24,9 @@ from coalmine.connection import Settings
 from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
 from coalmine.records import Cause, Outcome, Phase
 from coalmine.ui_views import link, views
-from tests.workflows.conftest import Rollout, now, quick, workers
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import quick
 from tests.workflows.world import World
 
 PATIENCE = 60_000

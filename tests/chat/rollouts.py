@@ -24,7 +24,7 @@ from coalmine.records import (
 )
 from coalmine.rollout import HeldState, RolloutState
 from coalmine.spec.canary import CanarySpec
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 DOWN = "Temporal at 127.0.0.1:7233 did not answer within 10 s"
 

@@ -28,7 +28,8 @@ from coalmine.spec.canary import CanarySpec
 from coalmine.worker_settings import WorkerSettings
 from tests.cli.release_script import Runner
 from tests.conftest import TemporalServer
-from tests.workflows.world import World, make_spec
+from tests.workflows.specs import make_spec
+from tests.workflows.world import World
 from worker import build_workers
 
 WORKFLOW_ID = "canary/test/checkout"

@@ -15,7 +15,7 @@ from coalmine.worker_settings import WorkerSettings
 from tests.cli.conftest import Desk
 from tests.cli.release_script import Runner
 from tests.cli.test_rollouts import QUICK, SLOW
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 from worker import build_workers
 
 NOTIFY = {"kind": "github_deployment", "repository": "acme/shop", "token": "${COALMINE_SECRET_FORGE}"}

@@ -13,7 +13,8 @@ from tests.cli.conftest import Desk
 from tests.cli.release_script import Runner
 from tests.cli.test_queue import another
 from tests.cli.test_rollouts import QUICK, ROLLOUT, SLOW
-from tests.workflows.world import HARM, Judgement, make_spec
+from tests.workflows.specs import make_spec
+from tests.workflows.world import HARM, Judgement
 
 
 async def test_0_is_a_promotion_with_a_summary_and_outputs(desk: Desk, runner: Runner) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coalmine.cli import main
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 SPEC = """\
 service: checkout

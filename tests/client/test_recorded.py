@@ -5,7 +5,9 @@ from __future__ import annotations
 from coalmine.client import Coalmine
 from coalmine.records import Outcome
 from coalmine.searching import RolloutRef
-from tests.workflows.conftest import Rollout, live, quick, world
+from tests.workflows.conftest import live, world
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import quick
 
 __all__ = ["live", "world"]
 

@@ -13,7 +13,7 @@ from coalmine.client import Coalmine, RolloutRef
 from coalmine.errors import InputError
 from coalmine.identity.claims import Decided
 from coalmine.records import Verb
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 HALF = "because \udcff"
 REF = RolloutRef("canary/test/checkout", None)

@@ -22,7 +22,7 @@ from coalmine.spec.digest import spec_digest
 from coalmine.testing.fake_oidc import FakeOidc
 from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import KEY, Served, served
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 API = "/api/v1"
 ROLLOUT = f"{API}/rollouts/production/checkout"

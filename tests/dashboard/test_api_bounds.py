@@ -15,7 +15,7 @@ from coalmine.records import Verb
 from coalmine.spec.canary import CanarySpec
 from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import PATIENCE, Served, served
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 API = "/api/v1"
 ROLLOUT = f"{API}/rollouts/production/checkout"

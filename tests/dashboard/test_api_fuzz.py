@@ -38,7 +38,7 @@ from coalmine.records import Verb
 from coalmine.testing.fake_rollouts import FakeRollouts
 from coalmine.testing.sample_rollouts import a_status
 from tests.dashboard.served import KEY, SECRET
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 TOKEN = "of-ana"
 

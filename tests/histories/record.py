@@ -24,8 +24,10 @@ from temporalio.testing import WorkflowEnvironment
 
 import coalmine
 from coalmine.records import Finding, Phase, RolloutReport, SlotPlace, Submission
-from tests.workflows.conftest import Rollout, add_search_attributes, workers
-from tests.workflows.world import GOOD, HARM, World, leave, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import add_search_attributes, workers
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import GOOD, HARM, World, leave
 
 FOLDER = Path(__file__).parent
 SHORT: dict[str, Any] = {

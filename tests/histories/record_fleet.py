@@ -16,8 +16,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from coalmine.records import Phase
 from tests.histories.record import FOLDER, plain
-from tests.workflows.conftest import add_search_attributes
 from tests.workflows.harbour import opened
+from tests.workflows.serving import add_search_attributes
 
 
 async def main(folder_name: str) -> None:

@@ -15,7 +15,7 @@ from coalmine.identity.verification import BadToken, verify
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.digest import spec_digest
 from tests.dashboard.served import KEY
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 WORKFLOW = "canary/test/checkout"
 NOW = datetime.now(UTC)

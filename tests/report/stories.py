@@ -22,7 +22,7 @@ from coalmine.records import (
     Window,
 )
 from coalmine.spec.digest import spec_digest, spec_record
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROLLOUT = "test/checkout/1.1.0/7"

@@ -21,8 +21,10 @@ from coalmine.telemetry.interceptor import RolloutTracing
 from coalmine.telemetry.starting import finish, interceptors, set_up
 from coalmine.testing.otlp_receiver import OtlpReceiver
 from tests.conftest import TemporalServer
-from tests.workflows.conftest import Rollout, now, quick, workers
-from tests.workflows.world import World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import World
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.one_input import OneInput

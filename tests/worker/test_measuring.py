@@ -23,8 +23,10 @@ from coalmine.records import Outcome, canary_id
 from coalmine.searching import RolloutRow
 from coalmine.worker_settings import WorkerSettings
 from tests.conftest import TemporalServer
-from tests.workflows.conftest import Rollout, now, quick
-from tests.workflows.world import World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import World
 
 _SAMPLE = re.compile(r"(\w+)\{(.*)\} (\S+)")
 

@@ -15,7 +15,7 @@ from coalmine.records import Outcome, Phase, RolloutStatus
 from coalmine.searching import RolloutRef
 from tests.conftest import TemporalServer
 from tests.worker.conftest import WORKER, Start
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 SECRETS = {
     "COALMINE_SECRET_ADMIN": "admin-s3cret-of-envoy",

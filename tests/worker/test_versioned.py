@@ -17,7 +17,7 @@ from coalmine.records import TASK_QUEUE, Done, Outcome, Phase, RolloutStatus, Ve
 from tests.conftest import TemporalServer
 from tests.worker.conftest import ROOT, STAND_IN, Start
 from tests.worker.stand_in import RELEASE, StandIn
-from tests.workflows.world import make_spec
+from tests.workflows.specs import make_spec
 
 SCRIPTED = "tests/worker/scripted_process.py"
 GATED = {

@@ -19,8 +19,10 @@ from activities.brake import BrakeActivities
 from activities.fleet import FleetActivities
 from activities.flight import FlightActivities
 from coalmine.records import TASK_QUEUE, Done, FleetRequest, FleetState, Receipt, SlotBook, SlotLimit
-from tests.workflows.conftest import Rollout, pass_time, workers
-from tests.workflows.world import World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import pass_time, workers
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import World
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.one_input import OneInput

@@ -17,8 +17,9 @@ from coalmine.backtest import read_trace
 from coalmine.backtest.learnt import look_entries
 from coalmine.records import Ban, Cause, Check, Outcome, Phase, Receipt, ServiceHistory
 from tests.backtest.traces import draw
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import HARM, World
 
 URL = "http://127.0.0.1/hook"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import GOOD, HARM, World
 
 GONE = ApplicationError("Temporal no longer has it", type="HistoryGone", non_retryable=True)
 

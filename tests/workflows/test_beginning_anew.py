@@ -12,8 +12,9 @@ from temporalio.exceptions import ApplicationError
 
 from coalmine.records import Check, Outcome, Phase, RolloutReport
 from tests.histories.record import another
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import World, leave, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import World, leave
 
 FOLLOWING = another("1.3.0", "supersede")
 LEFT = {"checkout-v1": 90.0, "checkout-v3": 10.0}

@@ -31,9 +31,11 @@ from coalmine.records import (
     VerifyRequest,
 )
 from coalmine.spec.canary import CanarySpec
-from tests.workflows.conftest import Rollout, now, quick
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now
+from tests.workflows.specs import make_submission, quick
 from tests.workflows.test_orders import rising
-from tests.workflows.world import GOOD, HARM, Judgement, World, make_submission, until_set
+from tests.workflows.world import GOOD, HARM, Judgement, World, until_set
 from workflows.canary import Canary
 from workflows.fleet import Fleet
 from workflows.one_input import OneInput

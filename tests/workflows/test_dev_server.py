@@ -11,8 +11,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from coalmine.records import TASK_QUEUE, Finding, FleetState, Outcome, Phase, fleet_id
 from coalmine.ui_views import View, views
 from tests.conftest import TemporalServer, binary
-from tests.workflows.conftest import Rollout, now, quick
-from tests.workflows.world import World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import World
 
 GATED = [
     {"weight": 10, "for": "1s"},

@@ -9,8 +9,9 @@ from temporalio.exceptions import ApplicationError
 from coalmine.records import Finding, Outcome, Phase
 from coalmine.report import tell
 from coalmine.spec.digest import spec_digest
-from tests.workflows.conftest import Rollout, quick
-from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission, quick
+from tests.workflows.world import GOOD, HARM, World
 
 
 def harmful_from(look: int, world: World) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from coalmine.records import Outcome, Phase, Weights
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import UNDECIDED, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import UNDECIDED, World
 
 HALF: Weights = {"checkout-v1": 50.0, "checkout-v2": 50.0}
 HOLD = {"look": "10s", "drift": "hold"}

@@ -10,8 +10,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import Finding, Outcome, Phase, SlotPlace
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, UNDECIDED, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import GOOD, UNDECIDED, World
 
 GATE = {"name": "go", "approval": {"timeout": "10h"}}
 SPEC: dict[str, Any] = {

@@ -11,8 +11,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from coalmine.records import Freeze, FreezeOrder, Frozen, Outcome, Phase, Receipt, Thaw
-from tests.workflows.conftest import pass_time
 from tests.workflows.harbour import Port, opened
+from tests.workflows.serving import pass_time
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import Outcome, Phase, Verb
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_submission
+from tests.workflows.world import World
 
 
 def raw(data: bytes, encoding: bytes = b"json/plain") -> RawValue:

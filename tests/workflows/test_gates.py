@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from coalmine.records import Cause, Outcome, Phase
-from tests.workflows.conftest import Rollout, quick
-from tests.workflows.world import HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission, quick
+from tests.workflows.world import HARM, World
 
 
 def gated(first: bool = False, length: str = "20s", **approval: Any) -> dict[str, Any]:

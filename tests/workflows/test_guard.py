@@ -36,9 +36,11 @@ from coalmine.records import (
     Outcome,
     SurveyRequest,
 )
-from tests.workflows.conftest import Rollout, now, quick
+from tests.workflows.driving import Rollout
 from tests.workflows.guarding import WorldRouter, guard_workers
-from tests.workflows.world import World, make_submission
+from tests.workflows.serving import now
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import World
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG = [{"weight": 10, "for": "10m"}]

@@ -31,7 +31,7 @@ from coalmine.records import (
     Watched,
 )
 from tests.test_guarding import split, watched
-from tests.workflows.conftest import pass_time
+from tests.workflows.serving import pass_time
 from tests.workflows.world import World
 from workflows.guard import TrafficGuard
 

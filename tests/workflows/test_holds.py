@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from coalmine.records import Action, Cause, Finding, Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, HARM, UNDECIDED, Judgement, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import GOOD, HARM, UNDECIDED, Judgement, World
 
 UNSURE: Judgement = (Finding.HARM_UNSURE, "errors: a little worse, and no history")
 RATIO: Judgement = (Finding.SAMPLE_RATIO, "the canary got 30 % instead of 10 %")

@@ -8,8 +8,9 @@ import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from coalmine.records import Cause, Finding, LedgerWrite, Outcome, Phase, ShiftRequest
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import HARM, World
 
 LACKS = ["the ledger has not taken the record yet"]
 GATE: dict[str, Any] = {"approval": {}}

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from coalmine.records import Finding, Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, World, make_spec, make_submission, tiles
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.windows import tiles
+from tests.workflows.world import GOOD, World
 
 
 async def start(rollout: Rollout, steps: list[dict[str, Any]], **promotion: Any) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from coalmine.records import Cause, Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import HARM, SILENT, UNDECIDED, World, make_spec, make_submission, seconds, tiles
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.windows import seconds, tiles
+from tests.workflows.world import HARM, SILENT, UNDECIDED, World
 
 TWO: list[dict[str, Any]] = [
     {"name": "errors", "kind": "ratio", "source": "prometheus", "template": "envoy", "max": 0.05},

@@ -18,8 +18,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from coalmine.records import Finding, Outcome, Phase, RolloutStatus, Verb
-from tests.workflows.conftest import Rollout, now, quick, workers
-from tests.workflows.world import CRASH, GOOD, HARM, UNDECIDED, Judgement, World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import CRASH, GOOD, HARM, UNDECIDED, Judgement, World
 
 SIDE_BY_SIDE = 8
 MAY_FAIL = (RPCError, WorkflowUpdateFailedError)

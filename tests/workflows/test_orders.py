@@ -9,8 +9,9 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from coalmine.records import Cause, Outcome, Phase
-from tests.workflows.conftest import Rollout, quick
-from tests.workflows.world import GOOD, HARM, World, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.world import GOOD, HARM, World
 
 
 def rising(world: World) -> bool:

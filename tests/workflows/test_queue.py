@@ -10,8 +10,9 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from coalmine.records import Ban, Outcome, Phase, Receipt, RolloutReport, RolloutStatus, Submission
-from tests.workflows.conftest import Rollout, quick
-from tests.workflows.world import GOOD, HARM, UNDECIDED, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission, quick
+from tests.workflows.world import GOOD, HARM, UNDECIDED, World
 
 OLD = {"version": "1.0.0", "backend": "checkout-v1"}
 QUICK: dict[str, Any] = {"bake": "20s", "rollback_window": "20s"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from coalmine.records import Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import World
 
 LEASE = 7
 LONG = {"steps": [{"weight": 10, "for": "10m"}], "policy": {"look": "5m"}}

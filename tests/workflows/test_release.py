@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from coalmine.records import Action, Cause, Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import CRASH, GOOD, HARM, Judgement, World, make_spec, make_submission, tiles
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.windows import tiles
+from tests.workflows.world import CRASH, GOOD, HARM, Judgement, World
 
 
 def canary_weights(world: World) -> list[float]:

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from coalmine.records import NotifyRequest, Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import HARM, World
 
 PAGER = {"kind": "webhook", "url": "http://127.0.0.1:9/", "name": "pager", "only": "escalations"}
 REMINDING: dict[str, Any] = {"remind": "5m", "escalate": {"after": "12m", "to": ["pager", "leads"]}}

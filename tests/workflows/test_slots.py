@@ -17,7 +17,7 @@ from coalmine.records import (
     SlotBook,
 )
 from tests.workflows.harbour import GATED, Port, opened
-from tests.workflows.world import make_spec, make_submission
+from tests.workflows.specs import make_spec, make_submission
 
 
 def services(row: list[FleetRequest]) -> list[str]:

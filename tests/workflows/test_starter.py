@@ -16,8 +16,9 @@ from coalmine.records import Outcome, Phase, Receipt, Submission
 from coalmine.spec.digest import spec_digest
 from tests.identity.key_server import key_server
 from tests.identity.test_issuers import ENTRY, KEY, token
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import World
 
 KEYS = {name: new_key(f"{name}-1", name, ["sre"]) for name in ("ana", "bo")}
 GATE = {"name": "go", "approval": {"by": ["sre"], "timeout": "10h", "verified": True, "four_eyes": True}}

@@ -9,8 +9,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import CRASH, GOOD, HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import CRASH, GOOD, HARM, World
 
 SHORT: dict[str, Any] = {
     "steps": [{"weight": 10, "for": "20s"}, {"weight": 60, "for": "20s"}],

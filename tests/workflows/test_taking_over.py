@@ -17,9 +17,11 @@ from temporalio.testing import WorkflowEnvironment
 from coalmine.ownership import RESET_IN_WINDOW
 from coalmine.records import Outcome, Phase
 from tests.conftest import TemporalServer
-from tests.workflows.conftest import Rollout, now, quick, workers
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import make_submission, quick
 from tests.workflows.test_dev_server import start_gated, temporal
-from tests.workflows.world import World, leave, make_submission
+from tests.workflows.world import World, leave
 
 
 async def _reset(live: Rollout, server: TemporalServer, run_id: str | None = None) -> None:

@@ -6,8 +6,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from coalmine.records import TASK_QUEUE, CanaryInput, Cause, Check, Outcome, Phase, RolloutReport
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, HARM, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import GOOD, HARM, World
 
 
 def error(kind: str, message: str = "no", *, final: bool = True) -> ApplicationError:

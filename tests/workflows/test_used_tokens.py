@@ -20,9 +20,10 @@ from coalmine.records import Outcome, Phase, VerifyRequest
 from tests.identity.key_server import key_server
 from tests.identity.test_issuers import ENTRY, KEY
 from tests.identity.test_issuers import token as issued
-from tests.workflows.conftest import Rollout
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
 from tests.workflows.test_wrong_openings import KEYS, keys, listed, start
-from tests.workflows.world import World, make_spec, make_submission
+from tests.workflows.world import World
 
 __all__ = ["keys"]
 

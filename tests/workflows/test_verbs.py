@@ -8,8 +8,9 @@ import pytest
 
 from coalmine.records import Finding, Outcome, Phase, RolloutStatus, Verb
 from tests.verb_table import NO, TABLE
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import GOOD, World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import GOOD, World
 
 BETWEEN_TRIES = 6.6
 """Seconds after which a write that fails was tried six times, and the next try is six seconds away."""

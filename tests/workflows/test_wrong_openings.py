@@ -15,8 +15,9 @@ from coalmine.cli import _signing
 from coalmine.identity.claims import Decided
 from coalmine.identity.signing import new_key, public_half, sign
 from coalmine.records import Outcome, Phase
-from tests.workflows.conftest import Rollout
-from tests.workflows.world import World, make_spec, make_submission
+from tests.workflows.driving import Rollout
+from tests.workflows.specs import make_spec, make_submission
+from tests.workflows.world import World
 
 KEYS = {name: new_key(f"{name}-1", name, ["sre"] if name == "cy" else []) for name in ("ana", "bo", "cy", "eve")}
 STRANGER = new_key("ana-1", "ana")

@@ -9,8 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from temporalio import activity
@@ -54,7 +52,6 @@ from coalmine.records import (
     ServiceHistory,
     ShiftRequest,
     SlotPlace,
-    Submission,
     Watched,
     Weights,
     Window,
@@ -70,38 +67,6 @@ HARM: Judgement = (Finding.HARM, "errors: canary 9 % against 1 %")
 CRASH: Judgement = (Finding.CRASH, "the canary answers nothing but errors")
 UNDECIDED: Judgement = (Finding.UNDECIDED, "not enough requests yet")
 SILENT: Judgement = (Finding.NO_DATA, "errors: no series")
-
-
-def make_spec(**changes: Any) -> CanarySpec:
-    """A small spec: 10 % and 50 %, one minute each, looks of 10 s, a bake of one minute."""
-    spec: dict[str, Any] = {
-        "service": "checkout",
-        "environment": "test",
-        "arms": {
-            "baseline": {"version": "1.0.0", "backend": "checkout-v1"},
-            "canary": {"version": "1.1.0", "backend": "checkout-v2"},
-        },
-        "route": {
-            "router": "envoy",
-            "name": "checkout",
-            "files": ["/tmp/route.yaml"],
-            "admins": ["http://127.0.0.1:9901"],
-        },
-        "steps": [{"weight": 10, "for": "1m"}, {"weight": 50, "for": "1m"}],
-        "metrics": [
-            {"name": "errors", "kind": "ratio", "source": "prometheus", "template": "envoy", "max": 0.05},
-        ],
-        "policy": {"look": "10s"},
-        "promotion": {"bake": "1m", "rollback_window": "10m"},
-        "sources": {"prometheus": {"url": "http://127.0.0.1:9090", "scrape": "1s", "flush": "1s"}},
-    }
-    spec.update(changes)
-    return CanarySpec.model_validate(spec)
-
-
-def make_submission(spec: CanarySpec | None = None, **changes: Any) -> Submission:
-    """A submission by ana."""
-    return Submission(spec=spec or make_spec(), by=changes.pop("by", "ana"), **changes)
 
 
 @dataclass
@@ -445,21 +410,6 @@ async def until_set(gate: asyncio.Event) -> None:
     while not gate.is_set():
         activity.heartbeat()
         await asyncio.sleep(0.02)
-
-
-def seconds(window: Window) -> float:
-    """Length of a window."""
-    return (window.end - window.start) / timedelta(seconds=1)
-
-
-def tiles(windows: list[Window]) -> bool:
-    """Whether each window starts where the one before it ended."""
-    return all(left.end == right.start for left, right in pairwise(windows))
-
-
-def epoch(moment: datetime) -> float:
-    """Seconds since 1970."""
-    return moment.timestamp()
 
 
 def leave(world: World, spec: CanarySpec, canary: float, ended: str = "terminated") -> None:
