@@ -1,4 +1,4 @@
-"""What every test may use: a home of its own, a Temporal dev server, and servers whose time skips.
+"""What every test may use: a home of its own and Temporal dev servers.
 
 Nothing is downloaded, and nothing is written outside pytest's temporary folder.
 """
@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -193,25 +193,6 @@ async def pausing_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
     environment = await _start_dev_server(NAMESPACE, with_attributes=True, dynamic="frontend.WorkflowPauseEnabled=true")
     yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
     await environment.shutdown()
-
-
-@pytest.fixture
-async def time_skipping_env(_own_home: None) -> AsyncIterator[Callable[[], Awaitable[WorkflowEnvironment]]]:
-    """A factory of servers whose time skips; one per workflow, since their clock jumps years between two."""
-    started: list[WorkflowEnvironment] = []
-
-    async def start() -> WorkflowEnvironment:
-        environment = await WorkflowEnvironment.start_time_skipping(
-            data_converter=pydantic_data_converter,
-            test_server_existing_path=binary("temporal-test-server"),
-            test_server_startup_timeout=timedelta(seconds=30),
-        )
-        started.append(environment)
-        return environment
-
-    yield start
-    for environment in started:
-        await environment.shutdown()
 
 
 @pytest.fixture(scope="session")

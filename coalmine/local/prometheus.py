@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from coalmine.errors import CoalmineError
 from coalmine.local.child import Child
 
@@ -96,21 +94,6 @@ class PrometheusServer(Child):
         if self._features:
             arguments.append(f"--enable-feature={','.join(self._features)}")
         return [program, *arguments]
-
-    async def set_jobs(self, jobs: Sequence[ScrapeJob]) -> None:
-        """Replace the scrape jobs of a running server.
-
-        Raises:
-            PrometheusUnavailable: it refused the configuration.
-        """
-        self._jobs = tuple(jobs)
-        (self.folder / "prometheus.yml").write_text(json.dumps(self._config(), indent=2))
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.url}/-/reload") as response,
-        ):
-            if response.status != 200:
-                raise PrometheusUnavailable(f"prometheus refused its configuration: {(await response.text()).strip()}")
 
     async def await_ready(self) -> None:
         """Wait until it answers; its port is known then. Also for a process somebody else started.

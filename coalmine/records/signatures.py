@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from coalmine.records.base import HOOK_TASK_QUEUE, SIDE_TASK_QUEUE, TASK_QUEUE, Record
 from coalmine.records.diagnosis import Diagnosis, DiagnosisRequest
@@ -60,9 +59,3 @@ RECALL_ROUTE = ActivitySignature("recall_route", RecallRequest, Recalled)
 CHECK_FLIGHT = ActivitySignature("check_flight", FlightCheck, FlightFound)
 VERIFY_DECISION = ActivitySignature("verify_decision", VerifyRequest, Identity)
 BRAKE = ActivitySignature("brake", BrakeRequest, Braked)
-
-SIGNATURES: Sequence[ActivitySignature[Any, Any]] = (
-    READ_ROUTE, CHECK_ROUTE, SHIFT, COLLECT, EVALUATE, READ_HISTORY, WRITE_LEDGER, ASK_FLEET, NOTIFY, RUN_HOOK,
-    DIAGNOSE, GENERATE_LOAD, ARCHIVE_HISTORY, SURVEY_ROUTES, GUARD_RESTORE, ARCHIVE_CLOSED, CHECK_FLIGHT,
-    VERIFY_DECISION, BRAKE, RECALL_ROUTE,
-)  # fmt: skip

@@ -12,11 +12,6 @@ _ANY = re.compile(r"\$\{[^}]*\}?")
 _STAND_IN = "x"
 
 
-def secret_names(text: str) -> list[str]:
-    """The variables a text names, each once, in its order."""
-    return list(dict.fromkeys(REFERENCE.findall(text)))
-
-
 def name_problem(text: str) -> str | None:
     """Why what looks like a reference in ``text`` is none; None when all are well-formed."""
     wrong = next((found for found in _ANY.findall(text) if not REFERENCE.fullmatch(found)), None)

@@ -47,7 +47,6 @@ class FakeKubernetes:
         self._refusals: list[tuple[str, ApiProblem]] = []
         self._lost: list[tuple[str, int]] = []
         self._outages: dict[str, int] = {}
-        self._conflicts = 0
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.url = ""
@@ -66,10 +65,6 @@ class FakeKubernetes:
     def fail_next(self, kind: str, after: int = 0) -> None:
         """Answer 503 to the next write of this kind (or to one ``after`` it), and do nothing of it."""
         self._outages[kind] = after
-
-    def conflict_next(self, times: int = 1) -> None:
-        """Let the next replacements find that somebody was faster."""
-        self._conflicts += times
 
     def allow(self, token: str, user: str, rules: Mapping[str, Sequence[Rule]]) -> None:
         """From now on only known tokens may do anything, each what its rules say, by namespace."""
@@ -252,9 +247,6 @@ class FakeKubernetes:
             raise refusal[1]
         if not dry and self._fails(resource.kind):
             raise ApiProblem(503, "ServiceUnavailable", "the server is currently unable to handle the request")
-        if not dry and verb == "update" and self._conflicts:
-            self._conflicts -= 1
-            raise ApiProblem(409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{name}"')
         if verb == "create":
             return store.create(resource, namespace, body)
         if verb == "update":
