@@ -11,10 +11,11 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from coalmine.testing.threaded_server import KeptAlive, ThreadedServer
 
 GITHUB_STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
 GITLAB_STATUSES = ("running", "success", "failed", "canceled")
@@ -33,7 +34,7 @@ class FakeTrouble:
     after_write: bool = False
 
 
-class FakeDeployments:
+class FakeDeployments(ThreadedServer):
     """``with FakeDeployments(token="...") as api: api.add("acme/shop", 7)`` and ask ``api.url``."""
 
     def __init__(self, token: str) -> None:
@@ -46,29 +47,11 @@ class FakeDeployments:
         """Method, path, headers."""
         self._token = token
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The API's address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(self._handler())
 
     def add(self, repository: str, deployment: int) -> list[dict[str, Any]]:
         """A deployment without a status; returns where they will stand."""
         return self.statuses.setdefault((repository, deployment), [])
-
-    def __enter__(self) -> FakeDeployments:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: Any
@@ -122,11 +105,7 @@ class FakeDeployments:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         fake = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-            disable_nagle_algorithm = True
-
+        class Handler(KeptAlive, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self._serve()
 
@@ -150,8 +129,5 @@ class FakeDeployments:
                 self.send_header("Content-Length", str(len(written)))
                 self.end_headers()
                 self.wfile.write(written)
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
 
         return Handler

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from coalmine.spec.selectors import parse_selector
+from coalmine.testing.threaded_server import KeptAlive, ThreadedServer
 
 _LABEL = re.compile(r"/api/v1/label/([A-Za-z_]\w*)/values")
 _RANGE = re.compile(r"(last_over_time\()?(.+)\[(\d+)ms\]\)?", re.DOTALL)
@@ -42,7 +41,7 @@ class FakeSeries:
     samples: list[tuple[int, str]]
 
 
-class FakePrometheus:
+class FakePrometheus(ThreadedServer):
     """``with FakePrometheus() as server: server.add("up", {"job": "shop"}, [(0, 1)])`` and ask ``server.url``."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, left_open: bool = False) -> None:
@@ -59,42 +58,13 @@ class FakePrometheus:
         """Called with each query and its request's headers; an answer replaces the regular one."""
         self.queries: list[str] = []
         self._left_open = left_open
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._scheme = "https" if tls is not None else "http"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(self._handler(), tls)
 
     def add(self, name: str, labels: Mapping[str, str], samples: Sequence[tuple[int, float | str]]) -> FakeSeries:
         """Add a series; values are given as numbers or as Prometheus writes them."""
         made = FakeSeries({"__name__": name, **labels}, [(at, _text(value)) for at, value in samples])
         self.series.append(made)
         return made
-
-    def start(self) -> None:
-        """Serve, in a thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> FakePrometheus:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def evaluate(self, query: str, at: int) -> tuple[int, dict[str, Any]]:
         """The HTTP status and the JSON body for an instant query at a moment in milliseconds."""
@@ -141,12 +111,7 @@ class FakePrometheus:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         fake = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # A header and a body in two packets would wait for the client's delayed acknowledgement.
-            wbufsize = -1
-            disable_nagle_algorithm = True
-
+        class Handler(KeptAlive, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 asked = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -172,9 +137,6 @@ class FakePrometheus:
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
                 self.wfile.write(answer.body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
 
         return Handler
 

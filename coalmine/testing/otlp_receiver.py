@@ -11,11 +11,11 @@ import gzip
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from coalmine.errors import MissingExtra
+from coalmine.testing.threaded_server import Quiet, ThreadedServer
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ReceivedSpan:
     """All of it as protobuf writes it for people: to look for what must not be there."""
 
 
-class OtlpReceiver:
+class OtlpReceiver(ThreadedServer):
     """Takes traces in a thread of its own, and keeps them all."""
 
     def __init__(self, *, hang: bool = False) -> None:
@@ -55,14 +55,7 @@ class OtlpReceiver:
         self._closing = threading.Event()
         self.requests = 0
         """How often something was sent here."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, hang))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="otlp-receiver", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The endpoint, without the path of traces."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_handler(self, hang))
 
     @property
     def spans(self) -> list[ReceivedSpan]:
@@ -86,17 +79,10 @@ class OtlpReceiver:
                 raise TimeoutError(f"no such span within {within:g} s; there were {', '.join(names) or 'none'}")
             return found()
 
-    def __enter__(self) -> OtlpReceiver:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Let go whom it does not answer, and end."""
         self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().stop()
 
     def _take(self, body: bytes, hang: bool) -> None:
         with self._news:
@@ -112,7 +98,7 @@ class OtlpReceiver:
 
 
 def _handler(receiver: OtlpReceiver, hang: bool) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if self.headers.get("Content-Encoding") == "gzip":
@@ -127,9 +113,6 @@ def _handler(receiver: OtlpReceiver, hang: bool) -> type[BaseHTTPRequestHandler]
                 self.end_headers()
             except OSError:
                 return  # Whoever sent it has gone.
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
 
     return Handler
 

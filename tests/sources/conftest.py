@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import aiohttp
 import pytest
@@ -23,6 +22,7 @@ from coalmine.spec.sources import Source
 from coalmine.testing.fake_prometheus import FakePrometheus
 from coalmine.testing.fake_source import FakeSource
 from coalmine.testing.source_contract import Happened
+from coalmine.testing.threaded_server import Quiet, ThreadedServer
 from tests.sources.sql_worlds import postgres
 from tests.sources.victoria import victoria_metrics
 
@@ -127,7 +127,7 @@ class SampleWorld:
                     self.server.add(name, full, [(at, value)])
 
 
-class Exporter:
+class Exporter(ThreadedServer):
     """An HTTP server that exposes ``text``."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class Exporter:
         """The moment up to which the store is known to hold all that was exposed; None while that is not known."""
         exporter = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 refused = exporter.refusals > 0
                 exporter.refusals -= refused
@@ -151,14 +151,9 @@ class Exporter:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        self.target = f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(Handler)
+        self.start()
+        self.target = self.url.removeprefix("http://")
 
     def show(self) -> None:
         lines = [
@@ -166,11 +161,6 @@ class Exporter:
             for name, labels, value in self.counters.series()
         ]
         self.text = "\n".join(lines) + "\n"
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class RealWorld:
