@@ -29,16 +29,10 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from benchmarks.chromium import browser
 from benchmarks.ending import run
 from benchmarks.report import quantile, write
+from benchmarks.served_dashboard import dashboard
 from coalmine.client import Coalmine
 from coalmine.connection import Settings as Where
 from coalmine.connection import connect_client
-from coalmine.dashboard import app, serving
-from coalmine.dashboard.acting import Actor
-from coalmine.dashboard.auth.bearer import Bearer
-from coalmine.dashboard.auth.nobody import Nobody
-from coalmine.dashboard.context import Settings
-from coalmine.dashboard.places import Place
-from coalmine.dashboard.session import Sessions
 from coalmine.local.temporal import NAMESPACE, start_temporal
 from coalmine.records import TASK_QUEUE, CanaryInput, Phase, RolloutStatus, canary_id
 from coalmine.testing.sample_rollouts import a_status
@@ -215,31 +209,11 @@ async def measure(rollouts: int, loads: int, changes: int) -> dict[str, list[flo
             began = time.perf_counter()
             await coalmine.rollouts(running=True, limit=10_000)
             lists.append(time.perf_counter() - began)
-        listening = serving.bind("127.0.0.1", 0)
-        place = Place(f"http://127.0.0.1:{listening.getsockname()[1]}")
-        settings = Settings(
-            rollouts=coalmine,
-            access=Nobody(),
-            sessions=Sessions("only-for-this-benchmark-" * 2, place.secure),
-            place=place,
-            actor=Actor(coalmine),
-            bearer=Bearer([]),
-        )
-        built = app.build(settings)
-        server = serving.server(built)
-        task = asyncio.create_task(server.serve([listening]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        try:
-            async with browser() as chromium:
-                times = [await usable(chromium, place.url) for _ in range(loads)]
-                changed = await seen(chromium, place.url, client, changes)
-                phases = await phase_seen(chromium, place.url, client, changes)
-                moves = await order_seen(chromium, place.url, client, changes)
-        finally:
-            built.state.streams.end()
-            server.should_exit = True
-            await task
+        async with dashboard(coalmine) as url, browser() as chromium:
+            times = [await usable(chromium, url) for _ in range(loads)]
+            changed = await seen(chromium, url, client, changes)
+            phases = await phase_seen(chromium, url, client, changes)
+            moves = await order_seen(chromium, url, client, changes)
         return {"usable_s": times, "seen_s": changed, "phase_seen_s": phases, "order_seen_s": moves, "list_s": lists}
 
 

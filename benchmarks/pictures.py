@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Locator, Page, ViewportSize
 
 from benchmarks import dashboard_pictures, encrypted_picture
 from benchmarks.chromium import browser
+from benchmarks.served_dashboard import dashboard
 from coalmine.client import Coalmine
 from coalmine.connection import Settings, connect_client
 from coalmine.local import stack as local
@@ -104,7 +105,7 @@ async def take(stack: local.Stack, page: Page, chromium: Browser, wanted: str) -
             if isinstance(status, RolloutStatus) and status.phase is Phase.GATED and status.looks >= LOOKS_AT_GATE:
                 break
     if wanted == "dashboard":
-        async with dashboard_pictures.dashboard(coalmine, APPROVER) as url:
+        async with dashboard(coalmine, APPROVER) as url:
             await dashboard_pictures.at_gate(chromium, url, ENVIRONMENT, local.SERVICE, IMAGES)
             await dashboard_pictures.roll_back(chromium, url, ENVIRONMENT, local.SERVICE, IMAGES)
         return
