@@ -13,7 +13,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from benchmarks.chromium import browser, program
+from benchmarks.chromium import program
 from coalmine.client import Coalmine
 from coalmine.connection import Settings, connect_client
 from coalmine.dashboard.auth.oidc import CALLBACK, ByOidc, OidcSettings
@@ -22,7 +22,7 @@ from coalmine.dashboard.places import Place
 from coalmine.dashboard.session import Sessions
 from coalmine.errors import TemporalUnavailable
 from coalmine.identity.signing import public_half
-from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
+from coalmine.local.temporal import NAMESPACE, TemporalServer
 from coalmine.records import Outcome, Phase, RolloutStatus
 from coalmine.searching import RolloutRef
 from coalmine.spec.ledger import Ledger
@@ -46,21 +46,6 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(program() is None, reason="chromium is not installed: make setup tells how"),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TemporalServer]:
-    """A dev server."""
-    server = await start_temporal(tmp_path_factory.mktemp("temporal"))
-    yield server
-    await asyncio.to_thread(server.process.stop)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all tests here."""
-    async with browser() as chromium:
-        yield chromium
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -18,10 +18,10 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
-from benchmarks.chromium import browser, program
+from benchmarks.chromium import program
 from coalmine.client import Coalmine
 from coalmine.connection import Settings
-from coalmine.local.temporal import NAMESPACE, TemporalServer, start_temporal
+from coalmine.local.temporal import NAMESPACE, TemporalServer
 from coalmine.records import Cause, Outcome, Phase
 from coalmine.ui_views import link, views
 from tests.workflows.driving import Rollout
@@ -43,21 +43,6 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(program() is None, reason="chromium is not installed: make setup tells how"),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TemporalServer]:
-    """A dev server with its UI."""
-    server = await start_temporal(tmp_path_factory.mktemp("temporal"))
-    yield server
-    await asyncio.to_thread(server.process.stop)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """One browser for all tests here."""
-    async with browser() as chromium:
-        yield chromium
 
 
 @pytest_asyncio.fixture(loop_scope="module")

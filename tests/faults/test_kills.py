@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from activities.routers.locked_files import locked
-from benchmarks.ground import CANARY, Ground
+from benchmarks.ground import CANARY, Ground, WorkerProcess
 from benchmarks.kills import KINDS, Experiment
 from benchmarks.simulated_metrics import SimulatedMetrics
 from coalmine.records import Phase
@@ -18,6 +18,7 @@ from coalmine.testing.fake_prometheus import FakeAnswer
 from tests.faults.releases import (
     ROUTE,
     SEED,
+    Handle,
     has_open,
     is_in,
     locked_by_writers,
@@ -103,22 +104,27 @@ async def test_a_worker_killed_in_a_rollback_is_finished_by_the_next(ground: Gro
     assert await witness.faults(report, allowed={0, 10}) == []
 
 
+async def frozen_in_a_write(ground: Ground, metrics: SimulatedMetrics, thaw: ExitStack) -> tuple[Handle, WorkerProcess]:
+    """A rollout with two workers, of which one was frozen in the middle of its first write; ``thaw`` lets it go on."""
+    zombie, other = await ground.worker(1), await ground.worker(2)
+    file, lock = locked_by_writers(ground)
+    with locked([file]):
+        # One of the two is now held back a moment before its first write.
+        handle = await release(ground, metrics, kind="approved")
+        await until(lambda: opens(lock, zombie, other))
+        if has_open(other, lock):
+            zombie = other
+        thaw.enter_context(stopped(zombie.pid))
+    assert has_open(zombie, lock), "it was frozen in the middle of its write"
+    return handle, zombie
+
+
 async def test_a_frozen_worker_that_wakes_up_does_not_undo_the_rollback_of_another(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
-    zombie, other = await ground.worker(1), await ground.worker(2)
-    file, lock = locked_by_writers(ground)
     with ExitStack() as thaw:
         async with watching(ground, ROUTE) as witness:
-            with locked([file]):
-                # One of the two is now held back a moment before its first write.
-                handle = await release(ground, metrics, kind="approved")
-
-                await until(lambda: opens(lock, zombie, other))
-                if has_open(other, lock):
-                    zombie, other = other, zombie
-                thaw.enter_context(stopped(zombie.pid))
-            assert has_open(zombie, lock), "it was frozen in the middle of its write"
+            handle, zombie = await frozen_in_a_write(ground, metrics, thaw)
             await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
             # Generation 1 is the shift's, whether or not the other worker took it over before it heard of the order.
             await until(lambda: witness.rests_at(generation=2))
@@ -135,16 +141,9 @@ async def test_on_an_advisory_router_the_write_of_a_frozen_worker_is_reconciled_
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
     ground.worker_module = "tests.faults.advisory_worker"
-    zombie, other = await ground.worker(1), await ground.worker(2)
-    file, lock = locked_by_writers(ground)
     with ExitStack() as thaw:
         async with watching(ground, ROUTE) as witness:
-            with locked([file]):
-                handle = await release(ground, metrics, kind="approved")
-                await until(lambda: opens(lock, zombie, other))
-                if has_open(other, lock):
-                    zombie, other = other, zombie
-                thaw.enter_context(stopped(zombie.pid))
+            handle, zombie = await frozen_in_a_write(ground, metrics, thaw)
             await handle.signal("rollback", {"by": "ana", "reason": "fault test"})
             # Not as soon as the proxies show it: what is written during the restore, the restore itself writes over.
             await until(lambda: shifted(handle, generation=2))

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 import worker
-from activities.log_lines import configure_logging
 from coalmine.worker_settings import WorkerSettings
+from tests.worker.wired import serve
 from tests.workflows.world import World
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    settings = WorkerSettings.of(os.environ)
-    configure_logging(settings.log_level)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    client = await worker.connect(settings)
+def in_scripted_world(client: Client, settings: WorkerSettings) -> list[Worker]:
+    """All queues."""
     world = World(client=client)
-    workers = worker.build_workers(
+    return worker.build_workers(
         client, settings, main=world.activities, side=world.side_activities, hooks=world.hook_activities
     )
-    await worker.serve(workers, stop)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
-    sys.stderr.flush()
-    os._exit(0)
+    serve(in_scripted_world)

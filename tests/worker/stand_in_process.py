@@ -1,29 +1,20 @@
-"""A worker process wired by ``worker.py`` that serves the stand-in; settings come from the environment, as always."""
+"""A worker process wired by ``worker.py`` that serves the stand-in."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 import worker
-from activities.log_lines import configure_logging
 from coalmine.worker_settings import WorkerSettings
 from tests.worker.stand_in import StandIn, slow_read
+from tests.worker.wired import serve
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    settings = WorkerSettings.of(os.environ)
-    configure_logging(settings.log_level)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    client = await worker.connect(settings)
-    await worker.serve(worker.build_workers(client, settings, main=[slow_read], workflows=[StandIn]), stop)
+def with_stand_in(client: Client, settings: WorkerSettings) -> list[Worker]:
+    """The stand-in on the main queue."""
+    return worker.build_workers(client, settings, main=[slow_read], workflows=[StandIn])
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
-    sys.stderr.flush()
-    os._exit(0)
+    serve(with_stand_in)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from datetime import timedelta
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from temporalio.client import Client
 
 import worker
 from activities import hooks
-from coalmine.records import TASK_QUEUE, HookRequest, Notification, NotifyRequest
+from coalmine.records import TASK_QUEUE, Notification, NotifyRequest
 from coalmine.spec.channels import Notifier
-from coalmine.worker_settings import WorkerSettings
 from tests.activities.one_activity import HooksAndAMessage
+from tests.worker.hanging_hooks import hanging_hooks, hook_at
 from workflows.calls import HOOK
 
 
@@ -25,33 +22,8 @@ def test_two_beats_of_a_hook_may_be_lost() -> None:
 
 
 async def test_the_call_of_a_hook_ends_when_it_is_cancelled(temporal_client: Client) -> None:
-    asked: asyncio.Queue[web.Request] = asyncio.Queue()
-    over = asyncio.Event()
-
-    async def hang(request: web.Request) -> web.Response:
-        asked.put_nowait(request)
-        await over.wait()
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/", hang)
-    async with AsyncExitStack() as stack:
-        server = TestServer(app)
-        await server.start_server()
-        stack.push_async_callback(server.close)
-        stack.callback(over.set)
-        for serving in worker.build_workers(
-            temporal_client, WorkerSettings(drain=timedelta(seconds=1)), workflows=[HooksAndAMessage]
-        ):
-            await stack.enter_async_context(serving)
-        hook = HookRequest(
-            url=str(server.make_url("/")),
-            hook="prepare",
-            key="hook",
-            rollout_id="r",
-            service="checkout",
-            environment="test",
-        )
+    async with hanging_hooks(temporal_client) as (url, asked):
+        hook = hook_at(url, "hook")
         handle = await temporal_client.start_workflow(
             HooksAndAMessage.run,
             args=[
