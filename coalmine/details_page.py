@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from coalmine.commands import PLACEHOLDER, can_send
+from coalmine.command_input import PLACEHOLDER
+from coalmine.commands import can_send
 from coalmine.console import submitter
 from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.gates import approval_of

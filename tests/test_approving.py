@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coalmine import commands
+from coalmine import command_input, commands
 from coalmine.records import Identity, Phase, Verb
 from coalmine.rollout import RolloutState
 from coalmine.spec import recheck
@@ -35,7 +35,7 @@ def make_state(
 
 def say(state: RolloutState, by: str, *, signed: bool = False, verb: Verb = Verb.APPROVE, reason: str = "") -> str:
     """What comes of it."""
-    command = commands.decode(verb, {"by": by, "reason": reason})
+    command = command_input.decode(verb, {"by": by, "reason": reason})
     identity = Identity(person=by, key="k", token_id=by, expires=NOW + timedelta(minutes=5)) if signed else None
     why = commands.refusal(state, verb, command, identity)
     return why or commands.carry_out(state, verb, command, NOW, identity)

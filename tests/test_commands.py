@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coalmine import commands
+from coalmine import command_input, commands
 from coalmine.records import CommandInput, Finding, MetricVerdict, Phase, Verb
 from coalmine.rollout import HeldState, Order, RolloutState
 from tests import verb_table
@@ -159,7 +159,7 @@ def test_carrying_out_keeps_the_state_whole(state: RolloutState, verb: Verb, lat
 def test_any_json_is_read_or_refused_with_a_short_reason(data: Any, verb: Verb) -> None:
     reason, command = "", None
     try:
-        command = commands.decode(verb, data)
+        command = command_input.decode(verb, data)
     except ValueError as error:
         reason = str(error)
     assert (command is None) == (0 < len(reason) < 1_000)

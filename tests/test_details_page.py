@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine import details_page
-from coalmine.commands import PLACEHOLDER, can_send, decode, refusal
+from coalmine.command_input import PLACEHOLDER, decode
+from coalmine.commands import can_send, refusal
 from coalmine.gates import Approval
 from coalmine.markdown import url_length
 from coalmine.records import (

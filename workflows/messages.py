@@ -15,7 +15,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine import commands
+    from coalmine import command_input, commands
     from coalmine.approving import use_token
     from coalmine.records import CommandInput, CommandReceipt, Identity, Verb
     from coalmine.rollout import RolloutState
@@ -218,7 +218,7 @@ class Messages:
 
     def _read(self, verb: Verb, given: Any) -> CommandInput:
         try:
-            return commands.decode(verb, decoded(given))
+            return command_input.decode(verb, decoded(given))
         except ValueError:
             raise
         except Exception as error:

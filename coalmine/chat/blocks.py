@@ -24,7 +24,7 @@ FREE_TEXT = 300
 MOST_VERDICTS = 12
 LONGEST_METADATA = 3_000
 LONGEST_REASON = 2_000
-"""``coalmine.commands.LONGEST_TEXT``: more would be refused."""
+"""``coalmine.command_input.LONGEST_TEXT``: more would be refused."""
 _VERDICTS = {"pass": "✓", "fail": "✗", "inconclusive": "…", "no_data": "∅"}
 _PHASES = {Phase.HELD: "🟡", Phase.GATED: "🟡", Phase.ROLLING_BACK: "🔴"}
 _OUTCOMES = {Outcome.PROMOTED: "🟢", Outcome.SUPERSEDED: "⚪", Outcome.BLOCKED: "⚪"}

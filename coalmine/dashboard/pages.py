@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from coalmine.cli import _words
-from coalmine.commands import LONGEST_TEXT
+from coalmine.command_input import LONGEST_TEXT
 from coalmine.dashboard import csrf, fleet_page, rollout_page
 from coalmine.dashboard.acting import Said
 from coalmine.dashboard.api_access import RUN_ID

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from coalmine import commands, console
+from coalmine import command_input, commands, console
 from coalmine.client import RolloutRef, RolloutRow
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.records import (
@@ -212,7 +212,9 @@ class MemoryRollouts:
         state = self._state(ref)
         given = {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "break_glass": break_glass}
         self.said.append(Said(ref, verb, {**given, "longer": longer, "token": token, "once": once}))
-        command = commands.decode(verb, {name: value for name, value in given.items() if value not in (None, False)})
+        command = command_input.decode(
+            verb, {name: value for name, value in given.items() if value not in (None, False)}
+        )
         identity = self.identify(token) if token else None
         if (why := commands.refusal(state, verb, command, identity)) is not None:
             self.note(state, "refused", why, by, verb=str(verb))

@@ -21,7 +21,8 @@ from activities.sources.registry import make_source
 from coalmine import details_page
 from coalmine.analysis import evaluate
 from coalmine.cli import main
-from coalmine.commands import carry_out, decode, refusal
+from coalmine.command_input import decode
+from coalmine.commands import carry_out, refusal
 from coalmine.encryption import data_converter
 from coalmine.errors import HookRefused, HookUnreachable, SourceError
 from coalmine.records import (
