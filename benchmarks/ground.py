@@ -66,8 +66,8 @@ class WorkerProcess:
 
     def __init__(self, folder: Path, address: str, number: int = 0, module: str = "worker") -> None:
         self.log = folder / f"worker-{number}.log"
-        self._module = module
-        self._folder = folder
+        self.module = module
+        self.folder = folder
         self._address = address
         self._process: asyncio.subprocess.Process | None = None
 
@@ -81,18 +81,21 @@ class WorkerProcess:
         """Whether it was started, and is gone though nobody ended it."""
         return self._process is not None and self._process.returncode is not None
 
-    async def start(self) -> None:
-        """Start it; it serves once it polls."""
-        variables = {
+    def variables(self) -> dict[str, str]:
+        """Its environment."""
+        return {
             **{name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "COALMINE_"))},
             "TEMPORAL_ADDRESS": self._address,
             "TEMPORAL_NAMESPACE": NAMESPACE,
         }
+
+    async def start(self) -> None:
+        """Start it; it serves once it polls."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", self._module),
-                cwd=self._folder,
-                env=variables,
+                *(sys.executable, "-m", self.module),
+                cwd=self.folder,
+                env=self.variables(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -125,6 +128,8 @@ class Ground:
         self.backends = Backends()
         self.worker_module = "worker"
         """What is run as the worker: fault tests run one that is broken on purpose."""
+        self.worker_kind = WorkerProcess
+        """How it is run."""
         self.client: Client
         self.address = ""
         self._proxies = proxies
@@ -190,7 +195,7 @@ class Ground:
 
     async def worker(self, number: int = 0) -> WorkerProcess:
         """A worker, started; stopped with the ground at the latest."""
-        worker = WorkerProcess(self.folder, self.address, number, self.worker_module)
+        worker = self.worker_kind(self.folder, self.address, number, self.worker_module)
         await worker.start()
         self._stack.push_async_callback(worker.kill)
         return worker

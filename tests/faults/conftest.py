@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.ground import Ground
 from benchmarks.simulated_metrics import SimulatedMetrics
+from tests.faults.forked_worker import ForkedWorker
 from tests.faults.releases import SEED
 
 
@@ -16,6 +17,7 @@ from tests.faults.releases import SEED
 async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     """A dev server, two Envoys of one route."""
     async with Ground(tmp_path, proxies=2) as ground:
+        ground.worker_kind = ForkedWorker
         yield ground
 
 

@@ -15,6 +15,7 @@ from benchmarks.kills import KINDS, Experiment
 from benchmarks.simulated_metrics import SimulatedMetrics
 from coalmine.records import Phase
 from coalmine.testing.fake_prometheus import FakeAnswer
+from tests.faults.forked_worker import ForkedWorker
 from tests.faults.releases import (
     ROUTE,
     SEED,
@@ -162,6 +163,7 @@ async def test_on_an_advisory_router_the_write_of_a_frozen_worker_is_reconciled_
 async def test_random_kills_leave_every_rollout_right(tmp_path: Path) -> None:
     routes = tuple(f"shop-{kind}" for kind in KINDS)
     async with Ground(tmp_path, routes=routes) as ground, SimulatedMetrics(ground, SEED) as metrics:
+        ground.worker_kind = ForkedWorker
         experiment = Experiment(ground, metrics, SEED)
         await experiment.run(kills=2)
     assert experiment.kills == 2
