@@ -27,6 +27,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker._workflow import _WorkflowWorker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.workflow import _Definition
 
 from coalmine.search_attributes import KEYS
 from coalmine.testing.aws_server import aws_server
@@ -91,6 +93,27 @@ def _patient_workers() -> Iterator[None]:
         self._deadlock_timeout_seconds = 30
 
     patch.setattr(_WorkflowWorker, "__init__", patient)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workflows_prepared_once() -> Iterator[None]:
+    """Load each workflow into the sandbox once to see that it can be, not for every worker of every test.
+
+    Every run still gets a sandbox of its own.
+    """
+    patch = pytest.MonkeyPatch()
+    prepare = SandboxedWorkflowRunner.prepare_workflow
+    prepared: set[tuple[type, type, frozenset[str]]] = set()
+
+    def once(self: SandboxedWorkflowRunner, defn: _Definition) -> None:
+        key = (type(self), defn.cls, frozenset(self.restrictions.passthrough_modules))
+        if key not in prepared:
+            prepare(self, defn)
+            prepared.add(key)
+
+    patch.setattr(SandboxedWorkflowRunner, "prepare_workflow", once)
     yield
     patch.undo()
 
