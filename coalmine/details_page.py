@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from coalmine.command_input import PLACEHOLDER
 from coalmine.commands import can_send
 from coalmine.console import submitter
-from coalmine.effects import effect_text, interval_text, margin_text
+from coalmine.effects import effect_text, interval_text, level, margin_text
 from coalmine.gates import approval_of
 from coalmine.markdown import cell, code, table, url_length
 from coalmine.queueing import line_text, places
 from coalmine.records import LedgerEntry, MetricVerdict, Phase, Refusal, Verb
-from coalmine.report.words import level
 from coalmine.rollout import RolloutState
 from coalmine.standing import approval_text, deadline_text, standing
 

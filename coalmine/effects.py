@@ -1,4 +1,4 @@
-"""How the effect of a verdict is written, in its own measure: a ratio, a difference, a burn rate."""
+"""How the effect of a verdict is written, in its own measure: a ratio, a difference, a burn rate; and levels."""
 
 from __future__ import annotations
 
@@ -80,3 +80,22 @@ def effect_record(verdict: MetricVerdict) -> dict[str, Any]:
     }
     kept = {name: float(f"{value:.5g}") for name, value in numbers.items() if value is not None and isfinite(value)}
     return {"metric": verdict.metric, "verdict": verdict.verdict, **kept}
+
+
+def percent(share: float | None) -> str:
+    """``0.48 %``."""
+    if share is None:
+        return "–"
+    value = 100 * share
+    return f"{value:.1f} %" if abs(value) >= 10 else f"{value:.3g} %"
+
+
+def level(value: float | None, kind: str) -> str:
+    """A metric's level in its own unit: a share for ``ratio`` and ``slo``, a time for ``latency``, else the number."""
+    if value is None:
+        return "–"
+    if kind in ("ratio", "slo"):
+        return percent(value)
+    if kind == "latency":
+        return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
+    return f"{value:.4g}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from coalmine.effects import OPEN, is_largest, is_least
+from coalmine.effects import level as level
+from coalmine.effects import percent as percent
 from coalmine.spec.durations import format_duration
 
 
@@ -32,30 +34,11 @@ def interval(low: float | None, high: float | None, kind: str = "ratio") -> str:
     return f"{lower} … {upper}"
 
 
-def percent(share: float | None) -> str:
-    """``0.48 %``."""
-    if share is None:
-        return "–"
-    value = 100 * share
-    return f"{value:.1f} %" if abs(value) >= 10 else f"{value:.3g} %"
-
-
 def chance(p: float | None) -> str:
     """``0.034``, ``< 0.0001``."""
     if p is None:
         return "–"
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-def level(value: float | None, kind: str) -> str:
-    """A metric's level in its own unit: a share for ``ratio`` and ``slo``, a time for ``latency``, else the number."""
-    if value is None:
-        return "–"
-    if kind in ("ratio", "slo"):
-        return percent(value)
-    if kind == "latency":
-        return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
-    return f"{value:.4g}"
 
 
 def moment(at: datetime | None) -> str:
