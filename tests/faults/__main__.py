@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.ending import run
+from benchmarks.ground import WorkerProcess
 from benchmarks.simulated_metrics import SimulatedMetrics
 from tests.faults import examine, page
 from tests.faults.act import Act, play_all
@@ -35,6 +36,7 @@ async def carry_out(
     keep: Path | None = None,
     *,
     advisory: bool = False,
+    worker_kind: type[WorkerProcess] = WorkerProcess,
 ) -> tuple[list[Act], list[str]]:
     """All faults of a plan on one stack, and what is wrong with its ledger at the end.
 
@@ -48,6 +50,7 @@ async def carry_out(
         # One route is a fleet of five proxies.
         proxies = {name: 5 if name == names[0] else 2 for name in names}
         async with DiskGround(Path(folder), proxies, names) as ground, SimulatedMetrics(ground, seed) as metrics:
+            ground.worker_kind = worker_kind
             if broken:
                 ground.worker_module = "tests.faults.broken_worker"
             elif advisory:

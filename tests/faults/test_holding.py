@@ -11,6 +11,7 @@ from tests.faults import catalogue
 from tests.faults.__main__ import carry_out
 from tests.faults.act import Act
 from tests.faults.broken_worker import MET_AT, TOUCHED, VARIABLE
+from tests.faults.forked_worker import ForkedWorker
 from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.releases import shifted
 from tests.faults.witness import PATIENCE
@@ -41,7 +42,7 @@ async def test_a_late_fault_meets_the_write_unconfirmed(
 
     monkeypatch.setitem(catalogue.CATALOGUE, kind, late)
     plan = [PlannedRollout((PlannedFault(kind, "shift", 7),), bad=False)]
-    [act], ledger = await carry_out(7, plan, PATIENCE, broken, routes=1)
+    [act], ledger = await carry_out(7, plan, PATIENCE, broken, routes=1, worker_kind=ForkedWorker)
     assert ledger == []
     assert confirmed == [False]
     if broken:
