@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -65,15 +66,18 @@ async def stop_all(act: Act) -> None:
 async def disk_full(act: Act) -> None:
     """No worker can write a byte into any file: neither ledger nor routes."""
     async with act.scene.hands:
-        pids = [worker.pid for worker in act.scene.workers]
-        limits = [resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids]
+        limits: dict[int, tuple[int, int]] = {}
         try:
-            for pid, (_, hard) in zip(pids, limits, strict=True):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+            for worker in act.scene.workers:
+                # One that could not start, as where the server is down, has ended by itself.
+                with suppress(ProcessLookupError):
+                    _, hard = limits[worker.pid] = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
+                    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (0, hard))
             await asyncio.sleep(LASTS)
         finally:
-            for pid, limit in zip(pids, limits, strict=True):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+            for pid, limit in limits.items():
+                with suppress(ProcessLookupError):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
 
 
 async def envoy_unreachable(act: Act) -> None:
