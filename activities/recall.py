@@ -44,7 +44,8 @@ class RecallActivities:
         listed = await self._runs.of_workflow(workflow_id)
         # One that is open is the run itself, where it answers for the one before it that had asked.
         first = min(run.started_at for run in before)
-        others = [run for run in listed if run.run_id not in ours and not run.open and run.started_at >= first]
+        asked = [await self._now(run) for run in listed if run.run_id not in ours and run.started_at >= first]
+        others = [run for run in asked if not run.open]
         # Made by another reset, or by continue-as-new, of one of those before: the same rollout, and never a later one.
         siblings: list[Run] = []
         for other in others:
@@ -77,6 +78,10 @@ class RecallActivities:
                 break
             found.append(run)
         return found
+
+    async def _now(self, run: Run) -> Run:
+        """As it is now: the list is a moment behind, and has one as open that the reset has just ended."""
+        return (await self._runs.described(run.workflow_id, run.run_id) or run) if run.open else run
 
     async def _rollout_id(self, before: list[Run]) -> str:
         """The id of the latest of them that had its number; what closed without one is whole by itself."""

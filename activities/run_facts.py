@@ -7,6 +7,7 @@ from typing import Any
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Input
 from temporalio.converter import DataConverter
 
 from coalmine.errors import CoalmineError
@@ -65,9 +66,10 @@ class FactsReading:
                 if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
                     self._begin_own(failed.new_run_id)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-                asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
-                if self.facts is None and asked.name == "submit":
-                    self.facts = RunFacts(spec=(await self._decoded(asked.args, Submission)).spec)
+                await self._submit(event.workflow_execution_update_accepted_event_attributes.accepted_request.input)
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+                # One that a reset has heard again: what was asked stands here, and no more where it is accepted.
+                await self._submit(event.workflow_execution_update_admitted_event_attributes.request.input)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled = event.activity_task_scheduled_event_attributes
                 if scheduled.activity_type.name == RECALL_ROUTE.name:
@@ -92,6 +94,10 @@ class FactsReading:
                     # The first reading is the snapshot; later ones are taken after somebody overtook a write.
                     self.facts.snapshot = (await self._decoded(done.result, RouteState)).weights
         return not self._copied and self.facts is not None and self.facts.written and bool(self.facts.snapshot)
+
+    async def _submit(self, asked: Input) -> None:
+        if self.facts is None and asked.name == "submit":
+            self.facts = RunFacts(spec=(await self._decoded(asked.args, Submission)).spec)
 
     def _begin_own(self, run_id: str) -> None:
         """A reset made a run here; with a reset of a reset, those before it were copied too."""

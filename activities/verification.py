@@ -21,8 +21,8 @@ from coalmine.identity.issuers import (
     verify_issued,
 )
 from coalmine.identity.keys import KEYS_VARIABLE, VerifyingKey, read_jwks
-from coalmine.identity.verification import BadToken, Verified, kid_of, verify
-from coalmine.records import VERIFY_DECISION, Identity, VerifyRequest
+from coalmine.identity.verification import BadToken, Verified, check_signed_since, kid_of, verify
+from coalmine.records import VERIFY_DECISION, Identity, Verb, VerifyRequest
 
 LARGEST_FILE = 1_000_000
 """Bytes."""
@@ -40,6 +40,9 @@ class VerificationActivities:
         """Who signed it; what cannot be verified is an answer without a person, never an error."""
         try:
             found = await self._found(request)
+            # The way back is never barred, and hearing it twice changes nothing.
+            if request.reset_at is not None and request.verb not in (Verb.ROLLBACK, Verb.REJECT):
+                check_signed_since(request.token, request.reset_at)
         except (BadToken, InputError) as error:
             return Identity(reason=str(error))
         return Identity(

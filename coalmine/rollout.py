@@ -207,6 +207,8 @@ class RolloutState(Record):
     log: list[LedgerEntry] = []
     dropped: int = 0
     refused: list[Refusal] = []
+    reset_at: Moment | None = None
+    """When the reset was made that this run came of: what was signed before may have been used then."""
     used_tokens: dict[str, Moment] = {}
     """Signed decisions that were taken, by ``jti``: until they expire, and while a copy that came before is checked."""
     outbox: list[Notification] = []

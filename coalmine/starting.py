@@ -68,7 +68,9 @@ async def start(client: Client, submission: Submission, within: timedelta) -> Re
     await await_worker(client, f"{spec.service} cannot start", within)
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "Canary",
-        CanaryInput(service=spec.service, environment=spec.environment, region=spec.region),
+        # With the submission, though the update carries it too: a reset to the first task may hear no update again, and
+        # the run that it makes must know its release all the same.
+        CanaryInput(service=spec.service, environment=spec.environment, region=spec.region, submission=submission),
         id=workflow_id,
         task_queue=TASK_QUEUE,
         result_type=RolloutReport,

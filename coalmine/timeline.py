@@ -89,7 +89,12 @@ class _Reader:
                 await self._started(event)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
                 request = event.workflow_execution_update_accepted_event_attributes.accepted_request
-                await self._said(event, request.input.name, request.input.args)
+                # One that a reset has heard again was told where it came.
+                if request.HasField("input"):
+                    await self._said(event, request.input.name, request.input.args)
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+                asked = event.workflow_execution_update_admitted_event_attributes.request.input
+                await self._said(event, asked.name, asked.args)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
                 signal = event.workflow_execution_signaled_event_attributes
                 await self._said(event, signal.signal_name, signal.input, signalled=True)

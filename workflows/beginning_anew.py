@@ -132,7 +132,9 @@ class BeginningAnew:
             shown = await unless(self._ordered, self._traffic.read("read what the steps after this one left"))
             readings = [shown.weights, *(proxy.weights for proxy in shown.proxies)]
             found = max(weights.get(canary, 0.0) for weights in readings)
-            if not is_ours(shown, state) or found <= state.canary_share() + TOLERANCE:
+            # What hands had given it by then waits for people, as it did.
+            drifted = state.drift.weights.get(canary, 0.0) if state.drift is not None else 0.0
+            if not is_ours(shown, state) or found <= max(state.canary_share(), drifted) + TOLERANCE:
                 return
             # What was counted meanwhile fits no share.
             state.generation, state.share_from = max(state.generation, shown.generation), workflow.now()

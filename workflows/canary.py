@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
     from coalmine import console
     from coalmine.decisions import Decision, decide, next_deadline
+    from coalmine.identity.names import folded
     from coalmine.queueing import join_older, leave_line
     from coalmine.records import (
         Action,
@@ -57,6 +58,8 @@ from workflows.turns import Turns
 from workflows.versioning import when_versioned
 from workflows.waiting import Waiting
 
+WHO_SUBMITS = "who-submits"
+"""Histories recorded before began whoever the input said."""
 SUBMISSION_LIMIT = timedelta(minutes=1)
 """How long a workflow that was started without a release waits for one to be submitted."""
 
@@ -86,6 +89,8 @@ class Canary(Reception):
             )
         elif start.carried is not None:
             self._open(RolloutState.model_validate(start.carried))
+        elif start.submission is not None and not folded(start.submission.by) and workflow.patched(WHO_SUBMITS):
+            self._bad_input = "'by' of the submission is empty: say who submits"
         elif start.submission is not None:
             self._begin(start.submission, start.line)
 

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.inputs import EXAMPLE, NOTHING, as_text, decoded
 from workflows.journal import Journal
+from workflows.recalling import took_over
 from workflows.signed import SignatureChecks
 from workflows.waiting import Waiting
 
@@ -84,7 +85,7 @@ class Messages:
 
     @approve_update.validator
     def _check_approve(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.APPROVE, given)
+        self._validate(Verb.APPROVE, given)
 
     @workflow.update(name="reject", description=f"Send the release back before it reaches 100 %: {EXAMPLE}")
     def reject_update(self, given: RawValue = NOTHING) -> CommandReceipt:
@@ -93,7 +94,7 @@ class Messages:
 
     @reject_update.validator
     def _check_reject(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.REJECT, given)
+        self._validate(Verb.REJECT, given)
 
     @workflow.update(name="pause", description=f"Stop advancing; looks go on: {EXAMPLE}")
     async def pause_update(self, given: RawValue = NOTHING) -> CommandReceipt:
@@ -102,7 +103,7 @@ class Messages:
 
     @pause_update.validator
     def _check_pause(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.PAUSE, given)
+        self._validate(Verb.PAUSE, given)
 
     @workflow.update(name="resume", description=f"Go on after a pause or a hold: {EXAMPLE}")
     async def resume_update(self, given: RawValue = NOTHING) -> CommandReceipt:
@@ -111,7 +112,7 @@ class Messages:
 
     @resume_update.validator
     def _check_resume(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.RESUME, given)
+        self._validate(Verb.RESUME, given)
 
     @workflow.update(name="extend", description='Lengthen the step, bake or deadline: {"by": "ana", "for": "30m"}')
     async def extend_update(self, given: RawValue = NOTHING) -> CommandReceipt:
@@ -120,7 +121,7 @@ class Messages:
 
     @extend_update.validator
     def _check_extend(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.EXTEND, given)
+        self._validate(Verb.EXTEND, given)
 
     @workflow.update(name="promote", description=f"Go to 100 % now, past steps, gates and the proof: {EXAMPLE}")
     async def promote_update(self, given: RawValue = NOTHING) -> CommandReceipt:
@@ -129,7 +130,7 @@ class Messages:
 
     @promote_update.validator
     def _check_promote(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.PROMOTE, given)
+        self._validate(Verb.PROMOTE, given)
 
     @workflow.update(name="rollback", description=f"Restore the route as it was, at any time: {EXAMPLE}")
     def rollback_update(self, given: RawValue = NOTHING) -> CommandReceipt:
@@ -138,7 +139,7 @@ class Messages:
 
     @rollback_update.validator
     def _check_rollback(self, given: RawValue = NOTHING) -> None:
-        self._check(Verb.ROLLBACK, given)
+        self._validate(Verb.ROLLBACK, given)
 
     async def _take_signed(self, verb: Verb, given: Any) -> None:
         """A signal that may carry a token; one without takes effect at once."""
@@ -199,8 +200,16 @@ class Messages:
             return
         self._do(verb, command)
 
+    def _validate(self, verb: Verb, given: RawValue) -> None:
+        """An update's validator: a refusal leaves no event, and its reason goes to the caller.
+
+        Not in a run that a reset made, where the handler refuses. What was said before comes again there, and is the
+        only news of a task: one that is refused without an event wakes the workflow now, and never at a replay.
+        """
+        if not took_over():
+            self._check(verb, given)
+
     def _check(self, verb: Verb, given: RawValue) -> None:
-        """An update's validator: a refusal leaves no event, and its reason goes to the caller."""
         try:
             command = self._read(verb, given)
             # Who signed is not known yet: the handler refuses, and lists it.

@@ -146,4 +146,10 @@ class Promoting:
                 await unless(self._is_ordered, self._hooks.run_or_tell(RETIRE, retire))
             except Interrupted:
                 return
+        if self._taking_over.unsettled:
+            # The reset went back to where the hook was called already, and it may have been taken back since.
+            with contextlib.suppress(Interrupted):
+                await unless(self._is_ordered, self._taking_over.settle())
+            if self._is_ordered():
+                return
         self._turns.end(Outcome.PROMOTED, state.reason)

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.admission import Admission
 from workflows.inputs import decoded
 from workflows.messages import Messages
+from workflows.recalling import took_over
 
 
 class Reception(Messages):
@@ -56,6 +57,7 @@ class Reception(Messages):
     @workflow.update(name="submit", description="Start a release, or attach to it when it runs already")
     async def submit(self, given: RawValue) -> Receipt:
         """Answer once it is admitted or refused."""
+        self._check_submission(given)
         submission = self._submission(given)
         if self._state is None:
             self._begin(submission)
@@ -82,6 +84,11 @@ class Reception(Messages):
 
     @submit.validator
     def _check_submit(self, given: RawValue) -> None:
+        # In a run that a reset made the handler refuses (``Messages._validate``).
+        if not took_over():
+            self._check_submission(given)
+
+    def _check_submission(self, given: RawValue) -> None:
         submission = self._submission(given)
         spec = submission.spec
         if not folded(submission.by):
@@ -124,7 +131,7 @@ class Reception(Messages):
     @workflow.update(name="withdraw", description='Take a version out of the line: {"version": "1.2.0", "by": "ana"}')
     def withdraw(self, given: RawValue) -> CommandReceipt:
         """Answer what became of it."""
-        self._check_withdraw(given)
+        self._check_withdrawal(given)
         wish, state = _withdrawal(given), self._rollout
         gone = withdraw(state, wish.version, wish.by.strip(), wish.reason, workflow.now())
         if gone is None:
@@ -135,6 +142,10 @@ class Reception(Messages):
 
     @withdraw.validator
     def _check_withdraw(self, given: RawValue) -> None:
+        if not took_over():
+            self._check_withdrawal(given)
+
+    def _check_withdrawal(self, given: RawValue) -> None:
         try:
             wish = _withdrawal(given)
         except (ValueError, ValidationError) as error:

@@ -1,6 +1,6 @@
 """Runs workflows, but never ahead of their history, and leaves a trace of every task in it.
 
-Three faults of the SDK's core (1.35) can leave a history that no worker can replay, and a rollout stuck for good.
+Four faults of the SDK's core (1.35) can leave a history that no worker can replay, and a rollout stuck for good.
 
 A query that reaches a worker which does not hold the workflow makes the SDK's core read the history as it is, and apply
 what happened after the last workflow task: a timer that fired, an activity that ended, while the task for it has not
@@ -22,6 +22,10 @@ A worker that takes a workflow over while an update waits folds a task in which 
 and does not when it replays what it has written (issue 1591 of temporalio/sdk-python). Signals go before activities
 that ended, and what had been two tasks comes out in another order. So a task in which nothing was decided counts itself
 in the memo; tasks with commands are never folded.
+
+The first task of a run that a reset made hears again what was said before. The SDK gives it updates before signals when
+it is done, and after them when it is replayed, and what is decided comes out in another order: the rollout is stuck
+once its worker is another. They are put into one order here, updates last.
 """
 
 from __future__ import annotations
@@ -105,6 +109,7 @@ class HistoryBound(WorkflowInstance):
             if alone and self._stands_on_nothing(act.run_id):
                 return _refused(act, NEVER_COMPLETED)
             return self._inner.activate(act)
+        _order_what_is_heard_again(act)
         task = (act.timestamp.seconds, act.timestamp.nanos)
         # Within one task the history does not grow; while replaying, tasks are read as they were.
         early = not act.is_replaying and task == self._task and act.history_length > self._length
@@ -151,6 +156,14 @@ class HistoryBound(WorkflowInstance):
     def get_thread_id(self) -> int | None:
         """As the instance says."""
         return self._inner.get_thread_id()
+
+
+def _order_what_is_heard_again(act: WorkflowActivation) -> None:
+    """Updates after all else in the first task after a reset, which is the one that brings a new random seed."""
+    if any(job.HasField("update_random_seed") for job in act.jobs):
+        jobs = sorted(act.jobs, key=lambda job: job.HasField("do_update"))
+        del act.jobs[:]
+        act.jobs.extend(jobs)
 
 
 def _refused(act: WorkflowActivation, why: str) -> WorkflowActivationCompletion:

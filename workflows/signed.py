@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.background import Rank, when
 from workflows.calls import VERIFY, call
 from workflows.interruption import failure_reason
+from workflows.recalling import took_over
 
 PATCH = "people-by-folded-names"
 """Runs that began before go on by the rules they began with (``RolloutState.by_older_rules``)."""
@@ -110,6 +111,8 @@ def _asked(state: RolloutState, verb: Verb, command: CommandInput) -> tuple[Comm
         context=state.context(),
         workflow_id=state.workflow_id,
         since=state.started_at,
+        # What comes before it is known is heard again, or as new as the run.
+        reset_at=state.reset_at or (workflow.now() if took_over() else None),
     )
     return command, request
 

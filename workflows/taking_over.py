@@ -31,6 +31,11 @@ PATCH = "took-over"
 """With the answers that were copied (where there are any) and the length of the history at the task: what a task of the
 run before said is no answer to a later one."""
 
+BACK_AT_ONCE = "back-at-once-after-reset"
+"""Histories recorded before go on with the steps of a rollback where the reset went back to one."""
+DRIFTED_TOO = "come-down-though-drifted"
+"""Histories recorded before left a route alone that hands had changed at the task."""
+
 NOT_BACK = (Outcome.PROMOTED, RESET_IN_WINDOW)
 WENT_BACK = frozenset(Outcome) - {Outcome.PROMOTED}
 """How a run ended by itself that had put its route back."""
@@ -123,6 +128,7 @@ class TakingOver:
             while not self._is_own_task():
                 seen = _length()
                 await workflow.wait_condition(lambda seen=seen: _length() != seen)  # type: ignore[misc]
+            self._state.reset_at = workflow.now()
             copied = False
             try:
                 copied = await self._take_over(hands)
@@ -148,13 +154,16 @@ class TakingOver:
                 await hands.restore_what_a_later_one_left(recalled.taken)
             self._lose(why, "" if recalled.taken is None else ", and was ended by the reset")
             return False
+        if recalled.left is not None and state.phase is Phase.ROLLING_BACK and workflow.patched(BACK_AT_ONCE):
+            # The run before may have gone further back: the next step would give the canary traffic again, unseen.
+            state.at_once = True
         # At the gate before its first step it has nothing on the route but what it put back.
         has_a_share = state.written and state.step >= 0
         if recalled.left is not None and state.phase is not Phase.ROLLING_BACK:
             with suppress(Interrupted):  # The order restores it.
                 if not has_a_share:
                     await hands.restore_what_was_left(bool(self._copied))
-                elif state.drift is None and not self._is_shifting():
+                elif (state.drift is None or workflow.patched(DRIFTED_TOO)) and not self._is_shifting():
                     await hands.come_down()
         return recalled.run_id not in ("", state.run_id)
 

@@ -203,6 +203,24 @@ def in_time(claims: dict[str, Any], at: datetime, longest: timedelta = LONGEST_L
     return expires
 
 
+def check_signed_since(token: str, reset_at: datetime) -> None:
+    """Refuse what was signed before a reset: the run that it made does not know which tokens were used before it.
+
+    Args:
+        token: One whose signature holds.
+        reset_at: When the reset was made.
+
+    Raises:
+        BadToken: it was issued before that; whole seconds are told in a token.
+    """
+    issued = moment(unproved(token), "iat")
+    if issued < reset_at.replace(microsecond=0):
+        raise BadToken(
+            f"the token was issued at {issued:%Y-%m-%d %H:%M:%S} UTC, before the reset at {reset_at:%H:%M:%S}, and may "
+            "have been used then: sign again"
+        )
+
+
 def moment(claims: dict[str, Any], name: str) -> datetime:
     """The time a claim tells.
 

@@ -26,6 +26,8 @@ class VerifyRequest(Record):
     since: Moment | None = None
     """When the rollout began that it is shown to: a token of CI from before was for another. None for a start, or where
     an older worker asks."""
+    reset_at: Moment | None = None
+    """When the reset was made that the run came of which asks; None for a run that no reset made."""
 
 
 class Identity(Record):

@@ -104,6 +104,33 @@ def hooked(name: str) -> HistoryEvent:
     return scheduled("run_hook", {**given, "service": "checkout", "environment": "test"})
 
 
+def submitted(kind: Any) -> HistoryEvent:
+    """The update ``submit``: as it was accepted, or as a reset let it be heard again."""
+    event = HistoryEvent(event_id=5, event_type=kind)
+    if kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+        asked = event.workflow_execution_update_admitted_event_attributes.request.input
+    else:
+        asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+    asked.name = "submit"
+    payload = asked.args.payloads.add()
+    payload.metadata["encoding"], payload.data = b"json/plain", json.dumps(GOOD["submission"]).encode()
+    return event
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED,
+    ],
+)
+async def test_what_was_submitted_is_known_also_where_a_reset_let_it_be_heard_again(kind: Any) -> None:
+    bare = {key: GOOD[key] for key in ("service", "environment")}
+    found = await facts(began(bare), submitted(kind), wrote("1/1"))
+    assert found.written
+    assert found.spec == make_submission().spec
+
+
 async def facts(*events: HistoryEvent) -> Any:
     return await RolloutRuns(OneHistory(*events)).facts(RUN)  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
@@ -115,6 +116,37 @@ async def test_a_server_that_hangs_is_left(server: KeyServer, clock: Clock) -> N
 async def test_nobody_there(clock: Clock, unused_tcp_port: int) -> None:
     with pytest.raises(InputError, match=r"KEYS: http://127.0.0.1:\d+: no keys could be had: it did not answer"):
         await KeySets(clock).keys(f"http://127.0.0.1:{unused_tcp_port}/secret-path", "a", read_jwks, "KEYS")
+
+
+@pytest.mark.parametrize(
+    ("verb", "reset_after", "counts"),
+    [
+        ("pause", None, True),
+        ("pause", -1, True),
+        ("pause", 0.5, True),
+        ("pause", 1, False),
+        ("rollback", 1, True),
+        ("reject", 1, True),
+    ],
+)
+async def test_what_was_signed_before_a_reset_is_signed_again_unless_it_leads_back(
+    server: KeyServer, verb: str, reset_after: float | None, counts: bool
+) -> None:
+    """The run that a reset made does not know which tokens were used since the task it went back to."""
+    activities = VerificationActivities({KEYS_VARIABLE: server.url})
+    signed = NOW.replace(microsecond=0)
+    decided = Decided(verb, "test/checkout/1.1.0/1", "ok")
+    request = VerifyRequest(
+        token=sign(ANA, decided, signed, "1"),
+        verb=verb,
+        rollout_id=decided.rollout_id,
+        reason="ok",
+        at=NOW + timedelta(seconds=5),
+        reset_at=None if reset_after is None else signed + timedelta(seconds=reset_after),
+    )
+    found = await activities.verify_decision(request)
+    assert (found.person == "ana") is counts, found.reason
+    assert counts or "before the reset" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowHistory,
+    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue, WorkflowIDConflictPolicy
@@ -31,6 +32,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine.records import (
+    ASKED_TOO_EARLY,
+    NEVER_COMPLETED,
     TASK_QUEUE,
     CanaryInput,
     CommandReceipt,
@@ -102,7 +105,7 @@ class Rollout:
         spec = submission.spec
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             "Canary",
-            CanaryInput(service=spec.service, environment=spec.environment, region=spec.region),
+            CanaryInput(service=spec.service, environment=spec.environment, region=spec.region, submission=submission),
             id=canary_id(spec.environment, spec.service, spec.region),
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -115,8 +118,19 @@ class Rollout:
     async def status(self) -> RolloutStatus:
         """The query ``status``.
 
-        The time-skipping server can lose a query that comes as a run continues as new; then it is asked once more.
+        The time-skipping server can lose a query that comes as a run continues as new; then it is asked once more. A
+        worker as in production refuses one that comes between an event and its task: then too, as every client does.
         """
+        for _ in polls():
+            try:
+                return await self._status()
+            except WorkflowQueryFailedError as error:
+                if error.message not in (ASKED_TOO_EARLY, NEVER_COMPLETED):
+                    raise
+            await asyncio.sleep(0.05)
+        return await self._status()
+
+    async def _status(self) -> RolloutStatus:
         status: RolloutStatus
         try:
             status = await self.handle.query("status", result_type=RolloutStatus, rpc_timeout=QUERY_LOST)
@@ -270,6 +284,12 @@ class Rollout:
         failures = [event.workflow_task_failed_event_attributes for event in history.events]
         between = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
         return [failed.failure.message for failed in failures if failed.cause not in (0, between)]
+
+    async def tasks(self, run_id: str) -> list[int]:
+        """Events at which a task of a run was done."""
+        history = await self.client.get_workflow_handle(self.id, run_id=run_id).fetch_history()
+        done = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        return [event.event_id for event in history.events if event.event_type == done]
 
     async def events(self) -> list[str]:
         """Types of the history's events."""

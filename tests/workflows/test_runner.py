@@ -202,6 +202,27 @@ def test_a_history_is_replayed_as_it_was_written(patches: tuple[str, ...], count
     assert len(commands(runner.activate(activation(2, 10, "resolve_activity", replaying=True)))) == counted
 
 
+@pytest.mark.parametrize("replaying", [False, True])
+def test_what_a_reset_lets_hear_again_comes_in_one_order(replaying: bool) -> None:
+    instance = Instance()
+    heard = ["do_update", "signal_workflow", "do_update", "signal_workflow"]
+    act = activation(1, 9, "initialize_workflow", "update_random_seed", *heard, replaying=replaying)
+    for number, job in enumerate(act.jobs):
+        if job.HasField("do_update"):
+            job.do_update.name = str(number)
+    HistoryBound(instance).activate(act)
+    (taken,) = instance.taken
+    kinds = [job.WhichOneof("variant") for job in taken.jobs]
+    assert kinds == ["initialize_workflow", "update_random_seed", *["signal_workflow"] * 2, *["do_update"] * 2]
+    assert [job.do_update.name for job in taken.jobs[-2:]] == ["2", "4"]
+
+
+def test_without_a_reset_what_was_said_keeps_its_order() -> None:
+    instance = Instance()
+    HistoryBound(instance).activate(activation(1, 9, "do_update", "signal_workflow"))
+    assert [job.WhichOneof("variant") for job in instance.taken[0].jobs] == ["do_update", "signal_workflow"]
+
+
 def test_the_rest_is_as_the_instance_says() -> None:
     runner = HistoryBound(Instance())
     assert (runner.get_serialization_context(None), runner.get_external_store_context(None)) == (

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from temporalio.api.enums.v1 import EventType
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
@@ -20,17 +19,16 @@ from tests.conftest import TemporalServer
 from tests.workflows.driving import Rollout
 from tests.workflows.serving import now, workers
 from tests.workflows.specs import make_submission, quick
-from tests.workflows.test_dev_server import start_gated, temporal
+from tests.workflows.test_dev_server import GATED, start_gated, temporal
 from tests.workflows.world import World, leave
 
 
-async def _reset(live: Rollout, server: TemporalServer, run_id: str | None = None) -> None:
-    """To the last task that is done, of the latest run or this one, without what was said since."""
+async def _reset(live: Rollout, server: TemporalServer, run_id: str | None = None, task: int | None = None) -> None:
+    """To the last task that is done, of the latest run or this one, or another, without what was said since."""
     run_id = run_id or (await live.handle.describe()).run_id
-    events = (await live.client.get_workflow_handle(live.id, run_id=run_id).fetch_history()).events
-    done = [event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
-    arguments = ["workflow", "reset", "-w", live.id, "-r", run_id, "--event-id", str(done[-1]), "--reason", "test"]
-    await temporal(server, *arguments, "--reapply-exclude", "Signal")
+    done = await live.tasks(run_id)
+    arguments = ["workflow", "reset", "-w", live.id, "-r", run_id, "--event-id", str(task or done[-1])]
+    await temporal(server, *arguments, "--reason", "test", "--reapply-exclude", "All")
 
 
 # At once: the next try would come too late.
@@ -135,3 +133,57 @@ async def test_cancelled_in_its_window_while_it_asks_it_ends_as_what_is_true(
     [closed] = [entry.data["outcome"] for entry in world.ledger.values() if entry.kind == "closed"]
     assert closed == ("blocked" if taken_back else "promoted")
     assert world.canary == (0 if taken_back else 100)
+
+
+async def test_in_a_rollback_in_steps_that_went_further_the_canary_gets_nothing_again(
+    live: Rollout, world: World, temporal_env: TemporalServer
+) -> None:
+    spec = quick(promotion={"bake": "1s", "rollback_window": "10m"}, rollback={"over": "6s", "steps": 4})
+    await live.start(make_submission(spec))
+    await live.reach(Phase.WINDOW)
+    await live.send("rollback")
+    await live.until(lambda status: world.canary == 75)
+    run_id = (await live.handle.describe()).run_id
+    on_the_way = (await live.tasks(run_id))[-1]
+    assert (await live.result()).outcome is Outcome.ROLLED_BACK
+    before = len(world.writes)
+    leave(world, spec, 0, ended="rolled_back")
+    await _reset(live, temporal_env, run_id, on_the_way)
+    assert (await live.result()).outcome is Outcome.ROLLED_BACK
+    assert not any(write.weights.get("checkout-v2") for write in world.writes[before:])
+
+
+@pytest.mark.parametrize(("later", "stays"), [(100.0, False), (5.0, True)])
+async def test_reset_to_a_hold_for_drift_the_canary_keeps_no_more_than_hands_had_given_it(
+    live: Rollout, world: World, temporal_env: TemporalServer, later: float, stays: bool
+) -> None:
+    spec = quick(steps=GATED, people={"sre": ["ana"]}, policy={"drift": "hold", "no_data_limit": "5m"})
+    await live.start(make_submission(spec))
+    await live.reach(Phase.GATED)
+    world.route = {"checkout-v1": 95.0, "checkout-v2": 5.0}
+    await live.reach(Phase.HELD)
+    leave(world, spec, later)
+    await _reset(live, temporal_env)
+    await live.until(lambda status: world.recalls > 0 and (world.canary == 10 or stays))
+    assert (world.canary == later) is stays
+    await live.send("rollback")
+    assert (await live.result()).outcome is Outcome.ROLLED_BACK
+
+
+async def test_reset_to_the_call_of_its_last_hook_what_was_rolled_back_since_is_not_said_to_be_promoted(
+    live: Rollout, world: World, temporal_env: TemporalServer
+) -> None:
+    spec = quick(hooks={"retire": "http://127.0.0.1:1/retire"}, promotion={"bake": "1s", "rollback_window": "1s"})
+    await live.start(make_submission(spec))
+    await live.reach(Phase.WINDOW)
+    world.hook_gate = asyncio.Event()
+    await live.happens(lambda: bool(world.hooks))
+    run_id = (await live.handle.describe()).run_id
+    calling = (await live.tasks(run_id))[-1]
+    await live.send("rollback")
+    assert (await live.result()).outcome is Outcome.ROLLED_BACK
+    leave(world, spec, 0, ended="rolled_back")
+    world.hook_gate.set()
+    await _reset(live, temporal_env, run_id, calling)
+    report = await live.result()
+    assert (report.outcome, world.canary) == (Outcome.BLOCKED, 0), report.reason

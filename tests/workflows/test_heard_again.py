@@ -1,0 +1,119 @@
+"""A run that a reset made hears again what was said before, and every worker that replays it decides the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from coalmine.records import Outcome, Phase
+from tests.conftest import TemporalServer
+from tests.workflows.driving import Rollout
+from tests.workflows.serving import now, workers
+from tests.workflows.specs import make_submission, quick
+from tests.workflows.test_dev_server import temporal
+from tests.workflows.world import World, leave
+from workflows.runner import HistoryBoundRunner
+
+SPEC = quick(
+    steps=[
+        {"weight": 10, "for": "1s"},
+        {"weight": 50, "for": "1s", "gate": {"name": "go", "approval": {"timeout": "10h", "count": 5}}},
+    ]
+)
+
+
+@pytest.fixture
+async def forgetful(temporal_client: Client, world: World) -> AsyncIterator[Rollout]:
+    """A worker that reads the history from its beginning at every task, as the next one does after a restart."""
+    world.client = temporal_client
+    async with AsyncExitStack() as stack:
+        for worker in workers(temporal_client, world, max_cached_workflows=0, workflow_runner=HistoryBoundRunner()):
+            await stack.enter_async_context(worker)
+        yield Rollout(temporal_client, world, asyncio.sleep, now, tick=0.05)
+
+
+async def _run_id(rollout: Rollout) -> str:
+    return str((await rollout.handle.describe()).run_id)
+
+
+async def _reset(rollout: Rollout, server: TemporalServer, run_id: str, task: int, *arguments: str) -> None:
+    leave(rollout.world, SPEC, 10)
+    words = ["workflow", "reset", "-w", rollout.id, "-r", run_id, "--event-id", str(task), "--reason", "test"]
+    await temporal(server, *words, *arguments)
+
+
+async def _ends_by_a_word(rollout: Rollout) -> None:
+    """It hears ``rollback``, and no task of it ever failed."""
+    if (await rollout.handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+        await rollout.handle.signal("rollback", {"by": "ana", "reason": "enough"})
+    report = await rollout.result()
+    assert report.outcome is Outcome.ROLLED_BACK, report.reason
+    assert rollout.world.canary == 0
+    # The first to fail is the one that the server puts there for the reset.
+    assert len(await rollout.failed_tasks()) <= 1, "what the run of the reset decided cannot be replayed"
+
+
+@pytest.mark.parametrize("said", ["", "approve", "rollback", "pause"])
+async def test_started_by_the_command_and_reset_to_its_first_task(
+    forgetful: Rollout, temporal_env: TemporalServer, said: str
+) -> None:
+    await forgetful.submit(make_submission(SPEC))
+    await forgetful.reach(Phase.GATED)
+    run_id = await _run_id(forgetful)
+    first = (await forgetful.tasks(run_id))[0]
+    if said:
+        await forgetful.send(said)
+    await _reset(forgetful, temporal_env, run_id, first)
+    await forgetful.happens(lambda: forgetful.world.recalls > 0)
+    await _ends_by_a_word(forgetful)
+
+
+async def test_started_by_the_command_it_knows_its_release_where_nothing_is_heard_again(
+    forgetful: Rollout, temporal_env: TemporalServer
+) -> None:
+    await forgetful.submit(make_submission(SPEC))
+    await forgetful.reach(Phase.GATED)
+    run_id = await _run_id(forgetful)
+    first = (await forgetful.tasks(run_id))[0]
+    await _reset(forgetful, temporal_env, run_id, first, "--reapply-exclude", "All")
+    await forgetful.happens(lambda: forgetful.world.recalls > 0)
+    await _ends_by_a_word(forgetful)
+
+
+@pytest.mark.parametrize("ways", ["u", "us", "su"])
+async def test_approvals_by_update_and_by_signal_are_heard_again_at_the_gate(
+    forgetful: Rollout, temporal_env: TemporalServer, ways: str
+) -> None:
+    await forgetful.start(make_submission(SPEC))
+    await forgetful.reach(Phase.GATED)
+    run_id = await _run_id(forgetful)
+    gate = (await forgetful.tasks(run_id))[-1]
+    for number, way in enumerate(ways):
+        given = {"by": f"person {number}", "reason": "fine"}
+        if way == "u":
+            await forgetful.handle.execute_update("approve", given)
+        else:
+            await forgetful.handle.signal("approve", given)
+        await forgetful.happens(lambda number=number: forgetful.world.kinds().count("command") > number)  # type: ignore[misc]
+    await _reset(forgetful, temporal_env, run_id, gate)
+    await forgetful.happens(lambda: forgetful.world.recalls > 0)
+    await _ends_by_a_word(forgetful)
+
+
+async def test_an_approval_that_meets_no_gate_yet_is_refused_in_the_record(
+    forgetful: Rollout, temporal_env: TemporalServer
+) -> None:
+    """By an update's validator it would leave no event: it would wake the workflow now, and never at a replay."""
+    await forgetful.start(make_submission(SPEC))
+    await forgetful.until(lambda status: status.looks > 0)
+    run_id = await _run_id(forgetful)
+    step = (await forgetful.tasks(run_id))[-1]
+    await forgetful.reach(Phase.GATED)
+    await forgetful.handle.execute_update("approve", {"by": "bo", "reason": "fine", "gate": "go", "attempt": 1})
+    await _reset(forgetful, temporal_env, run_id, step)
+    await forgetful.happens(lambda: forgetful.world.recalls > 0)
+    await _ends_by_a_word(forgetful)
