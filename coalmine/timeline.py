@@ -77,6 +77,8 @@ class _Reader:
         self.carried = False
         self._converter = converter
         self._run_id = run_id
+        self._submission: dict[str, Any] = {}
+        """Of the input: ``coalmine start`` sends it beside, too."""
         self._everything = everything
         self._scheduled: dict[int, tuple[str, str, datetime]] = {}
         self._attempts: dict[int, int] = {}
@@ -139,6 +141,7 @@ class _Reader:
         self._add(event, "started", await self._summary(event) or "the workflow was started")
         submission = start.get("submission")
         if isinstance(submission, dict):
+            self._submission = submission
             self._submitted(event, submission)
 
     async def _said(self, event: HistoryEvent, name: str, args: Payloads, signalled: bool = False) -> None:
@@ -148,7 +151,8 @@ class _Reader:
             given = []
         said = given[0] if given and isinstance(given[0], dict) else {}
         if name == "submit":
-            self._submitted(event, said)
+            if said != self._submission:
+                self._submitted(event, said)
             return
         if name == "fleet_answer":
             if self._everything:
