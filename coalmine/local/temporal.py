@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from temporalio.client import Client
 from coalmine.connection import Settings, connect_client
 from coalmine.encryption import KEYS_VARIABLE, KeyRing
 from coalmine.errors import MissingExtra, TemporalUnavailable
-from coalmine.local.processes import Process, await_port, free_ports
+from coalmine.local.processes import LocalStackError, Process, await_port, free_ports
 from coalmine.preflight import RETENTION, create_missing
 
 NAMESPACE = "coalmine"
 """Not ``default``, which keeps closed workflows for a day only."""
 HEALTHY_WITHIN = 30.0
 """Seconds."""
+PORTS_TAKEN = 2
+"""How often others are tried where a port that was free is not any more."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,28 @@ async def start_temporal(folder: Path, keys: str | None = None) -> TemporalServe
         MissingExtra: it is not installed.
         TemporalUnavailable: it did not take the namespace.
     """
-    port, ui_port, codec_port = free_ports(3)
-    codec = await _start_codec(folder, codec_port, ui_port, keys) if keys else None
+    for _ in range(PORTS_TAKEN):
+        try:
+            return await _start_on(free_ports(3), folder, keys)
+        except LocalStackError as error:
+            # Another program may take a port between our look and the server's.
+            if "address already in use" not in str(error):
+                raise
+    return await _start_on(free_ports(3), folder, keys)
+
+
+async def _start_on(ports: Sequence[int], folder: Path, keys: str | None) -> TemporalServer:
+    codec = await _start_codec(folder, ports[2], ports[1], keys) if keys else None
+    try:
+        return await _start_server(folder, ports, codec)
+    except BaseException:
+        if codec is not None:
+            codec.stop()
+        raise
+
+
+async def _start_server(folder: Path, ports: Sequence[int], codec: Process | None) -> TemporalServer:
+    port, ui_port, codec_port = ports
     process = Process("temporal", folder)
     process.start(
         [

@@ -298,8 +298,15 @@ async def test_a_test_that_hangs_once_the_file_is_written_keeps_no_proxy_from_it
 async def test_a_proxy_that_answers_and_not_with_its_route_fails_the_check(one_nginx: NginxWorld) -> None:
     world, (proxy,) = one_nginx, one_nginx.running.values()
     await told(proxy, 'return 200 "$shop_route"', 'return 200 "hello world"')
-    with pytest.raises(RouterUnreachable, match=r"answered 'hello world', not what \$shop_route holds"):
-        await world.workers[0].read(world.route)
+    said = ""
+    # A connection that an old process has taken just before is answered by it.
+    async with asyncio.timeout(60):
+        while not said:
+            try:
+                await world.workers[0].read(world.route)
+            except RouterUnreachable as error:
+                said = str(error)
+    assert "answered 'hello world', not what $shop_route holds" in said
     checks = await world.workers[0].check(world.route, [STABLE, CANARY], [10])
     (wrong,) = [check for check in checks if not check.ok]
     assert wrong.name == "proxy"
