@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.judge.cells import QUIET_RELEASES, WEIGHTS
@@ -22,14 +22,24 @@ LEAST_PROMOTED, LEAST_COVERED = 0.9, 0.98
 """Shares of the runs of a cell without fault: promoted within the hour, and with the interval right at every look."""
 
 
+Place = tuple[str, str, float, str]
+"""Kind, scenario, weight, judge."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """One target: ``figures`` as they are shown, cell by cell. ``reached`` is None while a cell is missing."""
+    """One target: ``figures`` as they are shown, cell by cell. ``reached`` is None while a cell is missing.
+
+    ``short``: where it is missed. ``share``: what is counted there, "promoted", "rolled_back", "errors" or "p97" (the
+    intervals of these); empty where no share is.
+    """
 
     what: str
     needed: str
     figures: str
     reached: bool | None
+    short: tuple[Place, ...] = ()
+    share: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.figures} (needed {self.needed})"
@@ -68,92 +78,90 @@ def _pooled(results: Results) -> Target:
 
 
 def _cells(results: Results, what: str, kind: str, scenario: str, judge: str, most: float) -> Target:
-    found = [results.found(kind, scenario, weight, judge) for weight in WEIGHTS]
-    return _judged(what, f"at most {most:.1%} a weight", found, lambda one: f"{one.rate:.2%}", lambda o: o.rate <= most)
+    places = [(kind, scenario, weight, judge) for weight in WEIGHTS]
+    needed = f"at most {most:.1%} a weight"
+    return _judged(
+        results, what, needed, places, lambda one: f"{one.rate:.2%}", lambda o: o.rate <= most, "rolled_back"
+    )
 
 
 def _detection(results: Results, name: str) -> Target:
     fault = FAULTS[name]
-    found = [results.found("fault", name, weight, OURS) for weight in DETECTED_AT]
+    places = [("fault", name, weight, OURS) for weight in DETECTED_AT]
     if fault.looks is not None:
         most = fault.looks
         needed = "at the first look" if most == 1 else f"at most {most} looks"
         return _judged(
+            results,
             f"median looks to the rollback, {name}",
             needed,
-            found,
+            places,
             lambda one: "never" if one.looks is None else str(one.looks),
             lambda one: one.looks is not None and one.looks <= most,
         )
     largest = fault.ratio or 0.0
     return _judged(
+        results,
         f"median looks over the bound, {name}",
         f"at most {largest:g}",
-        found,
+        places,
         lambda one: "never" if one.ratio is None else f"{one.ratio:.1f}",
         lambda one: one.ratio is not None and round(one.ratio, 1) <= largest,
     )
 
 
 def _false_promotion(results: Results, name: str) -> Target:
-    found = [results.found("margin", name, weight, judge) for judge in (OURS, OURS_NEW) for weight in WEIGHTS]
     return _judged(
+        results,
         f"false promotions, {name}, with and without history",
         "at most 5 %",
-        found,
-        _promoted,
-        lambda o: _share(o) <= MOST_WRONG,
+        [("margin", name, weight, judge) for judge in (OURS, OURS_NEW) for weight in WEIGHTS],
+        lambda one: f"{share_of(one, 'promoted'):.1%}",
+        lambda one: share_of(one, "promoted") <= MOST_WRONG,
+        "promoted",
     )
 
 
 def _promotion(results: Results, judge: str) -> Target:
-    return _everywhere(
-        results,
-        f"promoted within the hour, without fault, {judge}",
-        LEAST_PROMOTED,
-        tuple(QUIET_RELEASES),
-        judge,
-        _share,
-    )
+    what = f"promoted within the hour, without fault, {judge}"
+    return _everywhere(results, what, LEAST_PROMOTED, tuple(QUIET_RELEASES), judge, "promoted")
 
 
 def _coverage(results: Results, of: str, judge: str) -> Target:
     names = tuple(name for name in QUIET_RELEASES if name != AUTOCORRELATED)
     what = f"interval of {of} right at every look, all noise but autocorrelated arms, {judge}"
-    return _everywhere(
-        results, what, LEAST_COVERED, names, judge, lambda one: float(one.figures["covered"][of]) / one.runs
-    )
+    return _everywhere(results, what, LEAST_COVERED, names, judge, of)
 
 
-def _everywhere(
-    results: Results, what: str, least: float, names: Sequence[str], judge: str, share: Callable[[Found], float]
-) -> Target:
+def _everywhere(results: Results, what: str, least: float, names: Sequence[str], judge: str, of: str) -> Target:
     """A share that must be reached in every quiet cell; the worst is shown, and how many fall short."""
-    cells = [(name, weight, results.found("quiet", name, weight, judge)) for name in names for weight in WEIGHTS]
-    shares = sorted((share(one), name, weight) for name, weight, one in cells if one is not None)
-    short = sum(found < least for found, _, _ in shares)
-    complete = len(shares) == len(cells)
+    places = [("quiet", name, weight, judge) for name in names for weight in WEIGHTS]
+    shares = {place: share_of(one, of) for place in places if (one := results.found(*place)) is not None}
+    short = tuple(place for place, share in shares.items() if share < least)
     figures = MISSING
     if shares:
-        worst, name, weight = shares[0]
-        figures = f"lowest {worst:.1%} ({name}, {weight:.0%}); short in {short} of {len(shares)} cells"
-    return Target(what, f"at least {least:.0%} in every cell", figures, False if short else True if complete else None)
+        (_, name, weight, _), worst = min(shares.items(), key=lambda one: (one[1], one[0]))
+        figures = f"lowest {worst:.1%} ({name}, {weight:.0%}); short in {len(short)} of {len(shares)} cells"
+    reached = False if short else True if len(shares) == len(places) else None
+    return Target(what, f"at least {least:.0%} in every cell", figures, reached, short, of)
 
 
-def _share(one: Found) -> float:
-    return float(one.figures["promoted"]) / one.runs
-
-
-def _promoted(one: Found) -> str:
-    return f"{_share(one):.1%}"
+def share_of(one: Found, of: str) -> float:
+    """Part of the runs: promoted, rolled back, or with the interval of errors or p97 right at every look."""
+    return int(one.figures[of] if of in one.figures else one.figures["covered"][of]) / one.runs
 
 
 def _judged(
-    what: str, needed: str, found: Iterable[Found | None], shown: Callable[[Found], str], good: Callable[[Found], bool]
+    results: Results,
+    what: str,
+    needed: str,
+    places: Sequence[Place],
+    shown: Callable[[Found], str],
+    good: Callable[[Found], bool],
+    share: str = "",
 ) -> Target:
-    every = list(found)
-    there = [one for one in every if one is not None]
-    figures = " / ".join(MISSING if one is None else shown(one) for one in every)
-    if not all(good(one) for one in there):
-        return Target(what, needed, figures, False)
-    return Target(what, needed, figures, True if len(there) == len(every) else None)
+    every = {place: results.found(*place) for place in places}
+    figures = " / ".join(MISSING if one is None else shown(one) for one in every.values())
+    short = tuple(place for place, one in every.items() if one is not None and not good(one))
+    reached = False if short else None if None in every.values() else True
+    return Target(what, needed, figures, reached, short, share)
