@@ -19,7 +19,11 @@ from coalmine.spec import parse_spec
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
-_DRAWING = {"__main__", "cells", "store", "limits", "results", "targets", "tables", "plots", "page", "beside_sketch"}
+_DRAWING = {"__main__", "cells", "store", "limits", "results", "targets", "tables", "plots", "page"} | {
+    "beside_sketch",
+    "missed_targets",
+    "sketch_results",
+}
 """Modules that show figures, and do not make them."""
 
 
