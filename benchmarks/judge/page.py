@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.judge import plots, tables
 from benchmarks.judge.beside_sketch import beside_sketch
+from benchmarks.judge.missed_targets import beside_the_sketch
 from benchmarks.judge.results import Results, read
 from benchmarks.report import RESULTS
 
@@ -65,7 +66,7 @@ def text(found: Results) -> str:
         "![False rollbacks by judge](images/benchmark-false-rollbacks.svg)\n",
         "![Requests until the rollback against false rollbacks](images/benchmark-requests.svg)\n",
         tables.weak(found),
-        tables.targets(found),
+        tables.targets(found) + beside_the_sketch(found),
         beside_sketch(found),
         tables.false_rollbacks(found),
         tables.detection(found),
