@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,11 @@ from pathlib import Path
 
 from coalmine.errors import CoalmineError
 
+_DEALT_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST = 10_000
+_TRIES = 100
+_CHANCE = random.SystemRandom()
+"""Of its own: tests seed the common one, and many processes would then try the same ports."""
 _POLL = 0.02
 _ADOPTED: dict[int, subprocess.Popen[bytes]] = {}
 """Children of this very process: they must be waited for, or they stay as zombies."""
@@ -154,13 +160,30 @@ def end_strays(folder: Path, within: float = 10.0) -> list[int]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody uses now, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports nobody uses now, all different.
+
+    They lie below those that the system deals out to whoever asks for any: Temporal's dev server takes some of these
+    for its inner services, and every outgoing connection takes one, so that ours might be gone before it is used.
+    """
+    sockets: list[socket.socket] = []
     try:
+        while len(sockets) < count:
+            sockets.append(_on_a_free_port())
         return [int(one.getsockname()[1]) for one in sockets]
     finally:
         for one in sockets:
             one.close()
+
+
+def _on_a_free_port() -> socket.socket:
+    try:
+        dealt_out = int(_DEALT_OUT.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        dealt_out = 0  # Not Linux: then it may be any.
+    for _ in range(_TRIES if dealt_out > _LOWEST else 0):
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", _CHANCE.randrange(_LOWEST, dealt_out)))
+    return socket.create_server(("127.0.0.1", 0))
 
 
 async def await_port(process: Process, port: int, within: float = 20.0) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,3 +182,13 @@ def test_a_program_that_is_not_there_is_named(process: Process) -> None:
 
 def test_free_ports_are_all_different() -> None:
     assert len(set(free_ports(20))) == 20
+
+
+def test_ports_are_taken_from_below_those_the_system_deals_out() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    dealt_out = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if dealt_out.exists():
+        assert max(ports) < int(dealt_out.read_text().split()[0])
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
