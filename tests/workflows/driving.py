@@ -58,6 +58,8 @@ SOON = 1.0
 """Seconds within which a timer may fire, or a try begin, before what is said now has been dealt with."""
 QUERY_LOST = timedelta(seconds=30)
 """An answer that has not come by then does not come."""
+QUERY_GONE = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
+"""How that is told: by the client that gave it up, or by the server."""
 TASK_ENDS = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
@@ -135,7 +137,7 @@ class Rollout:
         try:
             status = await self.handle.query("status", result_type=RolloutStatus, rpc_timeout=QUERY_LOST)
         except RPCError as error:
-            if not self.skips or error.status is not RPCStatusCode.CANCELLED:
+            if not self.skips or error.status not in QUERY_GONE:
                 raise
             status = await self.handle.query("status", result_type=RolloutStatus)
         return status
