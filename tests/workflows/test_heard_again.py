@@ -44,6 +44,7 @@ async def _reset(rollout: Rollout, server: TemporalServer, run_id: str, task: in
     leave(rollout.world, SPEC, 10)
     words = ["workflow", "reset", "-w", rollout.id, "-r", run_id, "--event-id", str(task), "--reason", "test"]
     await temporal(server, *words, *arguments)
+    await rollout.happens(lambda: rollout.world.recalls > 0)
 
 
 async def _ends_by_a_word(rollout: Rollout) -> None:
@@ -68,7 +69,6 @@ async def test_started_by_the_command_and_reset_to_its_first_task(
     if said:
         await forgetful.send(said)
     await _reset(forgetful, temporal_env, run_id, first)
-    await forgetful.happens(lambda: forgetful.world.recalls > 0)
     await _ends_by_a_word(forgetful)
 
 
@@ -80,7 +80,6 @@ async def test_started_by_the_command_it_knows_its_release_where_nothing_is_hear
     run_id = await _run_id(forgetful)
     first = (await forgetful.tasks(run_id))[0]
     await _reset(forgetful, temporal_env, run_id, first, "--reapply-exclude", "All")
-    await forgetful.happens(lambda: forgetful.world.recalls > 0)
     await _ends_by_a_word(forgetful)
 
 
@@ -100,7 +99,6 @@ async def test_approvals_by_update_and_by_signal_are_heard_again_at_the_gate(
             await forgetful.handle.signal("approve", given)
         await forgetful.happens(lambda number=number: forgetful.world.kinds().count("command") > number)  # type: ignore[misc]
     await _reset(forgetful, temporal_env, run_id, gate)
-    await forgetful.happens(lambda: forgetful.world.recalls > 0)
     await _ends_by_a_word(forgetful)
 
 
@@ -115,5 +113,4 @@ async def test_an_approval_that_meets_no_gate_yet_is_refused_in_the_record(
     await forgetful.reach(Phase.GATED)
     await forgetful.handle.execute_update("approve", {"by": "bo", "reason": "fine", "gate": "go", "attempt": 1})
     await _reset(forgetful, temporal_env, run_id, step)
-    await forgetful.happens(lambda: forgetful.world.recalls > 0)
     await _ends_by_a_word(forgetful)
