@@ -56,8 +56,8 @@ WITHIN = 60.0
 """Seconds of real time such a condition is given at least: a busy machine needs many for a little work."""
 SOON = 1.0
 """Seconds within which a timer may fire, or a try begin, before what is said now has been dealt with."""
-QUERY_LOST = timedelta(seconds=30)
-"""An answer that has not come by then does not come."""
+QUERY_LOST = timedelta(seconds=5)
+"""An answer that has not come by then is asked for once more."""
 QUERY_GONE = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
 """How that is told: by the client that gave it up, or by the server."""
 TASK_ENDS = (
