@@ -136,7 +136,8 @@ async def _asked(reader: CloudwatchReader, metric: Metric, arm: Arm) -> _Asked:
         except ValueError as error:
             raise QueryRejected(f"metrics.{metric.name}.{part}: {error}") from None
         bounds |= {one.bounds for one in series}
-        parts[part] = [statistics for one in series for statistics in await reader.statistics(one)]
+        beside = [statistic for metric_ in parts.get("total", ()) for statistic in metric_]
+        parts[part] = [statistics for one in series for statistics in await reader.statistics(one, beside)]
     if len(bounds) > 1:
         raise QueryRejected(f"metrics.{metric.name}.buckets: selectors have different bounds: give all the same le")
     return _Asked(parts, *bounds)

@@ -45,8 +45,11 @@ class CloudwatchReader:
         self._services, self._name, self._source = services, name, source
         self._place = AwsPlace(source.region, source.url or None)
 
-    async def statistics(self, series: Series) -> list[list[Statistic]]:
+    async def statistics(self, series: Series, beside: Iterable[Statistic] = ()) -> list[list[Statistic]]:
         """The statistics of each metric a selector matches: its count, or its total and a count for every bound.
+
+        ``beside`` are of the requests among which it counts: CloudWatch lists no metric of errors before the first,
+        nor for a quarter of an hour after it, but answers for it at once by the dimensions the requests have.
 
         Raises:
             NoCounts: none matches.
@@ -55,7 +58,12 @@ class CloudwatchReader:
         """
         found = [tuple((one.label, one.value) for one in series.dimensions)]
         if not series.is_exact:
-            found = await self._listed(series)
+            found = list(dict.fromkeys([*_named_by(series, beside), *await self._listed(series)]))
+            if not found:
+                told = ", ".join(str(one) for one in series.dimensions)
+                raise NoCounts(
+                    f"empty: CloudWatch lists no {series.namespace} {series.name} with {told} (a new one: 15 min)"
+                )
         stats = [series.stat]
         if series.bounds:
             low = ["", *(f"{bound:g}" for bound in series.bounds)]
@@ -141,13 +149,19 @@ class CloudwatchReader:
             if not told.get("NextToken"):
                 break
             token = {"NextToken": told["NextToken"]}
-        if not found:
-            told_ = ", ".join(str(one) for one in series.dimensions)
-            raise NoCounts(
-                f"empty: CloudWatch lists no {series.namespace} {series.name} with {told_} (a new one: 15 min)"
-            )
         # One metric may be told on two pages.
-        return list(dict.fromkeys(found))
+        return found
+
+
+def _named_by(series: Series, beside: Iterable[Statistic]) -> list[tuple[tuple[str, str], ...]]:
+    """Dimensions of other metrics of the namespace that a selector would match."""
+    labels = [dict(one.dimensions) for one in beside if one.namespace == series.namespace]
+    wanted = {one.label for one in series.dimensions}
+    return [
+        tuple((one.label, found[one.label]) for one in series.dimensions)
+        for found in labels
+        if found.keys() == wanted and all(one.accepts(found) for one in series.dimensions)
+    ]
 
 
 def _query(name: str, statistic: Statistic, period: timedelta) -> dict[str, Any]:

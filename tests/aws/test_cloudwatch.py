@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,16 @@ from typing import Any
 
 import pytest
 
+from activities.aws_services import AwsServices
 from activities.sources.base import MetricSource
 from activities.sources.cloudwatch import CloudwatchSource
+from activities.sources.cloudwatch_series import CloudwatchReader
 from coalmine.errors import QueryRejected, SourceUnreachable
 from coalmine.records import Window
 from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.cloudwatch import series_of
 from coalmine.spec.metrics import Metric, Slo
+from coalmine.spec.selectors import fill_selector, parse_selector
 from coalmine.spec.sources import Source
 from coalmine.testing.aws_faults import AwsFault, add_fault, clear_faults
 from coalmine.testing.source_contract import Happened, MetricSourceContract, collect
@@ -51,6 +56,10 @@ class CloudwatchWorld:
     def selector(self, name: str, further: str = "") -> str:
         dimensions = f'TargetGroup="{{arm.backend}}",LoadBalancer="{self.balancer}"'
         return f'{name}{{namespace="{self.namespace}",{dimensions}{further}}}'
+
+    def pattern(self, name: str) -> str:
+        """The same metric, by dimensions that CloudWatch is to list."""
+        return f'{name}{{namespace="{self.namespace}",TargetGroup=~"{{arm.backend}}",LoadBalancer=~"app/.*"}}'
 
     def put(self, arm: ArmName, name: str, at: datetime, value: float, times: int = 1) -> None:
         dimensions = {"TargetGroup": getattr(ARMS, arm).backend, "LoadBalancer": self.balancer}
@@ -103,11 +112,33 @@ async def test_a_point_belongs_to_the_window_its_period_ends_in(cloudwatch: Clou
 
 async def test_a_pattern_of_a_dimension_adds_up_what_it_matches(cloudwatch: CloudwatchWorld) -> None:
     window = await cloudwatch.happen({"baseline": Happened(40, 2), "canary": Happened(4, 1)})
-    text = f'RequestCount{{namespace="{cloudwatch.namespace}",TargetGroup=~"{{arm.backend}}",LoadBalancer=~"app/.*"}}'
-    metric = cloudwatch.ratio.model_copy(update={"total": text})
+    metric = cloudwatch.ratio.model_copy(update={"total": cloudwatch.pattern("RequestCount")})
     counts = await collect(cloudwatch, metric, window)
     assert counts.canary is not None
     assert (counts.canary.total, counts.canary.events) == (4, 1)
+
+
+async def test_errors_of_an_arm_that_never_had_one_are_none(cloudwatch: CloudwatchWorld) -> None:
+    """CloudWatch lists no 5XX count of a target group that never had one: a sound canary has none."""
+    window = await cloudwatch.happen({"baseline": Happened(40, 2), "canary": Happened(4, 0)})
+    patterns = {"total": cloudwatch.pattern("RequestCount"), "events": cloudwatch.pattern("HTTPCode_Target_5XX_Count")}
+    counts = await collect(cloudwatch, cloudwatch.ratio.model_copy(update=patterns), window)
+    assert counts.status == "ok", counts.reason
+    assert counts.baseline is not None
+    assert counts.canary is not None
+    assert (counts.baseline.total, counts.baseline.events) == (40, 2)
+    assert (counts.canary.total, counts.canary.events) == (4, 0)
+
+
+async def test_errors_are_asked_for_before_cloudwatch_lists_them(cloudwatch: CloudwatchWorld) -> None:
+    """It lists a new metric after a quarter of an hour, and answers for it at once: by then a canary may be all bad."""
+    reader = CloudwatchReader(AwsServices(), "cloudwatch", cloudwatch.source)
+    requests, errors = (
+        series_of(fill_selector(parse_selector(cloudwatch.pattern(name)), ARMS.canary))
+        for name in ("RequestCount", "NotListedYet")
+    )
+    ((request,),) = await reader.statistics(requests)
+    assert await reader.statistics(errors, [request]) == [[dataclasses.replace(request, name="NotListedYet")]]
 
 
 async def test_a_pattern_nothing_matches_has_no_data(cloudwatch: CloudwatchWorld) -> None:
