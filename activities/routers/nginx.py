@@ -22,8 +22,8 @@ from activities.routers.nginx_process import (
     configuration_problem,
     of_one_reload,
     reachable,
-    reload,
 )
+from activities.routers.nginx_reload import reload, reload_problem
 from activities.routers.nginx_split import NGINX, NginxSplit, understood
 from activities.routers.options import options_of
 from activities.routers.preflight import PATIENCE, Endpoints, Preflight
@@ -119,10 +119,11 @@ class NginxRouter(FileRouter[NginxRoute]):
         look: Preflight,
         versions: Collection[Version],
     ) -> list[str]:
-        """Also a configuration that includes none of the files."""
+        """Also a configuration that includes none of the files, and an nginx that we could not tell to reload."""
         if isinstance(look, NginxPreflight) and not look.files.intersection(places.files):
             return [f"{proxy}: its configuration includes none of route.files: write include {places.files[0]};"]
-        return super().route_problems(places, proxy, shown, look, versions)
+        mute = [reload_problem(one) for one in places.options.proxies if one.status == proxy]
+        return [*super().route_problems(places, proxy, shown, look, versions), *filter(None, mute)]
 
     def publisher(self, places: Places[NginxRoute], looks: Mapping[str, Preflight]) -> Publish:
         """Under the lock the configuration is only tested; a reload later loads whatever is newest by then."""

@@ -1,4 +1,4 @@
-"""A running nginx: its configuration tested and dumped by its own program, and reloaded by its master's pid.
+"""A running nginx: its configuration tested and dumped by its own program, its processes by their titles.
 
 Source: https://nginx.org/en/docs/control.html
 """
@@ -6,11 +6,9 @@ Source: https://nginx.org/en/docs/control.html
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Collection
@@ -30,8 +28,6 @@ CONNECT_PATIENCE = 0.5
 """Seconds an upstream's server may take to let us in."""
 _TOGETHER = 0.08
 """Seconds between the starts of two workers of one reload; those of the next come at least a tenth of one later."""
-_FIRST = 0.2
-"""Seconds a master must have run before it is told to reload: its first workers come without that tenth."""
 _TICK = os.sysconf("SC_CLK_TCK")
 _FILE = re.compile(r"^# configuration file (?P<path>.+):$", re.MULTILINE)
 _UPSTREAM = re.compile(r"\bupstream\s+(?P<name>[^\s{]+)\s*\{(?P<body>[^{}]*)\}")
@@ -95,7 +91,7 @@ def of_one_reload(proxy: NginxProxy) -> bool:
     Raises:
         Silent: it does not run, or its program is being replaced, and two masters share the connections.
     """
-    master = _master(proxy)
+    master = master_of(proxy)
     with suppress(OSError, ValueError):
         former = int(Path(f"{proxy.pid}.oldbin").read_text())
         if former != master and Path(f"/proc/{former}/cmdline").read_bytes().startswith(b"nginx: master"):
@@ -109,10 +105,10 @@ def of_one_reload(proxy: NginxProxy) -> bool:
         # One that ends meanwhile takes none.
         with suppress(OSError):
             if Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0 ") == b"nginx: worker process":
-                starts.append(_started(int(child)))
+                starts.append(started(int(child)))
     starts.sort()
     together = all(later - earlier < _TOGETHER for earlier, later in pairwise(starts))
-    return bool(starts) and (together or _now() - starts[-1] > OVERLAP)
+    return bool(starts) and (together or now() - starts[-1] > OVERLAP)
 
 
 async def reachable(addresses: Collection[str]) -> int:
@@ -138,47 +134,12 @@ async def reachable(addresses: Collection[str]) -> int:
     return sum(await asyncio.gather(*(reach(address) for address in addresses)))
 
 
-def reload(proxy: NginxProxy, every: float) -> float:
-    """Tell the master to load its configuration, at most once in ``every`` seconds whoever asks on this host.
-
-    Returns:
-        0 when it was told, else the seconds to wait before asking again.
+def master_of(proxy: NginxProxy) -> int:
+    """The pid of its master.
 
     Raises:
-        Silent: it does not run, or we may not tell it.
+        Silent: it does not run.
     """
-    path = Path(proxy.pid)
-    try:
-        descriptor = os.open(
-            path.with_name(f".{path.name}.coalmine-reload"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660
-        )
-    except OSError as error:
-        raise Silent(f"{proxy.status}: the worker cannot write beside {path} ({error.strerror})") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return every / 10
-        stat = os.fstat(descriptor)
-        since = time.time() - stat.st_mtime
-        if stat.st_size and 0 <= since < every:
-            return every - since
-        master = _master(proxy)
-        if (age := _now() - _started(master)) < _FIRST:
-            return _FIRST - age
-        os.kill(master, signal.SIGHUP)
-        os.pwrite(descriptor, b"r", 0)
-        os.utime(descriptor)
-        return 0.0
-    except OSError as error:
-        raise Silent(
-            f"{proxy.status}: the worker cannot signal nginx ({error.strerror}): it needs its user, or root"
-        ) from error
-    finally:
-        os.close(descriptor)
-
-
-def _master(proxy: NginxProxy) -> int:
     try:
         pid = int(Path(proxy.pid).read_text())
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -189,7 +150,7 @@ def _master(proxy: NginxProxy) -> int:
     return pid
 
 
-def _started(pid: int) -> float:
+def started(pid: int) -> float:
     """When a process was started, in seconds since the host was.
 
     Raises:
@@ -200,14 +161,15 @@ def _started(pid: int) -> float:
     return int(after_name[19]) / _TICK
 
 
-def _now() -> float:
+def now() -> float:
+    """In the seconds of ``started``."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _program(proxy: NginxProxy) -> str:
     """The very program that runs: another build may not know what its configuration says."""
     with suppress(Silent, OSError):
-        running = Path(f"/proc/{_master(proxy)}/exe").readlink()
+        running = Path(f"/proc/{master_of(proxy)}/exe").readlink()
         if running.exists():
             return str(running)
     # Debian puts it where only root's PATH looks.

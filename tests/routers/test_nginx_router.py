@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from activities.routers import nginx, nginx_process
+from activities.routers import nginx, nginx_process, nginx_reload
 from activities.routers.locked_files import replace
 from activities.routers.nginx import NginxRouter
-from activities.routers.nginx_process import _started as started
-from activities.routers.nginx_process import configuration, reload
+from activities.routers.nginx_process import configuration, started
+from activities.routers.nginx_reload import reload, reload_problem
 from activities.routers.nginx_split import NGINX, NginxSplit
 from activities.routers.route_files import RouteFiles
 from activities.routers.splits import Silent
@@ -98,7 +99,7 @@ async def test_a_master_is_not_told_to_reload_while_its_first_workers_are_new(
     one_nginx: NginxWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Theirs and those of a reload that came at once could not be told apart by when they were started."""
-    monkeypatch.setattr(nginx_process, "_FIRST", 3600.0)
+    monkeypatch.setattr(nginx_reload, "_FIRST", 3600.0)
     proxy = NginxProxy.model_validate(one_nginx.route.options["proxies"][0])
     assert 3500 < await asyncio.to_thread(reload, proxy, 60.0) < 3600
     assert not Path(proxy.pid).with_name(".nginx.pid.coalmine-reload").read_bytes()
@@ -293,6 +294,25 @@ async def test_a_test_that_hangs_once_the_file_is_written_keeps_no_proxy_from_it
     monkeypatch.setattr(nginx, "configuration_problem", hangs)
     await nginxes.workers[0].apply(nginxes.route, HALF, 1)
     await confirmed(nginxes, 1)
+
+
+async def test_an_nginx_that_the_worker_may_not_signal_fails_the_check(
+    one_nginx: NginxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file can be written, and nobody would load it."""
+
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as foreign:
+        foreign.setattr(os, "kill", refuse)
+        checks = await one_nginx.workers[0].check(one_nginx.route, [STABLE, CANARY], [10])
+    assert "cannot signal nginx" in "; ".join(check.reason for check in checks if not check.ok)
+
+
+def test_a_folder_in_which_no_turn_can_be_taken_is_named(tmp_path: Path) -> None:
+    proxy = NginxProxy(status="http://127.0.0.1:9/", config="/nginx.conf", pid=str(tmp_path / "gone" / "nginx.pid"))
+    assert f"cannot write beside {proxy.pid}" in reload_problem(proxy)
 
 
 async def test_a_proxy_that_answers_and_not_with_its_route_fails_the_check(one_nginx: NginxWorld) -> None:
