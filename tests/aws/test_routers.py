@@ -242,6 +242,20 @@ class TestRoute53:
         assert mark["Name"] == f"_coalmine-a.{route53_world.name}."
         assert mark["ResourceRecords"] == [{"Value": '"generation=4"'}]
 
+    async def test_a_mark_that_is_newer_than_the_fence_keeps_older_writes_out(
+        self, route53_world: Route53World
+    ) -> None:
+        """As when the fence table was lost."""
+        mark = mark_record(route53_world.name, "A", 9)
+        route53_world.dns.change_resource_record_sets(
+            HostedZoneId=route53_world.zone,
+            ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": mark}]},
+        )
+        with pytest.raises(StaleGeneration, match="9"):
+            await route53_world.workers[0].apply(route53_world.route, await split(route53_world, 10), 2)
+        state = await state_of(route53_world)
+        assert (state.generation, live(state.weights)) == (9, live(back(route53_world)))
+
     async def test_a_record_nobody_made_is_refused(self, route53_world: Route53World) -> None:
         route = route53_world.route.model_validate({**route53_world.route.model_dump(), "type": "CNAME"})
         with pytest.raises(RouteRejected, match="make a weighted one"):
