@@ -152,7 +152,11 @@ TEMPLATE_SOURCES: dict[str, str] = {**dict.fromkeys(TEMPLATES, "prometheus"), "t
 """Every template, and the kind of source it is of."""
 
 _CLOUDWATCH: Mapping[str, Mapping[Part, str]] = {
-    "alb": {"total": "RequestCount", "events": "HTTPCode_Target_5XX_Count", "buckets": "TargetResponseTime"},
+    "alb": {
+        "total": "RequestCount",
+        "events": "HTTPCode_Target_5XX_Count, and TargetConnectionErrorCount",
+        "buckets": "TargetResponseTime",
+    },
     "lambda": {"total": "Invocations", "events": "Errors", "buckets": "Duration"},
 }
 _DIMENSIONS = {

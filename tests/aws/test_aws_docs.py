@@ -23,3 +23,12 @@ def test_its_parts_make_a_spec(route: dict[str, Any], metrics: list[dict[str, An
     errors = {**metrics[0], "max": 0.02}
     spec = check_spec({**REST, **route, **CLOUDWATCH, **NOTIFY, "metrics": [errors, *metrics[1:]]})
     assert spec.sources["cloudwatch"].kind == "cloudwatch"
+
+
+def test_errors_of_a_target_group_that_lets_nobody_in_are_counted() -> None:
+    """The load balancer answers in its stead, which is no answer of a target."""
+    (errors,) = (metric for metric in CLOUDWATCH["metrics"] if metric["name"] == "errors")
+    assert [one.partition("{")[0] for one in errors["events"]] == [
+        "HTTPCode_Target_5XX_Count",
+        "TargetConnectionErrorCount",
+    ]

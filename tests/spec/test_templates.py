@@ -169,7 +169,7 @@ def test_every_part_is_read_or_lacking_with_a_reason(template: str) -> None:
 @pytest.mark.parametrize(
     ("template", "kind", "wanted"),
     [
-        ("alb", "ratio", "write total (of RequestCount) and events (of HTTPCode_Target_5XX_Count) for"),
+        ("alb", "ratio", "total (of RequestCount) and events (of HTTPCode_Target_5XX_Count, and TargetConnectionError"),
         ("alb", "latency", "write buckets (of TargetResponseTime) for"),
         ("lambda", "ratio", "write total (of Invocations) and events (of Errors) for"),
         ("lambda", "latency", "write buckets (of Duration) for"),
