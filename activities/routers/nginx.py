@@ -197,7 +197,7 @@ class NginxRouter(FileRouter[NginxRoute]):
         names = [name for name in backends if name in found.upstreams]
         counts = await asyncio.gather(*(reachable(found.upstreams[name]) for name in names))
         known = {name: Endpoints(len(found.upstreams[name]), count) for name, count in zip(names, counts, strict=True)}
-        return NginxPreflight(known, files=found.files, sound=True)
+        return NginxPreflight(known, notes=found.notes, files=found.files, sound=True)
 
 
 def _is_mute(look: Preflight) -> bool:

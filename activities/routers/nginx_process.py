@@ -31,6 +31,12 @@ _TOGETHER = 0.08
 _TICK = os.sysconf("SC_CLK_TCK")
 _FILE = re.compile(r"^# configuration file (?P<path>.+):$", re.MULTILINE)
 _UPSTREAM = re.compile(r"\bupstream\s+(?P<name>[^\s{]+)\s*\{(?P<body>[^{}]*)\}")
+_KEPT_OVER_RELOADS = re.compile(r"\bkeepalive_(?:timeout\s+0+(?:ms|s)?|min_timeout\s+(?!0+(?:ms|s)?\s*;)[^\s;]+)\s*;")
+"""No connection is kept, or those that are kept outlive a reload."""
+LOSES_REQUESTS = (
+    "a change is a reload, which closes connections that clients keep: requests sent on them just then are lost; write "
+    "keepalive_min_timeout 60s; (nginx 1.27.4 and newer), or keepalive_timeout 0;"
+)
 _SERVER = re.compile(r"\bserver\s+(?P<address>[^\s;]+)(?P<parameters>[^;]*);")
 
 
@@ -40,10 +46,11 @@ class Untested(Silent):
 
 @dataclass(frozen=True)
 class Configuration:
-    """What ``nginx -T`` tells: its files, and its upstreams' servers that are not ``down``."""
+    """What ``nginx -T`` tells: its files, its upstreams' servers that are not ``down``, what its users should know."""
 
     files: frozenset[str] = frozenset()
     upstreams: dict[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def configuration_problem(proxy: NginxProxy) -> str:
@@ -77,7 +84,7 @@ def configuration(proxy: NginxProxy) -> Configuration:
         for match in _UPSTREAM.finditer(text)
     }
     files = frozenset(match["path"] for match in _FILE.finditer(output))
-    return Configuration(files, upstreams)
+    return Configuration(files, upstreams, () if _KEPT_OVER_RELOADS.search(text) else (LOSES_REQUESTS,))
 
 
 def of_one_reload(proxy: NginxProxy) -> bool:

@@ -34,10 +34,14 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Preflight:
-    """One proxy before a write: endpoints by backend it knows; or why it is ``silent``."""
+    """One proxy before a write: endpoints by backend it knows; or why it is ``silent``.
+
+    ``notes`` are what its users should know of its writes, though nothing speaks against one.
+    """
 
     backends: Mapping[str, Endpoints] = field(default_factory=dict)
     silent: str = ""
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class ProxyRouter(ABC, Generic[Options]):
                 problems += self.route_problems(places, proxy, shown.get(proxy), look, versions)
                 # It answers, and not what it shows: no write to it could be confirmed.
                 problems += [unseen[proxy]] if proxy in unseen else []
-            fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(look)])
+            fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(look), *look.notes])
             checks.append(check_of("proxy", list(dict.fromkeys(problems)), fine))
         return checks
 

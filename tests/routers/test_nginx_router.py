@@ -310,6 +310,28 @@ async def test_an_nginx_that_the_worker_may_not_signal_fails_the_check(
     assert "cannot signal nginx" in "; ".join(check.reason for check in checks if not check.ok)
 
 
+@pytest.mark.parametrize(
+    ("directive", "told"),
+    [
+        ("", True),
+        ("keepalive_timeout 75s;", True),
+        ("# keepalive_timeout 0;", True),
+        ("keepalive_timeout 0;", False),
+        ("keepalive_timeout 0s;", False),
+    ],
+)
+async def test_requests_that_a_reload_may_lose_are_told_beforehand(
+    one_nginx: NginxWorld, directive: str, told: bool
+) -> None:
+    """It is no fault of the route, and nothing is refused for it."""
+    (proxy,) = one_nginx.running.values()
+    text = await asyncio.to_thread(proxy.config.read_text)
+    await asyncio.to_thread(proxy.config.write_text, text.replace("access_log off;", f"access_log off; {directive}\n"))
+    checks = await one_nginx.workers[0].check(one_nginx.route, [STABLE, CANARY], [10])
+    assert [check for check in checks if not check.ok] == []
+    assert any(nginx_process.LOSES_REQUESTS in check.reason for check in checks) is told
+
+
 def test_a_folder_in_which_no_turn_can_be_taken_is_named(tmp_path: Path) -> None:
     proxy = NginxProxy(status="http://127.0.0.1:9/", config="/nginx.conf", pid=str(tmp_path / "gone" / "nginx.pid"))
     assert f"cannot write beside {proxy.pid}" in reload_problem(proxy)
