@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -150,9 +151,13 @@ def rising(dialect: Dialect, found: Object, units: Mapping[str, int]) -> list[st
 
 
 def smallest(units: Mapping[str, int]) -> dict[str, int]:
-    """Units as numbers that sum to 100 where whole percents do, else to 10,000: some gateways take no more than 999."""
+    """Units as numbers that sum to 100 where whole percents do, else as the smallest that share alike.
+
+    Some controllers take no more than 999 (AWS) or 1,000 (GKE).
+    """
     whole = all(unit % 100 == 0 for unit in units.values())
-    return {backend: unit // 100 if whole else unit for backend, unit in units.items()}
+    part = 100 if whole else math.gcd(*units.values())
+    return {backend: unit // part for backend, unit in units.items()}
 
 
 def share_out(

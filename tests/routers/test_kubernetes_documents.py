@@ -68,6 +68,22 @@ def test_a_backend_of_which_nothing_is_said_leaves_at_zero(
     assert refs == [{**first, "weight": 100}]
 
 
+@pytest.mark.parametrize(
+    ("share", "weights"),
+    [(500, [95, 5]), (50, [199, 1]), (10, [999, 1]), (250, [39, 1]), (1_250, [7, 1]), (3_340, [333, 167])],
+)
+@pytest.mark.parametrize(("make", "named"), [(gateway, GATEWAY_STABLE), (istio, ISTIO_STABLE)])
+def test_steps_of_a_tenth_of_a_percent_need_no_weight_that_a_controller_refuses(
+    make: Any, named: dict[str, Any], share: int, weights: list[int]
+) -> None:
+    """AWS' controller takes up to 999, and GKE's up to 1,000."""
+    dialect, found, refs = make(named)
+    units = {"stable": 10_000 - share, "canary": share}
+    write_into(dialect, found, units)
+    assert [ref["weight"] for ref in refs] == weights
+    assert object_weights(dialect, found, list(units)) == {name: unit / 100 for name, unit in units.items()}
+
+
 def test_a_new_reference_of_an_http_route_goes_where_the_first_goes_without_its_filters() -> None:
     dialect, found, refs = gateway({**GATEWAY_STABLE, "group": "", "kind": "Service", "filters": FILTERS})
     write_into(dialect, found, {"stable": 9_000, "canary": 1_000})
