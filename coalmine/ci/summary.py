@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from coalmine.effects import effect_text, interval_text, margin_text
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 from coalmine.report import tell
-from coalmine.report.story import DecisionStory, Story
+from coalmine.report.story import DecisionStory
 from coalmine.standing import restored_text
 
 MILESTONES = 20
@@ -21,12 +22,24 @@ _NOT_IN_A_TASK = re.compile(r"[^\w %.()+/-]")
 """Mermaid ends a task's name at a colon, a statement at a semicolon, and takes ``#`` for an entity."""
 
 
-def job_summary(status: RolloutStatus, entries: Sequence[LedgerEntry], link: str | None, now: datetime) -> str:
+@dataclass(frozen=True)
+class Past:
+    """What the diagram is drawn from; nothing where nobody answered."""
+
+    shares: Sequence[tuple[datetime, float]] = ()
+    """The canary's share in percent from each shift on, of the whole rollout; with none there is no diagram."""
+    entries: Sequence[LedgerEntry] = ()
+    """From the query ``decisions``, which keeps the newest only."""
+    dropped: int = 0
+    """Entries that the query no longer has."""
+
+
+def job_summary(status: RolloutStatus, past: Past, link: str | None, now: datetime) -> str:
     """GitHub-flavoured Markdown.
 
     Args:
         status: As the watcher saw it last.
-        entries: Of this rollout, from the query ``decisions``; with none there is no diagram.
+        past: Of this rollout.
         link: The rollout's page in the Temporal UI.
         now: Where the last weight ends, while the rollout is open.
     """
@@ -45,7 +58,7 @@ def job_summary(status: RolloutStatus, entries: Sequence[LedgerEntry], link: str
         f"## {_text(status.service)} {_text(versions)} in {_text(place)}: {standing(status)}",
         "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items() if fact),
         _verdicts(status),
-        _diagram(status, entries, now),
+        _diagram(status, past, now),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -83,28 +96,30 @@ def _verdicts(status: RolloutStatus) -> str:
     return "\n".join(rows)
 
 
-def _diagram(status: RolloutStatus, entries: Sequence[LedgerEntry], now: datetime) -> str:
-    own = [entry for entry in entries if entry.rollout_id == status.rollout_id]
-    if not own:
+def _diagram(status: RolloutStatus, past: Past, now: datetime) -> str:
+    if not past.shares:
         return ""
-    story = tell(own)
-    if not story.weights:
-        return ""
-    end = max(status.closed_at or now, story.weights[-1].at)
+    end = max(status.closed_at or now, past.shares[-1][0])
     lines = ["```mermaid", "gantt", "    dateFormat x", "    axisFormat %H:%M:%S", "    section canary"]
-    lines += _bars(story, end)
-    if decisions := [one for one in story.decisions if one.kind in _TOLD]:
+    lines += _bars(past.shares, end)
+    own = [entry for entry in past.entries if entry.rollout_id == status.rollout_id]
+    decisions = [one for one in tell(own).decisions if one.kind in _TOLD] if own else []
+    if decisions:
         lines.append("    section decisions")
         lines += [_milestone(one) for one in decisions[-MILESTONES:]]
-    return "\n".join([*lines, "```"])
+    lines.append("```")
+    if past.dropped:
+        lines += ["", f"Decisions among the first {past.dropped:,} entries of the record are not drawn: "
+                      f"`coalmine history {status.workflow_id}` tells them."]  # fmt: skip
+    return "\n".join(lines)
 
 
-def _bars(story: Story, end: datetime) -> list[str]:
-    ends = [*(weight.at for weight in story.weights[1:]), end]
+def _bars(shares: Sequence[tuple[datetime, float]], end: datetime) -> list[str]:
+    ends = [*(at for at, _ in shares[1:]), end]
     return [
         # A bar without length is an error to Mermaid.
-        f"    {weight.weight:g} % :{_moment(weight.at)}, {_moment(max(until, weight.at + timedelta(seconds=1)))}"
-        for weight, until in zip(story.weights, ends, strict=True)
+        f"    {share:g} % :{_moment(at)}, {_moment(max(until, at + timedelta(seconds=1)))}"
+        for (at, share), until in zip(shares, ends, strict=True)
     ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from coalmine.cli._parser import Args, Parser
 
 if TYPE_CHECKING:
+    from coalmine.ci.summary import Past
     from coalmine.cli._output import Output
     from coalmine.client import Coalmine
-    from coalmine.records import LedgerEntry, Receipt, RolloutStatus
+    from coalmine.records import Receipt, RolloutStatus
 
 
 def ci_options(parser: Parser) -> None:
@@ -65,17 +66,25 @@ class CiFiles:
                 self._keep("--summary", self._summary, failure_summary(why))
             raise
 
-    async def entries(self, coalmine: Coalmine, status: RolloutStatus) -> list[LedgerEntry]:
-        """What the summary draws; nothing when there is no summary, or nobody answers."""
+    async def past(self, coalmine: Coalmine, status: RolloutStatus) -> Past | None:
+        """What the summary draws; None when there is no summary, parts of it when nobody answers.
+
+        The weights are Temporal's own history: the query ``decisions`` has no more than the newest entries.
+        """
+        from coalmine.ci.summary import Past
         from coalmine.client import RolloutRef
-        from coalmine.errors import CoalmineError
+        from coalmine.records import DecisionLog
 
         if self._summary is None:
-            return []
-        try:
-            return (await coalmine.decisions(RolloutRef(status.workflow_id, status.run_id or None))).entries
-        except CoalmineError:
-            return []
+            return None
+        ref = RolloutRef(status.workflow_id, status.run_id or None)
+        log, shares = DecisionLog(), []
+        # How it ended is known: whatever goes wrong with a drawing must not change the exit code.
+        with suppress(Exception):
+            log = await coalmine.decisions(ref)
+        with suppress(Exception):
+            shares = (await coalmine.recorded(ref)).shares()
+        return Past(shares, log.entries, log.dropped)
 
     def watched(
         self,
@@ -83,7 +92,7 @@ class CiFiles:
         stopped: str,
         code: int,
         link: str | None,
-        entries: Sequence[LedgerEntry],
+        past: Past | None,
         about: str = "",
     ) -> None:
         """Write what a watcher saw last; a file that cannot be written any more is told, and changes no exit code.
@@ -91,12 +100,12 @@ class CiFiles:
         ``about``: the workflow, where nothing was seen.
         """
         from coalmine.ci.outputs import as_lines, job_outputs
-        from coalmine.ci.summary import job_summary
+        from coalmine.ci.summary import Past, job_summary
 
         if self._outputs is not None:
             self._keep("--outputs", self._outputs, as_lines(job_outputs(status, stopped, code, link, about)))
         if self._summary is not None and status is not None:
-            self._keep("--summary", self._summary, job_summary(status, entries, link, datetime.now(UTC)))
+            self._keep("--summary", self._summary, job_summary(status, past or Past(), link, datetime.now(UTC)))
 
     def started(self, receipt: Receipt, outcome: str | None, code: int | None, link: str | None, text: str) -> None:
         """Write what became of a start that nobody watches; told as by ``watched``."""

@@ -10,7 +10,7 @@ import errno
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coalmine.cli import _errors, _words
 from coalmine.cli._ci_files import CiFiles
@@ -19,7 +19,10 @@ from coalmine.cli._parser import Args
 from coalmine.cli._terminal import redraws
 from coalmine.client import Coalmine, RolloutRef, is_over
 from coalmine.errors import TemporalUnavailable
-from coalmine.records import LedgerEntry, Outcome, Phase, RolloutStatus
+from coalmine.records import Outcome, Phase, RolloutStatus
+
+if TYPE_CHECKING:
+    from coalmine.ci.summary import Past
 
 View = Callable[[RolloutStatus], None]
 
@@ -45,7 +48,7 @@ class Watcher:
         self._version: str | None = None
         self._silent = False
         self._ci = files
-        self._entries: list[LedgerEntry] = []
+        self._past: Past | None = None
 
     async def watch(self, coalmine: Coalmine, ref: RolloutRef, version: str | None = None) -> int:
         """Watch until the outcome, the time-out, or a hold; returns the exit code.
@@ -64,7 +67,7 @@ class Watcher:
         except TimeoutError:
             pass
         if self.last is not None:
-            self._entries = await self._ci.entries(coalmine, self.last)
+            self._past = await self._ci.past(coalmine, self.last)
         return self.finish(stopped)
 
     async def _watch_live(self, coalmine: Coalmine, ref: RolloutRef) -> str:
@@ -123,7 +126,7 @@ class Watcher:
         """Say how the watching ended, print the data, and return the exit code."""
         status, code = self.last, watch_exit(self.last, stopped)
         # First of all: whoever closed the terminal reads nothing more, and a pipeline goes by the files and the code.
-        self._ci.watched(status, stopped, code, self.link, self._entries, self.about)
+        self._ci.watched(status, stopped, code, self.link, self._past, self.about)
         try:
             self._tell_end(stopped, code)
         except BrokenPipeError:

@@ -93,6 +93,25 @@ async def test_4_is_a_human(desk: Desk, runner: Runner) -> None:
     assert r"5xx \| on \`pay\`" in job.summary
 
 
+async def test_the_diagram_has_every_weight_of_a_rollout_that_said_more_than_the_query_keeps(
+    desk: Desk, runner: Runner
+) -> None:
+    process = await runner.begin(desk.write(**SLOW))
+    await desk.until_started()
+    await desk.until(lambda status: status.canary_weight == 10)
+    while not (await desk.coalmine.decisions(desk.ref)).dropped > 5:
+        for verb in ("pause", "resume"):
+            await desk.coalmine.send(desk.ref, desk.verb(verb), by="bo@example.org")
+    await desk.coalmine.send(desk.ref, desk.verb("rollback"), by="bo@example.org")
+    job = await runner.end(process)
+    assert job.code == 4, job
+    lines = job.summary.splitlines()
+    drawn = lines[lines.index("```mermaid") : lines.index("```")]
+    bars = drawn[drawn.index("    section canary") + 1 : drawn.index("    section decisions")]
+    assert [bar.split(" :")[0].strip() for bar in bars] == ["10 %", "0 %"]
+    assert "entries of the record are not drawn: `coalmine history canary/test/checkout` tells them." in lines[-1]
+
+
 async def test_5_is_blocked(desk: Desk, runner: Runner) -> None:
     desk.world.checks = [Check(ok=False, name="router", reason="checkout-v2 has no healthy endpoint")]
     job = await runner.run(desk.write(**QUICK))
