@@ -35,7 +35,7 @@ from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
 from coalmine.chat.web import API, Slack, SlackAway, SlackBusy
 from coalmine.errors import CoalmineError, InputError
-from coalmine.records import LedgerEntry, Verb
+from coalmine.records import Verb
 
 PATH = "/slack/events"
 """Where Slack sends commands and clicks to."""
@@ -287,9 +287,9 @@ class ChatApp:
             return False
         rollouts = await self.reach()
         closed = await self.follower.closed_since(rollouts, digest.DAY)
-        entries: list[LedgerEntry] = [entry for _, found in closed for entry in found]
-        entries += [entry for board in self.follower.open_boards() for entry in board.entries]
-        went = digest.overrides(entries, now - digest.DAY)
+        # Those of rollouts that are followed are kept already.
+        self.memory.keep_overrides(digest.overrides([entry for _, found in closed for entry in found]))
+        went = self.memory.overrides(now - digest.DAY)
         text = digest.text(day, [status for status, _ in closed], self.follower.open_statuses(), went)
         await self.outbox.before_post(wanted.channel)
         await self.slack.call("chat.postMessage", channel=wanted.channel, text=text, unfurl_links=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 from coalmine.chat import blocks
 from coalmine.chat.buttons import offered
+from coalmine.chat.digest import overrides
 from coalmine.chat.memory import Kept, Memory
 from coalmine.chat.outbox import Outbox
 from coalmine.chat.thread import next_message
@@ -68,6 +69,7 @@ class Board:
         self.status, self.trouble = status, ""
         if entries is not None:
             self.entries = entries
+            self.wall.memory.keep_overrides(overrides(entries))
         self.kept.run_id = status.run_id or self.kept.run_id
         if self._todo():
             self.wall.outbox.put(self.kept.channel, self, urgent=urgent)

@@ -37,9 +37,9 @@ def due(settings: Digest, now: datetime, last: str) -> date | None:
     return local.date()
 
 
-def overrides(entries: Sequence[LedgerEntry], since: datetime) -> Counter[str]:
-    """How often people went past the rules since then, by kind of entry."""
-    return Counter(entry.kind for entry in entries if entry.kind in OVERRIDES and entry.at >= since)
+def overrides(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Those by which people went past the rules."""
+    return [entry for entry in entries if entry.kind in OVERRIDES]
 
 
 def text(day: date, closed: Sequence[RolloutStatus], open_: Sequence[RolloutStatus], went: Counter[str]) -> str:
@@ -49,7 +49,7 @@ def text(day: date, closed: Sequence[RolloutStatus], open_: Sequence[RolloutStat
         day: it is sent on.
         closed: in the 24 hours before.
         open_: now.
-        went: ``overrides`` of all of them.
+        went: how often people went past the rules in these 24 hours, by the kind of entry.
     """
     outcomes = Counter(str(one.outcome or "ended").replace("_", " ") for one in closed)
     counted = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "nothing closed"

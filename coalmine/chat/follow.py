@@ -258,10 +258,6 @@ class Follower:
         known = (seen.status for seen in self._runs.values())
         return [status for status in known if status is not None and status.phase is not Phase.CLOSED]
 
-    def open_boards(self) -> list[Board]:
-        """Boards of rollouts that are open, as far as is known."""
-        return [board for board in self.boards.values() if board.status and board.status.phase is not Phase.CLOSED]
-
     def status_of(self, workflow_id: str) -> RolloutStatus | None:
         """The newest status of a workflow, without asking; None: not known."""
         known = [seen for (workflow, _), seen in self._runs.items() if workflow == workflow_id and seen.status]

@@ -8,11 +8,14 @@ crash at any moment; where the app may read them, it also finds a message that w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from coalmine.errors import InputError
+from coalmine.records import LedgerEntry
 
 KEPT_DAYS = 90
 """Closed rollouts are forgotten after so many days; nobody updates their messages any more."""
@@ -22,6 +25,9 @@ CREATE TABLE IF NOT EXISTS boards (
   ts TEXT NOT NULL, told INTEGER NOT NULL, shown TEXT NOT NULL, closed INTEGER NOT NULL, posting REAL NOT NULL,
   touched TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS overrides (
+  rollout_id TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (rollout_id, sequence));
 """
 
 
@@ -65,6 +71,9 @@ class Memory:
             self._file.execute(
                 "DELETE FROM boards WHERE closed AND touched < datetime('now', ?)", (f"-{KEPT_DAYS} days",)
             )
+            self._file.execute(
+                "DELETE FROM overrides WHERE at < CAST(strftime('%s', 'now', ?) AS REAL)", (f"-{KEPT_DAYS} days",)
+            )
             self._file.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             raise InputError(
@@ -91,6 +100,20 @@ class Memory:
                 int(board.closed), board.posting,
             ),
         )  # fmt: skip
+
+    def keep_overrides(self, entries: Iterable[LedgerEntry]) -> None:
+        """Keep these for the digest, each once: the record that a rollout answers with has its newest entries only."""
+        self._file.executemany(
+            "INSERT OR IGNORE INTO overrides (rollout_id, sequence, kind, at) VALUES (?, ?, ?, ?)",
+            [(entry.rollout_id, entry.sequence, entry.kind, entry.at.timestamp()) for entry in entries],
+        )
+
+    def overrides(self, since: datetime) -> Counter[str]:
+        """How many were kept of each kind since then."""
+        rows = self._file.execute(
+            "SELECT kind, COUNT(*) FROM overrides WHERE at >= ? GROUP BY kind ORDER BY kind", (since.timestamp(),)
+        )
+        return Counter(dict(rows.fetchall()))
 
     def note(self, name: str) -> str:
         """A word that was kept; empty when it was not."""

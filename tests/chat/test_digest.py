@@ -31,3 +31,23 @@ async def test_the_digest_tells_what_closed_what_waits_and_who_went_past_the_rul
     assert "gate 'go' waits for 1 of sre" in sent[0].text
     assert "1 promoted past the rules" in sent[0].text
     assert sent[0].ts
+
+
+async def test_what_went_past_the_rules_is_told_though_looks_came_after_it(office: Office) -> None:
+    settings = {"digest": {"at": "00:00", "channel": "C0DIGEST"}}
+    await office.open(settings=settings)
+    frozen = office.rollouts.add(make_state(Phase.BAKING))
+    office.rollouts.note(frozen, "freeze_overridden", "started during a freeze by bo", "bo")
+    office.rollouts.note(frozen, "override", "promoted by bo: we must", "bo")
+    await office.tells(await office.root(), "promoted by bo")
+    # A workflow keeps its newest entries only, and each look is one.
+    office.rollouts.note(frozen, "promoted", "the bake is over")
+    del frozen.log[:-1]
+    await office.tells(await office.root(), "the bake is over")
+    # Nor does it matter that the app is another process by the time of the digest.
+    await office.close()
+    app = await office.open(settings=settings)
+    tomorrow = datetime.combine(datetime.now(UTC).date() + timedelta(days=1), time(0, 0, 1), UTC)
+    assert await app.send_digest(tomorrow)
+    [sent] = [one for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    assert "*Past the rules*: 1 freezes overridden, 1 promoted past the rules" in sent.text
