@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -90,7 +91,7 @@ def view(seen: Seen) -> RolloutView:
     weights = [WeightStory(at=at, weight=share) for at, share in seen.past.shares()]
     looks = seen.past.looks
     scale = _scale(status, looks, weights)
-    decided = _decided(seen.log.entries)
+    decided = _decided(seen.log.entries, looks, weights)
     entries = [entry for entry in seen.log.entries if entry.kind != "look" or _acted(entry)]
     return RolloutView(
         status=status,
@@ -199,12 +200,23 @@ def _acted(entry: LedgerEntry) -> bool:
     return str(entry.data.get("action", "continue")) != "continue"
 
 
-def _decided(entries: Sequence[LedgerEntry]) -> list[LookStory]:
-    return [
+def _decided(
+    entries: Sequence[LedgerEntry], looks: Sequence[Judgement], weights: Sequence[WeightStory]
+) -> list[LookStory]:
+    """What is marked in the plots: each rise after the first step, and looks that held or rolled back.
+
+    The record has its newest entries only, so that of a long rollout it no longer knows when it advanced.
+    """
+    found = [
         LookStory(look=int(number(entry.data.get("look")) or 0), at=entry.at, action=str(entry.data.get("action")))
         for entry in entries
-        if entry.kind == "look" and _acted(entry)
+        if entry.kind == "look" and entry.data.get("action") in ("hold", "roll_back")
     ]
+    for before, after in pairwise(weights):
+        if after.weight > before.weight:
+            look = max((one.look for one in looks if one.at <= after.at), default=0)
+            found.append(LookStory(look=look, at=after.at, action="promote" if after.weight >= 100 else "advance"))
+    return sorted(found, key=lambda one: one.at)
 
 
 def _decision(entry: LedgerEntry) -> DecisionView:

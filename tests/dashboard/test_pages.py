@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,11 @@ import pytest
 
 from coalmine.dashboard.first_answers import once_of
 from coalmine.errors import LedgerError, PayloadUnreadable, TemporalUnavailable
+from coalmine.recorded import Shift
 from coalmine.records import CommandReceipt, Outcome, Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
 from coalmine.testing.fake_rollouts import FakeRollouts
+from coalmine.testing.sample_rollouts import BEGAN, a_past
 from tests.dashboard.served import Served, served, until
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -46,6 +49,21 @@ async def test_a_rollout_shows_what_was_judged(desk: Served) -> None:
         "The canary&#x27;s share of traffic over time",
     ):
         assert said in text, said
+
+
+async def test_where_it_advanced_is_marked_though_the_record_no_longer_has_it(desk: Served, fake: FakeRollouts) -> None:
+    status = fake.statuses["canary/production/checkout"]
+    steps = ((0, 10.0), (100, 10.0), (150, 50.0), (300, 100.0))
+    shifts = [
+        Shift(at=BEGAN + timedelta(seconds=at), weights={"checkout-v41": 100 - share, "checkout-v42": share})
+        for at, share in steps
+    ]
+    fake.put(status, a_past(status).model_copy(update={"shifts": shifts}))
+    text = await desk.page(PATH)
+    # In the plot of each metric; the first step is where it began, and a weight that is written again is none.
+    assert text.count('class="mark advance"') == len(status.verdicts)
+    assert text.count('class="mark promote"') == len(status.verdicts)
+    assert "look 5: " in text
 
 
 async def test_only_what_means_something_is_offered(desk: Served, fake: FakeRollouts) -> None:
