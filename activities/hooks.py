@@ -22,7 +22,7 @@ from activities.beating import beating, time_left
 from activities.failures import as_application_error, translate_errors
 from activities.posting import Answer, come_back_later, post_json, where
 from coalmine.errors import HookRefused, HookUnreachable
-from coalmine.records import RUN_HOOK, Done, HookRequest
+from coalmine.records import HOOK_COPIED, RUN_HOOK, Done, HookRequest
 
 ANSWER_WITHIN = timedelta(minutes=10)
 """How long one call may take where the workflow sets no limit."""
@@ -38,9 +38,18 @@ async def run_hook(request: HookRequest) -> Done:
     """Post the request to its hook, with ``Idempotency-Key: <key>``, the same for every try.
 
     Raises:
-        ApplicationError: ``HookRefused`` (for good), ``HookUnreachable`` or ``HookPending`` (to be retried).
+        ApplicationError: ``HookRefused`` and ``HookCopied`` (for good), ``HookUnreachable`` or ``HookPending`` (to be
+            retried).
     """
-    body = request.model_dump(mode="json", exclude={"url", "context"})
+    body = request.model_dump(mode="json", exclude={"url", "context", "run_id"})
+    if request.run_id not in ("", activity.info().workflow_run_id):
+        # The server makes it at once, before the run knows whose the route is: ``retire`` could take down what serves.
+        raise ApplicationError(
+            f"hook {request.hook} was ordered by the run that a reset ended: nothing was sent",
+            type=HOOK_COPIED,
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        )
     with translate_errors():
         async with beating(BEAT):
             answer = await post_json(request.url, body, request.key, time_left(ANSWER_WITHIN))

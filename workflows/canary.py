@@ -108,7 +108,7 @@ class Canary(Reception):
         self._looks = Looks(state, self._journal, self._is_ordered, drifts)
         self._turns = Turns(state, self._journal)
         self._diagnosing = Diagnosing(state, self._journal)
-        self._hooks = Hooks(state, self._journal)
+        self._hooks = Hooks(state, self._journal, self._taking_over)
         self._beginning_anew = BeginningAnew(state, self._journal, self._traffic, self._is_ordered)
         self._admission = Admission(
             state, self._journal, self._traffic, self._hooks, self._taking_over, self._beginning_anew, self._is_ordered

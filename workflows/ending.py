@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -14,7 +16,7 @@ from workflows.calls import FLEET_AFTER, call
 from workflows.diagnosis import Diagnosing
 from workflows.fleet_requests import fleet_request
 from workflows.hooks import Hooks
-from workflows.interruption import failure_reason
+from workflows.interruption import Interrupted, failure_reason
 from workflows.journal import Journal
 from workflows.reconciling import Reconciling
 from workflows.slots import Slot
@@ -62,7 +64,9 @@ class Ending:
             await self._ban()
         hook = state.spec.hooks.rolled_back
         if hook is not None and gave_back and (state.written or state.prepared):
-            await self._hooks.run_or_tell("rolled_back", hook)
+            # Interrupted: a later rollout has the route, and this version may be the one that serves.
+            with suppress(Interrupted):
+                await self._hooks.run_or_tell("rolled_back", hook)
         await self._diagnosing.finish()
         self._turns.end(state.ending, state.reason)
 

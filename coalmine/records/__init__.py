@@ -95,6 +95,7 @@ from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
 from coalmine.records.moments import Moment, in_utc, moment_of
 from coalmine.records.record import (
+    HOOK_COPIED,
     RETIRE,
     Archived,
     ArchiveRequest,
@@ -180,6 +181,7 @@ __all__ = [
     "EVERYWHERE",
     "GENERATE_LOAD",
     "GUARD_RESTORE",
+    "HOOK_COPIED",
     "HOOK_TASK_QUEUE",
     "NEVER_COMPLETED",
     "NOTIFY",

@@ -143,6 +143,10 @@ RETIRE = "retire"
 """The hook that takes the old version away, when its rollback window is over."""
 
 
+HOOK_COPIED = "HookCopied"
+"""The type of the failure of a call that another run had ordered, and a reset has copied: nothing was sent."""
+
+
 class HookRequest(Record):
     """Post to one hook; ``key`` is the idempotency key, the same for every retry."""
 
@@ -156,4 +160,6 @@ class HookRequest(Record):
     version: str = ""
     baseline_version: str = ""
     reason: str = ""
+    run_id: str = ""
+    """The run that ordered the call, empty of older builds. Not posted: a call has one body, whoever orders it."""
     context: RolloutContext | None = None

@@ -184,3 +184,14 @@ async def test_an_answer_without_end_is_cut(endpoint: Endpoint) -> None:
 )
 def test_only_scheme_and_host_are_shown(url: str, shown: str) -> None:
     assert where(url) == shown
+
+
+async def test_a_call_that_another_run_ordered_is_not_made(endpoint: Endpoint) -> None:
+    environment = ActivityEnvironment()
+    own = environment.info.workflow_run_id
+    with pytest.raises(ApplicationError) as caught:
+        await environment.run(run_hook, request(endpoint.url).model_copy(update={"run_id": "the run before"}))
+    assert (caught.value.type, caught.value.non_retryable) == ("HookCopied", True)
+    assert endpoint.heard == []
+    await environment.run(run_hook, request(endpoint.url).model_copy(update={"run_id": own}))
+    assert "run_id" not in endpoint.heard[0].body
