@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
+from activities.stuck_runs import stuck_among
 from activities.traffic import RoutersByName, TrafficActivities
 from coalmine.errors import CoalmineError, TemporalUnavailable
 from coalmine.guarding import judge, unreadable, worth_telling
@@ -45,6 +46,7 @@ class GuardActivities:
     """Looking and restoring, over the routers of this worker."""
 
     def __init__(self, client: Client, routers: RoutersByName) -> None:
+        self._namespace = client.namespace
         self._runs = RolloutRuns(client)
         self._routers = routers
         self._traffic = TrafficActivities(routers)
@@ -93,6 +95,7 @@ class GuardActivities:
             live=live,
             looked=len(answers),
             cut=cut,
+            stuck=await stuck_among(self._runs, [found[0] for found in by_id.values()], self._namespace),
             unknown=dict(sorted(unknown.items())),
         )
 

@@ -7,6 +7,7 @@ it was read, the first write.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
@@ -18,13 +19,13 @@ from activities.run_facts import FactsReading
 from coalmine.connection import asking, lacks_workflow
 from coalmine.errors import CoalmineError, HistoryUnreadable, InputError
 from coalmine.executions import PAGE, Execution, describe, execution_of, listed
-from coalmine.ownership import Run, RunFacts, newest_first
+from coalmine.ownership import LastTasks, Run, RunFacts, newest_first
 from coalmine.records import (
     RETIRE,
     RUN_HOOK,
     HookRequest,
 )
-from coalmine.search_attributes import OUTCOME, PHASE
+from coalmine.search_attributes import OUTCOME, PHASE, PROBLEMS
 
 MOST_RUNS = 2_000
 """Runs of one environment that are listed at most: those that run, then the latest closed."""
@@ -136,6 +137,22 @@ class RolloutRuns:
                 return False
         return by_reset
 
+    async def last_tasks(self, run: Run) -> LastTasks:
+        """Who did the last task of a run that was done, and how the first one after it failed.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        last = LastTasks()
+        for event in await self._events(run.workflow_id, run.run_id):
+            if event.HasField("workflow_task_completed_event_attributes"):
+                done = event.workflow_task_completed_event_attributes
+                last = LastTasks(build=done.deployment_version.build_id or done.worker_version.build_id)
+            elif event.HasField("workflow_task_failed_event_attributes"):
+                failed = event.workflow_task_failed_event_attributes
+                last = replace(last, failure=failed.failure.message, worker=failed.identity)
+        return last
+
     async def _events(self, workflow_id: str, run_id: str) -> list[HistoryEvent]:
         """All of a run's history; nothing when it is gone."""
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
@@ -163,13 +180,15 @@ class RolloutRuns:
         return described.status is WorkflowExecutionStatus.RUNNING
 
     async def facts(self, run: Run) -> RunFacts | None:
-        """What a closed run's history says; None when it was closed before there was a release, or is gone.
+        """What a run's history says, now where it is open; None when it has no release (yet), or is gone.
 
         Raises:
             TemporalUnavailable: the server does not answer.
             PayloadUnreadable: its payloads are encrypted with a key that is not at hand.
             HistoryUnreadable: an event of it holds what this build cannot read.
         """
+        if run.open:
+            return await self._read(run)
         if run.run_id not in self._facts:
             self._facts[run.run_id] = await self._read(run)
             if len(self._facts) > KEPT_FACTS:
@@ -221,6 +240,7 @@ def _run(execution: Execution) -> Run:
         ended=status.name.lower() if status is not None else "",
         outcome=execution.typed_search_attributes.get(OUTCOME) or "",
         phase=execution.typed_search_attributes.get(PHASE) or "",
+        problems=list(execution.typed_search_attributes.get(PROBLEMS) or ()),
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

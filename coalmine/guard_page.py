@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coalmine.markdown import cell, table
-from coalmine.records import GuardSettings, GuardState, OpenFinding
+from coalmine.records import GuardSettings, GuardState, OpenFinding, OpenStuck
 from coalmine.spec.durations import format_duration
 
 SHOWN = 15
@@ -28,6 +28,8 @@ def page(state: GuardState) -> str:
         lines += ["", f"**A history could not be kept:** {cell(state.archive_failure, REASON_LIMIT)}"]
     if state.failure:
         lines += ["", f"**The last look did not see everything:** {cell(state.failure, REASON_LIMIT)}"]
+    for one in list(state.stuck.values())[:SHOWN]:
+        lines += ["", f"**{stuck_text(one)}**"]
     if not state.open:
         return "\n".join([*lines, "", "no finding is open"])
     rows = [
@@ -50,3 +52,10 @@ def said(opened: OpenFinding) -> str:
     """A finding and what hinders its restoring."""
     failure = f"; not restored: {opened.failure}" if opened.failure else ""
     return f"{opened.finding.reason}{failure}"
+
+
+def stuck_text(opened: OpenStuck) -> str:
+    """A rollout that is stuck, since when, and what helps: whole, for it has the commands."""
+    stuck = opened.stuck
+    name = stuck.workflow_id.removeprefix("canary/")
+    return f"{name} is stuck since {opened.since:%H:%M:%S}: {stuck.reason}. {stuck.mend}".replace("\n", " ")

@@ -10,22 +10,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from coalmine.guard_telling import name_of, note, tell
 from coalmine.ownership import TOLERANCE, drift_of, weights_text
 from coalmine.records import (
     GuardState,
     GuardStatus,
-    LedgerEntry,
-    LedgerWrite,
-    Notification,
-    NotifyRequest,
     OpenFinding,
     RouteFinding,
     RouteState,
     Survey,
     Watched,
-    guard_id,
 )
 from coalmine.spec.durations import format_duration
+from coalmine.stuck import take_in_stuck
 
 MOST_RESTORES = 3
 """Times a route is put back after one rollout within ``RESTORES_WITHIN`` before it is left to people."""
@@ -33,8 +30,6 @@ RESTORES_WITHIN = timedelta(hours=1)
 KEPT_ROUTES = 500
 """Routes the guard remembers, the latest closed first."""
 CUT = "there are more rollouts than are looked at: the oldest were left out"
-KEPT_UNDELIVERED = 100
-"""Messages and ledger entries kept for the next look while nobody takes them, the newest."""
 
 
 def worth_telling(new: Sequence[Watched], findings: Sequence[RouteFinding]) -> list[Watched]:
@@ -106,6 +101,7 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
     due = [key for key, finding in found.items() if finding.kind != "unreadable" and _is_due(state, key, now)]
     for key in found:
         _tell_once(state, key, now)
+    take_in_stuck(state, survey, now)
     _forget(state, now)
     return due
 
@@ -127,7 +123,7 @@ def restored(state: GuardState, key: str, now: datetime) -> None:
     state.restored.setdefault(key, []).append(now)
     text = f"the route is back at {weights_text(watched.rest)} (it was at {weights_text(opened.finding.weights)})"
     _note(state, key, "guard_restored", text, now, opened.finding, generation=opened.finding.generation + 1)
-    _tell(state, key, f"{_name(watched)}: the guard restored the route", text, "warning")
+    tell(state, watched, f"{name_of(watched)}: the guard restored the route", text, "warning")
 
 
 def not_restored(state: GuardState, key: str, reason: str, now: datetime) -> None:
@@ -145,6 +141,7 @@ def status(state: GuardState, *, running: bool = True) -> GuardStatus:
         running=running and not state.off,
         settings=state.settings,
         findings=list(state.open.values()),
+        stuck=list(state.stuck.values()),
         looks=state.looks,
         looked=state.looked,
         live=state.live,
@@ -179,10 +176,10 @@ def _tell_once(state: GuardState, key: str, now: datetime) -> None:
     else:
         what = "traffic is split" if finding.kind == "split" else "traffic is on the wrong arm"
     opened.told = True
-    _tell(
+    tell(
         state,
-        key,
-        f"{_name(watched)}: {what} and no rollout owns it",
+        watched,
+        f"{name_of(watched)}: {what} and no rollout owns it",
         finding.reason,
         "critical",
         _next(state, key, now),
@@ -208,58 +205,20 @@ def _close(state: GuardState, key: str, now: datetime, *, owned: bool) -> None:
     text = "a rollout owns the route now" if owned else "the route is as it has to be again"
     _note(state, key, "guard_cleared", text, now, opened.finding)
     if opened.told:
-        _tell(state, key, f"{_name(state.watched[key])}: {text}", f"It was: {opened.finding.reason}", "info")
+        tell(
+            state,
+            state.watched[key],
+            f"{name_of(state.watched[key])}: {text}",
+            f"It was: {opened.finding.reason}",
+            "info",
+        )
 
 
 def _note(
     state: GuardState, key: str, kind: str, reason: str, now: datetime, finding: RouteFinding, **data: Any
 ) -> None:
-    watched = state.watched[key]
-    state.sequence += 1
-    entry = LedgerEntry(
-        kind=kind,
-        rollout_id=f"{guard_id(state.environment)}/traffic/{state.number}",
-        sequence=state.sequence,
-        at=now,
-        reason=reason,
-        by="guard",
-        data={
-            "service": watched.service,
-            "region": watched.region,
-            "rollout": watched.rollout_id,
-            "run_id": watched.run_id,
-            "finding": finding.kind,
-            "weights": finding.weights,
-            "rest": watched.rest,
-            **data,
-        },
-        tags={"service": watched.service, "environment": state.environment},
-    )
-    book, _, environment = guard_id(state.environment).partition("/")
-    state.backlog.append(LedgerWrite(entries=[entry], ledger=watched.ledger, environment=book, service=environment))
-    del state.backlog[:-KEPT_UNDELIVERED]
-
-
-def _tell(
-    state: GuardState,
-    key: str,
-    title: str,
-    text: str,
-    severity: Literal["info", "warning", "critical"],
-    then: str = "",
-) -> None:
-    watched = state.watched[key]
-    state.messages += 1
-    notification = Notification(
-        title=title,
-        text=f"{text[:1].upper()}{text[1:]}. {then}".strip(),
-        severity=severity,
-        rollout_id=watched.rollout_id,
-        workflow_id=guard_id(state.environment),
-        key=f"{guard_id(state.environment)}:{state.number}:{state.messages}",
-    )
-    state.outbox.append(NotifyRequest(notification=notification, channels=watched.notify))
-    del state.outbox[:-KEPT_UNDELIVERED]
+    about = {"finding": finding.kind, "weights": finding.weights, **data}
+    note(state, state.watched[key], kind, reason, now, **about)
 
 
 def _forget(state: GuardState, now: datetime) -> None:
@@ -276,7 +235,3 @@ def _forget(state: GuardState, now: datetime) -> None:
         oldest = sorted(quiet, key=lambda key: str(state.watched[key].closed_at or ""))
         for key in oldest[:surplus]:
             del state.watched[key]
-
-
-def _name(watched: Watched) -> str:
-    return "/".join(part for part in (watched.environment, watched.service, watched.region) if part)

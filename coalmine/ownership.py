@@ -7,6 +7,7 @@ on the canary when it was promoted, else on what its snapshot showed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from coalmine.records import Drift, Outcome, Record, RouteState, Watched, Weights
@@ -30,6 +31,8 @@ class Run(Record):
     """Of the rollout, empty while it has none."""
     phase: str = ""
     """Of the rollout, as it showed it last."""
+    problems: list[str] = []
+    """What the server reports of its tasks, where they fail again and again."""
     started_at: datetime
     closed_at: datetime | None = None
 
@@ -44,6 +47,17 @@ class RunFacts(Record):
     snapshot: Weights = {}
     to_archive: list[str] = []
     """Earlier runs of the rollout whose history was not kept when this one began."""
+
+
+@dataclass(frozen=True)
+class LastTasks:
+    """What a run's history says of its last workflow tasks; empty where it says nothing."""
+
+    build: str = ""
+    """Of the worker that did the last one that was done."""
+    failure: str = ""
+    worker: str = ""
+    """The identity of the one that failed."""
 
 
 def newest_first(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -64,8 +78,14 @@ def rest_of(run: Run, facts: RunFacts, *, in_window: bool = False) -> Watched | 
     """
     if run.open or not facts.written or not facts.snapshot:
         return None
-    spec, promoted = facts.spec, run.outcome == Outcome.PROMOTED and not in_window
-    arms = spec.arms
+    arms, promoted = facts.spec.arms, run.outcome == Outcome.PROMOTED and not in_window
+    rest = {arms.baseline.backend: 0.0, arms.canary.backend: 100.0} if promoted else facts.snapshot
+    return watched_of(run, facts, rest, RESET_IN_WINDOW if in_window else run.outcome or run.ended.replace("_", " "))
+
+
+def watched_of(run: Run, facts: RunFacts, rest: Weights, ended: str) -> Watched:
+    """A run's route, and whom to tell about it."""
+    spec, arms = facts.spec, facts.spec.arms
     return Watched(
         workflow_id=run.workflow_id,
         run_id=run.run_id,
@@ -76,8 +96,8 @@ def rest_of(run: Run, facts: RunFacts, *, in_window: bool = False) -> Watched | 
         route=spec.route,
         baseline=arms.baseline.backend,
         canary=arms.canary.backend,
-        rest={arms.baseline.backend: 0.0, arms.canary.backend: 100.0} if promoted else facts.snapshot,
-        ended=RESET_IN_WINDOW if in_window else run.outcome or run.ended.replace("_", " "),
+        rest=rest,
+        ended=ended,
         closed_at=run.closed_at,
         ledger=spec.ledger,
         notify=spec.notify,

@@ -15,6 +15,9 @@ OUTCOME = SearchAttributeKey.for_keyword("CoalmineOutcome")
 PIPELINE = SearchAttributeKey.for_keyword("CoalminePipeline")
 WEIGHT = SearchAttributeKey.for_int("CoalmineWeight")
 
+PROBLEMS = SearchAttributeKey.for_keyword_list("TemporalReportedProblems")
+"""The server's own, of a workflow whose tasks have failed five times in a row; older servers do not set it."""
+
 KEYS: tuple[SearchAttributeKey[Any], ...] = (SERVICE, ENVIRONMENT, VERSION, PHASE, OUTCOME, PIPELINE, WEIGHT)
 """All that a namespace has to have."""
 SEARCH_ATTRIBUTES: Mapping[str, str] = {key.name: "Int" if key is WEIGHT else "Keyword" for key in KEYS}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coalmine import guarding
 from coalmine.guard_page import page
+from coalmine.guard_telling import KEPT_UNDELIVERED
 from coalmine.guarding import judge, take_in
 from coalmine.ownership import Run, RunFacts, newest_first, rest_of, same_weights
 from coalmine.records import (
@@ -242,7 +243,7 @@ class TestTakingIn:
             assert (KEY in guard.open) <= (seen not in ("ok", "live"))
         for write in guard.backlog:
             keys.add(write.entries[0].key)
-        assert len(keys) == len(guard.backlog) <= guarding.KEPT_UNDELIVERED
+        assert len(keys) == len(guard.backlog) <= KEPT_UNDELIVERED
         told = [message.notification.key for message in guard.outbox]
         assert len(set(told)) == len(told)
 

@@ -38,7 +38,10 @@ async def traffic(client: Client) -> tuple[list[Told], list[Told]]:
         return [("warning", f"the routes were not read within {WITHIN:g} s", "")], []
     except CoalmineError as error:
         return [("warning", f"the routes could not be looked at: {error}", "")], []
-    told = [await _told(client, finding) for finding in survey.findings[:SHOWN]]
+    told: list[Told] = [
+        ("error", f"{one.workflow_id.removeprefix('canary/')}: {one.reason}", one.mend) for one in survey.stuck[:SHOWN]
+    ]
+    told += [await _told(client, finding) for finding in survey.findings[:SHOWN]]
     more = len(survey.findings) - SHOWN
     if more > 0:
         told.append(("error", f"and {more} routes more", ""))
@@ -79,7 +82,7 @@ def of_guard(found: GuardStatus, now: datetime) -> Told:
         return "error", f"{name} {said}: a worker is missing, or its looks fail", shows
     if found.failure:
         return "warning", f"{name} {said}, but did not see everything: {found.failure}", shows
-    return "ok", f"{name} {said}; findings open: {len(found.findings)}", ""
+    return "ok", f"{name} {said}; findings open: {len(found.findings) + len(found.stuck)}", ""
 
 
 async def _told(client: Client, finding: RouteFinding) -> Told:

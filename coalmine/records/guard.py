@@ -68,6 +68,20 @@ class RouteFinding(Record):
     """Restoring would write the weights of ``Watched.rest``; not so where traffic is on a backend nobody here knows."""
 
 
+class StuckRollout(Record):
+    """An open rollout whose workflow tasks keep failing: it does nothing, and hears nobody."""
+
+    workflow_id: str
+    run_id: str
+    environment: str
+    reason: str
+    """One sentence."""
+    mend: str
+    """What people can do, with the commands."""
+    watched: Watched | None = None
+    """Whom to tell and which ledger; None where its history cannot be read."""
+
+
 class SurveyRequest(Record):
     """Look at every route of an environment that a rollout has ever written."""
 
@@ -92,6 +106,7 @@ class Survey(Record):
     """Routes that were read, or tried to."""
     cut: bool = False
     """There were more rollouts than a survey reads."""
+    stuck: list[StuckRollout] = []
     unknown: dict[str, str] = {}
     """Why nobody can say where a rollout's route should rest, by workflow id: its history cannot be read."""
 
@@ -165,6 +180,13 @@ class OpenFinding(Record):
     """Why the last try to restore it did nothing."""
 
 
+class OpenStuck(Record):
+    """A rollout that is stuck still."""
+
+    stuck: StuckRollout
+    since: Moment
+
+
 class GuardState(Record):
     """One environment's guard, all that continue-as-new carries. What grows is bounded in ``coalmine.guarding``."""
 
@@ -176,6 +198,8 @@ class GuardState(Record):
     watched: dict[str, Watched] = {}
     unlisted: list[str] = []
     open: dict[str, OpenFinding] = {}
+    stuck: dict[str, OpenStuck] = {}
+    """By run id."""
     restored: dict[str, list[Moment]] = {}
     """When routes were put back lately, by workflow id."""
     looks: int = 0
@@ -202,6 +226,8 @@ class GuardStatus(Record):
     running: bool
     settings: GuardSettings = GuardSettings()
     findings: list[OpenFinding] = []
+    stuck: list[OpenStuck] = []
+    """Open rollouts whose workflow tasks keep failing."""
     looks: int = 0
     looked: int = 0
     """Routes at rest that the last look read."""

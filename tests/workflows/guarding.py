@@ -71,16 +71,19 @@ class WorldRouter:
         return Confirmation(answer="yes")
 
 
-def guard_workers(client: Client, world: World, router: WorldRouter) -> list[Worker]:
-    """All queues, with a guard whose activities are the real ones."""
+def guard_workers(
+    client: Client, world: World, router: WorldRouter, canary: type = Canary, **options: Any
+) -> list[Worker]:
+    """All queues, with a guard whose activities are the real ones; options are the main queue's."""
     guard = GuardActivities(client, {"envoy": router})
     activities: list[Any] = [*world.activities, guard.survey_routes, guard.guard_restore]
     main = Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[Canary, Fleet, TrafficGuard],
+        workflows=[canary, Fleet, TrafficGuard],
         activities=activities,
         interceptors=[OneInput()],
+        **options,
     )
     archive = GuardArchiveActivities(client)
     side = [*world.side_activities, archive.archive_closed]

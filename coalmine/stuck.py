@@ -1,0 +1,70 @@
+"""What the guard says of open rollouts whose workflow tasks keep failing. Pure.
+
+The guard does nothing about them: the route is theirs for as long as they are open. People hear of one once, with what
+they can do, and once when it goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from shlex import quote
+
+from coalmine.guard_telling import name_of, note, tell
+from coalmine.ownership import LastTasks, Run, RunFacts, watched_of
+from coalmine.records import GuardState, OpenStuck, StuckRollout, Survey
+
+KEPT_STUCK = 100
+"""Rollouts that are remembered to be stuck."""
+FAILURE_LIMIT = 200
+"""Characters of why a task failed."""
+
+
+def stuck_rollout(run: Run, facts: RunFacts | None, last: LastTasks, namespace: str) -> StuckRollout:
+    """The finding for an open run, with what helps."""
+    failure = last.failure.partition("\n")[0][:FAILURE_LIMIT] or ", ".join(run.problems)
+    at = f" (worker {last.worker})" if last.worker else ""
+    does = "it looks at nothing, moves no traffic and hears no rollback"
+    reason = f"its workflow tasks keep failing, so {does}: {failure}{at}"
+    build = f"the build that had it last ({last.build})" if last.build else "the build that began it"
+    # Whoever starts one by hand may give it any id.
+    environment = facts.spec.environment if facts is not None else f"{run.workflow_id}//".split("/")[1]
+    which = f"--namespace {quote(namespace)} --workflow-id {quote(run.workflow_id)}"
+    mend = (
+        f"Start a worker of {build}: it goes on, and hears a rollback that was said meanwhile. What failed: "
+        f"temporal workflow show {which} --run-id {run.run_id}. To roll back without such a worker: "
+        f'temporal workflow terminate {which} --reason "stuck", after which the guard puts the route back to what was '
+        f"before (coalmine guard -e {environment})"
+    )
+    return StuckRollout(
+        workflow_id=run.workflow_id,
+        run_id=run.run_id,
+        environment=environment,
+        reason=reason,
+        mend=mend,
+        watched=watched_of(run, facts, facts.snapshot, "open") if facts is not None else None,
+    )
+
+
+def take_in_stuck(state: GuardState, survey: Survey, now: datetime) -> None:
+    """Fold one survey into the state: who is stuck since, and who goes on."""
+    found = {one.run_id: one for one in survey.stuck[:KEPT_STUCK]}
+    for run_id in [run_id for run_id in state.stuck if run_id not in found]:
+        gone = state.stuck.pop(run_id).stuck
+        # Nobody knows of a run that was not listed.
+        live = gone.workflow_id in survey.live
+        _say(state, gone, now, "guard_cleared", "its workflow tasks are done again" if live else "it is closed")
+    for run_id, stuck in found.items():
+        known = state.stuck.get(run_id)
+        state.stuck[run_id] = OpenStuck(stuck=stuck, since=known.since if known is not None else now)
+        if known is None:
+            _say(state, stuck, now, "guard_found", stuck.reason, stuck.mend)
+
+
+def _say(state: GuardState, stuck: StuckRollout, now: datetime, kind: str, text: str, then: str = "") -> None:
+    watched = stuck.watched
+    if watched is None:
+        # Its channels and its ledger are in what cannot be read: the page, the status and doctor say it.
+        return
+    note(state, watched, kind, text, now, finding="stuck")
+    title = f"{name_of(watched)}: the rollout is stuck" if then else f"{name_of(watched)}: no longer stuck"
+    tell(state, watched, title, text, "critical" if then else "info", then)
