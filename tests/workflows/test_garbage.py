@@ -116,6 +116,13 @@ async def test_a_garbage_answer_of_the_fleet_wedges_nothing(
     assert await rollout.failed_tasks() == []
 
 
+NAMELESS = {
+    "service": "checkout",
+    "environment": "test",
+    "submission": make_submission(by=" ").model_dump(mode="json"),
+}
+
+
 @pytest.mark.parametrize(
     ("payloads", "reason"),
     [
@@ -124,6 +131,7 @@ async def test_a_garbage_answer_of_the_fleet_wedges_nothing(
         ([{}], "service: Field required"),
         ([{"service": "checkout", "environment": "test", "submission": {"by": "ana"}}], "spec: Field required"),
         ([{"service": "checkout", "environment": "test", "carried": {"a": 1}}], "'carried'"),
+        ([NAMELESS], "'by' of the submission is empty: say who submits"),
         ([{"service": "checkout", "environment": "test"}], "no release was submitted within a minute"),
         ([raw(b"?")], "cannot be read"),
     ],

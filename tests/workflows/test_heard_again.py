@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
 
 from coalmine.records import Outcome, Phase
+from coalmine.starting import start
 from tests.conftest import TemporalServer
 from tests.workflows.driving import Rollout
 from tests.workflows.serving import now, workers
@@ -47,6 +50,22 @@ async def _reset(rollout: Rollout, server: TemporalServer, run_id: str, task: in
     await rollout.happens(lambda: rollout.world.recalls > 0)
 
 
+async def _answers(rollout: Rollout) -> list[str]:
+    """Updates of the latest run that were taken, and how each was answered, as the history says."""
+    history = await rollout.handle.fetch_history()
+    taken = {
+        event.event_id: event.workflow_execution_update_accepted_event_attributes.accepted_request.input.name
+        for event in history.events
+        if event.HasField("workflow_execution_update_accepted_event_attributes")
+    }
+    ends = [event.workflow_execution_update_completed_event_attributes for event in history.events]
+    return [
+        f"{taken[end.accepted_event_id]}: {end.outcome.failure.application_failure_info.type or 'done'}"
+        for end in ends
+        if end.accepted_event_id in taken
+    ]
+
+
 async def _ends_by_a_word(rollout: Rollout) -> None:
     """It hears ``rollback``, and no task of it ever failed."""
     if (await rollout.handle.describe()).status is WorkflowExecutionStatus.RUNNING:
@@ -75,7 +94,8 @@ async def test_started_by_the_command_and_reset_to_its_first_task(
 async def test_started_by_the_command_it_knows_its_release_where_nothing_is_heard_again(
     forgetful: Rollout, temporal_env: TemporalServer
 ) -> None:
-    await forgetful.submit(make_submission(SPEC))
+    # The product's own start: it has to put the submission into the input too, for its update is not heard again.
+    await start(forgetful.client, make_submission(SPEC), timedelta(seconds=60))
     await forgetful.reach(Phase.GATED)
     run_id = await _run_id(forgetful)
     first = (await forgetful.tasks(run_id))[0]
@@ -114,3 +134,37 @@ async def test_an_approval_that_meets_no_gate_yet_is_refused_in_the_record(
     await forgetful.handle.execute_update("approve", {"by": "bo", "reason": "fine", "gate": "go", "attempt": 1})
     await _reset(forgetful, temporal_env, run_id, step)
     await _ends_by_a_word(forgetful)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "why"),
+    [
+        ("approve", {"by": "bo", "reason": "fine", "gate": "none", "attempt": 1}, "there is no gate 'none'"),
+        (
+            "submit",
+            make_submission(quick(service="basket")).model_dump(mode="json"),
+            "this workflow belongs to checkout",
+        ),
+        ("withdraw", {"version": "9.9.9", "by": "bo"}, "9.9.9 does not wait"),
+    ],
+)
+async def test_after_a_reset_the_handler_refuses_and_no_validator(
+    forgetful: Rollout, temporal_env: TemporalServer, name: str, given: dict[str, Any], why: str
+) -> None:
+    """A refusal without an event would wake the workflow now, and never at a replay: here each is in the history."""
+    await forgetful.start(make_submission(SPEC))
+    await forgetful.reach(Phase.GATED)
+    run_id = await _run_id(forgetful)
+    assert why in await _refusal(forgetful, name, given)
+    assert await _answers(forgetful) == []
+    await _reset(forgetful, temporal_env, run_id, (await forgetful.tasks(run_id))[-1], "--reapply-exclude", "All")
+    await forgetful.reach(Phase.GATED)
+    assert why in await _refusal(forgetful, name, given)
+    assert await _answers(forgetful) == [f"{name}: Refused"]
+    await _ends_by_a_word(forgetful)
+
+
+async def _refusal(rollout: Rollout, name: str, given: dict[str, Any]) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as failure:
+        await rollout.handle.execute_update(name, given)
+    return str(failure.value.cause)
