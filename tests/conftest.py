@@ -149,7 +149,8 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
         return executor.submit(asyncio.run, work).result()
 
 
-async def _start_dev_server(namespace: str, *, with_attributes: bool, dynamic: str = "") -> WorkflowEnvironment:
+async def start_dev_server(namespace: str, *, with_attributes: bool, dynamic: str = "") -> WorkflowEnvironment:
+    """A dev server of one's own, with the namespace."""
     return await WorkflowEnvironment.start_local(
         namespace=namespace,
         data_converter=pydantic_data_converter,
@@ -167,7 +168,7 @@ async def _start_dev_server(namespace: str, *, with_attributes: bool, dynamic: s
 @pytest.fixture(scope="session")
 def temporal_env(_own_home: None) -> Iterator[TemporalServer]:
     """One dev server for all tests of this process, with namespace and search attributes; shared, so use own ids."""
-    environment = _in_thread(_start_dev_server(NAMESPACE, with_attributes=True))
+    environment = _in_thread(start_dev_server(NAMESPACE, with_attributes=True))
     yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
     _in_thread(_end(environment))
 
@@ -205,7 +206,7 @@ async def bare_temporal(temporal_env: TemporalServer) -> TemporalServer:
 async def forgetful_env(_own_home: None) -> AsyncIterator[WorkflowEnvironment]:
     """A fresh dev server that suggests continue-as-new after 200 events, where others do after 4,096."""
     forgetful = "limit.historyCount.suggestContinueAsNew=200"
-    environment = await _start_dev_server(NAMESPACE, with_attributes=True, dynamic=forgetful)
+    environment = await start_dev_server(NAMESPACE, with_attributes=True, dynamic=forgetful)
     yield environment
     await environment.shutdown()
 
@@ -213,7 +214,7 @@ async def forgetful_env(_own_home: None) -> AsyncIterator[WorkflowEnvironment]:
 @pytest.fixture
 async def pausing_temporal(_own_home: None) -> AsyncIterator[TemporalServer]:
     """A fresh dev server whose workflows can be paused, which its version still keeps behind a switch."""
-    environment = await _start_dev_server(NAMESPACE, with_attributes=True, dynamic="frontend.WorkflowPauseEnabled=true")
+    environment = await start_dev_server(NAMESPACE, with_attributes=True, dynamic="frontend.WorkflowPauseEnabled=true")
     yield TemporalServer(environment.client.service_client.config.target_host, NAMESPACE)
     await environment.shutdown()
 

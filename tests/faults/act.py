@@ -7,7 +7,6 @@ import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from temporalio.service import RPCError
 
 from activities.routers.envoy import EnvoyRouter
 from benchmarks.ground import BASELINE, CANARY
-from benchmarks.kills import make_spec
 from benchmarks.simulated_metrics import BASELINE_ERRORS
 from coalmine.errors import RouterError
 from coalmine.records import (
@@ -29,7 +27,6 @@ from coalmine.records import (
     guard_id,
 )
 from coalmine.spec.canary import Route
-from coalmine.spec.channels import Notifier
 from tests.faults import examine
 from tests.faults.catalogue import CATALOGUE, TooLate
 from tests.faults.holding import unconfirmed
@@ -37,6 +34,7 @@ from tests.faults.moments import come_to, is_gated
 from tests.faults.plan import PlannedFault, PlannedRollout
 from tests.faults.scene import ENVIRONMENT, Scene
 from tests.faults.sightings import Sightings, by_guard, versions, watch
+from tests.faults.starting import begin_by_command, end_of, submission_for
 from tests.faults.told import told
 from tests.faults.weights import unordered
 
@@ -45,8 +43,6 @@ _MOMENT_WITHIN = 45.0
 _ENDS_WITHIN = 240.0
 """Several times what it takes when nothing else runs on the machine: what is stuck is stuck after that too."""
 _GUARDED_WITHIN = 120.0
-_WINDOW = timedelta(seconds=4)
-"""The rollback window of a rollout that a fault is to meet in it; the others have none."""
 _BEFORE = frozenset({"start", "shift", "look", "random"})
 """Moments that come whether or not the second step is approved."""
 _BAD = 10 * BASELINE_ERRORS
@@ -80,7 +76,10 @@ class Act:
         before = self._generation()
         bad = _BAD if self.planned.bad else BASELINE_ERRORS
         self.scene.metrics.routes[self.route].canary_errors = bad
-        first = await self.start(self.version)
+        if self.planned.by_command:
+            first, asked = await begin_by_command(client, self._submission(self.version))
+        else:
+            first, asked = await self.start(self.version), None
         self._runs = [first.result_run_id or ""]
         self.handle = client.get_workflow_handle(first.id)
         watching = asyncio.create_task(watch(self))
@@ -97,6 +96,8 @@ class Act:
         finally:
             for task in (watching, people, *faults):
                 task.cancel()
+            if asked is not None:
+                await end_of(asked)
             ends = await asyncio.gather(watching, people, *faults, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, RPCError | TimeoutError):
@@ -141,23 +142,17 @@ class Act:
 
     async def start(self, version: str) -> WorkflowHandle[Any, Any]:
         """Start a version under this route's id."""
-        ground = self.scene.ground
-        spec = make_spec(ground, "approved", self.route, version, self.scene.metrics.url)
-        told = Notifier.model_validate({"kind": "webhook", "url": f"{self.scene.hook_url}/{self.route}"})
-        changes: dict[str, Any] = {"notify": [told]}
-        if any(fault.moment == "window" for fault in self.planned.faults):
-            changes["promotion"] = spec.promotion.model_copy(update={"rollback_window": _WINDOW})
-        return await ground.client.start_workflow(
+        return await self.scene.ground.client.start_workflow(
             "Canary",
-            CanaryInput(
-                service=self.route,
-                environment=ENVIRONMENT,
-                submission=Submission(spec=spec.model_copy(update=changes), by="faults"),
-            ),
+            CanaryInput(service=self.route, environment=ENVIRONMENT, submission=self._submission(version)),
             id=canary_id(ENVIRONMENT, self.route),
             task_queue=TASK_QUEUE,
             task_timeout=TASK_TIMEOUT,
         )
+
+    def _submission(self, version: str) -> Submission:
+        meets_window = any(fault.moment == "window" for fault in self.planned.faults)
+        return submission_for(self.scene, self.route, version, meets_window=meets_window)
 
     async def allow_next_step(self) -> None:
         """The rightful approval."""

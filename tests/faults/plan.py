@@ -50,6 +50,11 @@ class PlannedRollout:
     bad: bool
     """Whether the canary has far more errors than the baseline."""
 
+    @property
+    def by_command(self) -> bool:
+        """Whether it is started by an update, as ``coalmine start`` does, or as the Temporal UI does."""
+        return self.faults[0].seed % 2 == 1
+
 
 def make_plan(seed: int, faults: int, kinds: Sequence[str], moments: Sequence[str] = MOMENTS) -> list[PlannedRollout]:
     """Kinds in turn, each over all moments in a shuffled order of its own, so that a short plan is a broad one too.

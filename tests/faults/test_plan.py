@@ -71,3 +71,11 @@ def test_a_bad_canary_is_never_planned_where_it_cannot_come() -> None:
 
 def test_the_kinds_that_end_a_rollout_are_kinds() -> None:
     assert set(KINDS) >= ENDING
+
+
+def test_about_half_of_the_rollouts_start_as_the_command_does() -> None:
+    plan = make_plan(1, 330, KINDS)
+    by_command = [rollout for rollout in plan if rollout.by_command]
+    assert len(plan) / 3 < len(by_command) < 2 * len(plan) / 3
+    resets = {fault.moment for rollout in by_command for fault in rollout.faults if fault.kind == "workflow-reset"}
+    assert len(resets) > 2

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
@@ -338,7 +339,11 @@ async def record(script: Callable[[Rollout], Awaitable[None]], folder: Path) -> 
         await script(rollout)
         await rollout.end(10)
         history = await rollout.handle.fetch_history()
-    path = folder / f"{script.__name__}.json"
+    return write(history, folder / f"{script.__name__}.json")
+
+
+def write(history: WorkflowHistory, path: Path) -> Path:
+    """Into a file, without what belongs to this machine."""
     path.write_text(json.dumps(plain(history.to_json_dict()), separators=(",", ":")) + "\n", encoding="utf-8")
     return path
 

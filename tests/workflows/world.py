@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from activities.verification import VerificationActivities
 from coalmine.ownership import drift_of
 from coalmine.records import (
+    HOOK_COPIED,
     Archived,
     ArchiveRequest,
     ArmCounts,
@@ -395,7 +396,9 @@ class World:
 
     @activity.defn(name="run_hook")
     async def run_hook(self, request: HookRequest) -> Done:
-        """Answer yes, or what the script says."""
+        """Answer yes, or what the script says; nothing where a reset copied the call."""
+        if request.run_id not in ("", activity.info().workflow_run_id):
+            raise ApplicationError("ordered by another run", type=HOOK_COPIED, non_retryable=True)
         self.hooks.append(request)
         if self.hook_gate is not None:
             await self.hang(self.hook_gate)
