@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -80,6 +80,19 @@ async def test_who_logs_in_comes_back_to_where_they_were_and_acts_signed(desk: S
     assert (await desk.client.post(ACT, data=form)).status_code == 303
     assert fake.sent[0].by == "ana@example.org"
     assert fake.sent[0].token is not None
+
+
+async def test_a_session_planted_before_the_login_does_not_become_theirs(desk: Served) -> None:
+    sessions = desk.settings.sessions
+    planted = sessions.begin()
+    desk.client.cookies.set(sessions.name, sessions.seal("session", asdict(planted)), domain="127.0.0.1")
+    answer = await come_back(desk)
+    [given] = [one for one in answer.headers.get_list("set-cookie") if one.startswith(f"{sessions.name}=")]
+    asked = Request({"type": "http", "headers": [(b"cookie", given.partition(";")[0].encode())]})
+    theirs = sessions.of(asked)
+    assert theirs is not None
+    assert theirs.person == "ana@example.org"
+    assert theirs.sid != planted.sid
 
 
 @pytest.mark.parametrize("verb", ["rollback", "pause", "promote", "approve"])

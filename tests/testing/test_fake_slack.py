@@ -12,7 +12,9 @@ import pytest
 
 from coalmine.testing.slack import FakeSlack, member, message_faults, view_faults
 from coalmine.testing.slack.hands import ACK_WITHIN, TICK, Answer, Standstill, signature
+from coalmine.testing.slack.methods import Methods
 from coalmine.testing.slack.rates import POSTS_PER_MINUTE, Rates
+from coalmine.testing.slack.workspace import Workspace
 from tests.leaping_clock import run_leaping
 
 CHANNEL = "C0ROLLOUTS"
@@ -214,6 +216,17 @@ def test_a_limit_that_is_met_holds_as_one_that_is_forced() -> None:
     waits, early = run_leaping(ask())
     assert waits == [0, 60, 60, 0, 1, 1, 0, 0]
     assert [one.split(":")[0] for one in early] == ["usergroups.users.list", "chat.postMessage C0A"]
+
+
+@pytest.mark.parametrize(("after", "answer"), [(2.9, ""), (3.1, "expired_trigger_id")])
+def test_a_trigger_is_good_for_three_seconds(after: float, answer: str) -> None:
+    async def click() -> dict[str, Any]:
+        methods = Methods(Workspace(), lambda: "http://127.0.0.1", [])
+        trigger = methods.trigger()
+        await asyncio.sleep(after)
+        return methods.carry_out("views.open", {"trigger_id": trigger, "view": modal()})
+
+    assert run_leaping(click()).get("error", "") == answer
 
 
 async def test_a_trigger_opens_one_dialog_within_three_seconds(
