@@ -87,6 +87,12 @@
     box.textContent = text;
     box.hidden = !text;
   };
+  // Browsers allow six connections to one server over HTTP/1.1, and a seventh page would wait for ever: a page that
+  // nobody sees holds none, and is brought up to date when it is shown again.
+  const follow = () => {
+    if (!paused && !document.hidden && (!source || source.readyState === EventSource.CLOSED)) open();
+  };
+  const leave = () => { if (source) source.close(); };
   const open = () => {
     source = new EventSource(address);
     source.addEventListener("open", () => { lostSince = null; lost(""); });
@@ -105,7 +111,7 @@
       lostSince = lostSince || new Date().toISOString().slice(11, 19) + " UTC";
       const over = source.readyState === EventSource.CLOSED;
       lost("No live updates from this server since " + lostSince + (over ? ": load the page again." : "; trying again."));
-      if (over) setTimeout(() => { if (!paused) open(); }, 5000);
+      if (over) setTimeout(follow, 5000);
     });
   };
   const control = () => {
@@ -117,7 +123,7 @@
     };
     button.addEventListener("click", () => {
       paused = !paused;
-      if (paused) { source.close(); lost(""); } else open();
+      if (paused) { leave(); lost(""); } else follow();
       show();
     });
     show();
@@ -144,12 +150,12 @@
   });
 
   if (address && window.EventSource) {
-    open();
+    follow();
     control();
     if (awaited) awaited.hidden = false;
-    // A page that is put aside must not hold its connection: browsers allow six to one server.
-    addEventListener("pagehide", () => source.close());
-    addEventListener("pageshow", (event) => { if (event.persisted && !paused) open(); });
+    document.addEventListener("visibilitychange", () => { if (document.hidden) leave(); else follow(); });
+    addEventListener("pagehide", leave);
+    addEventListener("pageshow", (event) => { if (event.persisted) follow(); });
   }
   // A page that nobody could be asked for: there is no stream to follow.
   const again = byId("again");
