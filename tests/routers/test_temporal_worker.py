@@ -9,7 +9,9 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from activities.routers.temporal_worker import TemporalWorkerRouter
-from coalmine.testing.router_contract import STABLE, RouterContract
+from coalmine.errors import StaleGeneration
+from coalmine.testing.router_contract import STABLE, RouterContract, confirmed, live, shown
+from coalmine.testing.router_world import split, state_of
 from tests.routers.temporal_servers import WITHOUT_PAUSE, dev_server
 from tests.routers.temporal_world import TemporalWorld, known, route_of, shop_and_store, world_of
 from tests.routers.toy import build_of
@@ -30,6 +32,24 @@ class TestTemporalWorker(RouterContract):
         self, deployments: tuple[Client, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
     ) -> TemporalWorld:
         return await world_of(*deployments, monkeypatch)
+
+
+async def test_what_an_operator_writes_does_not_lower_the_fence(
+    deployments: tuple[Client, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The identity that carries the generation is theirs then; the builds remember it."""
+    world = await world_of(*deployments, monkeypatch)
+    first, other = world.workers
+    await first.apply(world.route, await split(world, 10), 5)
+    await world.meddle(await split(world, 50))
+    assert (await state_of(world, worker=1)).generation == 5
+    for generation in (3, 5):
+        with pytest.raises(StaleGeneration):
+            await other.apply(world.route, await split(world, 20), generation)
+    assert live((await state_of(world)).weights) == await split(world, 50)
+    await other.apply(world.route, await split(world, 20), 6)
+    await confirmed(world, 6)
+    assert await shown(world) == await split(world, 20)
 
 
 async def test_workers_that_have_just_started_are_waited_for(

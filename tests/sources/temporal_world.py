@@ -26,6 +26,7 @@ from tests.routers.temporal_world import create_build
 
 COMPLETED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED
 FAILED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED
+TIMED_OUT = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT
 TOOK = (timedelta(milliseconds=40), timedelta(milliseconds=200), timedelta(seconds=3))
 """How long a workflow of each bucket took."""
 
@@ -87,7 +88,14 @@ class TemporalSourceWorld:
         took += [TOOK[0]] * (happened.total - len(took))
         backend = getattr(self.arms, name).backend
         return [
-            self._row(backend, FAILED if number < happened.events else COMPLETED, start, lasted, number)
+            # One that ran out of time is one that failed.
+            self._row(
+                backend,
+                (FAILED, TIMED_OUT)[number % 2] if number < happened.events else COMPLETED,
+                start,
+                lasted,
+                number,
+            )
             for number, lasted in enumerate(took)
         ]
 

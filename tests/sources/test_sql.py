@@ -78,6 +78,16 @@ async def test_nothing_can_be_written(world: SqlWorld) -> None:
         await asked(world, statement)
 
 
+async def test_nothing_can_be_written_by_a_role_that_may_write_elsewhere(postgres_url: str) -> None:
+    world = postgres_world(postgres_url)
+    world.source = world.source.model_copy(update={"url": postgres_url})
+    with pytest.raises(QueryRejected, match="read-only"):
+        await asked(world, "WITH gone AS (DELETE FROM requests RETURNING 1) SELECT count(*) FROM gone")
+    left = await asked(world, "SELECT count(*) FROM requests WHERE {start} < {end} AND {arm.version} <> ''")
+    assert left.canary is not None
+    assert left.canary.events == 4
+
+
 async def test_a_slow_statement_ends_in_the_database(world: SqlWorld) -> None:
     world.source = world.source.model_copy(update={"timeout": timedelta(seconds=0.3)})
     with pytest.raises(SourceUnreachable, match=r"0\.3 s"):
