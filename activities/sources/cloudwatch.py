@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from activities.aws_services import AwsServices, shared_services
 from activities.sources.cloudwatch_series import CloudwatchReader, Points, Statistic
-from activities.sources.each_arm import NoCounts
+from activities.sources.each_arm import NoCounts, no_data_check
 from activities.sources.increments import NotACount, whole
 from coalmine.errors import QueryRejected, SourceError
 from coalmine.records import ArmCounts, BurnCounts, Check, CollectRequest, MetricCounts, Window
@@ -86,7 +86,7 @@ class CloudwatchSource:
             return [Check(ok=False, name=name, reason=str(error))]
         checks = [Check(ok=True, name=name, reason=f"CloudWatch answers ({source.region or 'its own region'})")]
         if counts.status == "no_data":
-            return [*checks, Check(ok=False, name=f"metric {metric.name}", reason=counts.reason)]
+            return [*checks, no_data_check(f"metric {metric.name}", metric.name, counts.reason)]
         told = _told(counts, window)
         return [*checks, Check(ok=True, name=f"metric {metric.name}", reason=told)]
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from coalmine.records import CollectRequest
+from coalmine.records import Check, CollectRequest
 from coalmine.spec.canary import ArmName
 
 T = TypeVar("T")
+NATURAL = " (natural before its first request; until then looks have no data)"
 
 
 class NoCounts(Exception):
@@ -36,3 +37,13 @@ async def each_arm(read: Callable[[ArmName], Awaitable[T]], request: CollectRequ
     if reasons:
         raise NoCounts("; ".join(reasons))
     return arms
+
+
+def no_data_check(name: str, metric: str, reason: str) -> Check:
+    """The check ``name`` of a metric without data: nothing is wrong where the canary alone never had any.
+
+    It is called as what ``doctor`` says of the canary itself.
+    """
+    if not reason.startswith("canary: empty"):
+        return Check(ok=False, name=name, reason=reason)
+    return Check(ok=True, name=f"{metric}: canary", reason=reason.removeprefix("canary: ") + NATURAL)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from activities.sources.each_arm import NoCounts
+from activities.sources.each_arm import NATURAL, NoCounts
 from activities.sources.prometheus_answer import Answer
 from activities.sources.prometheus_arms import ArmTally, milliseconds_in, part_selectors, tally_arm
 from activities.sources.prometheus_http import PrometheusHttp
@@ -52,7 +52,7 @@ async def check_metric(http: PrometheusHttp, metric: Metric, arms: Arms) -> list
         label = f"{metric.name}: {arm}"
         if isinstance(outcome, NoCounts):
             waiting = arm == "canary" and str(outcome).startswith("empty")
-            note = " (natural before its first request; until then looks have no data)" if waiting else ""
+            note = NATURAL if waiting else ""
             checks.append(Check(ok=waiting, name=label, reason=f"{outcome}{note}"))
         elif isinstance(outcome, SourceError):
             checks.append(Check(ok=False, name=label, reason=str(outcome)))
@@ -104,9 +104,8 @@ async def _check_query(http: PrometheusHttp, metric: Metric, arms: Arms, window:
     try:
         found = await ask_threshold(http, metric, arms.canary, window)
     except NoCounts as error:
-        note = " (natural before its first request; until then looks have no data)"
         waiting = str(error).startswith("empty")
-        return Check(ok=waiting, name=name, reason=f"{error}{note if waiting else ''}")
+        return Check(ok=waiting, name=name, reason=f"{error}{NATURAL if waiting else ''}")
     except SourceError as error:
         return Check(ok=False, name=name, reason=str(error))
     unit = f" {metric.suffix}" if metric.suffix else ""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from activities.sources.each_arm import NoCounts, each_arm
+from activities.sources.each_arm import NoCounts, each_arm, no_data_check
 from activities.sources.settled import unsettled
 from coalmine.errors import CoalmineError, QueryRejected
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
@@ -90,7 +90,7 @@ class RowSource(ABC):
         except CoalmineError as error:
             return [Check(ok=False, name=f"source {metric.source}", reason=str(error))]
         if found.status != "ok":
-            return [Check(ok=False, name=metric.name, reason=found.reason)]
+            return [no_data_check(metric.name, metric.name, found.reason)]
         told = f"in the last hour: baseline {found.baseline}, canary {found.canary}"
         return [Check(ok=True, name=metric.name, reason=told if found.value is None else f"answers {found.value:g}")]
 

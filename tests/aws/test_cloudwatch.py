@@ -141,6 +141,21 @@ async def test_errors_are_asked_for_before_cloudwatch_lists_them(cloudwatch: Clo
     assert await reader.statistics(errors, [request]) == [[dataclasses.replace(request, name="NotListedYet")]]
 
 
+@pytest.mark.parametrize(("canary", "baseline", "fine"), [("new", "shop-v41", True), ("shop-v42", "gone", False)])
+async def test_that_a_canary_had_no_request_yet_is_nothing_wrong(
+    cloudwatch: CloudwatchWorld, canary: str, baseline: str, fine: bool
+) -> None:
+    """As it is before every first step: ``validate --connect`` has to let it pass. A baseline has requests."""
+    arms = Arms(baseline=Arm(version="1", backend=baseline), canary=Arm(version="2", backend=canary))
+    names: tuple[ArmName, ...] = ("baseline", "canary")
+    for name in names:
+        cloudwatch.put(name, "RequestCount", datetime.now(UTC) - 5 * PERIOD, 3)
+    for metric in (cloudwatch.ratio, cloudwatch.ratio.model_copy(update={"total": cloudwatch.pattern("RequestCount")})):
+        told = [one for one in await cloudwatch.adapter.check(cloudwatch.source, metric, arms) if "empty" in one.reason]
+        assert [one.ok for one in told] == [fine]
+        assert fine == ("natural before its first request" in told[0].reason)
+
+
 async def test_a_pattern_nothing_matches_has_no_data(cloudwatch: CloudwatchWorld) -> None:
     window = await cloudwatch.happen({"baseline": Happened(40, 2), "canary": Happened(4, 1)})
     text = f'RequestCount{{namespace="{cloudwatch.namespace}",TargetGroup=~"{{arm.backend}}x"}}'

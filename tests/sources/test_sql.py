@@ -59,6 +59,18 @@ async def test_null_and_no_row_are_no_data(world: SqlWorld) -> None:
         assert word in counts.reason
 
 
+async def test_that_a_canary_had_no_request_yet_is_nothing_wrong(world: SqlWorld) -> None:
+    """As it is before every first step: ``validate --connect`` has to let it pass. A baseline has requests."""
+    await world.happen({"baseline": Happened(5, 1), "canary": Happened(5, 1)})
+    nobody = world.arms.canary.model_copy(update={"version": "1.99.0"})
+    for arm, fine in (("canary", True), ("baseline", False)):
+        arms = world.arms.model_copy(update={arm: nobody})
+        (told,) = await world.adapter.check(world.source, world.ratio, arms)
+        assert told.ok is fine, told
+        assert fine == ("natural before its first request" in told.reason)
+        assert told.name == ("errors: canary" if fine else "errors")
+
+
 async def test_a_percent_sign_and_text_in_quotes_are_left_alone(world: SqlWorld) -> None:
     counts = await asked(world, "SELECT count(*) FROM requests WHERE version LIKE '1.4%' AND '{x}' <> {arm.version}")
     assert counts.canary is not None
