@@ -14,13 +14,16 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from coalmine.ownership import TOLERANCE, weights_text
-    from coalmine.records import RouteState, Watched, Weights
+    from coalmine.records import Phase, RouteState, Watched, Weights
     from coalmine.rollout import RolloutState
 
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.recalling import may_have_forgotten, recall
 from workflows.traffic import Traffic, is_ours
+
+_OF_ITS_RESTORE = ("snapshot", "written", "restored", "restore_began", "restore_seconds", "reconcile_at", "lease")
+"""What a closed rollout says of its own way back."""
 
 
 class BeginningAnew:
@@ -108,6 +111,7 @@ class BeginningAnew:
                 key="ended-by-reset",
             )
             return
+        own = {name: getattr(state, name) for name in _OF_ITS_RESTORE}
         self._take(shown, taken)
         reason = (
             f"the reset ended {taken.rollout_id} where it had {weights_text(shown.weights)}: the route goes back to "
@@ -120,6 +124,10 @@ class BeginningAnew:
         while not await self._traffic.restore():
             pass
         self._forget_the_restore()
+        if state.phase is Phase.CLOSED:
+            # How it ended stays as it was told.
+            for name, value in own.items():
+                setattr(state, name, value)
 
     async def come_down(self) -> None:
         """Take from the canary what the step that a reset went back to does not give it.

@@ -228,6 +228,10 @@ class Canary(Reception):
                 await self._ending.roll_back()
             case Phase.CLOSED:
                 await self._ending.close()
+                if self._taking_over.unsettled:
+                    # Before anything else can own the route: the reset may have ended who did.
+                    await self._taking_over.settle()
+                    await self._ending.hand_over()
                 if self._turns.hears_late_cancels:
                     # Here, where a cancel is heard: who waits in line is not lost to it.
                     await workflow.wait_condition(workflow.all_handlers_finished)

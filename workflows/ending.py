@@ -78,6 +78,10 @@ class Ending:
         await Slot(self._state).release()
         await self._diagnosing.finish()
         await self._archiving.finish()
+        await self.hand_over()
+
+    async def hand_over(self) -> None:
+        """Hand over what is written and told by now, for a while; people hear of what the ledger lacks then."""
         complete = await self._journal.flush()
         lacking = len(self._state.backlog) + self._state.unwritten
         if lacking:

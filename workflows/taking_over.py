@@ -35,6 +35,8 @@ BACK_AT_ONCE = "back-at-once-after-reset"
 """Histories recorded before go on with the steps of a rollback where the reset went back to one."""
 DRIFTED_TOO = "come-down-though-drifted"
 """Histories recorded before left a route alone that hands had changed at the task."""
+ENDED_ONE_TOO = "put-back-what-the-reset-ended"
+"""Histories recorded before did not ask where the rollout was closed, nor saw to a later one where it only advised."""
 
 NOT_BACK = (Outcome.PROMOTED, RESET_IN_WINDOW)
 WENT_BACK = frozenset(Outcome) - {Outcome.PROMOTED}
@@ -140,14 +142,19 @@ class TakingOver:
     async def _take_over(self, hands: Hands) -> bool:
         """Whether it was a run before this one that did, so that this one still has to."""
         state = self._state
-        if state.phase is Phase.CLOSED:
+        if state.phase is Phase.CLOSED and not workflow.patched(ENDED_ONE_TOO):
             return False
         recalled = await self._ask()
         if recalled is None:
             return False
+        if state.phase is Phase.CLOSED:
+            # It has nothing of its own on the route; a later one may have, which this reset has ended.
+            if recalled.taken is not None:
+                await hands.restore_what_a_later_one_left(recalled.taken)
+            return recalled.run_id not in ("", state.run_id)
         # The same rollout: its record goes on where it is, also where it ends before the fleet says its number again.
         state.rollout_id = state.rollout_id or recalled.rollout_id
-        if state.advise:
+        if state.advise and (recalled.taken is None or not workflow.patched(ENDED_ONE_TOO)):
             return recalled.run_id not in ("", state.run_id)
         if why := self._why_lost(recalled):
             if recalled.taken is not None:

@@ -108,6 +108,45 @@ async def test_what_a_later_rollout_left_that_the_reset_ended_is_put_back(
     assert any("the reset ended faults/shop/2.0.1/1" in reason for reason in told)
 
 
+@pytest.mark.parametrize("back", [1, 3])
+async def test_so_it_is_where_the_old_one_was_closed_at_that_task(
+    ground: Ground, metrics: SimulatedMetrics, back: int
+) -> None:
+    await ground.worker(1)
+    old = await release(ground, metrics, kind="approved")
+    await until(lambda: is_in(old, Phase.GATED))
+    await old.signal("rollback", ROLL_BACK)
+    before = await result(old)
+    task = (await tasks_of(ground, old))[-back]
+    later = await release(ground, metrics, kind="approved", version="2.0.1")
+    await until(lambda: is_in(later, Phase.GATED))
+    handle = await reset_to(ground, old, task, signals=False)
+    report = await result(handle)
+    assert await shares(ground) == [0, 0]
+    # How it ended stays as it was told.
+    assert (report.outcome, report.reason) == (before.outcome, before.reason)
+    assert report.ledger_complete
+    assert (await surveyed(ground, handle)).findings == []
+    told = [entry.get("reason", "") for entry in ledger(ground.folder, "faults/shop/2.0.0/1")]
+    assert any("the reset ended faults/shop/2.0.1/1" in reason for reason in told)
+
+
+async def test_so_it_is_where_the_old_one_only_advised(ground: Ground, metrics: SimulatedMetrics) -> None:
+    await ground.worker(1)
+    old = await begin(ground, submission(ground, metrics, "approved").model_copy(update={"advise": True}))
+    await until(lambda: is_in(old, Phase.STEPPING))
+    task = (await tasks_of(ground, old))[-1]
+    await old.signal("rollback", ROLL_BACK)
+    await result(old)
+    later = await release(ground, metrics, kind="approved", version="2.0.1")
+    await until(lambda: is_in(later, Phase.GATED))
+    handle = await reset_to(ground, old, task, signals=False)
+    report = await result(handle)
+    assert report.outcome == "blocked", report.reason
+    assert await shares(ground) == [0, 0]
+    assert (await surveyed(ground, handle)).findings == []
+
+
 async def test_the_canary_gets_no_more_than_the_step_that_a_reset_goes_back_to(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
