@@ -21,19 +21,26 @@ FIRST_INSIGHT = 1_000_000
 SLOWEST = 10
 """Gates that are listed."""
 
+# Where a rollout ended and was reset too late, the run that the reset made closed as blocked: the end before it stands.
 _ROLLOUTS = """
 CREATE TABLE rollouts AS
-WITH summed AS (
+WITH ends AS (
+  SELECT rollout_id AS id, bool_or(data->>'outcome' <> 'blocked') AS ended_before
+  FROM events WHERE kind = 'closed' GROUP BY rollout_id
+), told AS (
+  SELECT events.*, kind = 'closed' AND (data->>'outcome' = 'blocked' AND ended_before) IS NOT TRUE AS ends
+  FROM events LEFT JOIN ends ON id = rollout_id
+), summed AS (
   SELECT rollout_id, any_value(environment) AS environment, any_value(service) AS service,
     any_value(region) AS region, any_value(version) AS version,
     min("at") FILTER (kind <> 'insight') AS began,
     min("at") FILTER (kind = 'promoted') AS promoted_at,
-    max("at") FILTER (kind = 'closed') AS closed_at,
-    arg_max(data->>'outcome', "at") FILTER (kind = 'closed') AS outcome,
-    arg_max(data->>'cause', "at") FILTER (kind = 'closed') AS cause,
-    arg_max(reason, "at") FILTER (kind = 'closed') AS reason,
-    max(TRY_CAST(data->>'seconds_to_restore' AS DOUBLE)) FILTER (kind = 'closed') AS restore_seconds,
-    coalesce(max(TRY_CAST(data->>'looks' AS BIGINT)) FILTER (kind = 'closed'), 0) AS looks,
+    max("at") FILTER (ends) AS closed_at,
+    arg_max(data->>'outcome', "at") FILTER (ends) AS outcome,
+    arg_max(data->>'cause', "at") FILTER (ends) AS cause,
+    arg_max(reason, "at") FILTER (ends) AS reason,
+    max(TRY_CAST(data->>'seconds_to_restore' AS DOUBLE)) FILTER (ends) AS restore_seconds,
+    coalesce(max(TRY_CAST(data->>'looks' AS BIGINT)) FILTER (ends), 0) AS looks,
     coalesce(bool_or(data->>'advise' = 'true') FILTER (kind = 'admitted'), false) AS advise,
     coalesce(bool_or("by" <> '') FILTER (kind = 'override'), false) AS overridden,
     coalesce(bool_or("by" = '') FILTER (kind = 'override'), false) AS promoted_by_policy,
@@ -41,7 +48,7 @@ WITH summed AS (
     coalesce(bool_or(data->>'verb' = 'resume') FILTER (kind = 'command'), false) AS resumed,
     arg_max(data->>'was', "at") FILTER (kind = 'insight') AS was,
     count(*) FILTER (kind = 'insight') AS insights
-  FROM events GROUP BY rollout_id
+  FROM told GROUP BY rollout_id
 )
 SELECT s.*, coalesce(s.closed_at, s.promoted_at) AS ended,
   coalesce(s.outcome, CASE WHEN s.closed_at IS NULL AND s.promoted_at IS NOT NULL THEN 'promoted' END) AS ended_as,

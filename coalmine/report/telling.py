@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from coalmine import fixed_sample
-from coalmine.records import Check, Diagnosis, LedgerEntry, MetricVerdict
+from coalmine.records import Check, Diagnosis, LedgerEntry, MetricVerdict, Outcome
 from coalmine.report.adjusted import adjusted
 from coalmine.report.single_look import single_looks
 from coalmine.report.story import DecisionStory, LookStory, MetricStory, Point, Story, WeightStory
@@ -38,7 +38,7 @@ def tell(entries: Sequence[LedgerEntry]) -> Story:
         by_kind.setdefault(entry.kind, []).append(entry)
     notes: list[str] = _gaps(ordered)
     admitted = by_kind["admitted"][0] if "admitted" in by_kind else None
-    closed = by_kind["closed"][-1] if "closed" in by_kind else None
+    closed = _end(by_kind.get("closed", []))
     promoted = by_kind["promoted"][-1] if "promoted" in by_kind else None
     about: dict[str, Any] = {**(closed.data if closed else {}), **(admitted.data if admitted else {})}
     spec = _mapping(about.get("spec"))
@@ -120,6 +120,12 @@ def _sentence(story: Story, ordered: Sequence[LedgerEntry]) -> str:
     weight = story.weights[-1].weight if story.weights else 0.0
     last = ordered[-1].reason or ordered[-1].kind
     return f"{what} is not over: {phase} at {weight:g} % after {counted}; last: {last.rstrip('.')}."
+
+
+def _end(closings: list[LedgerEntry]) -> LedgerEntry | None:
+    """How it ended. A run that a reset made afterwards may have closed as blocked: the end before that still stands."""
+    stands = [entry for entry in closings if entry.data.get("outcome") != Outcome.BLOCKED]
+    return next(reversed(stands or closings), None)
 
 
 def _gaps(ordered: Sequence[LedgerEntry]) -> list[str]:

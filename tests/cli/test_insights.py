@@ -116,6 +116,16 @@ def test_the_figures_of_all(ledger: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (total["held"], total["resumed_and_promoted"]) == (1, 1)
 
 
+def test_what_ended_before_a_reset_that_came_too_late_stands(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = told(capsys)["total"]
+    begun(f"{CART}/3.0/1", 2).promoted(600).note("closed", 900, outcome="blocked", cause="error", looks=0).write()
+    begun(f"{CART}/3.1/1", 2).rolled_back(100).note("closed", 900, outcome="blocked", looks=0).write()
+    total = told(capsys)["total"]
+    after = {name: total[name] - before[name] for name in ("promoted", "failed", "blocked")}
+    assert after == {"promoted": 1, "failed": 1, "blocked": 0}
+    assert total["false_rollbacks"]["whole"] == before["false_rollbacks"]["whole"] + 1
+
+
 def test_services_and_gates(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys)
     services = {(one["service"], one["region"]): one for one in found["services"]}

@@ -208,3 +208,13 @@ def test_a_rollout_that_was_blocked() -> None:
     assert_sound(page)
     assert page.outline()[0] == "h1 checkout 1.0.0 → 1.1.0 in test: blocked"
     assert "No metric was looked at." in page.root.words()
+
+
+def test_of_one_that_was_reset_too_late_it_tells_how_it_had_ended() -> None:
+    book = Book()
+    book.admit()
+    book.shift(100)
+    book.close("promoted", "no limit was violated")
+    book.close("blocked", "a reset goes back to a time that is over")
+    told = tell(book.entries)
+    assert (told.outcome, told.reason) == ("promoted", "no limit was violated")
