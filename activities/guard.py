@@ -16,7 +16,7 @@ from activities.rollout_runs import RolloutRuns
 from activities.stuck_runs import stuck_among
 from activities.traffic import RoutersByName, TrafficActivities
 from coalmine.errors import CoalmineError, TemporalUnavailable
-from coalmine.guarding import judge, unreadable, worth_telling
+from coalmine.guarding import beside, judge, unreadable, worth_telling
 from coalmine.ownership import Run, newest_first, rest_of
 from coalmine.records import (
     GUARD_RESTORE,
@@ -77,10 +77,13 @@ class GuardActivities:
         unknown: dict[str, str] = {}
         runs, cut = await self._runs.listed(environment)
         by_id = newest_first(runs)
-        live = sorted(key for key, found in by_id.items() if found[0].open)
         gate = asyncio.Semaphore(AT_ONCE)
-        closed = [found for found in by_id.values() if not found[0].open]
-        watched = [one for one in await asyncio.gather(*(self._rest(found, gate, unknown) for found in closed)) if one]
+        latest = [found[0] for found in by_id.values()]
+        owned = dict(zip(by_id, await asyncio.gather(*(self._owns(run, gate) for run in latest)), strict=True))
+        live = sorted(key for key, owns in owned.items() if owns)
+        # One that is open and owns nothing says nothing of the route either: the run before it does.
+        over = [[run for run in found if not run.open] for key, found in by_id.items() if not owned[key]]
+        watched = [one for one in await asyncio.gather(*(self._rest(found, gate, unknown) for found in over)) if one]
         gone = [one for one in unlisted if one.workflow_id not in by_id]
         # Its route is read from the next look on; until then nobody may say that it is right again.
         unread = set(known) - set(by_id) - {one.workflow_id for one in gone}
@@ -98,6 +101,10 @@ class GuardActivities:
             stuck=await stuck_among(self._runs, [found[0] for found in by_id.values()], self._namespace),
             unknown=dict(sorted(unknown.items())),
         )
+
+    async def _owns(self, run: Run, gate: asyncio.Semaphore) -> bool:
+        async with gate:
+            return await self._runs.owns(run)
 
     async def _rest(self, runs: Sequence[Run], gate: asyncio.Semaphore, unknown: dict[str, str]) -> Watched | None:
         """What the last run that wrote says; a run that was blocked, or that only advised, says nothing."""
@@ -140,10 +147,13 @@ class GuardActivities:
                 # A router's adapter of somebody's own must not keep the others' routes from being looked at.
                 _log.exception("route not readable", workflow_id=watched.workflow_id)
                 finding = unreadable(watched, f"{type(error).__name__}: {error}")
-            if finding is not None and await self._runs.is_live(watched.workflow_id):
-                # It has started since it was listed, and what it does with its route is its own affair.
+            if finding is None:
                 return None
-            return finding
+            latest = await self._runs.described(watched.workflow_id, None)
+            if latest is None or not latest.open:
+                return finding
+            # It may have started since it was listed, and what it does with its route is its own affair.
+            return None if await self._runs.owns(latest) else beside(finding)
 
     @activity.defn(name=GUARD_RESTORE.name)
     async def guard_restore(self, request: GuardRestoreRequest) -> GuardRestored:

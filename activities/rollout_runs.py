@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from activities.run_facts import FactsReading
+from activities.run_facts import FactsReading, submitted
 from coalmine.connection import asking, lacks_workflow
 from coalmine.errors import CoalmineError, HistoryUnreadable, InputError
 from coalmine.executions import PAGE, Execution, describe, execution_of, listed
@@ -24,6 +24,7 @@ from coalmine.records import (
     RETIRE,
     RUN_HOOK,
     HookRequest,
+    Phase,
 )
 from coalmine.search_attributes import OUTCOME, PHASE, PROBLEMS
 
@@ -31,6 +32,10 @@ MOST_RUNS = 2_000
 """Runs of one environment that are listed at most: those that run, then the latest closed."""
 KEPT_FACTS = 2_000
 """Closed runs whose facts are remembered: a closed history does not change."""
+LONG_ADMISSION = timedelta(minutes=1)
+"""A rollout that is not admitted by then waits, for a slot or a hook, and has not taken its route."""
+_BEGINNING = 50
+"""Events within which a rollout was submitted."""
 _CALL = timedelta(seconds=10)
 _PAGE = 100
 _RESETTER = "history-resetter"
@@ -43,6 +48,7 @@ class RolloutRuns:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._facts: OrderedDict[str, RunFacts | None] = OrderedDict()
+        self._advising: OrderedDict[str, bool] = OrderedDict()
 
     async def listed(self, environment: str | None) -> tuple[list[Run], bool]:
         """Every run of an environment (None: of all), as visibility has it, and whether there were too many.
@@ -75,8 +81,8 @@ class RolloutRuns:
                 runs.append(_run(execution_of(execution)))
         return runs, False
 
-    async def described(self, workflow_id: str, run_id: str) -> Run | None:
-        """One run as it is now; None when it is gone.
+    async def described(self, workflow_id: str, run_id: str | None) -> Run | None:
+        """One run as it is now, or the latest of its id; None when it is gone.
 
         Raises:
             TemporalUnavailable: the server does not answer.
@@ -178,6 +184,40 @@ class RolloutRuns:
                     return False
                 raise
         return described.status is WorkflowExecutionStatus.RUNNING
+
+    async def owns(self, run: Run) -> bool:
+        """Whether a run has its route in hand: it is open, was admitted or is being so, and shifts traffic.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        if not run.open:
+            return False
+        if run.phase == Phase.ADMITTING and datetime.now(UTC) - run.started_at > LONG_ADMISSION:
+            return False
+        if run.run_id not in self._advising:
+            self._advising[run.run_id] = await self._advises(run)
+            if len(self._advising) > KEPT_FACTS:
+                self._advising.popitem(last=False)
+        return not self._advising[run.run_id]
+
+    async def _advises(self, run: Run) -> bool:
+        """Whether it was submitted to judge and report only; not where that cannot be read."""
+        handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
+        async with asking(f"history of {run.workflow_id}", self._client.namespace, _CALL):
+            try:
+                async for event in handle.fetch_history_events(page_size=_BEGINNING, rpc_timeout=_CALL):
+                    submission = await submitted(event, self._client.data_converter)
+                    if submission is not None:
+                        return submission.advise
+                    if event.event_id >= _BEGINNING:
+                        break
+            except RPCError as error:
+                if not lacks_workflow(error):
+                    raise
+            except Exception:
+                return False
+        return False
 
     async def facts(self, run: Run) -> RunFacts | None:
         """What a run's history says, now where it is open; None when it has no release (yet), or is gone.

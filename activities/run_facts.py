@@ -137,3 +137,18 @@ class FactsReading:
     async def _decoded(self, payloads: Payloads, model: type[Any]) -> Any:
         (value,) = await self._converter.decode(payloads.payloads, [model])
         return value
+
+
+async def submitted(event: HistoryEvent, converter: DataConverter) -> Submission | None:
+    """What an event submits: the input of a run, or the update that came with its start."""
+    started = event.workflow_execution_started_event_attributes
+    if started.input.payloads:
+        (given,) = await converter.decode(started.input.payloads, [CanaryInput])
+        return RolloutState.model_validate(given.carried).submission if given.carried is not None else given.submission
+    accepted = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+    admitted = event.workflow_execution_update_admitted_event_attributes.request.input
+    for asked in (accepted, admitted):
+        if asked.name == "submit":
+            (submission,) = await converter.decode(asked.args.payloads, [Submission])
+            return Submission.model_validate(submission)
+    return None

@@ -67,6 +67,12 @@ def judge(watched: Watched, shown: RouteState) -> RouteFinding | None:
     )
 
 
+def beside(finding: RouteFinding) -> RouteFinding:
+    """The same while a rollout runs that has not taken the route: only its end, or people, may put it right."""
+    runs = "a rollout runs that only advises or still waits to be admitted, and nothing is written while it does"
+    return finding.model_copy(update={"reason": f"{finding.reason}; {runs}", "restorable": False})
+
+
 def unreadable(watched: Watched, why: str) -> RouteFinding:
     """The finding for a route that could not be read."""
     reason = f"the route cannot be read, so nobody knows where its traffic goes: {why}"

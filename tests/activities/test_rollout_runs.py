@@ -225,3 +225,39 @@ async def test_what_was_not_copied_is_read_up_to_its_first_write_only() -> None:
     said = await facts(first, *events, scheduled("write_ledger", {"odd": 1}))
     assert said.written
     assert said.snapshot == AT_REST
+
+
+OPEN = RUN.model_copy(update={"open": True, "phase": "stepping"})
+ADVISING = {**make_submission().model_dump(mode="json", by_alias=True), "advise": True}
+
+
+def submitted_by_update() -> HistoryEvent:
+    event = HistoryEvent(event_id=4, event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
+    asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+    asked.name = "submit"
+    payload = asked.args.payloads.add()
+    payload.metadata["encoding"], payload.data = b"json/plain", json.dumps(ADVISING).encode()
+    return event
+
+
+@pytest.mark.parametrize(
+    ("events", "owns"),
+    [
+        ([began(GOOD)], True),
+        ([began({**GOOD, "submission": ADVISING})], False),
+        ([began({"service": "checkout", "environment": "test"}), submitted_by_update()], False),
+        ([began("no input")], True),
+    ],
+    ids=["shifts", "advises", "advises, by the command", "unreadable"],
+)
+async def test_one_that_only_advises_owns_no_route(events: list[HistoryEvent], owns: bool) -> None:
+    runs = RolloutRuns(OneHistory(*events))  # type: ignore[arg-type]
+    assert await runs.owns(OPEN) is owns
+    assert not await runs.owns(RUN)
+
+
+async def test_one_that_waits_long_to_be_admitted_owns_no_route() -> None:
+    runs = RolloutRuns(OneHistory(began(GOOD)))  # type: ignore[arg-type]
+    waits = OPEN.model_copy(update={"phase": "admitting"})
+    assert not await runs.owns(waits)
+    assert await runs.owns(waits.model_copy(update={"started_at": datetime.now(UTC)}))

@@ -34,6 +34,7 @@ from coalmine.records import (
     GuardStatus,
     LedgerEntry,
     Outcome,
+    Phase,
     SurveyRequest,
 )
 from tests.workflows.driving import Rollout
@@ -213,6 +214,22 @@ async def test_a_rollout_that_starts_meanwhile_wins(guarded: Guarded) -> None:
     await guarded.rollout.handle.terminate("for the test")
     late: GuardRestored = await ActivityEnvironment().run(activities.guard_restore, request)
     assert (late.done, late.reason.split(":")[0], guarded.world.canary) == (False, "StaleGeneration", 10)
+
+
+async def test_beside_one_that_only_advises_a_split_route_is_told_and_restored_after_it(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    spec = quick(environment=guarded.environment, steps=LONG, notify=NOTIFY, ledger={"path": str(guarded.ledger)})
+    await guarded.rollout.start(make_submission(spec, advise=True))
+    await guarded.rollout.reach(Phase.STEPPING)
+    await guarded.turn_on()
+    await guarded.until(guarded.told)
+    status = await guarded.looks(2)
+    (opened,) = status.findings
+    assert (opened.finding.kind, opened.finding.restorable) == ("split", False)
+    assert "only advises" in opened.finding.reason
+    assert (guarded.world.canary, status.live, guarded.kinds()) == (10, 0, ["guard_found"])
+    await guarded.rollout.send("rollback")
+    await guarded.until(lambda: guarded.world.canary == 0)
 
 
 async def test_a_restore_that_is_tried_again_writes_once(guarded: Guarded) -> None:
