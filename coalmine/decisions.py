@@ -122,10 +122,15 @@ def restores_drift(state: RolloutState) -> bool:
 
 
 def drift_sentence(state: RolloutState, drift: Drift) -> str:
-    """What somebody else made of our weights."""
+    """What somebody else, or a run before a reset, made of our weights."""
     again = f", {state.drifts} looks in a row" if state.drifts > MOST_DRIFTS else ""
     there, ours = weights_text(drift.weights), weights_text(state.weights)
-    return f"somebody changed the route{again}: {there} instead of {ours}; resume writes these again"
+    return f"{who_changed(state, drift)}{again}: {there} instead of {ours}; resume writes these again"
+
+
+def who_changed(state: RolloutState, drift: Drift) -> str:
+    """Whose doing it is that the route shows other weights than ours, as far as it is known."""
+    return "a run before the reset changed the route" if drift == state.left_before else "somebody changed the route"
 
 
 def _bake_passes(state: RolloutState) -> bool:

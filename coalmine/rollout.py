@@ -166,6 +166,8 @@ class RolloutState(Record):
     """What the last look found instead of our own weights; None when they are there."""
     drifts: int = 0
     """Looks in a row that found it so."""
+    left_before: Drift | None = None
+    """What a run before a reset had left instead of the weights of the step that this one goes on from."""
 
     to_diagnose: PendingDiagnosis | None = None
     diagnosis: Diagnosis | None = None

@@ -13,7 +13,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine.ownership import TOLERANCE, weights_text
+    from coalmine.ownership import TOLERANCE, drift_of, weights_text
     from coalmine.records import Phase, RouteState, Watched, Weights
     from coalmine.rollout import RolloutState
 
@@ -143,6 +143,8 @@ class BeginningAnew:
             # What hands had given it by then waits for people, as it did.
             drifted = state.drift.weights.get(canary, 0.0) if state.drift is not None else 0.0
             if not is_ours(shown, state) or found <= max(state.canary_share(), drifted) + TOLERANCE:
+                # The next look finds it, and is to know that nobody but this rollout did it.
+                state.left_before = drift_of(state.weights, shown) if state.drift is None else None
                 return
             # What was counted meanwhile fits no share.
             state.generation, state.share_from = max(state.generation, shown.generation), workflow.now()

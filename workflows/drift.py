@@ -8,7 +8,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from coalmine.decisions import DRIFT, restores_drift
+    from coalmine.decisions import DRIFT, restores_drift, who_changed
     from coalmine.ownership import weights_text
     from coalmine.records import Drift, RouteWatch
     from coalmine.rollout import RolloutState
@@ -75,9 +75,8 @@ class Drifts:
         state.share_from = workflow.now()
         restores = restores_drift(state)
         if news or (restores and not self._waits):
-            reason = (
-                f"somebody changed the route: {weights_text(found.weights)} instead of {weights_text(state.weights)}"
-            )
+            instead = f"{weights_text(found.weights)} instead of {weights_text(state.weights)}"
+            reason = f"{who_changed(state, found)}: {instead}"
             then = "our own weights are written again" if restores else "a human is asked"
             self._journal.note("drift", f"{reason}; {then}", weights=found.weights, generation=found.generation)
             if restores:

@@ -147,6 +147,27 @@ async def test_so_it_is_where_the_old_one_only_advised(ground: Ground, metrics: 
     assert (await surveyed(ground, handle)).findings == []
 
 
+async def test_what_its_own_rollback_took_from_the_canary_is_laid_to_nobody_else(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    await ground.worker(1)
+    run = await release(ground, metrics, kind="approved")
+    await until(lambda: is_in(run, Phase.GATED))
+    task = (await tasks_of(ground, run))[-1]
+    await run.signal("rollback", ROLL_BACK)
+    assert (await result(run)).outcome == "rolled_back"
+    handle = await reset_to(ground, run, task, signals=False)
+
+    async def given_again() -> bool:
+        return await shares(ground) == [10, 10]
+
+    await until(given_again)
+    await handle.signal("rollback", ROLL_BACK)
+    await result(handle)
+    [drift] = [entry for entry in ledger(ground.folder, "faults/shop/2.0.0/1") if entry["kind"] == "drift"]
+    assert drift["reason"].startswith("a run before the reset changed the route: shop-v1 100 % instead of")
+
+
 async def test_the_canary_gets_no_more_than_the_step_that_a_reset_goes_back_to(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
