@@ -81,6 +81,9 @@ class TakingOver:
         self._journal = journal
         self._task: asyncio.Task[None] | None = None
         self._settled = not took_over()
+        if not self._settled:
+            # Of another reset, that was carried here: words that are heard again come before this one is known.
+            state.reset_at = None
         self._copied = 0
         """Answers that runs before this one were given."""
         self.lost = ""
@@ -136,6 +139,8 @@ class TakingOver:
                 copied = await self._take_over(hands)
             finally:
                 self._copied += copied
+                if copied:
+                    self._state.reset_at = None
                 self._settled = not copied
                 poke()
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
 
+from coalmine.identity.claims import Decided
+from coalmine.identity.signing import sign
 from coalmine.records import Outcome, Phase
 from coalmine.starting import start
 from tests.conftest import TemporalServer
@@ -18,8 +20,11 @@ from tests.workflows.driving import Rollout
 from tests.workflows.serving import now, workers
 from tests.workflows.specs import make_submission, quick
 from tests.workflows.test_dev_server import temporal
+from tests.workflows.test_wrong_openings import KEYS, keys
 from tests.workflows.world import World, leave
 from workflows.runner import HistoryBoundRunner
+
+__all__ = ["keys"]
 
 SPEC = quick(
     steps=[
@@ -168,3 +173,38 @@ async def _refusal(rollout: Rollout, name: str, given: dict[str, Any]) -> str:
     with pytest.raises(WorkflowUpdateFailedError) as failure:
         await rollout.handle.execute_update(name, given)
     return str(failure.value.cause)
+
+
+async def test_what_was_signed_before_the_second_of_two_resets_is_signed_again(
+    live: Rollout, world: World, temporal_env: TemporalServer, keys: None
+) -> None:
+    """It is heard again before the run that the second one made has learnt that it is another reset."""
+    gate = {"name": "go", "approval": {"by": ["sre"], "timeout": "10h", "count": 2, "verified": True}}
+    spec = quick(
+        steps=[{"weight": 10, "for": "1s"}, {"weight": 50, "for": "1s", "gate": gate}], people={"sre": ["ana", "bo"]}
+    )
+    await live.start(make_submission(spec, by="somebody"))
+    await live.reach(Phase.GATED)
+    run_id = await _run_id(live)
+    await _reset(live, temporal_env, run_id, (await live.tasks(run_id))[-1])
+    run_id = await _run_id(live)
+    before = len(await live.tasks(run_id))
+    # It has learnt what was before: a look since then was told.
+    while len(await live.tasks(run_id)) < before + 3:
+        await asyncio.sleep(0.1)
+    task = (await live.tasks(run_id))[-1]
+    decided = Decided("approve", (await live.status()).rollout_id, "ok", gate="go", attempt=1)
+    # From a second later on, for whole seconds are told in a token.
+    signed_at = await live.now() + timedelta(seconds=1)
+    signed = sign(KEYS["ana"], decided, signed_at, "ana-1")
+    await live.handle.signal("approve", {"by": "ana", "reason": "ok", "gate": "go", "attempt": 1, "token": signed})
+    await live.happens(lambda: "command" in world.kinds())
+    while await live.now() <= signed_at + timedelta(seconds=1):
+        await asyncio.sleep(0.1)
+    world.recalls = 0
+    await _reset(live, temporal_env, run_id, task)
+    status = await live.until(lambda status: bool(status.refused))
+    assert status.gate is not None
+    assert status.gate.approvals == []
+    [refused] = status.refused
+    assert "before the reset" in refused.reason

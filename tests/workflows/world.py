@@ -233,7 +233,7 @@ class World:
             raise self.recall_error
         if self.recalled is not None:
             self.route, self.generation = dict(self.left), self.generation + 1
-        return Recalled(left=self.recalled, later=self.recall_later)
+        return Recalled(run_id=request.run_id, left=self.recalled, later=self.recall_later)
 
     @activity.defn(name="check_route")
     async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
