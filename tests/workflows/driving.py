@@ -57,7 +57,7 @@ WITHIN = 60.0
 SOON = 1.0
 """Seconds within which a timer may fire, or a try begin, before what is said now has been dealt with."""
 QUERY_LOST = timedelta(seconds=5)
-"""An answer that has not come by then is asked for once more."""
+"""What the time-skipping server has not answered by then is asked once more."""
 QUERY_GONE = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
 """How that is told: by the client that gave it up, or by the server."""
 TASK_ENDS = (
@@ -134,8 +134,9 @@ class Rollout:
 
     async def _status(self) -> RolloutStatus:
         status: RolloutStatus
+        patience = QUERY_LOST if self.skips else timedelta(seconds=WITHIN)
         try:
-            status = await self.handle.query("status", result_type=RolloutStatus, rpc_timeout=QUERY_LOST)
+            status = await self.handle.query("status", result_type=RolloutStatus, rpc_timeout=patience)
         except RPCError as error:
             if not self.skips or error.status not in QUERY_GONE:
                 raise
