@@ -48,6 +48,8 @@ from coalmine.spec.durations import format_duration
 
 SUMMARY_LIMIT = 200
 DETAILS_LIMIT = 20_000
+CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"
+"""The type of the server's own failure of an update whose workflow closed before it had answered."""
 _CALL = timedelta(seconds=10)
 
 
@@ -108,7 +110,9 @@ async def _admission(
         async with asyncio.timeout(within.total_seconds()):
             return await update.result()
     except WorkflowUpdateFailedError as error:
-        raise RefusedError(str(error.cause)) from None
+        if getattr(error.cause, "type", None) != CLOSED_FIRST:
+            raise RefusedError(str(error.cause)) from None
+        return await _said_at_its_end(client, update, error)
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         _end_if_cancelled()
         # Taken, but a hook or the fleet keeps it: that is a rollout on its way, not a failure.
@@ -123,11 +127,18 @@ async def _admission(
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise TemporalUnavailable(f"the start of {update.workflow_id}: {error}") from error
-        # A rollout that is refused at once closes before its answer is fetched; its result says the same.
-        report = await _report(client.get_workflow_handle(update.workflow_id, run_id=update.workflow_run_id))
-        if report is None:
-            raise TemporalUnavailable(f"{update.workflow_id} closed without an answer: see its history") from error
-        return _receipt(report, update.workflow_id, update.workflow_run_id or "")
+        return await _said_at_its_end(client, update, error)
+
+
+async def _said_at_its_end(client: Client, update: WorkflowUpdateHandle[Receipt], error: Exception) -> Receipt:
+    """A rollout that is refused at once closes before its answer is fetched; its result says the same."""
+    report = await _report(client.get_workflow_handle(update.workflow_id, run_id=update.workflow_run_id))
+    if report is None:
+        # Nobody refused it: it was terminated, or reset, while it was admitted.
+        raise TemporalUnavailable(
+            f"{update.workflow_id} closed without an answer, or was reset; look at it with: coalmine status"
+        ) from error
+    return _receipt(report, update.workflow_id, update.workflow_run_id or "")
 
 
 def _end_if_cancelled() -> None:

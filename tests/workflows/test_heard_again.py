@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
 
+from coalmine.errors import TemporalUnavailable
 from coalmine.identity.claims import Decided
 from coalmine.identity.signing import sign
 from coalmine.records import Outcome, Phase
@@ -208,3 +209,15 @@ async def test_what_was_signed_before_the_second_of_two_resets_is_signed_again(
     assert status.gate.approvals == []
     [refused] = status.refused
     assert "before the reset" in refused.reason
+
+
+async def test_a_start_whose_rollout_is_terminated_before_it_is_admitted_was_not_refused(
+    forgetful: Rollout,
+) -> None:
+    forgetful.world.hook_gate = asyncio.Event()
+    given = make_submission(quick(hooks={"prepare": "http://127.0.0.1:1/prepare"}))
+    asked = asyncio.create_task(start(forgetful.client, given, timedelta(seconds=60)))
+    await forgetful.happens(lambda: bool(forgetful.world.hooks))
+    await forgetful.handle.terminate("for the test")
+    with pytest.raises(TemporalUnavailable, match="closed without an answer, or was reset; look at it"):
+        await asked
