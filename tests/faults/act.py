@@ -7,16 +7,12 @@ import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from activities.routers.envoy import EnvoyRouter
-from benchmarks.ground import BASELINE, CANARY
 from benchmarks.simulated_metrics import BASELINE_ERRORS
-from coalmine.errors import RouterError
 from coalmine.records import (
     TASK_QUEUE,
     TASK_TIMEOUT,
@@ -26,16 +22,16 @@ from coalmine.records import (
     canary_id,
     guard_id,
 )
-from coalmine.spec.canary import Route
 from tests.faults import examine
-from tests.faults.catalogue import CATALOGUE, TooLate
+from tests.faults.aftermath import clear, keep
+from tests.faults.catalogue import CATALOGUE
 from tests.faults.holding import unconfirmed
 from tests.faults.moments import come_to, is_gated
-from tests.faults.plan import PlannedFault, PlannedRollout
+from tests.faults.plan import PlannedFault, PlannedRollout, TooLate
 from tests.faults.scene import ENVIRONMENT, Scene
 from tests.faults.sightings import Sightings, by_guard, versions, watch
 from tests.faults.starting import begin_by_command, end_of, submission_for
-from tests.faults.told import told
+from tests.faults.told import Told, told
 from tests.faults.weights import unordered
 
 _MOMENT_WITHIN = 45.0
@@ -59,6 +55,8 @@ class Act:
         """Numbers of proxies that a fault keeps from answering."""
         self.last_proxy = asyncio.Lock()
         """Held by whoever keeps it from answering: one who lets it go would do so for another who does not."""
+        self.by_hand: dict[int, float] = {}
+        """What hands wrote past the rollout: the canary's share by generation."""
         self.approved = False
         """Whether a rightful approval of the second step was given."""
         self.injected: list[PlannedFault] = []
@@ -73,7 +71,7 @@ class Act:
     async def play(self) -> None:
         """Run the rollout to its end, and examine it."""
         client = self.scene.ground.client
-        before = self._generation()
+        before = self.generation()
         bad = _BAD if self.planned.bad else BASELINE_ERRORS
         self.scene.metrics.routes[self.route].canary_errors = bad
         if self.planned.by_command:
@@ -104,7 +102,11 @@ class Act:
                 raise end
         self._runs = await self._all_runs(first)
         history = await told(client, self.handle.id, self._runs)
-        if history.closed == "terminated" and not history.promoted:
+        hand_was_last = max(self.by_hand, default=0) > max(history.generations, default=0)
+        if hand_was_last:
+            # It was over before it could look, or there was nobody left to: then that is the guard's too.
+            await self._until_at_rest(history, _GUARDED_WITHIN)
+        elif history.closed == "terminated" and not history.promoted:
             # No code of the rollout runs any more: the traffic guard has to see to it.
             await self.until_restored(_GUARDED_WITHIN)
         if history.generations:
@@ -116,18 +118,19 @@ class Act:
         if not history.generations:
             self.wrong = [wrong for wrong in self.wrong if not by_guard(wrong, guarded)]
             self.wrong += await examine.at_rest(self.scene.ground, self.route, history, guarded)
-        self.wrong += examine.mended(history, guarded)
+        if not hand_was_last:
+            self.wrong += examine.mended(history, guarded)
         self.wrong += examine.cancels(history)
-        self.wrong += examine.strangers(history, self.seen.generations, before, guarded)
+        self.wrong += examine.strangers(history, self.seen.generations, before, guarded | self.by_hand)
         if not self.scene.advisory:
             self.wrong += examine.fences(self.seen.generations, self.seen.contents)
         self.wrong += examine.rises(history, self.seen.held)
-        self.wrong += unordered(self.seen.together, examine.by_generation(history, guarded))
+        self.wrong += unordered(self.seen.together, examine.by_generation(history, guarded | self.by_hand))
         self.wrong += examine.record(history, self.scene.ground.folder, self._runs)
         self.wrong += examine.verdicts(history)
         if self.wrong and self.scene.keep is not None:
-            await self._keep(self.scene.keep)
-        await self._clear()
+            await keep(self, self._runs, self.scene.keep)
+        await clear(self)
 
     async def _all_runs(self, first: WorkflowHandle[Any, Any]) -> list[str]:
         """Every run since the first, oldest first: one that a reset replaced at once was never seen as the latest.
@@ -181,6 +184,12 @@ class Act:
                 while min(int(version.split(":")[0]) for version in versions(self.envoys)) < generation:
                     await asyncio.sleep(0.02)
                 await self.scene.ground.until_restored(self.route)
+
+    async def _until_at_rest(self, history: Told, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while await examine.at_rest(self.scene.ground, self.route, history, {}):
+                    await asyncio.sleep(0.1)
 
     async def _ended(self) -> None:
         while True:
@@ -260,29 +269,9 @@ class Act:
         if wrong not in self.wrong:
             self.wrong.append(wrong)
 
-    def _generation(self) -> int:
+    def generation(self) -> int:
+        """The newest that a route file holds."""
         return max(int(version.split(":")[0]) for version in versions(self.envoys))
-
-    async def _keep(self, folder: Path) -> None:
-        """The history of every run, and of the guard's latest, to be replayed: ``tests/histories`` shows how."""
-        first = self.planned.faults[0]
-        for number, run in enumerate(self._runs):
-            handle = self.scene.ground.client.get_workflow_handle(self.handle.id, run_id=run)
-            name = f"{first.kind}-{first.moment}-{first.seed}-{number}.json"
-            (folder / name).write_text((await handle.fetch_history()).to_json())
-        guard = self.scene.ground.client.get_workflow_handle(guard_id(ENVIRONMENT))
-        name = f"{first.kind}-{first.moment}-{first.seed}-guard.json"
-        (folder / name).write_text((await guard.fetch_history()).to_json())
-
-    async def _clear(self) -> None:
-        """Traffic back to the baseline, by a newer generation, for the next rollout here."""
-        router, named = EnvoyRouter(), Route.model_validate(self.scene.ground.route(self.route))
-        while True:
-            with suppress(RouterError, TimeoutError):
-                await router.apply(named, {BASELINE: 100.0, CANARY: 0.0}, self._generation() + 1)
-                await self.scene.ground.until_restored(self.route)
-                return
-            await asyncio.sleep(0.2)
 
 
 async def play_all(scene: Scene, plan: Sequence[PlannedRollout], until: float) -> list[Act]:

@@ -16,17 +16,15 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.routers.locked_files import locked
 from coalmine.testing.fake_prometheus import FakeAnswer
+from tests.faults.by_hand import route_by_hand
 from tests.faults.holding import frozen_proxy
+from tests.faults.plan import TooLate
 from tests.faults.resetting import reset
 from tests.faults.told import Told
 from tests.faults.witness import stopped
 
 if TYPE_CHECKING:
     from tests.faults.act import Act
-
-
-class TooLate(Exception):
-    """Raised by a fault that found nothing to break any more."""
 
 
 Fault = Callable[["Act"], Awaitable[None]]
@@ -327,6 +325,7 @@ CATALOGUE: Mapping[str, Fault] = {
     "garbage-signals": garbage_signals,
     "stale-approvals": stale_approvals,
     "second-start": second_start,
+    "route-by-hand": route_by_hand,
     "zombie-write": zombie_write,
     "zombie-after-reset": zombie_after_reset,
 }

@@ -22,6 +22,10 @@ HELD_MOMENTS = ("shift", "rollback")
 """Where those kinds meet the first write: done, and held unconfirmed until they were heard of."""
 
 
+class TooLate(Exception):
+    """Raised by a fault that found nothing to break any more."""
+
+
 @dataclass(frozen=True)
 class PlannedFault:
     """One fault of one rollout."""

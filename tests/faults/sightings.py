@@ -58,7 +58,7 @@ async def watch(act: Act) -> None:
             share = shown[1]
             act.seen.together.add(shown)
             act.seen.share = share if number == 0 else act.seen.share
-            if share not in ALLOWED or (share > 10 and not approved and not act.approved):
+            if share not in {*ALLOWED, *act.by_hand.values()} or (share > 10 and not approved and not act.approved):
                 act.add(f"I2: a proxy showed {share:g} % that no step and no approval allowed")
             if share == 100 and act.planned.bad:
                 act.add(EVERYTHING)
