@@ -152,10 +152,10 @@ class TakingOver:
         recalled = await self._ask()
         if recalled is None:
             return False
-        if state.phase is Phase.CLOSED:
+        if self.lost or state.phase is Phase.CLOSED:
             # It has nothing of its own on the route; a later one may have, which this reset has ended.
             if recalled.taken is not None:
-                await hands.restore_what_a_later_one_left(recalled.taken)
+                await self._see_to(recalled.taken, hands)
             return recalled.run_id not in ("", state.run_id)
         # The same rollout: its record goes on where it is, also where it ends before the fleet says its number again.
         state.rollout_id = state.rollout_id or recalled.rollout_id
@@ -165,7 +165,7 @@ class TakingOver:
             if recalled.taken is not None:
                 await hands.restore_what_a_later_one_left(recalled.taken)
             self._lose(why, "" if recalled.taken is None else ", and was ended by the reset")
-            return False
+            return recalled.run_id not in ("", state.run_id)
         if recalled.left is not None and state.phase is Phase.ROLLING_BACK and workflow.patched(BACK_AT_ONCE):
             # The run before may have gone further back: the next step would give the canary traffic again, unseen.
             state.at_once = True
@@ -178,6 +178,16 @@ class TakingOver:
                 elif (state.drift is None or workflow.patched(DRIFTED_TOO)) and not self._is_shifting():
                     await hands.come_down()
         return recalled.run_id not in ("", state.run_id)
+
+    async def _see_to(self, taken: Watched, hands: Hands) -> None:
+        """Put it back, also in a run that had lost the route already in what was copied."""
+        lost, self.lost = self.lost, ""
+        try:
+            await hands.restore_what_a_later_one_left(taken)
+        finally:
+            self.lost = lost
+        if self._state.phase is not Phase.CLOSED:
+            self._let_go()
 
     async def _ask(self) -> Recalled | None:
         """What the run before left, for as long as it takes to learn.
@@ -246,10 +256,13 @@ class TakingOver:
         return state.phase is Phase.PROMOTING or (state.phase is Phase.STEPPING and state.step_started is None)
 
     def _lose(self, why: str, ended: str) -> None:
-        state = self._state
         self.lost = f"a reset goes back to a time that is over: {why}{ended or '; the route stays as it is'}"
-        state.written, state.snapshot, state.weights, state.reconcile_at = False, None, {}, None
+        self._let_go()
         self._journal.note("overtaken", self.lost)
+
+    def _let_go(self) -> None:
+        state = self._state
+        state.written, state.snapshot, state.weights, state.reconcile_at = False, None, {}, None
 
 
 def _length() -> int:

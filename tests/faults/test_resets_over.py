@@ -11,7 +11,7 @@ from benchmarks.ground import Ground
 from benchmarks.simulated_metrics import SimulatedMetrics
 from coalmine.records import Phase, RolloutStatus
 from tests.faults.releases import ROUTE, Handle, begin, is_in, locked_by_writers, opens, release, result, submission
-from tests.faults.resets import APPROVE, ROLL_BACK, promoted_one, reset_to, shares, surveyed, tasks_of
+from tests.faults.resets import APPROVE, ROLL_BACK, latest_of, promoted_one, reset_to, shares, surveyed, tasks_of
 from tests.faults.witness import ledger, until, watching
 
 pytestmark = pytest.mark.timeout(600)
@@ -129,6 +129,27 @@ async def test_so_it_is_where_the_old_one_was_closed_at_that_task(
     assert (await surveyed(ground, handle)).findings == []
     told = [entry.get("reason", "") for entry in ledger(ground.folder, "faults/shop/2.0.0/1")]
     assert any("the reset ended faults/shop/2.0.1/1" in reason for reason in told)
+
+
+async def test_so_it_is_where_the_old_one_had_lost_the_route_by_a_reset_before(
+    ground: Ground, metrics: SimulatedMetrics
+) -> None:
+    await ground.worker(1)
+    old = await release(ground, metrics, kind="approved")
+    await until(lambda: is_in(old, Phase.GATED))
+    task = (await tasks_of(ground, old))[-1]
+    await old.signal("rollback", ROLL_BACK)
+    await result(old)
+    for version in ("2.0.1", "2.0.2"):
+        later = await release(ground, metrics, kind="approved", version=version)
+        await until(lambda later=later: is_in(later, Phase.GATED))  # type: ignore[misc]
+        handle = await reset_to(ground, old, task, signals=False)
+        report = await result(handle)
+        assert report.outcome == "blocked", report.reason
+        assert await shares(ground) == [0, 0]
+        old = await latest_of(ground, handle)
+        task = (await tasks_of(ground, old))[-1]
+    assert (await surveyed(ground, handle)).findings == []
 
 
 async def test_so_it_is_where_the_old_one_only_advised(ground: Ground, metrics: SimulatedMetrics) -> None:
