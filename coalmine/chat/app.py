@@ -29,6 +29,7 @@ from coalmine.chat.directory import Directory
 from coalmine.chat.follow import Follower
 from coalmine.chat.grammar import COMMAND
 from coalmine.chat.memory import Memory
+from coalmine.chat.mentions import Mentions
 from coalmine.chat.once import Once
 from coalmine.chat.outbox import Outbox, Pace
 from coalmine.chat.reach import Reach
@@ -86,8 +87,8 @@ class ChatApp:
         self.memory = Memory(state)
         self.outbox = Outbox(pace)
         self.slack = Slack(secrets.bot_token, api, self.outbox.pace.second)
-        people = {name: user_id for user_id, name in settings.people.items() if "@" not in user_id}
-        wall = Wall(self.slack, self.outbox, self.memory, settings.groups, people)
+        self._mentions = Mentions(settings, self.slack)
+        wall = Wall(self.slack, self.outbox, self.memory, self._mentions)
         self.follower = Follower(settings, reach, wall, every=every, refresh=refresh)
         self.team = ""
         self._secrets = secrets
@@ -122,7 +123,7 @@ class ChatApp:
                 _log.warning("%s; again in %g s", error, wait)
                 await asyncio.sleep(wait * self.outbox.pace.second)
                 wait = min(wait * 2, 60.0)
-        self.team = str(who.get("team_id") or "")
+        self.team = self._mentions.team = str(who.get("team_id") or "")
         self._who = AuthorizeResult(
             enterprise_id=who.get("enterprise_id"), team_id=self.team, bot_token=self._secrets.bot_token,
             bot_id=who.get("bot_id"), bot_user_id=who.get("user_id"),
@@ -175,6 +176,7 @@ class ChatApp:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await self.outbox.close()
+        await self._mentions.close()
         await self.slack.close()
         self.memory.close()
 

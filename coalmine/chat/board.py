@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ from coalmine.chat import blocks
 from coalmine.chat.buttons import offered
 from coalmine.chat.digest import overrides
 from coalmine.chat.memory import Kept, Memory
+from coalmine.chat.mentions import Mentions
 from coalmine.chat.outbox import Outbox
-from coalmine.chat.thread import next_message
+from coalmine.chat.thread import asked, next_message
 from coalmine.chat.web import Slack, SlackRefused
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 
@@ -36,10 +37,7 @@ class Wall:
     slack: Slack
     outbox: Outbox
     memory: Memory
-    groups: Mapping[str, str]
-    """Names of groups -> ids of Slack user groups."""
-    people: Mapping[str, str]
-    """Names of people -> Slack user ids, as far as the settings tell."""
+    mentions: Mentions
 
 
 @dataclass
@@ -174,7 +172,9 @@ class Board:
     async def _tell(self) -> None:
         assert self.status is not None
         self._tried = ""
-        told = next_message(self.entries, self.kept.told, self.status, self.wall.groups, self.wall.people)
+        entries, status, mentions = self.entries, self.status, self.wall.mentions
+        people = await mentions.people(asked(entries, self.kept.told, status))
+        told = next_message(entries, self.kept.told, status, mentions.groups, people)
         if told is None:
             return
         if told.text:

@@ -50,6 +50,15 @@ def person_of(settings: ChatSettings, profile: Mapping[str, Any], team: str, gro
     return Person(user_id, name, tuple(sorted(groups)))
 
 
+def addresses_of(settings: ChatSettings, name: str) -> list[str]:
+    """Addresses at which somebody would be this name to ``person_of``; empty when the settings tell of none."""
+    wanted = folded(name)
+    found = [key for key, known in settings.people.items() if "@" in key and folded(known) == wanted]
+    if "@" in name and name.rpartition("@")[2].casefold() in settings.email_domains:
+        found.append(name)
+    return found
+
+
 def _refuse_strangers(profile: Mapping[str, Any], team: str) -> None:
     if profile.get("deleted"):
         raise RefusedError("your account is deactivated: nothing was done")

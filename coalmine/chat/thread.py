@@ -72,6 +72,12 @@ def next_message(
     return Told(told, cut("\n".join(lines), SECTION), broadcast)
 
 
+def asked(entries: Sequence[LedgerEntry], after: int, status: RolloutStatus) -> list[str]:
+    """Whom the entries after ``after`` would mention, in order: groups and people."""
+    waiting = (entry for entry in entries if entry.sequence > after and entry.kind in MENTIONING)
+    return list(dict.fromkeys(name for entry in waiting for name in _asked(entry, status)))
+
+
 def _line(entry: LedgerEntry, status: RolloutStatus, groups: Mapping[str, str], people: Mapping[str, str]) -> str:
     if entry.kind == "command":
         return f"{_clock(entry)} {last_word(entry)}"

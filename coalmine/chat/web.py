@@ -80,7 +80,8 @@ class Slack:
     async def _call(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in args.items() if value is not None}
         # What reads takes its arguments as a form only.
-        how = {"params": given} if method.split(".")[-1] in ("info", "history", "list") else {"json": given}
+        reads = method.split(".")[-1] in ("info", "history", "list", "lookupByEmail")
+        how = {"params": given} if reads else {"json": given}
         try:
             async with asyncio.timeout(WITHIN + 1):
                 answer = await self.client.api_call(method, **how)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ async def slack() -> AsyncIterator[FakeSlack]:
 
 async def call(slack: FakeSlack, method: str, token: str = "", **args: Any) -> tuple[int, dict[str, Any], Any]:
     headers = {"Authorization": f"Bearer {token or slack.token}"}
-    reads = method in ("users.info", "usergroups.users.list", "conversations.history")
+    reads = method in ("users.info", "users.lookupByEmail", "usergroups.users.list", "conversations.history")
     how: dict[str, Any] = {"params": args} if reads else {"json": args}
     async with (
         aiohttp.ClientSession() as session,
@@ -145,6 +145,29 @@ async def test_tokens_scopes_and_channels_are_checked(slack: FakeSlack) -> None:
     assert await error(slack, "chat.delete", channel=CHANNEL) == "unknown_method"
     slack.workspace.scopes -= {"users:read"}
     assert await error(slack, "users.info", user="U0ANA") == "missing_scope"
+
+
+async def test_an_address_is_of_a_member_and_takes_a_scope_of_its_own(slack: FakeSlack) -> None:
+    others = [
+        member("U0GONE", "gone@example.org", deleted=True), member("U0BOT", "bot@example.org", is_bot=True),
+        member("U0FAR", "far@example.org", team_id="T0OTHER"), member("U0NONE"),
+        member("U0GUEST", "guest@example.org", is_restricted=True),
+    ]  # fmt: skip
+    slack.workspace.users |= {one["id"]: one for one in others}
+    for address, user_id in (("Ana@Example.org", "U0ANA"), ("guest@example.org", "U0GUEST")):
+        assert (await call(slack, "users.lookupByEmail", email=address))[1]["user"]["id"] == user_id
+    for address in ("gone@example.org", "bot@example.org", "far@example.org", "nobody@example.org", ""):
+        assert await error(slack, "users.lookupByEmail", email=address) == "users_not_found"
+    # It reads: JSON is passed over.
+    headers = {"Authorization": f"Bearer {slack.token}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{slack.api}users.lookupByEmail", headers=headers, json={"email": "ana@example.org"}) as answer,
+    ):
+        assert (await answer.json())["error"] == "users_not_found"
+    slack.workspace.scopes -= {"users:read.email"}
+    _, refused, _ = await call(slack, "users.lookupByEmail", email="ana@example.org")
+    assert (refused["error"], refused["needed"]) == ("missing_scope", "users:read.email")
 
 
 async def test_one_message_a_second_and_channel_and_fifty_updates_a_minute(slack: FakeSlack) -> None:

@@ -14,7 +14,8 @@ from coalmine.testing.slack.workspace import BOT, TEAM, Message, Told, Workspace
 TRIGGER_LIFE = 3.0
 SCOPES = {
     "chat.postMessage": "chat:write", "chat.update": "chat:write", "chat.postEphemeral": "chat:write",
-    "users.info": "users:read", "usergroups.users.list": "usergroups:read", "conversations.history": "channels:history",
+    "users.info": "users:read", "users.lookupByEmail": "users:read.email",
+    "usergroups.users.list": "usergroups:read", "conversations.history": "channels:history",
 }  # fmt: skip
 
 
@@ -30,6 +31,7 @@ class Methods:
         self._known: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "auth.test": self._auth_test, "chat.postMessage": self._post, "chat.update": self._update,
             "chat.postEphemeral": self._ephemeral, "views.open": self._open, "users.info": self._user,
+            "users.lookupByEmail": self._user_of_address,
             "usergroups.users.list": self._members, "conversations.history": self._history,
             "apps.connections.open": self._connection,
         }  # fmt: skip
@@ -126,6 +128,16 @@ class Methods:
             raise Refuse("user_not_found")
         if "users:read.email" not in self.workspace.scopes:
             user = {**user, "profile": {}}
+        return {"user": user}
+
+    def _user_of_address(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = str(args.get("email") or "").casefold()
+        # Deactivated accounts, bots and people of other workspaces have no address here.
+        here = (one for one in self.workspace.users.values() if one["team_id"] == TEAM)
+        known = (one for one in here if not one.get("deleted") and not one.get("is_bot"))
+        user = next((one for one in known if wanted and one["profile"].get("email", "").casefold() == wanted), None)
+        if user is None:
+            raise Refuse("users_not_found")
         return {"user": user}
 
     def _members(self, args: Mapping[str, Any]) -> dict[str, Any]:

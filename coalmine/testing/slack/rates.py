@@ -19,7 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable
 
 TIERS = {
-    "chat.update": 50, "chat.postEphemeral": 100, "views.open": 100, "users.info": 100, "usergroups.users.list": 20,
+    "chat.update": 50, "chat.postEphemeral": 100, "views.open": 100, "users.info": 100, "users.lookupByEmail": 50,
+    "usergroups.users.list": 20,
     "conversations.history": 50, "auth.test": 100, "apps.connections.open": 1,
 }  # fmt: skip
 """Calls a minute: what a tier allows at least."""

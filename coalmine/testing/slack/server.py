@@ -20,7 +20,7 @@ from coalmine.testing.slack.workspace import Told, Workspace
 RESPONSES = 5
 """Uses of one ``response_url``."""
 RESPONSE_LIFE = 1_800.0
-_FORM_ONLY = frozenset({"users.info", "usergroups.users.list", "conversations.history"})
+_FORM_ONLY = frozenset({"users.info", "users.lookupByEmail", "usergroups.users.list", "conversations.history"})
 
 
 @dataclass(frozen=True)
