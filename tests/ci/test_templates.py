@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
+
+from coalmine.spec.durations import parse_duration
 
 CI = Path(__file__).parents[2] / "infra/ci"
 
@@ -63,6 +66,17 @@ def test_the_gitlab_component_is_valid() -> None:
     assert "resource_group" not in job["coalmine rollout"]
     used = json.dumps(job)
     assert all(f"inputs.{name} " in used for name in spec["spec"]["inputs"])
+
+
+@pytest.mark.parametrize("given", [None, "30m", "1h30m"])
+def test_gitlab_lets_the_job_live_longer_than_it_waits(given: str | None) -> None:
+    """GitLab adds up the parts of a time (its chronic_duration), as ours does once the space is gone."""
+    spec, document = _documents(CI / "gitlab/rollout.yml")
+    [job] = document.values()
+    waits = given or spec["spec"]["inputs"]["timeout"]["default"]
+    filled = job["timeout"].replace("$[[ inputs.timeout ]]", waits)
+    assert job["variables"]["COALMINE_TIMEOUT"] == "$[[ inputs.timeout ]]"
+    assert parse_duration(filled.replace(" ", "")) == parse_duration(waits) + timedelta(minutes=15)
 
 
 def test_the_workflow_in_the_docs_is_valid() -> None:
