@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,9 +14,10 @@ import pytest
 from coalmine.chat.app import ChatApp, Secrets
 from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
-from coalmine.errors import InputError, TemporalUnavailable
+from coalmine.client import RolloutRef
+from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.executions import paused_sentence
-from coalmine.records import Phase, Verb
+from coalmine.records import CommandReceipt, Phase, Verb
 from coalmine.testing.slack.hands import signature
 from tests.chat.conftest import ANA, BO, CHANNEL, SETTINGS, Office
 from tests.chat.rollouts import DOWN, MemoryRollouts, make_state
@@ -133,6 +135,33 @@ async def test_what_was_undone_in_between_is_no_second_click(office: Office) -> 
     await office.hands.submit({**paused, "id": "V0TWIN"}, ANA)
     assert "you said pause a moment ago" in await office.hands.told(ANA, heard)
     assert "rollout:resume" in root.buttons
+
+
+@dataclass
+class GoingOn(MemoryRollouts):
+    """Each word comes too late for the run it was meant for: the rollout went on in the next, so many times."""
+
+    times: int = 0
+
+    async def send(self, ref: RolloutRef, verb: Verb, **given: Any) -> CommandReceipt:
+        state = self._state(RolloutRef(ref.workflow_id))
+        if self.times:
+            self.times -= 1
+            state.run_id += "+"
+        if ref.run_id != state.run_id:
+            raise RefusedError("that run is over")
+        return await super().send(ref, verb, **given)
+
+
+@pytest.mark.parametrize(("times", "heard"), [(1, "paused"), (2, "paused"), (3, "that run is over")])
+async def test_a_rollout_that_went_on_in_its_next_run_is_told_again(office: Office, times: int, heard: str) -> None:
+    rollouts = GoingOn(times=times)
+    await office.open(rollouts)
+    rollouts.add(make_state(Phase.STEPPING))
+    await office.button("pause")
+    await office.hands.command("/rollout", "pause checkout", ANA)
+    assert heard in await office.hands.told(ANA)
+    assert len(rollouts.said) == (times < 3)
 
 
 async def test_two_people_at_once_are_both_heard(office: Office) -> None:

@@ -128,6 +128,31 @@ def test_cutting_never_leaves_half_an_escape_or_half_a_mention(text: str, limit:
     assert re.fullmatch(r"(<@U0ANA>|&(amp|lt|gt);|[^<>&])*", cut, re.DOTALL)
 
 
+@pytest.mark.parametrize("length", [300, 301, 2_000])
+def test_a_free_text_has_three_hundred_characters_in_the_message(length: int) -> None:
+    """Of several each has its share: a section holds 3,000 in all. The whole text is in the thread."""
+    state = make_state(Phase.HELD)
+    assert state.held is not None
+    state.held.reason = "y" * length
+    status = console.status(state)
+    lines = blocks.message(status)[1]["text"]["text"].splitlines()
+    [held] = [line.removeprefix("*held:* ") for line in lines if line.startswith("*held:* ")]
+    trouble = blocks.message(status, trouble="y" * length)[2]["text"]["text"].rpartition("* ")[2]
+    for shown in (held, trouble):
+        assert len(shown) == 300
+        assert ("…" in shown) == (length > 300)
+
+
+def test_a_dialogs_title_is_cut_where_slack_would_refuse_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = console.status(make_state(Phase.GATED))
+    carried = Dialog("canary/a/b", "a/b/1/1", None, None, "C01")
+    for label, title in (("x" * 24, "x" * 24), ("x" * 25, "x" * 23 + "…")):
+        monkeypatch.setitem(BUTTONS, Verb.PAUSE, (label, ""))
+        view = blocks.dialog(Verb.PAUSE, carried, status)
+        assert view_faults(view) == []
+        assert (view["title"]["text"], view["submit"]["text"]) == (title, title)
+
+
 def test_a_link_hides_nothing() -> None:
     assert mrkdwn.link("https://a.example/?a=1&b=2", "x|<y>") == "<https://a.example/?a=1&amp;b=2|x/&lt;y&gt;>"
     assert mrkdwn.link("https://a.example/|fine>", "x") == "x"
