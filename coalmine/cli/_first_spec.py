@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PLAIN = re.compile(r"[A-Za-z][\w-]*(/[\w.-]+)*")
-_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+from coalmine.cli._first_text import listed, quoted, scalar
 
 
 @dataclass(frozen=True)
@@ -21,14 +19,13 @@ class Answers:
     baseline: tuple[str, str]
     """Version and backend."""
     canary: tuple[str, str]
-    route: str
-    files: Sequence[str]
-    admins: Sequence[str]
+    route: Sequence[str]
+    """``route:``, as lines."""
     weights: Sequence[float]
     template: str
-    """``envoy`` or ``http``."""
-    latency: bool
-    """Whether there is a histogram of times."""
+    """Of the errors; empty: ``errors`` has their selectors."""
+    latency: str
+    """The template of the times; empty: there is no histogram of them."""
     max_errors: float
     objective: tuple[str, float]
     approvers: Sequence[str]
@@ -37,26 +34,24 @@ class Answers:
     service_label: str = ""
     """http: the label that names the service, where several report to this store."""
     code_label: str = "code"
+    errors: tuple[str, str] = ("", "")
+    """Without a template: selectors of all requests and of those that failed."""
 
 
 def as_yaml(given: Answers) -> str:
     """The file."""
     lines = [
         f"# The canary of {' '.join(given.service.split())}. All keys: docs/spec.md. Try: coalmine validate --connect",
-        f"service: {_scalar(given.service)}",
-        f"environment: {_scalar(given.environment)}",
-        *([f"region: {_scalar(given.region)}"] if given.region else []),
+        f"service: {scalar(given.service)}",
+        f"environment: {scalar(given.environment)}",
+        *([f"region: {scalar(given.region)}"] if given.region else []),
         "",
         "# CI writes the versions; after a promotion the canary's backend is the next baseline's.",
         "arms:",
         f"  baseline: {_arm(given.baseline)}",
         f"  canary: {_arm(given.canary)}",
         "",
-        "route:",
-        "  router: envoy",
-        f"  name: {_scalar(given.route)}",
-        f"  files: {_list(given.files)}    # on the worker's disk",
-        f"  admins: {_list(given.admins)}    # of every Envoy that serves the route",
+        *given.route,
         "",
         "# How much traffic, and how long at least. The plan says whether a step is long enough to decide.",
         "steps:",
@@ -69,12 +64,12 @@ def as_yaml(given: Answers) -> str:
         "policy:",
         f"  look: {'30s' if _seconds(given.scrape) <= 30 else given.scrape}",
         "",
-        *([f"people: {{release: {_list(given.approvers)}}}", ""] if given.approvers else []),
+        *([f"people: {{release: {listed(given.approvers)}}}", ""] if given.approvers else []),
         "notify:",
         "  - {kind: log}    # webhook, github_deployment ...: docs/hooks.md, docs/ci.md",
         "",
         "sources:",
-        f"  prometheus: {{url: {_scalar(given.prometheus)}, scrape: {given.scrape}}}",
+        f"  prometheus: {{url: {scalar(given.prometheus)}, scrape: {given.scrape}}}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -92,22 +87,22 @@ def _metrics(given: Answers) -> list[str]:
     limit, (under, share) = f"max: {given.max_errors:g}", given.objective
     objective = f"objective: {{under: {under}, share: {share:g}}}"
     own = f'{given.service_label}="{given.service}", ' if given.service_label else ""
-    if given.template == "envoy" or (not own and given.code_label == "code"):
-        lines = [f"  - {{name: errors, kind: ratio, template: {given.template}, {limit}}}"]
-        latency = [f"  - {{name: latency, kind: latency, template: {given.template}, {objective}}}"]
+    chosen = f'{own}version="{{arm.version}}"'
+    total, failed = given.errors
+    if given.template == "http" and (own or given.code_label != "code"):
+        total = f"http_requests_total{{{chosen}}}"
+        failed = f'http_requests_total{{{chosen}, {given.code_label}=~"5.."}}'
+    if total:
+        ratio = f"kind: ratio\n    total: {quoted(total)}\n    events: {quoted(failed)}"
+        lines = [f"  - name: errors\n    {ratio}\n    {limit}"]
     else:
-        chosen = f'{own}version="{{arm.version}}"'
-        failed = f'{chosen}, {given.code_label}=~"5.."'
-        lines = [
-            f"  - name: errors\n    kind: ratio\n    total: {_quoted(f'http_requests_total{{{chosen}}}')}",
-            f"    events: {_quoted(f'http_requests_total{{{failed}}}')}\n    {limit}",
-        ]
-        bucket = _quoted(f"http_request_duration_seconds_bucket{{{chosen}}}")
-        latency = [f"  - name: latency\n    kind: latency\n    buckets: {bucket}\n    {objective}"]
-    return [
-        *lines,
-        *(latency if given.latency else ["  # No histogram of times was found: add a latency when there is."]),
-    ]
+        lines = [f"  - {{name: errors, kind: ratio, template: {given.template}, {limit}}}"]
+    if not given.latency:
+        return [*lines, "  # No histogram of times was found: add a latency when there is."]
+    if given.latency == "http" and (own or given.code_label != "code"):
+        bucket = quoted(f"http_request_duration_seconds_bucket{{{chosen}}}")
+        return [*lines, f"  - name: latency\n    kind: latency\n    buckets: {bucket}\n    {objective}"]
+    return [*lines, f"  - {{name: latency, kind: latency, template: {given.latency}, {objective}}}"]
 
 
 def _seconds(text: str) -> float:
@@ -117,18 +112,4 @@ def _seconds(text: str) -> float:
 
 
 def _arm(arm: tuple[str, str]) -> str:
-    return f"{{version: {json.dumps(arm[0], ensure_ascii=False)}, backend: {_scalar(arm[1])}}}"
-
-
-def _list(values: Sequence[str]) -> str:
-    return f"[{', '.join(_scalar(value) for value in values)}]"
-
-
-def _scalar(text: str) -> str:
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
-
-
-def _quoted(text: str) -> str:
-    """In single quotes: selectors are full of double ones."""
-    return "'" + text.replace("'", "''") + "'"
+    return f"{{version: {json.dumps(arm[0], ensure_ascii=False)}, backend: {scalar(arm[1])}}}"

@@ -1,4 +1,4 @@
-"""What a Prometheus already has of a service: Envoy's cluster statistics, or the usual HTTP metrics of its own."""
+"""What a Prometheus already has of a service: its proxy's metrics by backend, or the usual HTTP metrics of its own."""
 
 from __future__ import annotations
 
@@ -14,17 +14,37 @@ LOOKED_BACK = 3600
 """Seconds: a version that stopped longer ago is no arm."""
 SERVICE_LABELS = ("service", "app", "job")
 CODE_LABELS = ("code", "status", "status_code")
-ENVOY, ENVOY_TIMES = "envoy_cluster_upstream_rq_completed", "envoy_cluster_upstream_rq_time_bucket"
 HTTP, HTTP_TIMES = "http_requests_total", "http_request_duration_seconds_bucket"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a proxy counts by backend."""
+
+    requests: str
+    label: str
+    """That names the backend."""
+    times: str = ""
+    """Its histogram; empty: it has none."""
+
+
+FAMILIES = {
+    "envoy": Family(
+        "envoy_cluster_upstream_rq_completed", "envoy_cluster_name", "envoy_cluster_upstream_rq_time_bucket"
+    ),
+    "haproxy": Family("haproxy_backend_http_responses_total", "proxy"),
+    "traefik": Family("traefik_service_requests_total", "service", "traefik_service_request_duration_seconds_bucket"),
+}
+"""By template."""
 
 
 @dataclass(frozen=True)
 class FoundMetrics:
     """Empty where a family is not there."""
 
-    clusters: Sequence[str] = ()
-    """Envoy's, by ``envoy_cluster_name``."""
-    cluster_times: bool = False
+    backends: Sequence[str] = ()
+    """The proxy's own, as a spec's ``backend`` calls them."""
+    backend_times: bool = False
     versions: Sequence[str] = ()
     """Values of ``version`` on ``http_requests_total``."""
     version_times: bool = False
@@ -35,8 +55,13 @@ class FoundMetrics:
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
 
 
-async def look_at(source: Source, service: str | None) -> FoundMetrics:
-    """Ask which families there are, and which values name services, versions and clusters.
+async def look_at(source: Source, service: str | None, template: str = "envoy") -> FoundMetrics:
+    """Ask which families there are, and which values name services, versions and backends.
+
+    Args:
+        source: The store.
+        service: Its name, where it is known.
+        template: Whose metrics by backend are looked for; empty: nobody's.
 
     Raises:
         SourceError: the store does not answer, or refuses.
@@ -44,13 +69,15 @@ async def look_at(source: Source, service: str | None) -> FoundMetrics:
     http = PrometheusHttp("prometheus", source)
     since = (round(time.time()) - LOOKED_BACK) * 1000
 
+    own = FAMILIES.get(template, Family("", ""))
+
     async def values(label: str, family: str) -> Sequence[str]:
-        return await http.label_values(label, family, since)
+        return await http.label_values(label, family, since) if family else ()
 
     try:
-        clusters, cluster_times, versions, version_times, *rest = await asyncio.gather(
-            values("envoy_cluster_name", ENVOY),
-            values("envoy_cluster_name", ENVOY_TIMES),
+        backends, backend_times, versions, version_times, *rest = await asyncio.gather(
+            values(own.label, own.requests),
+            values(own.label, own.times),
             values("version", HTTP),
             values("version", HTTP_TIMES),
             *(values(label, HTTP) for label in (*SERVICE_LABELS, *CODE_LABELS)),
@@ -60,8 +87,9 @@ async def look_at(source: Source, service: str | None) -> FoundMetrics:
     named = dict(zip((*SERVICE_LABELS, *CODE_LABELS), rest, strict=True))
     owner = next((label for label in SERVICE_LABELS if service in named[label]), "")
     return FoundMetrics(
-        clusters=clusters,
-        cluster_times=bool(cluster_times),
+        # Traefik's label says the provider too, which a spec leaves out for files.
+        backends=[name.removesuffix("@file") for name in backends],
+        backend_times=bool(backend_times),
         versions=versions,
         version_times=bool(version_times),
         service_label=owner or next((label for label in SERVICE_LABELS if len(named[label]) > 1), ""),

@@ -7,10 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coalmine.cli._first_route import add_options
 from coalmine.cli._output import Output
 from coalmine.cli._parser import Args, Parser
 
 if TYPE_CHECKING:
+    from coalmine.cli._asking import Asking
+    from coalmine.cli._first_route import Plane
     from coalmine.cli._first_spec import Answers
     from coalmine.cli._found_metrics import FoundMetrics
 
@@ -20,20 +23,19 @@ def options(parser: Parser, verb: str) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", help="where to write it (default: SERVICE.yaml)")
     parser.add_argument("--service", metavar="NAME", help="the service")
     parser.add_place()
-    parser.add_argument("--router", choices=("envoy",), default="envoy", help="the data plane (default: envoy)")
+    add_options(parser)
     parser.add_argument("--prometheus", metavar="URL", help="the Prometheus that has its metrics; it is asked for them")
     parser.add_argument("--scrape", metavar="TIME", default="15s", help="how often it scrapes (default: 15s)")
     parser.add_argument(
-        "--template", choices=("envoy", "http"), help="Envoy's statistics or the service's own (default: as found)"
+        "--template",
+        choices=("envoy", "haproxy", "traefik", "http"),
+        help="the proxy's metrics, or the service's own: http (default: as found)",
     )
+    parser.add_argument("--total", metavar="SELECTOR", help="all requests of an arm, instead of a template")
+    parser.add_argument("--errors", metavar="SELECTOR", help="those of them that failed")
     parser.add_argument("--baseline", metavar="VERSION[=BACKEND]", help="the version that is live, and its backend")
     parser.add_argument("--canary", metavar="VERSION[=BACKEND]", help="the version to release, and its backend")
-    parser.add_argument("--route", metavar="NAME", help="the route configuration (default: the service's name)")
-    parser.add_argument("--route-file", metavar="FILE", action="append", default=[], help="its file; repeatable")
-    parser.add_argument("--admin", metavar="URL", action="append", default=[], help="an Envoy's admin; repeatable")
-    parser.add_argument(
-        "--steps", metavar="WEIGHTS", type=_weights, default=[1, 10, 25, 50], help="percents (default: 1,10,25,50)"
-    )
+    parser.add_argument("--steps", metavar="WEIGHTS", type=_weights, help="percents (default: 1,10,25,50)")
     parser.add_argument("--max-errors", metavar="SHARE", type=_share, default=0.02, help="such as 2%% (the default)")
     parser.add_argument(
         "--objective", metavar="TIME=SHARE", type=_objective, default=("250ms", 0.99), help="default: 250ms=99%%"
@@ -90,14 +92,17 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
     from pydantic import ValidationError
 
     from coalmine.cli._asking import Asking
+    from coalmine.cli._first_route import PLANES, check_flags, name_of, route_lines, steps_of, values_of
     from coalmine.cli._first_spec import Answers
-    from coalmine.cli._found_metrics import ENVOY, HTTP, look_at
+    from coalmine.cli._found_metrics import FAMILIES, HTTP, look_at
     from coalmine.cli._found_route import backends_of
     from coalmine.errors import InputError
     from coalmine.spec.sources import Source
     from coalmine.spec.urls import url_problem
 
+    check_flags(args)
     asking = Asking(args.yes)
+    plane = PLANES[args.router]
     url = asking.text("--prometheus", args.prometheus, "URL of the Prometheus", "")
     if problem := url_problem(
         url, "use username and password_env, or token_env, in `sources`", parameters=False, named=True
@@ -107,29 +112,23 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
         source = Source.model_validate({"url": url, "scrape": args.scrape})
     except ValidationError as error:
         raise InputError(f"--scrape: {args.scrape!r}: {error.errors()[0]['msg']}: write a time such as 15s") from None
-    found = await look_at(source, args.service)
-    families = ((ENVOY, found.clusters), (HTTP, found.versions))
+    found = await look_at(source, args.service, plane.template)
+    families = [(HTTP, found.versions)]
+    if own := FAMILIES.get(plane.template):
+        families.insert(0, (own.requests, found.backends))
     notes = [f"{family}: {', '.join(values[:8])}" for family, values in families if values]
     service = asking.text("--service", args.service, "name of the service", found=found.services[:12])
     if args.service is None:
-        found = await look_at(source, service)
+        found = await look_at(source, service, plane.template)
     environment = asking.text("--environment", args.environment, "environment", "")
-    if args.template is None and not found.clusters and not found.versions:
-        raise InputError(
-            f"--template: {url} has neither {ENVOY} nor {HTTP} with the label version (of the last hour): is the "
-            "service scraped? Say --template envoy or http to write the spec all the same"
-        )
-    template = args.template or asking.text(
-        "--template", None, "which metrics", "envoy" if found.clusters else "http", ("envoy", "http")
-    )
-    name = asking.text("--route", args.route, "name of the route configuration", service)
-    files = asking.several("--route-file", args.route_file, "route files, on the worker's disk")
-    admins = asking.several("--admin", args.admin, "admin addresses of the Envoys, such as http://127.0.0.1:9901")
-    live, other, of_route = backends_of(files, name)
+    template, errors = _errors(args, asking, plane, found, url)
+    name = name_of(args, asking, service)
+    values = values_of(args, asking)
+    live, other, of_route = backends_of(values["files"], name) if args.router == "envoy" else ("", "", "")
     if of_route:
         notes.append(f"route {name}: {of_route}")
     arms = []
-    likely = [one for one in found.clusters if service in one] or list(found.clusters)
+    likely = [one for one in found.backends if service in one] or list(found.backends)
     for flag, given, backend, what in (
         ("--baseline", args.baseline, live, "that is live"),
         ("--canary", args.canary, other, "to release"),
@@ -138,34 +137,63 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
         version, equals, named = told.partition("=")
         chosen = named if equals else asking.text(f"{flag} VERSION=BACKEND", None, f"backend {what}", backend, likely)
         arms.append((version.strip(), chosen.strip()))
+    latency = _times(found, template)
     answers = Answers(
         service=service,
         environment=environment,
         region=args.region,
         baseline=arms[0],
         canary=arms[1],
-        route=name,
-        files=files,
-        admins=admins,
-        weights=args.steps,
+        route=route_lines(args.router, name, values),
+        weights=args.steps or steps_of(values),
         template=template,
-        latency=_has_times(found, template),
+        latency=latency,
         max_errors=args.max_errors,
         objective=args.objective,
         approvers=args.approver,
         prometheus=url,
         scrape=args.scrape,
-        service_label=found.service_label if template == "http" else "",
+        service_label=found.service_label if "http" in (template, latency) else "",
         code_label=found.code_label or "code",
+        errors=errors,
     )
     return answers, notes
 
 
-def _has_times(found: FoundMetrics, template: str) -> bool:
-    """Whether there is a histogram; where nothing was found at all, the template is taken at its word."""
-    if template == "envoy":
-        return found.cluster_times or not found.clusters
-    return found.version_times or not found.versions
+def _errors(args: Args, asking: Asking, plane: Plane, found: FoundMetrics, url: str) -> tuple[str, tuple[str, str]]:
+    """The template, or selectors: what was said, or what the store shows; nothing is made up."""
+    from coalmine.cli._found_metrics import FAMILIES, HTTP
+    from coalmine.errors import InputError
+
+    shown = [name for name in plane.templates if (found.versions if name == "http" else found.backends)]
+    if args.total is None and args.errors is None and (args.template or shown):
+        return args.template or asking.text("--template", None, "which metrics", shown[0], plane.templates), ("", "")
+    if args.template:
+        raise InputError("--template: --total and --errors say what is read: leave one of the two out")
+    if args.total is None and args.errors is None and plane.template:
+        own = FAMILIES[plane.template].requests
+        raise InputError(
+            f"--template: {url} has neither {own} nor {HTTP} with the label version (of the last hour): is the "
+            f"service scraped? Say --template {' or '.join(plane.templates)} to write the spec all the same, or what "
+            "else counts it by --total and --errors"
+        )
+    why = "" if shown else f"; {url} has no {HTTP} with the label version, of the last hour"
+    example = 'such as my_requests_total{version="{arm.version}"}'
+    total = asking.text("--total", args.total, f"selector of all requests of an arm, {example}{why}")
+    return "", (total, asking.text("--errors", args.errors, "selector of those of them that failed"))
+
+
+def _times(found: FoundMetrics, template: str) -> str:
+    """Whose histogram is read, the proxy's before the service's; where nothing was found, the template is believed."""
+    from coalmine.cli._found_metrics import FAMILIES
+
+    own = FAMILIES.get(template)
+    if own is not None and own.times and (found.backend_times or not found.backends):
+        return template
+    if template == "http" and not found.versions:
+        return "http"
+    # Of a proxy without one, such as HAProxy, the service may have its own.
+    return "http" if found.version_times and (own is None or not own.times) else ""
 
 
 def _plan(file: str, out: Output) -> Any:
