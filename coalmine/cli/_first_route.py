@@ -44,10 +44,14 @@ class Plane:
     template: str = ""
     """Its own; empty: it has none, or none that goes by an arm's ``backend``."""
     comment: str = ""
+    one_program: bool = False
+    """Both arms are in one process, with one version on all it counts: no template tells them apart."""
 
     @property
     def templates(self) -> Sequence[str]:
         """Those that can be read of it, its own first."""
+        if self.one_program:
+            return ()
         return (self.template, "http") if self.template else ("http",)
 
 
@@ -57,6 +61,7 @@ def _files(what: str, comment: str = "on the worker's disk") -> Key:
 
 _ENVOY_NAME = "name of the route configuration"
 _NAMESPACE = "its namespace"
+_FENCE = Key("fence_table", "--fence-table", "the DynamoDB table that keeps who may write", several=False)
 PLANES: Mapping[str, Plane] = {
     "envoy": Plane(
         _ENVOY_NAME,
@@ -111,6 +116,27 @@ PLANES: Mapping[str, Plane] = {
         ),
         "traefik",
     ),
+    "aws-alb": Plane(
+        "name of the route",
+        (Key("places", "--place", "ARNs of the listeners and rules whose weights move together"), _FENCE),
+        comment="region, endpoint; fence_folder, where all workers run on one host: docs/aws.md",
+    ),
+    "aws-lambda": Plane(
+        "name of the function",
+        (Key("alias", "--alias", "the alias that callers use", several=False),),
+        comment="region, endpoint: docs/aws.md",
+    ),
+    "aws-route53": Plane(
+        "name of the records, such as checkout.shop.example",
+        (Key("zone", "--zone", "id of the hosted zone", several=False), _FENCE),
+        comment="type, where it is not A; region, endpoint, fence_folder: docs/aws.md",
+    ),
+    "flagd": Plane(
+        "key of the flag",
+        (Key("places", "--place", "files of flag definitions, .json or s3://BUCKET/KEY.json"),),
+        comment="testers: docs/flags.md",
+        one_program=True,
+    ),
     "kubernetes-gateway": Plane("name of the HTTPRoute", (Key("namespace", "--namespace", _NAMESPACE, several=False),)),
     "kubernetes-istio": Plane(
         "name of the VirtualService",
@@ -125,11 +151,8 @@ PLANES: Mapping[str, Plane] = {
         ),
     ),
 }
-_PAGES = {
-    "aws-alb": "aws.md", "aws-lambda": "aws.md", "aws-route53": "aws.md", "flagd": "flags.md",
-    "temporal-worker": "temporal-workers.md",
-}  # fmt: skip
-"""Routers whose arms no Prometheus tells apart by the usual metrics: where a whole spec stands instead."""
+_PAGES = {"temporal-worker": "temporal-workers.md"}
+"""Routers whose arms are not read from a Prometheus at all: where a whole spec stands instead."""
 
 
 def add_options(parser: Parser) -> None:
@@ -138,23 +161,31 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--router", metavar="NAME", type=_router, default="envoy", help=f"{known} (default: envoy)")
     parser.add_argument("--route", metavar="NAME", help="the route's name in the router (default: the service's name)")
     for dest, (key, routers) in _keys().items():
-        metavar = {"files": "FILE", "sockets": "SOCKET", "namespace": "NAME", "replicas": "N"}.get(key.name, "URL")
-        of = f"{', '.join(routers)}: {key.question}"
+        fallback = "URL" if "address" in key.question else "NAME"
+        metavar = {"files": "FILE", "sockets": "SOCKET", "places": "PLACE", "replicas": "N"}.get(key.name, fallback)
+        asked: dict[str, list[str]] = {}
+        for router in routers:
+            asked.setdefault(_of(router, dest).question, []).append(router)
+        of = "; ".join(f"{', '.join(names)}: {question}" for question, names in asked.items())
         if key.several:
             parser.add_argument(
-                key.flag, dest=dest, metavar=metavar, action="append", default=[], help=f"{of}; repeatable"
+                key.flag, dest=dest, metavar=metavar, action="append", default=[], help=f"{of} (repeatable)"
             )
         else:
             parser.add_argument(key.flag, dest=dest, metavar=metavar, help=of)
 
 
 def _keys() -> dict[str, tuple[Key, list[str]]]:
-    """By argument: a key, its first words, and the routers that have it."""
+    """By argument: the first key that it is for, and the routers that have one."""
     found: dict[str, tuple[Key, list[str]]] = {}
     for router, plane in PLANES.items():
         for key in plane.keys:
             found.setdefault(key.dest, (key, []))[1].append(router)
     return found
+
+
+def _of(router: str, dest: str) -> Key:
+    return next(key for key in PLANES[router].keys if key.dest == dest)
 
 
 def _router(name: str) -> str:
@@ -185,8 +216,8 @@ def check_flags(args: Args) -> None:
             )
     if args.template is not None and args.template not in plane.templates:
         raise InputError(
-            f"--template: {args.template!r} cannot be read of {args.router}: take {' or '.join(plane.templates)}, or "
-            "write the selectors by --total and --errors"
+            f"--template: {args.template!r} cannot be read of {args.router}: "
+            f"{''.join(f'take {name}, or ' for name in plane.templates)}write selectors by --total and --errors"
         )
 
 
@@ -199,8 +230,8 @@ def name_of(args: Args, asking: Asking, service: str) -> str:
     proposal = service
     if args.router == "haproxy" and args.route_file:
         proposal = PurePath(args.route_file[0]).stem
-    if args.router == "nginx" and nginx_name_problem(service):
-        proposal = ""
+    if args.router in ("aws-route53", "flagd") or (args.router == "nginx" and nginx_name_problem(service)):
+        proposal = ""  # The name of records or of a flag is hardly ever the service's.
     return asking.text("--route", args.route, PLANES[args.router].named, proposal)
 
 

@@ -137,7 +137,7 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
         version, equals, named = told.partition("=")
         chosen = named if equals else asking.text(f"{flag} VERSION=BACKEND", None, f"backend {what}", backend, likely)
         arms.append((version.strip(), chosen.strip()))
-    latency = _times(found, template)
+    latency = "" if plane.one_program else _times(found, template)
     answers = Answers(
         service=service,
         environment=environment,
@@ -177,8 +177,9 @@ def _errors(args: Args, asking: Asking, plane: Plane, found: FoundMetrics, url: 
             f"service scraped? Say --template {' or '.join(plane.templates)} to write the spec all the same, or what "
             "else counts it by --total and --errors"
         )
-    why = "" if shown else f"; {url} has no {HTTP} with the label version, of the last hour"
-    example = 'such as my_requests_total{version="{arm.version}"}'
+    why = "" if shown or plane.one_program else f"; {url} has no {HTTP} with the label version, of the last hour"
+    tells = '{variant="{arm.backend}"}' if plane.one_program else '{version="{arm.version}"}'
+    example = f"such as my_requests_total{tells}"
     total = asking.text("--total", args.total, f"selector of all requests of an arm, {example}{why}")
     return "", (total, asking.text("--errors", args.errors, "selector of those of them that failed"))
 

@@ -14,6 +14,8 @@ from coalmine.spec.routes import ROUTE_OPTIONS
 from coalmine.testing.fake_prometheus import FakePrometheus
 from tests.cli.terminal import typed
 
+SELECTORS = ["--total", 'http_requests_total{variant="{arm.backend}"}',
+             "--errors", 'http_requests_total{variant="{arm.backend}",code="500"}']  # fmt: skip
 KEYS: dict[str, list[str]] = {
     "envoy": ["--route-file", "/etc/envoy/checkout.yaml", "--admin", "http://127.0.0.1:9901"],
     "envoy-xds": ["--control", "http://127.0.0.1:8019"],
@@ -21,6 +23,11 @@ KEYS: dict[str, list[str]] = {
     "nginx": ["--route-file", "/etc/nginx/coalmine/checkout.conf", "--status", "http://127.0.0.1:8081/coalmine/checkout",
               "--status", "http://127.0.0.1:8082/coalmine/checkout"],
     "traefik": ["--route-file", "/etc/traefik/dynamic/checkout.yml", "--api", "http://127.0.0.1:8080"],
+    "aws-alb": ["--place", "arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener-rule/app/shop/50dc6c/f2/96",
+                "--fence-table", "coalmine-fences"],
+    "aws-lambda": ["--alias", "live", "--baseline", "1.41.0=41", "--canary", "1.42.0=42"],
+    "aws-route53": ["--route", "checkout.shop.example", "--zone", "Z0123456789ABC", "--fence-table", "coalmine-fences"],
+    "flagd": ["--route", "new-checkout", "--place", "/etc/flags/shop.json", *SELECTORS],
     "kubernetes-gateway": ["--namespace", "shop"],
     "kubernetes-istio": ["--namespace", "shop"],
     "kubernetes-replicas": ["--namespace", "shop", "--replicas", "20"],
@@ -30,7 +37,7 @@ OWN = {
     "haproxy": ("haproxy_backend_http_responses_total", "proxy", ""),
     "traefik": ("traefik_service_requests_total", "service", "@file"),
 }
-REFUSED = ("aws-alb", "aws-lambda", "aws-route53", "flagd", "temporal-worker")
+REFUSED = ("temporal-worker",)
 
 
 @pytest.fixture
@@ -75,10 +82,13 @@ def test_the_spec_of_each_router_is_valid_and_reads_what_the_service_counts(
     assert main(["validate", "x.yaml"]) == 0
     spec = parse_spec(Path("x.yaml").read_text())
     assert spec.route.router == router
-    assert spec.route.name == ("shop" if router == "haproxy" else "checkout")
-    assert [(metric.kind, metric.template) for metric in spec.metrics] == [("ratio", "http"), ("latency", "http")]
-    written = str(spec.route.options)
-    assert all(value in written for value in KEYS[router] if not value.startswith("--"))
+    names = {"haproxy": "shop", "aws-route53": "checkout.shop.example", "flagd": "new-checkout"}
+    assert spec.route.name == names.get(router, "checkout")
+    errors = None if router == "flagd" else "http"
+    assert (spec.metrics[0].kind, spec.metrics[0].template) == ("ratio", errors)
+    assert len(spec.metrics) == (1 if router == "flagd" else 2)
+    given = dict(zip(KEYS[router][::2], KEYS[router][1::2], strict=True))
+    assert all(given[key.flag] in str(spec.route.options[key.name]) for key in PLANES[router].keys)
     assert [step.weight for step in spec.steps] == ([5, 10, 25, 50] if "replicas" in router else [1, 10, 25, 50])
 
 
@@ -120,6 +130,17 @@ def test_the_flag_that_is_missing_is_named(
     assert not Path("x.yaml").exists()
 
 
+def test_a_flags_arms_are_one_program_whose_version_tells_nothing(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _http(store)
+    words = [word for word in _words(store, "flagd") if word not in SELECTORS]
+    assert main(words) == 2
+    assert 'such as my_requests_total{variant="{arm.backend}"}\n' in capsys.readouterr().err
+    assert main([*words, "--template", "http"]) == 2
+    assert "'http' cannot be read of flagd: write selectors" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("router", ["nginx", "kubernetes-gateway"])
 def test_without_metrics_the_selectors_are_asked_for_and_none_is_made_up(
     store: FakePrometheus, capsys: pytest.CaptureFixture[str], router: str
@@ -142,13 +163,14 @@ def test_without_metrics_the_selectors_are_asked_for_and_none_is_made_up(
     [
         ("haproxy", ["--admin", "http://127.0.0.1:9901"], "--admin: it is of envoy, and the router is haproxy, which"),
         ("kubernetes-istio", ["--replicas", "3"], "--replicas: it is of kubernetes-replicas, and the router is kuber"),
-        ("haproxy", ["--template", "envoy"], "--template: 'envoy' cannot be read of haproxy: take haproxy or http"),
+        ("haproxy", ["--template", "envoy"], "'envoy' cannot be read of haproxy: take haproxy, or take http, or write"),
         ("nginx", ["--template", "http", "--total", "x"], "--template: --total and --errors say what is read"),
         ("kubernetes-replicas", ["--replicas", "many"], "--replicas: 'many' is no number of pods"),
         ("kubernetes-replicas", ["--replicas", "7"], "7 pods make steps finer than 0.01 %"),
         ("kubernetes-replicas", ["--steps", "1,50"], "1 is no weight kubernetes-replicas can give"),
         ("haproxy", ["--route", "other"], "is not the map of route 'other'"),
         ("nginx", ["--service", "check-out"], "--route is missing"),
+        ("kubernetes-istio", ["--place", "x.json"], "--place: it is of aws-alb, flagd, and the router is kubernetes-i"),
         ("envoyy", [], "'envoyy' is no router: did you mean 'envoy'?"),
         *((router, [], f"init writes no spec for {router}: what its route and its metrics need") for router in REFUSED),
     ],
