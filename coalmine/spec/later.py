@@ -35,6 +35,14 @@ LATER_KEYS: dict[str, frozenset[str]] = {
 }
 """Keys of later releases, by the place they would stand in."""
 
+SAME_AS: dict[str, dict[str, str]] = {
+    "sources.*.kind": dict.fromkeys(
+        ("thanos", "mimir", "victoriametrics", "victoria-metrics", "cortex"),
+        "it answers Prometheus' queries, so write kind: prometheus (docs/prometheus.md)",
+    ),
+}
+"""What is there under another name, by place: what to write instead."""
+
 
 def pattern_matches(pattern: str, path: tuple[str | int, ...]) -> bool:
     """Whether a path such as ``("steps", 1, "gate")`` is at the place ``steps.*.gate``."""
@@ -47,6 +55,12 @@ def is_later_value(path: tuple[str | int, ...], value: object) -> bool:
     return isinstance(value, str) and any(
         value in values and pattern_matches(pattern, path) for pattern, values in LATER_VALUES.items()
     )
+
+
+def same_as(path: tuple[str | int, ...], value: object) -> str:
+    """What to write for ``value`` at ``path``, which is there under another name; empty for any other value."""
+    found = (told for pattern, told in SAME_AS.items() if pattern_matches(pattern, path))
+    return next((told[value.lower()] for told in found if isinstance(value, str) and value.lower() in told), "")
 
 
 def is_later_key(parent: tuple[str | int, ...], key: object) -> bool:

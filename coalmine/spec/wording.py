@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from coalmine.spec.base import IDENTIFIER
 from coalmine.spec.faults import Path, did_you_mean, listed, shown
-from coalmine.spec.later import is_later_value
+from coalmine.spec.later import is_later_value, same_as
 
 Spelling = Callable[[Path], str | None]
 """How the value at a path was written in the file; None when that is not known."""
@@ -75,6 +75,8 @@ def _literal(path: Path, value: object, known: list[str]) -> str:
         return f"{shown(value)} is not built yet (known: {listed(known)})"
     if isinstance(value, bool):
         return f"{str(value).lower()} is not one of {listed(known)}"
+    if mend := same_as(path, value):
+        return f"{shown(value)} is not known: {mend}"
     return f"{shown(value)} is not known{did_you_mean(value, known)}"
 
 
