@@ -23,7 +23,7 @@ from coalmine.spec.reminder_rules import reminder_faults
 from coalmine.spec.route_rules import backend_faults, name_faults, step_faults
 from coalmine.spec.secret_names import BY_NAME
 from coalmine.spec.source_rules import source_faults
-from coalmine.spec.templates import never_found
+from coalmine.spec.template_rules import template_faults
 from coalmine.spec.urls import url_problem
 
 SMALLEST_CHANCE = 1e-9
@@ -245,12 +245,9 @@ def _metrics_suit_their_source(spec: CanarySpec) -> Iterator[Fault]:
         yield from reading_faults(metric, index, _kind_of(spec, metric))
 
 
-@_reads("metrics", "arms", younger=True)
+@_reads("metrics", "arms", "route", "sources", younger=True)
 def _templates_find_the_arms(spec: CanarySpec) -> Iterator[Fault]:
-    for index, metric in enumerate(spec.metrics):
-        told = [never_found(metric, arm) for arm in (spec.arms.baseline, spec.arms.canary)]
-        if problem := next(filter(None, told), ""):
-            yield Fault(("metrics", index, "template"), problem)
+    yield from template_faults(spec)
 
 
 def _kind_of(spec: CanarySpec, metric: Metric) -> str:

@@ -186,22 +186,6 @@ def untemplated(name: str, kind: str) -> str:
     )
 
 
-def never_found(metric: Metric, arm: Arm) -> str:
-    """Why the template can find nothing under the name of an arm's backend; empty when it may.
-
-    Istio's metrics name workloads. What ``kubernetes-istio`` routes to may be named otherwise: a subset of a host, or a
-    Service with its namespace.
-    """
-    if metric.template != "istio" or all(getattr(metric, part) for part in PARTS[metric.kind]):
-        return ""
-    if "/" not in arm.backend and ".svc" not in arm.backend:
-        return ""
-    return (
-        f"istio reads by workload, and {arm.backend!r} is the name of none: write selectors, such as "
-        'istio_requests_total{reporter="destination",destination_workload="shop-{arm.version}"}'
-    )
-
-
 @dataclass(frozen=True)
 class Query:
     """What to read for one part of a metric and one arm: the series of all selectors, added up."""
