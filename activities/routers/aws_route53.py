@@ -18,6 +18,7 @@ from activities.routers.aws_place import aws_place
 from activities.routers.fences import FenceRow, fits, stale
 from activities.routers.options import options_of
 from activities.routers.preflight import no_dry_run
+from activities.routers.route53_health import Health, health_of
 from activities.routers.route53_records import (
     FINEST,
     Record,
@@ -91,8 +92,10 @@ class Route53Router:
             checks.append(Check(ok=True, name="zone", reason=f"{zone.where}: can be read; {_unproven(zone)}"))
             checks.append(no_dry_run(zone.where))
         for name in backends:
-            problem = _unknown(zone, name)
-            checks.append(Check(ok=not problem, name="record", reason=problem or f"record {name!r} is there"))
+            problem, health = _unknown(zone, name), await self._health(route, zone, name)
+            problem = problem or health.unhealthy or health.unread
+            told = f"record {name!r} is there" + (f"; {health.told}" if health.told else "")
+            checks.append(Check(ok=not problem, name="record", reason=problem or told))
         return checks
 
     async def read(self, route: Route, backends: Sequence[str] = ()) -> RouteState:
@@ -120,6 +123,10 @@ class Route53Router:
         problems = [problem for name, unit in units.items() if unit and (problem := _unknown(before, name))]
         if before.idle and not restoring:
             problems.append(before.idle)
+        if row.generation < generation and not restoring:
+            live = before.weights([])
+            rising = [name for name, unit in units.items() if unit and not live.get(name)]
+            problems += [told for name in rising if (told := (await self._health(route, before, name)).unhealthy)]
         if problems:
             raise RouteRejected("; ".join(problems))
         async with fences.raised(key, generation, percents(units)) as held:
@@ -163,6 +170,10 @@ class Route53Router:
         )
         where = _where(route, options)
         return Zone(where, weighted(found, where), marked(marks, where))
+
+    async def _health(self, route: Route, zone: Zone, name: str) -> Health:
+        place = aws_place(options_of(route, Route53Route))
+        return await health_of(self._services, place, name, zone.records.get(name, {}))
 
     async def _records(self, options: Route53Route, name: str, kind: str) -> list[Record]:
         """All of one name and type: a name may have at most 100 of them, which is one page."""

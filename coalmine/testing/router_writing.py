@@ -49,7 +49,9 @@ class WritingCases:
         for generation, weights in enumerate(steps, 1):
             await world.workers[0].apply(world.route, weights, generation)
             await confirmed(world, generation)
-            assert (await state_of(world)).weights == weights
+            read = (await state_of(world)).weights
+            # A plane may know others, which have nothing.
+            assert read == {**dict.fromkeys(read, 0.0), **weights}
 
     async def test_weights_are_absolute(self, world: RouterWorld) -> None:
         """What was there before, and the order of names, change nothing."""

@@ -18,6 +18,14 @@ data "aws_iam_policy_document" "route53" {
     ]
     resources = ["arn:aws:route53:::change/*"]
   }
+  statement {
+    sid    = "Health"
+    effect = "Allow"
+    actions = [
+      "route53:GetHealthCheckStatus",
+    ]
+    resources = ["arn:aws:route53:::healthcheck/*"]
+  }
 }
 
 resource "aws_iam_policy" "route53" {

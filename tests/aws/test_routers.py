@@ -238,7 +238,7 @@ class TestRoute53:
         records = route53_world.dns.list_resource_record_sets(HostedZoneId=route53_world.zone)["ResourceRecordSets"]
         weights = {one["SetIdentifier"]: one["Weight"] for one in records if one["Type"] == "A"}
         (mark,) = (one for one in records if one["Type"] == "TXT")
-        assert weights == {"stable": 200, "canary": 0}
+        assert weights == {"stable": 200, "canary": 0, "dead": 0}
         assert mark["Name"] == f"_coalmine-a.{route53_world.name}."
         assert mark["ResourceRecords"] == [{"Value": '"generation=4"'}]
 

@@ -182,7 +182,6 @@ class Route53World(AwsWorld):
         "outage": "one API stands for all servers of Route 53",
         "memory": "records are objects in AWS: nothing of them restarts",
         "parts": "a change batch is atomic",
-        "endpoints": "Route 53 knows addresses, not who answers there",
     }
 
     def __init__(self, url: str, table: str) -> None:
@@ -194,9 +193,11 @@ class Route53World(AwsWorld):
         self.zone = made["HostedZone"]["Id"].rpartition("/")[2]
         self.name = f"shop.{zone}"
         self.writes = f"POST /2013-04-01/hostedzone/{self.zone}/rrset"
+        self.checks = {name: self._health_check(name) for name in ("canary", "dead")}
+        self.fail_health("dead")
         records = [
-            {**record, "Weight": weight, "SetIdentifier": name}
-            for name, weight in (("stable", 7), ("canary", 0))
+            {**record, "Weight": weight, **self._own(name)}
+            for name, weight in (("stable", 7), ("canary", 0), ("dead", 0))
             for record in (self._record("A", "192.0.2.1"), self._record("AAAA", "2001:db8::1"))
         ]
         records.append(self._record("MX", "10 mail.example."))
@@ -216,7 +217,21 @@ class Route53World(AwsWorld):
     async def meddle(self, weights: Weights) -> None:
         """See ``RouterWorld``."""
         record = self._record("A", "192.0.2.1")
-        self._change([{**record, "Weight": round(weight), "SetIdentifier": name} for name, weight in weights.items()])
+        self._change([{**record, "Weight": round(weight), **self._own(name)} for name, weight in weights.items()])
+
+    def fail_health(self, name: str, said: str = "Failure: Connection refused. ") -> None:
+        """Let checkers say so of a record's health, where moto says that all is well."""
+        asked = f"GET /2013-04-01/healthcheck/{self.checks[name]}/status"
+        add_fault(self.url, AwsFault(asked, swap=("Success: HTTP Status Code: 200. ", said), times=-1))
+
+    def _own(self, name: str) -> dict[str, Any]:
+        check = {"HealthCheckId": self.checks[name]} if name in self.checks else {}
+        return {"SetIdentifier": name, **check}
+
+    def _health_check(self, name: str) -> str:
+        config = {"Type": "HTTP", "IPAddress": "192.0.2.1", "Port": 80}
+        made = self.dns.create_health_check(CallerReference=f"{self.zone}-{name}", HealthCheckConfig=config)
+        return str(made["HealthCheck"]["Id"])
 
     async def foreign(self) -> object:
         """See ``RouterWorld``."""
