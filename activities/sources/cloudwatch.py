@@ -82,13 +82,23 @@ class CloudwatchSource:
             window = Window(start=end - max(timedelta(minutes=10), 10 * source.scrape), end=end)
             request = CollectRequest(window=window, metrics=[metric], arms=arms, sources={metric.source: source})
             counts = await self.collect(source, metric, request)
+            checks = [Check(ok=True, name=name, reason=f"CloudWatch answers ({source.region or 'its own region'})")]
+            if counts.status == "ok":
+                return [*checks, Check(ok=True, name=f"metric {metric.name}", reason=_told(counts, window))]
+            checks.append(no_data_check(f"metric {metric.name}", metric.name, counts.reason))
+            # Of an arm that is not listed nothing more was asked: the other may have no data either.
+            return [*checks, await self._baseline(source, metric, request)] if checks[-1].ok else checks
         except SourceError as error:
             return [Check(ok=False, name=name, reason=str(error))]
-        checks = [Check(ok=True, name=name, reason=f"CloudWatch answers ({source.region or 'its own region'})")]
+
+    async def _baseline(self, source: Source, metric: Metric, request: CollectRequest) -> Check:
+        """What the baseline alone has."""
+        name, arm = f"{metric.name}: baseline", request.arms.baseline
+        alone = request.model_copy(update={"arms": Arms(baseline=arm, canary=arm), "compare": False})
+        counts = await self.collect(source, metric, alone)
         if counts.status == "no_data":
-            return [*checks, no_data_check(f"metric {metric.name}", metric.name, counts.reason)]
-        told = _told(counts, window)
-        return [*checks, Check(ok=True, name=f"metric {metric.name}", reason=told)]
+            return Check(ok=False, name=name, reason=counts.reason.removeprefix("canary: "))
+        return Check(ok=True, name=name, reason=_told(counts, request.window).removeprefix("canary "))
 
 
 async def _counts(reader: CloudwatchReader, metric: Metric, request: CollectRequest) -> MetricCounts:

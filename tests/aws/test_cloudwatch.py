@@ -156,6 +156,25 @@ async def test_that_a_canary_had_no_request_yet_is_nothing_wrong(
         assert fine == ("natural before its first request" in told[0].reason)
 
 
+@pytest.mark.parametrize(
+    ("ago", "fine", "word"),
+    [(5 * PERIOD, True, "3 in 10 min"), (timedelta(hours=1), False, "no data in this window"), (None, False, "empty")],
+)
+async def test_of_the_baseline_beside_a_canary_that_is_not_listed_it_is_told_whether_it_has_data(
+    cloudwatch: CloudwatchWorld, ago: timedelta | None, fine: bool, word: str
+) -> None:
+    """A pattern finds what CloudWatch has listed for two weeks, whether there is data now or not."""
+    arms = Arms(baseline=ARMS.baseline, canary=Arm(version="2", backend="v43"))
+    # CloudWatch lists a metric of long ago, of which it keeps no points that are asked for.
+    cloudwatch.put("baseline", "RequestCount", datetime.now(UTC) - (ago or timedelta(hours=5)), 3)
+    metric = cloudwatch.ratio.model_copy(update={"total": cloudwatch.pattern("RequestCount")})
+    told = {one.name: one for one in await cloudwatch.adapter.check(cloudwatch.source, metric, arms)}
+    assert told[f"{metric.name}: canary"].ok
+    baseline = told[f"{metric.name}: baseline"]
+    assert (baseline.ok, word in baseline.reason) == (fine, True), baseline.reason
+    assert not baseline.reason.startswith("canary")
+
+
 async def test_a_pattern_nothing_matches_has_no_data(cloudwatch: CloudwatchWorld) -> None:
     window = await cloudwatch.happen({"baseline": Happened(40, 2), "canary": Happened(4, 1)})
     text = f'RequestCount{{namespace="{cloudwatch.namespace}",TargetGroup=~"{{arm.backend}}x"}}'
