@@ -47,7 +47,7 @@ class Router(Protocol):
         ...
 
     async def apply(self, route: Route, weights: Weights, generation: int, *, restoring: bool = False) -> RouteState:
-        """Write absolute weights under ``generation`` and say what was written.
+        """Write absolute weights under ``generation`` and say what was written, and what each proxy shows of it.
 
         The same generation with the same weights does nothing. Weights are validated before anything is written;
         after a refusal of the data plane the last good weights are put back, under the refused generation.

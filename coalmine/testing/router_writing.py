@@ -7,6 +7,7 @@ import math
 import pytest
 
 from coalmine.errors import RouteRejected
+from coalmine.records import RouteState, Weights
 from coalmine.testing.router_world import (
     LACKS,
     RouterWorld,
@@ -36,11 +37,17 @@ class WritingCases:
         tenth = await split(world, 10)
         written = await world.workers[0].apply(world.route, tenth, 1)
         assert (live(written.weights), written.generation) == (tenth, 1)
+        _shown_by_all(world, written, tenth, 1)
         answer = await confirmed(world, 1)
         assert all(proxy.generation == 1 for proxy in answer.proxies)
         state = await state_of(world, worker=1)
         assert (live(state.weights), state.generation) == (tenth, 1)
         assert [live(proxy.weights) for proxy in state.proxies] == [tenth] * len(world.proxies)
+        again = await world.workers[1].apply(world.route, tenth, 1)
+        # A repeat that writes nothing need not ask the proxies; what it says of them is so.
+        if again.proxies:
+            _shown_by_all(world, again, tenth, 1)
+        assert all(proxy.ok for proxy in again.proxies)
 
     async def test_there_and_back_again(self, world: RouterWorld) -> None:
         stable, canary = world.backends.arms
@@ -210,6 +217,15 @@ class WritingCases:
 
 def _of_the_contract(kind: type) -> bool:
     return kind.__module__.startswith("coalmine.testing.")
+
+
+def _shown_by_all(world: RouterWorld, written: RouteState, weights: Weights, generation: int) -> None:
+    """What ``apply`` says of every proxy: that it shows what was written, or why it does not yet."""
+    named = sorted(proxy.proxy for proxy in written.proxies)
+    # Where nobody tells of a proxy the place itself may be named.
+    assert named == sorted(world.proxies) or not world.proxies
+    for proxy in written.proxies:
+        assert proxy.detail if not proxy.ok else (live(proxy.weights), proxy.generation) == (weights, generation), proxy
 
 
 async def _untouched(world: RouterWorld) -> None:
