@@ -23,9 +23,9 @@ HEAD = """# What was broken, and what held
 `make faults` runs real rollouts side by side (Temporal on disk, two workers, one route of five Envoys and others of
 two), breaks things, and then asks the proxies' admin interface, the route files, the ledger's files and the
 workflow's history, never a rollout's own status, whether the invariants held. Metrics are counters that follow the
-proxies' real weights. Half of the rollouts are started by an update, as `coalmine start` does, the others by
-their input, as the Temporal UI does. `window` is the rollback window, `close` the time while a closed rollout hands
-its record over. A cell is faults with violations / faults that were carried out at that moment. `--seed` and `--faults`
+proxies' real weights. Half of the rollouts are started by an update, as `coalmine start` does, the others by their
+input, as the Temporal UI does. `window` is the rollback window, `close` the time while a closed rollout hands its
+record over. A cell is faults with violations / faults that were carried out at that moment. `--seed` and `--faults`
 together give the same plan again, `--again SEED` with them the one rollout that holds the fault of that seed in
 `benchmarks/results/faults.json`;
 `--only KIND` one kind, `--moment MOMENT` one moment. A fault whose moment did not come counts as `random`.
