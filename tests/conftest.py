@@ -37,7 +37,7 @@ from coalmine.testing.aws_server import aws_server
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-pytest_plugins = ["tests.timed_out"]
+pytest_plugins = ["tests.long_spread", "tests.timed_out"]
 T = TypeVar("T")
 NAMESPACE = "coalmine"
 FOLDERS = {
