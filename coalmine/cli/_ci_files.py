@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from coalmine.client import Coalmine
     from coalmine.records import Receipt, RolloutStatus
 
+DRAWN_WITHIN = 30.0
+"""Seconds each answer may take that a summary is drawn from; --timeout is over by then, and a job must end."""
+
 
 def ci_options(parser: Parser) -> None:
     """The two files."""
@@ -67,10 +70,12 @@ class CiFiles:
             raise
 
     async def past(self, coalmine: Coalmine, status: RolloutStatus) -> Past | None:
-        """What the summary draws; None when there is no summary, parts of it when nobody answers.
+        """What the summary draws; None when there is no summary, parts of it when nobody answers in time.
 
         The weights are Temporal's own history: the query ``decisions`` has no more than the newest entries.
         """
+        import asyncio
+
         from coalmine.ci.summary import Past
         from coalmine.client import RolloutRef
         from coalmine.records import DecisionLog
@@ -81,9 +86,12 @@ class CiFiles:
         log, shares = DecisionLog(), []
         # How it ended is known: whatever goes wrong with a drawing must not change the exit code.
         with suppress(Exception):
-            log = await coalmine.decisions(ref)
+            async with asyncio.timeout(DRAWN_WITHIN):
+                log = await coalmine.decisions(ref)
         with suppress(Exception):
-            shares = (await coalmine.recorded(ref)).shares()
+            # Of pages of a history the SDK asks without an end.
+            async with asyncio.timeout(DRAWN_WITHIN):
+                shares = (await coalmine.recorded(ref)).shares()
         return Past(shares, log.entries, log.dropped)
 
     def watched(

@@ -79,6 +79,14 @@ def test_gitlab_lets_the_job_live_longer_than_it_waits(given: str | None) -> Non
     assert parse_duration(filled.replace(" ", "")) == parse_duration(waits) + timedelta(minutes=15)
 
 
+def test_github_lets_the_job_live_longer_than_it_waits() -> None:
+    """``timeout-minutes`` is 360 where nobody says, and the most a hosted runner gives; an action cannot set it."""
+    [action] = _documents(CI / "github/action.yml")
+    waits = action["inputs"]["timeout"]["default"]
+    assert parse_duration(waits) + timedelta(minutes=15) <= timedelta(minutes=360)
+    assert f"| `timeout` | `{waits}` |" in (CI.parents[1] / "docs/ci.md").read_text()
+
+
 def test_the_workflow_in_the_docs_is_valid() -> None:
     page = (CI.parents[1] / "docs/ci.md").read_text()
     workflows = [block.split("```")[0] for block in page.split("```yaml\n")[1:] if "runs-on:" in block.split("```")[0]]
