@@ -11,6 +11,9 @@ NAMES = (
     "workflow_id", "url",
 )  # fmt: skip
 
+LONGEST = 1_000
+"""Characters of one value: GitLab takes a dotenv report of 5 KB, and a person's reason alone may have 2,000."""
+
 
 def job_outputs(
     status: RolloutStatus | None, stopped: str, code: int, link: str | None, about: str = ""
@@ -64,4 +67,9 @@ def as_lines(outputs: Mapping[str, str]) -> str:
 
     Both end a value at the end of its line, so line breaks within become spaces.
     """
-    return "".join(f"{name}={' '.join(value.split())}\n" for name, value in outputs.items())
+    return "".join(f"{name}={_line(value)}\n" for name, value in outputs.items())
+
+
+def _line(value: str) -> str:
+    flat = " ".join(value.split())
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"

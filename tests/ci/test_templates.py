@@ -17,6 +17,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
+from coalmine.ci.outputs import as_lines, failure_outputs
+from coalmine.command_input import LONGEST_TEXT
 from coalmine.spec.durations import parse_duration
 
 CI = Path(__file__).parents[2] / "infra/ci"
@@ -77,6 +79,13 @@ def test_gitlab_lets_the_job_live_longer_than_it_waits(given: str | None) -> Non
     filled = job["timeout"].replace("$[[ inputs.timeout ]]", waits)
     assert job["variables"]["COALMINE_TIMEOUT"] == "$[[ inputs.timeout ]]"
     assert parse_duration(filled.replace(" ", "")) == parse_duration(waits) + timedelta(minutes=15)
+
+
+def test_gitlab_takes_the_outputs_whatever_a_person_gave_as_reason() -> None:
+    """It refuses a dotenv report of more than 5 KB, and the job with it."""
+    written = as_lines(failure_outputs(4, f"rollback by bo: {'遅' * LONGEST_TEXT}"))
+    assert len(written.encode()) < 5 * 1024
+    assert "遅…\n" in written
 
 
 def test_github_lets_the_job_live_longer_than_it_waits() -> None:
