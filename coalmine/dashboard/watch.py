@@ -19,6 +19,7 @@ CLOSED_EVERY = 15.0
 
 PAST_WITHIN = 3.0
 """Seconds a page that is opened waits for all earlier looks: a long history has thousands of events."""
+LATE = f"it takes longer than {PAST_WITHIN:g} s; they come with the next update"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ async def see(rollouts: Releases, ref: RolloutRef) -> Seen:
         async with asyncio.timeout(PAST_WITHIN):
             past = await rollouts.recorded(ref)
     except TimeoutError:
-        trouble = f"it takes longer than {PAST_WITHIN:g} s; they come with the next update"
+        trouble = LATE
     except CoalmineError as error:
         trouble = str(error)
     except Exception as error:
@@ -86,6 +87,9 @@ class Watch:
         self._ref = ref
         self._asker = Asker(every)
         self._hurry = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._behind = False
+        """Something came that the reading under way may not have met."""
         self.seen: Broadcast[Seen] = Broadcast(Seen())
         self._task = asyncio.create_task(self._keep())
 
@@ -99,6 +103,14 @@ class Watch:
         self._hurry.set()
 
     async def _keep(self) -> None:
+        try:
+            await self._follow()
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _follow(self) -> None:
         while True:
             try:
                 await self._look()
@@ -131,24 +143,47 @@ class Watch:
         status = await self._asker.ask(lambda: self._rollouts.status(self._ref))
         if status is None:
             if before.trouble != self._asker.trouble:
-                self.seen.say(replace(before, trouble=self._asker.trouble))
+                self.seen.say(replace(self.seen.value, trouble=self._asker.trouble))
             return
         if before.status == status and before.trouble is None:
             return
-        log, past, trouble = before.log, before.past, before.past_trouble
+        log = before.log
         if before.status is None or _key(before.status) != _key(status):
             log = await self._asker.ask(lambda: self._rollouts.decisions(self._ref)) or log
-        if before.status is None or _moved(before.status, status) or _skipped(past, status):
+        late = False
+        if before.status is None:
+            # Waited for as by the page that was opened: what that shows already is not taken away.
+            _, reading = await asyncio.wait({self._read_beside()}, timeout=PAST_WITHIN)
+            late = bool(reading)
+        elif _moved(before.status, status) or _skipped(before.past, status):
+            self._read_beside()
+        past, trouble = self.seen.value.past, LATE if late else self.seen.value.past_trouble
+        if status.verdicts and past.looks and past.looks[-1].look + 1 == status.looks:
+            look = Judgement(look=status.looks, at=datetime.now(UTC), verdicts=status.verdicts)
+            past, self._behind = past.model_copy(update={"looks": [*past.looks, look]}), True
+        self.seen.say(Seen(status, log, past, self._asker.trouble, past_trouble=trouble))
+
+    def _read_beside(self) -> asyncio.Task[None]:
+        """Read all looks and shifts, which takes seconds of a long history: what changed is said before."""
+        self._behind = True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
+
+    async def _read(self) -> None:
+        while self._behind:
+            self._behind, found = False, self.seen.value
             try:
                 past, trouble = await self._rollouts.recorded(self._ref), ""
             except CoalmineError as error:
-                trouble = str(error)
+                past, trouble = found.past, str(error)
             except Exception as error:
-                trouble = unforeseen(error)
-        elif status.verdicts and past.looks and past.looks[-1].look < status.looks:
-            look = Judgement(look=status.looks, at=datetime.now(UTC), verdicts=status.verdicts)
-            past = past.model_copy(update={"looks": [*past.looks, look]})
-        self.seen.say(Seen(status, log, past, self._asker.trouble, past_trouble=trouble))
+                past, trouble = found.past, unforeseen(error)
+            found = replace(self.seen.value, past=past, past_trouble=trouble)
+            if found.status is None:
+                self.seen.value = found  # Said with its status.
+            else:
+                self.seen.say(found)
 
 
 def _moved(before: RolloutStatus, now: RolloutStatus) -> bool:

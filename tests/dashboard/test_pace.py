@@ -42,6 +42,8 @@ class Distant(FakeRollouts):
     """Each answer is as old as it takes to come; that to a list of everything takes longer."""
 
     takes: float = 0.25
+    long: float = 0.0
+    """How much longer a history takes."""
     rounds: int = 0
     """Quick ones: each asks for the latest closed."""
 
@@ -61,7 +63,9 @@ class Distant(FakeRollouts):
         return await self._late(await super().decisions(ref))
 
     async def recorded(self, ref: RolloutRef) -> Recorded:
-        return await self._late(await super().recorded(ref))
+        past = await self._late(await super().recorded(ref))
+        await asyncio.sleep(self.long)
+        return past
 
     async def _late(self, answer: T) -> T:
         await asyncio.sleep(self.takes)
@@ -178,6 +182,15 @@ def test_a_change_of_a_rollout_is_known_in_time_to_be_seen() -> None:
     times = run_leaping(on_its_page(many(0.15)))
     assert len(times) == CHANGES
     assert max(times) <= SEEN_WITHIN - DRAWN_WITHIN
+
+
+@pytest.mark.parametrize("long", [1.0, 2.5, 9.0])
+def test_a_long_history_holds_up_no_change_of_its_rollout(long: float) -> None:
+    fake = many(0.15)
+    fake.long = long
+    times = run_leaping(on_its_page(fake))
+    # Whoever follows from the first is told the first with the looks, or after the page's own patience.
+    assert max(times[1:]) <= SEEN_WITHIN - DRAWN_WITHIN
 
 
 def test_temporal_is_asked_no_more_than_once_a_second() -> None:
