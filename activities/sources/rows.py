@@ -87,12 +87,25 @@ class RowSource(ABC):
         request = CollectRequest(window=window, metrics=[metric], arms=arms, sources={metric.source: source})
         try:
             found = await self.collect(source, metric, request)
+            if found.status != "ok":
+                told = no_data_check(metric.name, metric.name, found.reason)
+                if told.ok and metric.kind == "threshold" and (problem := await self._unknown(source, metric, request)):
+                    return [Check(ok=False, name=metric.name, reason=problem)]
+                return [told]
         except CoalmineError as error:
             return [Check(ok=False, name=f"source {metric.source}", reason=str(error))]
-        if found.status != "ok":
-            return [no_data_check(metric.name, metric.name, found.reason)]
-        told = f"in the last hour: baseline {found.baseline}, canary {found.canary}"
-        return [Check(ok=True, name=metric.name, reason=told if found.value is None else f"answers {found.value:g}")]
+        counted = f"in the last hour: baseline {found.baseline}, canary {found.canary}"
+        return [Check(ok=True, name=metric.name, reason=counted if found.value is None else f"answers {found.value:g}")]
+
+    async def _unknown(self, source: Source, metric: Metric, request: CollectRequest) -> str:
+        """Why a query that has nothing of the canary has nothing of the baseline either; empty where it has.
+
+        Looks ask it of the canary alone. Where it has no answer for anybody it is wrong, or asks in the wrong place.
+        """
+        baseline = request.arms.baseline
+        arms = Arms(baseline=baseline, canary=baseline)
+        found = await self.collect(source, metric, request.model_copy(update={"arms": arms}))
+        return "" if found.status == "ok" else f"baseline and {found.reason}"
 
     async def _arm(self, source: Source, metric: Metric, arm: Arm, window: Window) -> tuple[ArmCounts, list[float]]:
         parts = PARTS[metric.kind]

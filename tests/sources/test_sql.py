@@ -71,6 +71,26 @@ async def test_that_a_canary_had_no_request_yet_is_nothing_wrong(world: SqlWorld
         assert told.name == ("errors: canary" if fine else "errors")
 
 
+@pytest.mark.parametrize(
+    ("query", "fine"),
+    [
+        ("SELECT max(1) FROM requests WHERE version = {arm.version}", True),
+        ("SELECT max(1) FROM requests WHERE version = 'x' || {arm.version}", False),
+        ("SELECT max(1) FROM requests WHERE version = 'x'", False),
+    ],
+)
+async def test_a_query_that_has_no_answer_for_the_baseline_either_fails_the_check(
+    world: SqlWorld, query: str, fine: bool
+) -> None:
+    """Looks ask it of the canary alone, so what is wrong in it would be taken for a canary without requests."""
+    await world.happen({"baseline": Happened(5, 1), "canary": Happened(5, 1)})
+    arms = world.arms.model_copy(update={"canary": world.arms.canary.model_copy(update={"version": "1.99.0"})})
+    update = {"name": "queue", "kind": "threshold", "total": None, "events": None, "query": query}
+    (told,) = await world.adapter.check(world.source, world.ratio.model_copy(update=update), arms)
+    assert (told.ok, told.name) == (fine, "queue: canary" if fine else "queue")
+    assert "query answered null" in told.reason
+
+
 async def test_a_percent_sign_and_text_in_quotes_are_left_alone(world: SqlWorld) -> None:
     counts = await asked(world, "SELECT count(*) FROM requests WHERE version LIKE '1.4%' AND '{x}' <> {arm.version}")
     assert counts.canary is not None
