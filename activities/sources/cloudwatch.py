@@ -218,4 +218,6 @@ def _told(counts: MetricCounts, window: Window) -> str:
     minutes = (window.end - window.start).total_seconds() / 60
     arms = {"baseline": counts.baseline, "canary": counts.canary}
     told = [f"{name} {arm.total or arm.events or 0:,}" for name, arm in arms.items() if arm is not None]
-    return f"{', '.join(told)} in {minutes:g} min"
+    # CloudWatch tells no metric that has nothing yet from one whose name is wrong.
+    sound = all(arm.total and arm.events == 0 for arm in arms.values() if arm is not None)
+    return f"{', '.join(told)} in {minutes:g} min{' (no data of events: counted as 0)' if sound else ''}"

@@ -175,6 +175,21 @@ async def test_of_the_baseline_beside_a_canary_that_is_not_listed_it_is_told_whe
     assert not baseline.reason.startswith("canary")
 
 
+@pytest.mark.parametrize(("name", "told"), [("HTTPCode_Target_5XX_Count", False), ("HTTPCode_Target_5XX_Cuont", True)])
+async def test_that_events_have_no_data_is_told(cloudwatch: CloudwatchWorld, name: str, told: bool) -> None:
+    """A name that is wrong has none for ever, and a bad canary would be taken for a sound one."""
+    at = datetime.now(UTC) - 5 * PERIOD
+    for arm in ("baseline", "canary"):
+        cloudwatch.put(arm, "RequestCount", at, 3)
+    cloudwatch.put("baseline", "HTTPCode_Target_5XX_Count", at, 1)
+    metric = cloudwatch.ratio.model_copy(
+        update={"total": cloudwatch.pattern("RequestCount"), "events": cloudwatch.pattern(name)}
+    )
+    checks = await cloudwatch.adapter.check(cloudwatch.source, metric, ARMS)
+    assert [check for check in checks if not check.ok] == []
+    assert ("no data of events: counted as 0" in checks[-1].reason) is told, checks
+
+
 async def test_a_pattern_nothing_matches_has_no_data(cloudwatch: CloudwatchWorld) -> None:
     window = await cloudwatch.happen({"baseline": Happened(40, 2), "canary": Happened(4, 1)})
     text = f'RequestCount{{namespace="{cloudwatch.namespace}",TargetGroup=~"{{arm.backend}}x"}}'
