@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
-from activities.stuck_runs import stuck_among
+from activities.stuck_runs import StuckRuns
 from activities.traffic import RoutersByName, TrafficActivities
 from coalmine.errors import CoalmineError, TemporalUnavailable
 from coalmine.guarding import beside, judge, unreadable, worth_telling
@@ -46,8 +46,8 @@ class GuardActivities:
     """Looking and restoring, over the routers of this worker."""
 
     def __init__(self, client: Client, routers: RoutersByName) -> None:
-        self._namespace = client.namespace
         self._runs = RolloutRuns(client)
+        self._stuck = StuckRuns(self._runs, client.namespace)
         self._routers = routers
         self._traffic = TrafficActivities(routers)
         self._logged: set[str] = set()
@@ -81,6 +81,7 @@ class GuardActivities:
         latest = [found[0] for found in by_id.values()]
         owned = dict(zip(by_id, await asyncio.gather(*(self._owns(run, gate) for run in latest)), strict=True))
         live = sorted(key for key, owns in owned.items() if owns)
+        others = sorted(key for key, owns in owned.items() if by_id[key][0].open and not owns)
         # One that is open and owns nothing says nothing of the route either: the run before it does.
         over = [[run for run in found if not run.open] for key, found in by_id.items() if not owned[key]]
         watched = [one for one in await asyncio.gather(*(self._rest(found, gate, unknown) for found in over)) if one]
@@ -96,9 +97,10 @@ class GuardActivities:
             watched=worth_telling(new, findings),
             unlisted=sorted(key for key in known if key not in by_id),
             live=live,
+            beside=others,
             looked=len(answers),
             cut=cut,
-            stuck=await stuck_among(self._runs, [found[0] for found in by_id.values()], self._namespace),
+            stuck=await self._stuck.among(latest),
             unknown=dict(sorted(unknown.items())),
         )
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
@@ -156,8 +157,18 @@ class RolloutRuns:
                 last = LastTasks(build=done.deployment_version.build_id or done.worker_version.build_id)
             elif event.HasField("workflow_task_failed_event_attributes"):
                 failed = event.workflow_task_failed_event_attributes
-                last = replace(last, failure=failed.failure.message, worker=failed.identity)
+                last = replace(last, failure=await self._message(failed.failure), worker=failed.identity)
         return last
+
+    async def _message(self, failure: Failure) -> str:
+        """Of a failed task: with encryption on, its words are where the codec keeps them."""
+        if not failure.HasField("encoded_attributes"):
+            return failure.message
+        try:
+            return str(await self._client.data_converter.decode_failure(failure))
+        except Exception:
+            # Without the key it is told that it failed, not why.
+            return failure.message
 
     async def _events(self, workflow_id: str, run_id: str) -> list[HistoryEvent]:
         """All of a run's history; nothing when it is gone."""

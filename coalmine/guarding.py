@@ -70,7 +70,7 @@ def judge(watched: Watched, shown: RouteState) -> RouteFinding | None:
 def beside(finding: RouteFinding) -> RouteFinding:
     """The same while a rollout runs that has not taken the route: only its end, or people, may put it right."""
     runs = "a rollout runs that only advises or still waits to be admitted, and nothing is written while it does"
-    return finding.model_copy(update={"reason": f"{finding.reason}; {runs}", "restorable": False})
+    return finding.model_copy(update={"reason": f"{finding.reason}; {runs}", "restorable": False, "beside": True})
 
 
 def unreadable(watched: Watched, why: str) -> RouteFinding:
@@ -196,8 +196,10 @@ def _next(state: GuardState, key: str, now: datetime) -> str:
     opened, settings = state.open[key], state.settings
     if opened.finding.kind == "unreadable":
         return "It is read again at every look."
-    if not opened.finding.restorable or settings.policy == "tell":
+    if settings.policy == "tell":
         return "Nothing is written: put it right by hand, or run: coalmine guard --policy restore"
+    if not opened.finding.restorable:
+        return "Put it right by hand" + (", or end that rollout." if opened.finding.beside else ".")
     if given_up(state, key, now):
         within = format_duration(RESTORES_WITHIN)
         return f"It was restored {MOST_RESTORES} times within {within}: somebody else writes it. Find out who."

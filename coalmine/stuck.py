@@ -10,8 +10,8 @@ from datetime import datetime
 from shlex import quote
 
 from coalmine.guard_telling import name_of, note, tell
-from coalmine.ownership import LastTasks, Run, RunFacts, watched_of
-from coalmine.records import GuardState, OpenStuck, StuckRollout, Survey
+from coalmine.ownership import LastTasks, Run, RunFacts, watched_of, weights_text
+from coalmine.records import GuardState, OpenStuck, Outcome, StuckRollout, Survey
 
 KEPT_STUCK = 100
 """Rollouts that are remembered to be stuck."""
@@ -32,9 +32,18 @@ def stuck_rollout(run: Run, facts: RunFacts | None, last: LastTasks, namespace: 
     mend = (
         f"Start a worker of {build}: it goes on, and hears a rollback that was said meanwhile. What failed: "
         f"temporal workflow show {which} --run-id {run.run_id}. To roll back without such a worker: "
-        f'temporal workflow terminate {which} --reason "stuck", after which the guard puts the route back to what was '
-        f"before (coalmine guard -e {environment})"
     )
+    if run.outcome == Outcome.PROMOTED:
+        # The guard would keep the canary there, and write over a hand once nothing is open any more.
+        before = weights_text(facts.snapshot) if facts is not None and facts.snapshot else "the weights before it"
+        mend += (
+            f"write {before} by hand, and leave it open: it was promoted, so after terminate the guard keeps it there"
+        )
+    else:
+        mend += (
+            f'temporal workflow terminate {which} --reason "stuck", after which the guard puts the route back to what '
+            f"was before (coalmine guard -e {environment})"
+        )
     return StuckRollout(
         workflow_id=run.workflow_id,
         run_id=run.run_id,
@@ -51,7 +60,7 @@ def take_in_stuck(state: GuardState, survey: Survey, now: datetime) -> None:
     for run_id in [run_id for run_id in state.stuck if run_id not in found]:
         gone = state.stuck.pop(run_id).stuck
         # Nobody knows of a run that was not listed.
-        live = gone.workflow_id in survey.live
+        live = gone.workflow_id in survey.live or gone.workflow_id in survey.beside
         _say(state, gone, now, "guard_cleared", "its workflow tasks are done again" if live else "it is closed")
     for run_id, stuck in found.items():
         known = state.stuck.get(run_id)

@@ -128,6 +128,12 @@ class TestJudge:
 class TestTakingIn:
     """Looks over time."""
 
+    def test_beside_a_rollout_nobody_is_told_to_turn_on_what_is_on(self) -> None:
+        found = state()
+        take_in(found, survey(guarding.beside(split()), beside=[KEY]), NOON)
+        text = found.outbox[0].notification.text
+        assert text.endswith("nothing is written while it does. Put it right by hand, or end that rollout.")
+
     def test_people_are_told_once_and_it_is_restored_after_the_grace(self) -> None:
         guard = state(grace=timedelta(minutes=2))
         due = [take_in(guard, survey(split()), NOON + timedelta(minutes=n)) for n in range(4)]

@@ -66,6 +66,8 @@ class RouteFinding(Record):
     generation: int = 0
     restorable: bool = False
     """Restoring would write the weights of ``Watched.rest``; not so where traffic is on a backend nobody here knows."""
+    beside: bool = False
+    """A rollout runs that owns no route; once it is over, the route is looked at anew."""
 
 
 class StuckRollout(Record):
@@ -101,7 +103,9 @@ class Survey(Record):
     unlisted: list[str] = []
     """Workflow ids the guard knows and Temporal no longer lists."""
     live: list[str] = []
-    """Workflow ids of rollouts that run: their routes are theirs."""
+    """Workflow ids of rollouts that run and own their routes."""
+    beside: list[str] = []
+    """Workflow ids of rollouts that run and own no route: they only advise, or wait long to be admitted."""
     looked: int = 0
     """Routes that were read, or tried to."""
     cut: bool = False

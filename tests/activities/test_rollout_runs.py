@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.rollout_runs import RolloutRuns
 from coalmine.errors import HistoryUnreadable
+from coalmine.failure_converter import EncodedRedactingFailureConverter
 from coalmine.ownership import Run
 from coalmine.records import Recalled, RolloutContext, RouteState, ShiftRequest, Watched
 from tests.workflows.specs import make_spec, make_submission
@@ -261,3 +263,17 @@ async def test_one_that_waits_long_to_be_admitted_owns_no_route() -> None:
     waits = OPEN.model_copy(update={"phase": "admitting"})
     assert not await runs.owns(waits)
     assert await runs.owns(waits.model_copy(update={"started_at": datetime.now(UTC)}))
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+async def test_why_a_task_failed_is_told_with_encryption_on_too(has_key: bool) -> None:
+    converter = replace(pydantic_data_converter, failure_converter_class=EncodedRedactingFailureConverter)
+    event = HistoryEvent(event_id=9)
+    failure = event.workflow_task_failed_event_attributes.failure
+    await converter.encode_failure(RuntimeError("what was recorded differs"), failure)
+    if not has_key:
+        failure.encoded_attributes.metadata["encoding"] = b"binary/encrypted"
+    history = OneHistory(event)
+    history.data_converter = converter
+    last = await RolloutRuns(history).last_tasks(OPEN)  # type: ignore[arg-type]
+    assert ("what was recorded differs" in last.failure, "Encoded failure" in last.failure) == (has_key, not has_key)
