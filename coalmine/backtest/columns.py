@@ -17,7 +17,7 @@ import numpy as np
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.records import ArmCounts, MetricCounts
-from coalmine.spec.faults import shown
+from coalmine.spec.faults import did_you_mean, field_name, shown
 from coalmine.spec.metrics import Metric
 
 LARGEST = 2**53
@@ -69,7 +69,8 @@ def arms_of(observation: Any, place: str) -> tuple[dict[str, Any] | None, dict[s
     """Canary and baseline of an observation.
 
     Raises:
-        WrongObservation: it is no object of two objects.
+        WrongObservation: it is no object of two objects, or lacks an arm and has something else instead: a misspelt
+            arm would count as one without data.
     """
     if type(observation) is not dict:
         raise WrongObservation(
@@ -79,6 +80,10 @@ def arms_of(observation: Any, place: str) -> tuple[dict[str, Any] | None, dict[s
     for name, arm in zip(ARMS, found, strict=True):
         if arm is not None and type(arm) is not dict:
             raise WrongObservation(f"{place}.{name}", f"{shown(arm)} is no object of counts, nor null")
+    unknown = [key for key in observation if key not in (*ARMS, "seconds")]
+    if unknown and None in found:
+        field = field_name((*place.split("."), unknown[0]))
+        raise WrongObservation(field, f"is no arm{did_you_mean(unknown[0], sorted(ARMS))}")
     return found
 
 
