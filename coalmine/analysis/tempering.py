@@ -15,8 +15,9 @@ from coalmine.analysis.grids import Array, Mask
 
 Result = TypeVar("Result")
 
-RESERVE = 1.4
-"""By how much the excess dispersion is enlarged where it is not rounded up."""
+RESERVE, RESERVE_POWER = 0.4, 0.7
+"""What is added to an excess dispersion that is not rounded up, as a share of it; above 1, of this power of it: how far
+an estimate is off does not grow with what is estimated."""
 _INVERSE: Array = 1.0 / grids.PHI_LADDER
 _GAPS: Array = np.append(1.0, _INVERSE[:-1] - _INVERSE[1:])
 """From each rung to the one below, in 1/phi; the first has none."""
@@ -93,14 +94,21 @@ def tempered(capital: Array, log_prior: Array, phi: Array, unspent: float, *, ro
     Below the first rung it is interpolated between pure counting and that rung, in 1/phi, in which the log-likelihood
     is linear: a quiet service would else pay a quarter of its evidence for rounding. Noisier ones keep the rounding up:
     it makes up for dispersions that are estimated too small (``benchmarks.judge``). The proof of no harm, at ``beta``,
-    needs less of that: not ``rounded``, it is interpolated between all rungs, at a dispersion with ``RESERVE``.
+    needs less of that: not ``rounded``, it is interpolated between all rungs, at a dispersion ``with_reserve``.
     """
     return _tempered(capital, log_prior, phi, np.full(phi.shape, rounded), unspent)
 
 
+def with_reserve(phi: Array) -> Array:
+    """Dispersions of at least 1 as the proof of no harm takes them, in case they are estimated too small."""
+    excess = np.maximum(phi - 1.0, 0.0)
+    enlarged: Array = phi + RESERVE * np.minimum(excess, excess**RESERVE_POWER)
+    return enlarged
+
+
 def _tempered(capital: Array, log_prior: Array, phi: Array, rounded: Mask, unspent: float) -> Array:
     evidence: Array
-    phi = np.where(rounded, phi, 1.0 + RESERVE * (phi - 1.0))
+    phi = np.where(rounded, phi, with_reserve(phi))
     rung = mixture.rung_of(phi)
     inner = np.where(rounded, rung == 1, rung > 0)
     top = grids.PHI_LADDER[-1]

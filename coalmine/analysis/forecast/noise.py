@@ -16,7 +16,7 @@ from coalmine.analysis.channels import Counts, residuals
 from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOWN_LOOKS, SAFETY
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
-from coalmine.analysis.tempering import RESERVE
+from coalmine.analysis.tempering import with_reserve
 
 LUCKS = (-1.22, 0.0, 1.22)
 """Equally likely runs, by how far their estimate is from its expectation, in standard deviations."""
@@ -99,8 +99,7 @@ class Noise:
         middle = (1.0 - share)[:, None] * prior[:, None] + (share * observed)[:, None] * seen_share
         estimate = np.maximum(middle + luck * (share * scatter)[:, None] * seen_share, 1.0)
         if not rounded:
-            enlarged: Array = 1.0 + RESERVE * (estimate - 1.0)
-            return enlarged
+            return with_reserve(estimate)
         rung = mixture.rung_of(estimate)
         result: Array = np.where(rung <= 1, estimate, np.maximum(PHI_LADDER[rung], estimate))
         return result
