@@ -20,8 +20,11 @@ with workflow.unsafe.imports_passed_through():
 from workflows.interruption import Interrupted, failure_reason, unless
 from workflows.journal import Journal
 from workflows.recalling import may_have_forgotten, recall
+from workflows.reconciling import Reconciling
 from workflows.traffic import Traffic, is_ours
 
+LOOKS_AFTER = "look-after-what-the-reset-ended"
+"""Histories recorded before do not read a route again on which an older write may still have been on its way."""
 _OF_ITS_RESTORE = ("snapshot", "written", "restored", "restore_began", "restore_seconds", "reconcile_at", "lease")
 """What a closed rollout says of its own way back."""
 
@@ -29,10 +32,18 @@ _OF_ITS_RESTORE = ("snapshot", "written", "restored", "restore_began", "restore_
 class BeginningAnew:
     """Puts back what the run before left."""
 
-    def __init__(self, state: RolloutState, journal: Journal, traffic: Traffic, ordered: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        state: RolloutState,
+        journal: Journal,
+        traffic: Traffic,
+        reconciling: Reconciling,
+        ordered: Callable[[], bool],
+    ) -> None:
         self._state = state
         self._journal = journal
         self._traffic = traffic
+        self._reconciling = reconciling
         self._ordered = ordered
         self._begun = False
 
@@ -121,13 +132,22 @@ class BeginningAnew:
         self._journal.tell(
             f"{taken.rollout_id}: ended by the reset of an older rollout", reason, "critical", key="taken"
         )
-        while not await self._traffic.restore():
+        while not await self._traffic.restore() or not await self._stays_there():
             pass
         self._forget_the_restore()
         if state.phase is Phase.CLOSED:
             # How it ended stays as it was told.
             for name, value in own.items():
                 setattr(state, name, value)
+
+    async def _stays_there(self) -> bool:
+        """Whether nothing came after it that the one which the reset ended still had on its way."""
+        # Soon this rollout has nothing on the route, and nobody looks after the write again.
+        if not self._state.lease or not workflow.patched(LOOKS_AFTER):
+            return True
+        # Nor does the phase meanwhile, which would say the same once more.
+        at, self._state.reconcile_at = self._state.reconcile_at, None
+        return await self._reconciling.stays_restored(at)
 
     async def come_down(self) -> None:
         """Take from the canary what the step that a reset went back to does not give it.

@@ -109,7 +109,8 @@ class Canary(Reception):
         self._turns = Turns(state, self._journal)
         self._diagnosing = Diagnosing(state, self._journal)
         self._hooks = Hooks(state, self._journal, self._taking_over)
-        self._beginning_anew = BeginningAnew(state, self._journal, self._traffic, self._is_ordered)
+        self._reconciling = Reconciling(state, self._journal, self._traffic, self._ledger, self._is_ordered)
+        self._beginning_anew = BeginningAnew(state, self._journal, self._traffic, self._reconciling, self._is_ordered)
         self._admission = Admission(
             state, self._journal, self._traffic, self._hooks, self._taking_over, self._beginning_anew, self._is_ordered
         )
@@ -127,7 +128,6 @@ class Canary(Reception):
             self._is_ordered,
         )
         self._reminders = Reminders(state, self._journal)
-        self._reconciling = Reconciling(state, self._journal, self._traffic, self._ledger, self._is_ordered)
         self._ending = Ending(
             state,
             self._journal,

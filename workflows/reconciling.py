@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -77,12 +77,16 @@ class Reconciling:
         with suppress(Interrupted):
             await self._traffic.shift(dict(state.weights), f"again: {weights_text(state.weights)}")
 
-    async def stays_restored(self) -> bool:
-        """After a restore: whether the route still reads back right when no older write can come any more."""
+    async def stays_restored(self, at: datetime | None = None) -> bool:
+        """After a restore: whether the route still reads back right when no older write can come any more.
+
+        Args:
+            at: When that is; None: as the state has it.
+        """
         state = self._state
         if not state.lease or state.snapshot is None or not state.written:
             return True
-        left = (state.reconcile_at or workflow.now()) - workflow.now()
+        left = (at or state.reconcile_at or workflow.now()) - workflow.now()
         if left > timedelta(0):
             await workflow.sleep(left, summary=f"no older write comes through after {state.lease:g} s")
         try:

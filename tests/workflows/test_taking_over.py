@@ -20,7 +20,7 @@ from tests.workflows.driving import Rollout
 from tests.workflows.serving import now, workers
 from tests.workflows.specs import make_submission, quick
 from tests.workflows.test_dev_server import GATED, start_gated, temporal
-from tests.workflows.world import World, leave
+from tests.workflows.world import World, leave, take
 
 
 async def _reset(live: Rollout, server: TemporalServer, run_id: str | None = None, task: int | None = None) -> None:
@@ -187,3 +187,26 @@ async def test_reset_to_the_call_of_its_last_hook_what_was_rolled_back_since_is_
     await _reset(live, temporal_env, run_id, calling)
     report = await live.result()
     assert (report.outcome, world.canary) == (Outcome.BLOCKED, 0), report.reason
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["that had lost the route", "that was closed"])
+async def test_a_late_write_of_a_rollout_that_the_reset_of_one_ended_is_written_over(
+    live: Rollout, world: World, temporal_env: TemporalServer, closed: bool
+) -> None:
+    spec = quick(steps=GATED, people={"sre": ["ana"]})
+    await start_gated(live)
+    run_id = (await live.handle.describe()).run_id
+    at_its_gate = (await live.tasks(run_id))[-1]
+    await live.send("rollback")
+    await live.end()
+    world.lease, before = 2, len(world.writes)
+    take(world, spec, 10)
+    await _reset(live, temporal_env, run_id, (await live.tasks(run_id))[-1] if closed else at_its_gate)
+    await live.happens(lambda: len(world.writes) > before)
+    assert world.canary == 0
+    # Its worker slept through the reset and wakes up now, and nothing stops its write.
+    world.route = dict(world.left)
+    await live.end()
+    assert world.canary == 0
+    told = [notice.notification.title for notice in world.notices]
+    assert told.count("An older write came through") == 1

@@ -122,6 +122,8 @@ class World:
     recall_error: ApplicationError | None = None
     recall_later: str = ""
     """The rollout that has written the route since."""
+    recall_taken: Watched | None = None
+    """A later rollout that the reset ended, where the route is as ``left`` says."""
     recall_gate: asyncio.Event | None = None
     recalls: int = 0
     """So often it was asked."""
@@ -231,9 +233,9 @@ class World:
             await self.hang(self.recall_gate)
         if self.recall_error is not None:
             raise self.recall_error
-        if self.recalled is not None:
+        if self.recalled is not None or self.recall_taken is not None:
             self.route, self.generation = dict(self.left), self.generation + 1
-        return Recalled(run_id=request.run_id, left=self.recalled, later=self.recall_later)
+        return Recalled(run_id=request.run_id, left=self.recalled, later=self.recall_later, taken=self.recall_taken)
 
     @activity.defn(name="check_route")
     async def check_route(self, request: RouteCheckRequest) -> RouteChecks:
@@ -413,6 +415,15 @@ async def until_set(gate: asyncio.Event) -> None:
     while not gate.is_set():
         activity.heartbeat()
         await asyncio.sleep(0.02)
+
+
+def take(world: World, spec: CanarySpec, canary: float) -> None:
+    """A run of this spec that a reset made has ended a later rollout, which had given the canary so much traffic."""
+    leave(world, spec, canary)
+    assert world.recalled is not None
+    world.recall_later = f"{spec.environment}/{spec.service}/1.2.0/1"
+    world.recall_taken = world.recalled.model_copy(update={"run_id": "later", "rollout_id": world.recall_later})
+    world.recalled = None
 
 
 def leave(world: World, spec: CanarySpec, canary: float, ended: str = "terminated") -> None:
