@@ -206,14 +206,23 @@ class RolloutRuns:
             return False
         if run.phase == Phase.ADMITTING and datetime.now(UTC) - run.started_at > LONG_ADMISSION:
             return False
-        if run.run_id not in self._advising:
-            self._advising[run.run_id] = await self._advises(run)
+        known = self._advising.get(run.run_id)
+        if known is not None:
+            return not known
+        advises = await self._advises(run)
+        if advises is not None:
+            self._advising[run.run_id] = advises
             if len(self._advising) > KEPT_FACTS:
                 self._advising.popitem(last=False)
-        return not self._advising[run.run_id]
+        # One that may have its route in hand is left alone.
+        return not advises
 
-    async def _advises(self, run: Run) -> bool:
-        """Whether it was submitted to judge and report only; not where that cannot be read."""
+    async def _advises(self, run: Run) -> bool | None:
+        """Whether it was submitted to judge and report only.
+
+        Returns:
+            None where that cannot be read, or nothing was submitted yet: the next look may know.
+        """
         handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
         async with asking(f"history of {run.workflow_id}", self._client.namespace, _CALL):
             try:
@@ -227,8 +236,8 @@ class RolloutRuns:
                 if not lacks_workflow(error):
                     raise
             except Exception:
-                return False
-        return False
+                return None
+        return None
 
     async def facts(self, run: Run) -> RunFacts | None:
         """What a run's history says, now where it is open; None when it has no release (yet), or is gone.

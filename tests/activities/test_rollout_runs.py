@@ -38,13 +38,13 @@ class OneHistory:
     data_converter = pydantic_data_converter
 
     def __init__(self, *events: HistoryEvent) -> None:
-        self._events = events
+        self.events = events
 
     def get_workflow_handle(self, workflow_id: str, run_id: str) -> OneHistory:
         return self
 
     async def fetch_history_events(self, **options: Any) -> AsyncIterator[HistoryEvent]:
-        for event in self._events:
+        for event in self.events:
             yield event
 
 
@@ -256,6 +256,25 @@ async def test_one_that_only_advises_owns_no_route(events: list[HistoryEvent], o
     runs = RolloutRuns(OneHistory(*events))  # type: ignore[arg-type]
     assert await runs.owns(OPEN) is owns
     assert not await runs.owns(RUN)
+
+
+async def test_what_was_not_submitted_yet_is_asked_again() -> None:
+    history = OneHistory(began({"service": "checkout", "environment": "test"}))
+    runs = RolloutRuns(history)  # type: ignore[arg-type]
+    assert await runs.owns(OPEN)
+    # The command starts the run and submits to it; who looks between the two knows nothing yet.
+    history.events += (submitted_by_update(),)
+    assert not await runs.owns(OPEN)
+    history.events = ()
+    assert not await runs.owns(OPEN)
+
+
+async def test_what_could_not_be_read_is_asked_again() -> None:
+    history = OneHistory(began("no input"))
+    runs = RolloutRuns(history)  # type: ignore[arg-type]
+    assert await runs.owns(OPEN)
+    history.events = (began({**GOOD, "submission": ADVISING}),)
+    assert not await runs.owns(OPEN)
 
 
 async def test_one_that_waits_long_to_be_admitted_owns_no_route() -> None:
