@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.rollout_runs import RolloutRuns
-from activities.stuck_runs import StuckRuns
+from activities.stuck_runs import StuckRuns, troubled_among
 from activities.traffic import RoutersByName, TrafficActivities
 from coalmine.errors import CoalmineError, TemporalUnavailable
 from coalmine.guarding import beside, judge, unreadable, worth_telling
@@ -92,6 +92,8 @@ class GuardActivities:
         answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
         findings = [finding for finding in answers if finding is not None]
         new = [one for one in watched if known.get(one.workflow_id) != one.run_id]
+        stuck = await self._stuck.among(latest)
+        told = {one.run_id for one in stuck}
         return Survey(
             findings=findings,
             watched=worth_telling(new, findings),
@@ -100,7 +102,8 @@ class GuardActivities:
             beside=others,
             looked=len(answers),
             cut=cut,
-            stuck=await self._stuck.among(latest),
+            stuck=stuck,
+            also_stuck=[run.run_id for run in troubled_among(latest) if run.run_id not in told],
             unknown=dict(sorted(unknown.items())),
         )
 

@@ -2,44 +2,70 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from activities.rollout_runs import RolloutRuns
 from coalmine.errors import HistoryUnreadable, PayloadUnreadable
-from coalmine.ownership import Run
+from coalmine.ownership import LastTasks, Run
 from coalmine.records import StuckRollout
 from coalmine.stuck import KEPT_STUCK, stuck_rollout
+
+READ_WITHIN = 15.0
+"""Seconds of one look that reading their histories may take; those that are left over are for the next looks."""
+AT_ONCE = 8
+"""Histories that are read at a time."""
+
+
+def troubled_among(found: Sequence[Run]) -> list[Run]:
+    """Those of which the server says that their tasks keep failing."""
+    return [run for run in found if run.open and run.problems]
 
 
 class StuckRuns:
     """Finds those that are stuck; a history is read once while its run is stuck, for then it says nothing new.
 
-    A build that no rollout can go on with brings them all at once, and their whole histories at every look would take
+    A build that no rollout can go on with brings them all at once, and their whole histories at one look would take
     the time in which routes are read.
     """
 
-    def __init__(self, runs: RolloutRuns, namespace: str) -> None:
+    def __init__(self, runs: RolloutRuns, namespace: str, within: float = READ_WITHIN) -> None:
         self._runs = runs
         self._namespace = namespace
+        self._within = within
         self._known: dict[str, StuckRollout] = {}
 
     async def among(self, found: Sequence[Run]) -> list[StuckRollout]:
-        """Those of the runs that are stuck, with what people can do about each.
+        """Those of the runs that are stuck, as many as are remembered, with what people can do about each.
 
         Raises:
             TemporalUnavailable: the server does not answer.
         """
-        troubled = [run for run in found if run.open and run.problems][:KEPT_STUCK]
-        for run_id in {run.run_id for run in found} - {run.run_id for run in troubled}:
-            self._known.pop(run_id, None)
-        return [self._known.get(run.run_id) or await self._stuck(run) for run in troubled]
+        troubled = troubled_among(found)
+        for run_id in self._known.keys() & {run.run_id for run in found} - {run.run_id for run in troubled}:
+            del self._known[run_id]
+        gate = asyncio.Semaphore(AT_ONCE)
+        ends = asyncio.get_running_loop().time() + self._within
+        return list(await asyncio.gather(*(self._one(run, gate, ends) for run in troubled[:KEPT_STUCK])))
 
-    async def _stuck(self, run: Run) -> StuckRollout:
+    async def _one(self, run: Run, gate: asyncio.Semaphore, ends: float) -> StuckRollout:
+        """With what its history says, or without where there is no time left for it."""
+        if run.run_id in self._known:
+            return self._known[run.run_id]
+        try:
+            async with asyncio.timeout_at(ends), gate:
+                return await self._read(run)
+        except TimeoutError:
+            return stuck_rollout(run, None, LastTasks(), self._namespace)
+
+    async def _read(self, run: Run) -> StuckRollout:
         last = await self._runs.last_tasks(run)
         try:
             facts = await self._runs.facts(run)
         except (HistoryUnreadable, PayloadUnreadable):
             # The key may be at hand at the next look.
             return stuck_rollout(run, None, last, self._namespace)
-        self._known[run.run_id] = stuck_rollout(run, facts, last, self._namespace)
-        return self._known[run.run_id]
+        found = stuck_rollout(run, facts, last, self._namespace)
+        if facts is not None:
+            self._known[run.run_id] = found
+        return found

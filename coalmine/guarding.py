@@ -22,7 +22,7 @@ from coalmine.records import (
     Watched,
 )
 from coalmine.spec.durations import format_duration
-from coalmine.stuck import take_in_stuck
+from coalmine.stuck import KEPT_STUCK, take_in_stuck
 
 MOST_RESTORES = 3
 """Times a route is put back after one rollout within ``RESTORES_WITHIN`` before it is left to people."""
@@ -113,8 +113,10 @@ def take_in(state: GuardState, survey: Survey, now: datetime) -> list[str]:
 
 
 def _unknown(survey: Survey) -> str:
-    """Whose routes nobody can judge, why of the first, and whether some were not even listed."""
+    """Whose routes nobody can judge, why of the first, and of whom there are too many to be told of."""
     said = [CUT] if survey.cut else []
+    if survey.also_stuck:
+        said.append(f"{len(survey.also_stuck)} rollouts more are stuck than the {KEPT_STUCK} that are told of")
     if survey.unknown:
         key, why = next(iter(survey.unknown.items()))
         more = f" (and {len(survey.unknown) - 1} more)" if len(survey.unknown) > 1 else ""

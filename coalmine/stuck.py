@@ -51,21 +51,29 @@ def stuck_rollout(run: Run, facts: RunFacts | None, last: LastTasks, namespace: 
         reason=reason,
         mend=mend,
         watched=watched_of(run, facts, facts.snapshot, "open") if facts is not None else None,
+        unread=facts is None,
     )
 
 
 def take_in_stuck(state: GuardState, survey: Survey, now: datetime) -> None:
     """Fold one survey into the state: who is stuck since, and who goes on."""
     found = {one.run_id: one for one in survey.stuck[:KEPT_STUCK]}
-    for run_id in [run_id for run_id in state.stuck if run_id not in found]:
+    still = {*found, *survey.also_stuck}
+    for run_id in [run_id for run_id in state.stuck if run_id not in still]:
         gone = state.stuck.pop(run_id).stuck
         # Nobody knows of a run that was not listed.
         live = gone.workflow_id in survey.live or gone.workflow_id in survey.beside
         _say(state, gone, now, "guard_cleared", "its workflow tasks are done again" if live else "it is closed")
     for run_id, stuck in found.items():
         known = state.stuck.get(run_id)
+        if known is None and len(state.stuck) >= KEPT_STUCK:
+            # Those that were told of are not forgotten for it: they would be told again.
+            continue
+        if known is not None and stuck.unread and not known.stuck.unread:
+            # Another worker looked, or this one began anew: what is known of it stays.
+            stuck = known.stuck
         state.stuck[run_id] = OpenStuck(stuck=stuck, since=known.since if known is not None else now)
-        if known is None:
+        if known is None or (known.stuck.unread and not stuck.unread):
             _say(state, stuck, now, "guard_found", stuck.reason, stuck.mend)
 
 

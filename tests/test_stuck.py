@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 
-from activities.stuck_runs import StuckRuns
+from activities.stuck_runs import AT_ONCE, StuckRuns
 from coalmine.cli.guard import _text
 from coalmine.errors import PayloadUnreadable
 from coalmine.guard_page import page
 from coalmine.guarding import status, take_in
 from coalmine.ownership import LastTasks, Run, RunFacts
 from coalmine.records import GuardState, StuckRollout, Survey
-from coalmine.stuck import stuck_rollout
+from coalmine.stuck import KEPT_STUCK, stuck_rollout
 from tests.workflows.specs import make_spec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -73,14 +74,25 @@ def test_one_that_owns_no_route_is_not_called_closed_when_it_goes_on() -> None:
 
 
 class Histories:
-    """Counts how often a history is read."""
+    """Counts how often a history is read, and how many at a time; one may take for ever."""
 
     def __init__(self) -> None:
         self.read = 0
         self.readable = True
+        self.slow: set[str] = set()
+        self.reading = 0
+        self.most_at_once = 0
 
     async def last_tasks(self, run: Run) -> LastTasks:
         self.read += 1
+        self.reading += 1
+        self.most_at_once = max(self.most_at_once, self.reading)
+        try:
+            while run.run_id in self.slow:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+        finally:
+            self.reading -= 1
         return FAILED
 
     async def facts(self, run: Run) -> RunFacts:
@@ -98,6 +110,62 @@ async def test_a_history_is_read_once_while_its_run_is_stuck() -> None:
     assert await stuck.among([RUN.model_copy(update={"problems": []})]) == []
     assert await stuck.among([RUN]) == [_stuck()]
     assert histories.read == 2
+
+
+def _many(count: int) -> list[Run]:
+    return [RUN.model_copy(update={"run_id": f"r{number}", "workflow_id": f"{ID}{number}"}) for number in range(count)]
+
+
+async def test_many_histories_are_read_some_at_a_time() -> None:
+    histories = Histories()
+    found = await StuckRuns(histories, "default").among(_many(90))  # type: ignore[arg-type]
+    assert [one.run_id for one in found] == [run.run_id for run in _many(90)]
+    assert 1 < histories.most_at_once <= AT_ONCE
+
+
+async def test_what_a_look_has_no_time_to_read_is_shown_and_is_read_at_the_next() -> None:
+    histories, runs = Histories(), _many(40)
+    histories.slow = {run.run_id for run in runs[10:]}
+    stuck = StuckRuns(histories, "default", within=0.2)  # type: ignore[arg-type]
+    found = await stuck.among(runs)
+    assert [one.run_id for one in found] == [run.run_id for run in runs]
+    assert [one.run_id for one in found if one.unread] == [run.run_id for run in runs[10:]]
+    assert found[-1].reason.endswith("hears no rollback: category=WorkflowTaskFailed")
+    histories.slow.clear()
+    assert not [one for one in await stuck.among(runs) if one.unread]
+    assert histories.read == 10 + AT_ONCE + 30
+
+
+def test_who_is_told_late_is_told_all_the_same_and_once() -> None:
+    state = GuardState(environment="test", number="7")
+    for facts in (None, FACTS, None, FACTS):
+        take_in(state, Survey(stuck=[_stuck(facts)], live=[ID]), NOON)
+    [message] = state.outbox
+    assert message.notification.severity == "critical"
+    [kept] = state.stuck.values()
+    assert not kept.stuck.unread
+
+
+async def test_more_than_are_remembered_are_counted_and_nobody_is_told_that_one_goes_on_for_it() -> None:
+    state, runs = GuardState(environment="test", number="7"), _many(KEPT_STUCK + 3)
+    stuck = StuckRuns(Histories(), "default")  # type: ignore[arg-type]
+
+    async def look(found: list[Run]) -> None:
+        shown = await stuck.among(found)
+        beyond = [run.run_id for run in found if run.run_id not in {one.run_id for one in shown}]
+        take_in(state, Survey(stuck=shown, also_stuck=beyond, live=[run.workflow_id for run in found]), NOON)
+
+    await look(runs)
+    assert state.failure.startswith("3 rollouts more are stuck than the 100 that are told of")
+    # Temporal lists the latest first.
+    await look(runs[::-1])
+    assert {message.notification.severity for message in state.outbox} == {"critical"}
+    assert list(state.stuck) == [run.run_id for run in runs[:KEPT_STUCK]]
+    state.outbox.clear()
+    for _ in range(2):
+        await look(runs[3:])
+    told = [message.notification.severity for message in state.outbox]
+    assert (told.count("critical"), told.count("info")) == (3, 3)
 
 
 async def test_what_cannot_be_read_is_read_again() -> None:

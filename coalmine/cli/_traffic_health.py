@@ -41,6 +41,9 @@ async def traffic(client: Client) -> tuple[list[Told], list[Told]]:
     told: list[Told] = [
         ("error", f"{one.workflow_id.removeprefix('canary/')}: {one.reason}", one.mend) for one in survey.stuck[:SHOWN]
     ]
+    more = len(survey.stuck) + len(survey.also_stuck) - SHOWN
+    if more > 0:
+        told.append(("error", f"and {more} rollouts more are stuck", ""))
     told += [await _told(client, finding) for finding in survey.findings[:SHOWN]]
     more = len(survey.findings) - SHOWN
     if more > 0:

@@ -81,7 +81,9 @@ class StuckRollout(Record):
     mend: str
     """What people can do, with the commands."""
     watched: Watched | None = None
-    """Whom to tell and which ledger; None where its history cannot be read."""
+    """Whom to tell and which ledger; None where its history cannot be read, or has not been yet."""
+    unread: bool = False
+    """People have yet to be told, once its history says whom."""
 
 
 class SurveyRequest(Record):
@@ -111,6 +113,8 @@ class Survey(Record):
     cut: bool = False
     """There were more rollouts than a survey reads."""
     stuck: list[StuckRollout] = []
+    also_stuck: list[str] = []
+    """Run ids of those that are stuck beyond as many as are remembered."""
     unknown: dict[str, str] = {}
     """Why nobody can say where a rollout's route should rest, by workflow id: its history cannot be read."""
 
