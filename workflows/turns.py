@@ -133,15 +133,13 @@ class Turns:
                 "verdicts": [verdict.model_dump(mode="json", exclude_defaults=True) for verdict in state.verdicts],
             },
         )
-        severity = "info" if state.outcome in (Outcome.PROMOTED, None) else "warning"
         told = reason
         if state.diagnosis is not None and state.ending is not None and state.diagnosis.decision == "roll_back":
             told = f"{reason}\n{console.diagnosis_text(state.diagnosis)}"
         if state.outcome in _TEACHING and state.rollout_id:
             told = f"{told}\nWhat did it teach? coalmine insights {state.rollout_id} --write '...'"
-        self._journal.tell(
-            f"{console.headline(state)}", told, "info" if severity == "info" else "warning", key="closed"
-        )
+        good = state.outcome in (Outcome.PROMOTED, None)
+        self._journal.tell(console.headline(state), told, "info" if good else "warning", key="closed")
         self._journal.show()
 
     def hold(self, finding: str, reason: str) -> None:

@@ -26,14 +26,6 @@ class Rule:
     """Part of the cap that one window may add to the proof of no harm against the baseline."""
 
 
-@dataclass(frozen=True)
-class Harm:
-    """The evidence for harm of one metric, and the guard against crashes when it has one."""
-
-    of_metric: Evidence
-    crash: Evidence | None = None
-
-
 def events_statistic(traffic: Traffic, on: Array, noise: Noise, margin: float, block: int) -> Statistic:
     """Canary events, those in the buckets marked by ``on`` [B]."""
     arms = [part for arm in (traffic.canary, traffic.baseline) for part in (arm.sum(axis=-1), (arm * on).sum(axis=-1))]
