@@ -60,6 +60,8 @@ from workflows.waiting import Waiting
 
 WHO_SUBMITS = "who-submits"
 """Histories recorded before began whoever the input said."""
+ARCHIVES_LATE = "archive-what-was-put-back-late"
+"""Histories recorded before were kept as they were before a closed rollout put back what its reset had ended."""
 SUBMISSION_LIMIT = timedelta(minutes=1)
 """How long a workflow that was started without a release waits for one to be submitted."""
 
@@ -227,15 +229,25 @@ class Canary(Reception):
             case Phase.ROLLING_BACK:
                 await self._ending.roll_back()
             case Phase.CLOSED:
-                await self._ending.close()
-                if self._taking_over.unsettled:
-                    # Before anything else can own the route: the reset may have ended who did.
-                    await self._taking_over.settle()
-                    await self._ending.hand_over()
+                await self._close()
                 if self._turns.hears_late_cancels:
                     # Here, where a cancel is heard: who waits in line is not lost to it.
                     await workflow.wait_condition(workflow.all_handlers_finished)
                 self._done = True
+
+    async def _close(self) -> None:
+        learnt = self._taking_over.learnt
+        await self._ending.close()
+        late = self._taking_over.unsettled
+        if late:
+            # Before anything else can own the route: the reset may have ended who did.
+            await self._taking_over.settle()
+        if self._taking_over.learnt != learnt and workflow.patched(ARCHIVES_LATE):
+            # What was put back meanwhile is in no copy yet.
+            await self._archiving.finish()
+            late = True
+        if late:
+            await self._ending.hand_over()
 
     async def _renew(self) -> None:
         """Continue as new when the history grows long; the state carries everything."""

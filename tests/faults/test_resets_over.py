@@ -9,10 +9,10 @@ import pytest
 from activities.routers.locked_files import locked
 from benchmarks.ground import Ground
 from benchmarks.simulated_metrics import SimulatedMetrics
-from coalmine.records import Phase, RolloutStatus
+from coalmine.records import Phase, RolloutReport, RolloutStatus
 from tests.faults.releases import ROUTE, Handle, begin, is_in, locked_by_writers, opens, release, result, submission
 from tests.faults.resets import APPROVE, ROLL_BACK, latest_of, promoted_one, reset_to, shares, surveyed, tasks_of
-from tests.faults.witness import ledger, until, watching
+from tests.faults.witness import kept_timeline, ledger, until, watching
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -83,29 +83,48 @@ async def test_the_same_run_reset_once_more_goes_on_as_itself(
     assert await shares(ground) == [0, 0]
 
 
-@pytest.mark.parametrize("to", ["its gate", "its first task"])
-async def test_what_a_later_rollout_left_that_the_reset_ended_is_put_back(
-    ground: Ground, metrics: SimulatedMetrics, to: str
-) -> None:
-    await ground.worker(1)
+async def _gone_back(ground: Ground, metrics: SimulatedMetrics) -> tuple[Handle, list[int], RolloutReport]:
+    """A release that was rolled back at its gate: its run, the tasks that were done up to there, its report."""
     old = await release(ground, metrics, kind="approved")
     await until(lambda: is_in(old, Phase.GATED))
-    task = (await tasks_of(ground, old))[0 if to == "its first task" else -1]
+    tasks = await tasks_of(ground, old)
     await old.signal("rollback", ROLL_BACK)
-    assert (await result(old)).outcome == "rolled_back"
-    later = await release(ground, metrics, kind="approved", version="2.0.1")
+    report = await result(old)
+    assert report.outcome == "rolled_back"
+    return old, tasks, report
+
+
+async def _reset_while_a_later_one_runs(
+    ground: Ground, metrics: SimulatedMetrics, old: Handle, task: int, version: str = "2.0.1"
+) -> tuple[Handle, RolloutReport]:
+    """The run that the reset made, and its report; nothing of what the later one left is on the route."""
+    later = await release(ground, metrics, kind="approved", version=version)
     await until(lambda: is_in(later, Phase.GATED))
     assert await shares(ground) == [10, 10]
     # Both have the same workflow id, which is the lock: the server ends the one that runs.
     handle = await reset_to(ground, old, task, signals=False)
     report = await result(handle)
+    assert await shares(ground) == [0, 0]
+    assert (await surveyed(ground, handle)).findings == []
+    return handle, report
+
+
+def _tells_of_it(ground: Ground) -> bool:
+    told = [entry.get("reason", "") for entry in ledger(ground.folder, "faults/shop/2.0.0/1")]
+    return any("the reset ended faults/shop/2.0.1/1" in reason for reason in told)
+
+
+@pytest.mark.parametrize("to", ["its gate", "its first task"])
+async def test_what_a_later_rollout_left_that_the_reset_ended_is_put_back(
+    ground: Ground, metrics: SimulatedMetrics, to: str
+) -> None:
+    await ground.worker(1)
+    old, tasks, _ = await _gone_back(ground, metrics)
+    task = tasks[0 if to == "its first task" else -1]
+    _, report = await _reset_while_a_later_one_runs(ground, metrics, old, task)
     assert report.outcome == "blocked", report.reason
     assert "2.0.1/1 has written the route since, and was ended by the reset" in report.reason
-    assert await shares(ground) == [0, 0]
-    survey = await surveyed(ground, handle)
-    assert survey.findings == []
-    told = [entry.get("reason", "") for entry in ledger(ground.folder, "faults/shop/2.0.0/1")]
-    assert any("the reset ended faults/shop/2.0.1/1" in reason for reason in told)
+    assert _tells_of_it(ground)
 
 
 @pytest.mark.parametrize("back", [1, 3])
@@ -113,43 +132,29 @@ async def test_so_it_is_where_the_old_one_was_closed_at_that_task(
     ground: Ground, metrics: SimulatedMetrics, back: int
 ) -> None:
     await ground.worker(1)
-    old = await release(ground, metrics, kind="approved")
-    await until(lambda: is_in(old, Phase.GATED))
-    await old.signal("rollback", ROLL_BACK)
-    before = await result(old)
+    old, _, before = await _gone_back(ground, metrics)
     task = (await tasks_of(ground, old))[-back]
-    later = await release(ground, metrics, kind="approved", version="2.0.1")
-    await until(lambda: is_in(later, Phase.GATED))
-    handle = await reset_to(ground, old, task, signals=False)
-    report = await result(handle)
-    assert await shares(ground) == [0, 0]
+    handle, report = await _reset_while_a_later_one_runs(ground, metrics, old, task)
     # How it ended stays as it was told.
     assert (report.outcome, report.reason) == (before.outcome, before.reason)
     assert report.ledger_complete
-    assert (await surveyed(ground, handle)).findings == []
-    told = [entry.get("reason", "") for entry in ledger(ground.folder, "faults/shop/2.0.0/1")]
-    assert any("the reset ended faults/shop/2.0.1/1" in reason for reason in told)
+    assert _tells_of_it(ground)
+    # Also once Temporal has forgotten it.
+    run_id = (await handle.describe()).run_id
+    kept = [entry.text for entry in await kept_timeline(ground, report.rollout_id) if entry.run_id == run_id]
+    assert any(text.startswith("restore shop-v1 100 %") for text in kept), kept
 
 
 async def test_so_it_is_where_the_old_one_had_lost_the_route_by_a_reset_before(
     ground: Ground, metrics: SimulatedMetrics
 ) -> None:
     await ground.worker(1)
-    old = await release(ground, metrics, kind="approved")
-    await until(lambda: is_in(old, Phase.GATED))
-    task = (await tasks_of(ground, old))[-1]
-    await old.signal("rollback", ROLL_BACK)
-    await result(old)
+    old, tasks, _ = await _gone_back(ground, metrics)
     for version in ("2.0.1", "2.0.2"):
-        later = await release(ground, metrics, kind="approved", version=version)
-        await until(lambda later=later: is_in(later, Phase.GATED))  # type: ignore[misc]
-        handle = await reset_to(ground, old, task, signals=False)
-        report = await result(handle)
+        handle, report = await _reset_while_a_later_one_runs(ground, metrics, old, tasks[-1], version)
         assert report.outcome == "blocked", report.reason
-        assert await shares(ground) == [0, 0]
         old = await latest_of(ground, handle)
-        task = (await tasks_of(ground, old))[-1]
-    assert (await surveyed(ground, handle)).findings == []
+        tasks = await tasks_of(ground, old)
 
 
 async def test_so_it_is_where_the_old_one_only_advised(ground: Ground, metrics: SimulatedMetrics) -> None:
@@ -159,13 +164,8 @@ async def test_so_it_is_where_the_old_one_only_advised(ground: Ground, metrics: 
     task = (await tasks_of(ground, old))[-1]
     await old.signal("rollback", ROLL_BACK)
     await result(old)
-    later = await release(ground, metrics, kind="approved", version="2.0.1")
-    await until(lambda: is_in(later, Phase.GATED))
-    handle = await reset_to(ground, old, task, signals=False)
-    report = await result(handle)
+    _, report = await _reset_while_a_later_one_runs(ground, metrics, old, task)
     assert report.outcome == "blocked", report.reason
-    assert await shares(ground) == [0, 0]
-    assert (await surveyed(ground, handle)).findings == []
 
 
 async def test_what_its_own_rollback_took_from_the_canary_is_laid_to_nobody_else(

@@ -14,12 +14,17 @@ from typing import Any
 
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
 
+from activities.archive import kept_histories
+from activities.ledgers.file import FileLedger
+from activities.ledgers.names import book_of
 from activities.routers.envoy import EnvoyRouter
 from benchmarks.ground import Ground
 from coalmine.errors import RouterUnreachable
 from coalmine.records import RolloutReport, RouteState
 from coalmine.spec.canary import Route
+from coalmine.timeline import TimelineEntry, timeline_of
 
 PATIENCE = 120.0
 """Seconds a condition may take: the machine may be busy with everything else."""
@@ -160,6 +165,14 @@ async def attempts(handle: WorkflowHandle[Any, Any], activity: str) -> int:
         ):
             return pending.attempt
     return 0
+
+
+async def kept_timeline(ground: Ground, rollout_id: str) -> list[TimelineEntry]:
+    """What ``coalmine history --ledger`` shows of a rollout once Temporal has forgotten it."""
+    store = FileLedger(ground.folder / "ledger")
+    runs, lacking = await kept_histories(store, await store.rollout(book_of(rollout_id), rollout_id))
+    assert not lacking, lacking
+    return await timeline_of(runs, pydantic_data_converter)
 
 
 def ledger(folder: Path, rollout_id: str) -> list[dict[str, Any]]:
