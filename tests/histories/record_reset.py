@@ -1,5 +1,7 @@
 """Records what runs did that a reset made: ``.venv/bin/python -m tests.histories.record_reset 0.1.0-reset``.
 
+All of the scripts, or those that are named after the folder.
+
 As ``record`` does, but on the dev server and in real time, for the one whose time skips knows no reset.
 """
 
@@ -23,7 +25,7 @@ from tests.workflows.driving import Rollout
 from tests.workflows.serving import now, workers
 from tests.workflows.specs import make_submission, quick
 from tests.workflows.test_dev_server import temporal
-from tests.workflows.world import World, leave
+from tests.workflows.world import World, leave, take
 from workflows.runner import HistoryBoundRunner
 
 GATED = [
@@ -99,7 +101,35 @@ async def lost_to_a_later_one(rollout: Rollout, reset: Reset) -> None:
     await rollout.end()
 
 
-SCRIPTS = [reset_to_the_gate, reset_to_the_first_task, reset_in_the_middle_of_a_hook, lost_to_a_later_one]
+async def ended_a_later_one(rollout: Rollout, reset: Reset) -> None:
+    """A later rollout was under way: what it left is put back, on an advisory router, before this one is blocked."""
+    run_id, tasks = await _at_its_gate(rollout)
+    await _ends_a_later_one(rollout, reset, run_id, tasks[-1])
+
+
+async def ended_a_later_one_when_closed(rollout: Rollout, reset: Reset) -> None:
+    """So it is where the rollout was over at that task; it stays as it was told."""
+    run_id, _ = await _at_its_gate(rollout)
+    await _ends_a_later_one(rollout, reset, run_id, None)
+
+
+async def _ends_a_later_one(rollout: Rollout, reset: Reset, run_id: str, task: int | None) -> None:
+    await rollout.send("rollback")
+    await rollout.end()
+    rollout.world.lease = 2
+    take(rollout.world, SPEC, 10)
+    await reset(run_id, task or (await rollout.tasks(run_id))[-1])
+    await rollout.end()
+
+
+SCRIPTS = [
+    reset_to_the_gate,
+    reset_to_the_first_task,
+    reset_in_the_middle_of_a_hook,
+    lost_to_a_later_one,
+    ended_a_later_one,
+    ended_a_later_one_when_closed,
+]
 
 
 async def record(script: Callable[[Rollout, Reset], Awaitable[None]], client: Client, folder: Path) -> Path:
@@ -123,12 +153,12 @@ async def record(script: Callable[[Rollout, Reset], Awaitable[None]], client: Cl
         return write(await rollout.handle.fetch_history(), folder / f"{script.__name__}.json")
 
 
-async def main(folder_name: str) -> None:
-    """All of them."""
+async def main(folder_name: str, *names: str) -> None:
+    """All of them, or those of these names."""
     logging.disable(logging.WARNING)
     folder = FOLDER / folder_name
     folder.mkdir(exist_ok=True)
-    for script in SCRIPTS:
+    for script in [script for script in SCRIPTS if script.__name__ in (names or [one.__name__ for one in SCRIPTS])]:
         # A server of its own: a start asks what was promoted before.
         environment = await start_dev_server(NAMESPACE, with_attributes=True)
         try:
