@@ -29,6 +29,8 @@ from coalmine.telemetry.starting import interceptors
 
 CONNECT_WITHIN = 10.0
 """Seconds until a server that does not answer is called unreachable."""
+UNNAMED = "coalmine"
+"""Instead of the host's name, as who it is that Temporal is told, of a process that encrypts and is no worker."""
 UI_VARIABLE = "COALMINE_UI_URL"
 """Environment variable with the address of the Temporal UI, for links."""
 HOME_VARIABLE = "COALMINE_HOME"
@@ -125,6 +127,8 @@ async def connect_client(found: Settings, *, serving: bool = False) -> Client:
         TemporalUnavailable: nobody answers there.
     """
     converter = data_converter(found.keys, serving=serving)
+    # The SDK writes the host beside every signal, and a laptop is often called after whose it is.
+    unnamed = {"identity": f"{os.getpid()}@{UNNAMED}"} if found.keys and not serving else {}
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
             return await Client.connect(
@@ -132,7 +136,7 @@ async def connect_client(found: Settings, *, serving: bool = False) -> Client:
                 namespace=found.namespace,
                 data_converter=converter,
                 interceptors=interceptors(),
-                **found.options,
+                **{**unnamed, **found.options},
             )
     except TimeoutError:
         raise TemporalUnavailable(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from playwright.async_api import expect
@@ -36,6 +38,8 @@ REQUESTS = 735_190_246
 TROUBLE = "router-7.internal.example does not answer"
 SECRET = ("xenia.doe", REASON, "checkout-v2", "prometheus.internal.example", TROUBLE, str(REQUESTS), "canary/harmless")
 """Of a person, of what she said, of the spec, of an error, of a metric, and of what was found."""
+WHENCE = f"{os.getpid()}@{gethostname()}"
+"""The SDK tells Temporal so who it is; the server says the same of itself, as another process."""
 CLEAR = ("canary/test/checkout", "approve", "CoalmineService", "1.1.0")
 """Ids, verbs and search attributes are not encrypted (docs/privacy.md)."""
 
@@ -80,7 +84,7 @@ async def test_without_keys_all_of_it_is_in_the_database(tmp_path: Path) -> None
     async with promoted(tmp_path, None):
         pass
     held = on_disk(tmp_path)
-    assert [word for word in (*SECRET[:6], *CLEAR) if word.encode() not in held] == []
+    assert [word for word in (*SECRET[:6], WHENCE, *CLEAR) if word.encode() not in held] == []
 
 
 async def test_with_keys_none_of_it_is_in_the_database_and_the_ui_shows_it(tmp_path: Path) -> None:
@@ -97,7 +101,7 @@ async def test_with_keys_none_of_it_is_in_the_database_and_the_ui_shows_it(tmp_p
         if program() is not None:
             await _shown(server, rollout, report.rollout_id)
     held = on_disk(folder)
-    assert [word for word in SECRET if word.encode() in held] == []
+    assert [word for word in (*SECRET, WHENCE) if word.encode() in held] == []
     assert [word for word in CLEAR if word.encode() not in held] == []
 
 
