@@ -5,9 +5,15 @@ Who may say yes is in ``coalmine.approving``, which yeses count in ``coalmine.ro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from coalmine.records import Moment, Record
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.steps import ApprovalGate
+
+MOST_MEMBERS = 20
+"""Members of one group that an entry of the record names: each reminder repeats them, and more is a call to nobody."""
 
 
 class Approval(Record):
@@ -55,3 +61,12 @@ def approvers(spec: CanarySpec, gate: ApprovalGate) -> set[str] | None:
     if not gate.by:
         return None
     return {person for entry in gate.by for person in spec.people.get(entry, [entry])}
+
+
+def members_of(spec: CanarySpec, names: Sequence[str]) -> dict[str, Any]:
+    """``members`` for the data of an entry that asks for these: who is in each group; nothing where none is a group.
+
+    Whoever reads the record has no spec: without it a group is a name that no chat knows.
+    """
+    members = {name: spec.people[name][:MOST_MEMBERS] for name in names if name in spec.people}
+    return {"members": members} if members else {}

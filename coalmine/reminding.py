@@ -37,6 +37,8 @@ class Words:
     title: str
     text: str
     key: str
+    asks: tuple[str, ...] = ()
+    """Groups and people whose word is waited for."""
     to: tuple[str, ...] = ()
 
 
@@ -78,11 +80,12 @@ def remind(state: RolloutState, reminder: Reminder, now: datetime) -> Words:
     text = f"{_waits(state, gate, approval)} It has waited {waited}{_until(gate, approval)}"
     key = f"gate-{gate.name}-{gate.attempt}"
     if not reminder.escalates or approval.escalate is None:
-        return Words(f"{console.headline(state)}: approval still needed", text, f"{key}-reminder-{gate.reminders}")
+        title = f"{console.headline(state)}: approval still needed"
+        return Words(title, text, f"{key}-reminder-{gate.reminders}", tuple(approval.by))
     to = approval.escalate.to
     title = f"{console.headline(state)}: nobody has approved, escalated to {', '.join(to)}"
     groups = [f"{name}: {', '.join(state.spec.people[name])}." for name in to if name in state.spec.people]
-    return Words(title, " ".join([text, *groups]), f"{key}-escalated", tuple(to))
+    return Words(title, " ".join([text, *groups]), f"{key}-escalated", tuple(approval.by), tuple(to))
 
 
 def channels_for(channels: Sequence[Notifier], to: Sequence[str]) -> list[Notifier]:

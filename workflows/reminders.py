@@ -10,6 +10,7 @@ import asyncio
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from coalmine.gates import members_of
     from coalmine.reminding import Reminder, asks_again, next_reminder, remind
     from coalmine.rollout import RolloutState
 
@@ -57,6 +58,7 @@ class Reminders:
     def _send(self, due: Reminder) -> None:
         words = remind(self._state, due, workflow.now())
         kind = "escalated" if due.escalates else "reminded"
-        self._journal.note(kind, words.text, gate=due.gate, attempt=due.attempt, to=list(words.to))
+        members = members_of(self._state.spec, words.to or words.asks)
+        self._journal.note(kind, words.text, gate=due.gate, attempt=due.attempt, to=list(words.to), **members)
         self._journal.tell(words.title, words.text, "warning" if due.escalates else "info", words.key, words.to)
         self._journal.show()

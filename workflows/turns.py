@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from coalmine import console
     from coalmine.approving import bars_promote
     from coalmine.decisions import GATE, NO_DATA, evidence_unmet, guardrail_failures
-    from coalmine.gates import GateState, approval_of
+    from coalmine.gates import GateState, approval_of, members_of
     from coalmine.records import Action, Cause, Outcome, Phase, Verb
     from coalmine.rollout import HeldState, RolloutState
     from coalmine.spec.digest import spec_digest
@@ -187,7 +187,8 @@ class Turns:
         self.enter(Phase.GATED)
         who = ", ".join(approval.by) or "anyone"
         weight = state.spec.steps[gate.step].weight
-        self._journal.note("gate", f"gate '{gate.name}' waits for {approval.count} of {who}", gate=gate.name)
+        waits, members = f"gate '{gate.name}' waits for {approval.count} of {who}", members_of(state.spec, approval.by)
+        self._journal.note("gate", waits, gate=gate.name, **members)
         self._journal.tell(
             f"{console.headline(state)}: approval needed",
             f"Gate '{gate.name}' before {weight:g} % waits for {approval.count} of {who}, "

@@ -173,7 +173,7 @@ class Board:
         assert self.status is not None
         self._tried = ""
         entries, status, mentions = self.entries, self.status, self.wall.mentions
-        people = await mentions.people(asked(entries, self.kept.told, status))
+        people = await mentions.people(asked(entries, self.kept.told, status, mentions.groups))
         told = next_message(entries, self.kept.told, status, mentions.groups, people)
         if told is None:
             return

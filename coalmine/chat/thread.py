@@ -72,10 +72,10 @@ def next_message(
     return Told(told, cut("\n".join(lines), SECTION), broadcast)
 
 
-def asked(entries: Sequence[LedgerEntry], after: int, status: RolloutStatus) -> list[str]:
-    """Whom the entries after ``after`` would mention, in order: groups and people."""
+def asked(entries: Sequence[LedgerEntry], after: int, status: RolloutStatus, groups: Mapping[str, str]) -> list[str]:
+    """Whom the entries after ``after`` would mention, in order: Slack's groups, and people."""
     waiting = (entry for entry in entries if entry.sequence > after and entry.kind in MENTIONING)
-    return list(dict.fromkeys(name for entry in waiting for name in _asked(entry, status)))
+    return list(dict.fromkeys(name for entry in waiting for name in _asked(entry, status, groups)))
 
 
 def _line(entry: LedgerEntry, status: RolloutStatus, groups: Mapping[str, str], people: Mapping[str, str]) -> str:
@@ -88,7 +88,7 @@ def _line(entry: LedgerEntry, status: RolloutStatus, groups: Mapping[str, str], 
     if entry.by:
         line += f" ({escaped(entry.by)})"
     if entry.kind in MENTIONING:
-        mentions = mentioned(_asked(entry, status), groups, people)
+        mentions = mentioned(_asked(entry, status, groups), groups, people)
         line += f"\n{mentions}" if mentions else ""
     if entry.kind in _WITH_VERDICTS:
         line += "".join(f"\n  • {_verdict(one)}" for one in status.verdicts[:8] if one.sentence)
@@ -98,8 +98,17 @@ def _line(entry: LedgerEntry, status: RolloutStatus, groups: Mapping[str, str], 
     return line
 
 
-def _asked(entry: LedgerEntry, status: RolloutStatus) -> list[str]:
-    """Whom this entry asks: the names of an escalation, else those of the gate that waits."""
+def _asked(entry: LedgerEntry, status: RolloutStatus, groups: Mapping[str, str]) -> list[str]:
+    """Whom this entry asks: the names of an escalation, else those of the gate that waits.
+
+    A group that Slack has none for stands for its members, as the entry names them.
+    """
+    members = entry.data.get("members") or {}
+    names = _names(entry, status)
+    return [who for name in names for who in ([name] if name in groups else members.get(name, [name]))]
+
+
+def _names(entry: LedgerEntry, status: RolloutStatus) -> list[str]:
     to = entry.data.get("to")
     if entry.kind == "escalated" and isinstance(to, list):
         return [str(name) for name in to]

@@ -9,12 +9,13 @@ import pytest
 from coalmine.chat.mentions import AT_ONCE, KEPT, METHOD, NOBODY_KEPT, QUIET, Mentions
 from coalmine.chat.settings import ChatSettings
 from coalmine.chat.web import Slack
+from coalmine.gates import members_of
 from coalmine.records import Phase
 from coalmine.rollout import RolloutState
 from coalmine.testing.slack import FakeSlack, member
 from coalmine.testing.slack.workspace import TEAM
 from tests.chat.conftest import ANA, BO, CHANNEL, Office
-from tests.chat.rollouts import make_state
+from tests.chat.rollouts import gated_spec, make_state
 
 EMAIL_SETTINGS = {"people": {ANA: "ana@example.org", "bo@corp.example": "bo@example.org"}, "groups": {"sre": "S0SRE"},
                   "email_domains": ["corp.example"], "channels": [{"channel": CHANNEL}]}  # fmt: skip
@@ -38,6 +39,26 @@ async def test_an_escalation_reaches_people_who_are_known_by_e_mail(office: Offi
     await office.tells(root, "waited 3h")
     assert office.thread(root).count(f"<@{BO}> <@U0CYR>") == 2
     assert office.slack.count(METHOD) == asked
+
+
+async def test_a_group_that_slack_has_none_for_is_mentioned_by_its_members(office: Office) -> None:
+    await office.open(settings=EMAIL_SETTINGS)
+    spec = gated_spec(by=["sre", "leads"])
+    spec.people["leads"] = ["bo@example.org", "cy@corp.example", "nobody@corp.example"]
+    state = office.rollouts.add(make_state(Phase.GATED, spec))
+    office.rollouts.note(state, "gate", "gate 'go' waits", gate="go", **members_of(spec, ["sre", "leads"]))
+    root = await office.root()
+    await office.tells(root, "gate 'go' waits")
+    # The group that Slack has is mentioned as one: its members are not mentioned beside it.
+    assert office.thread(root).endswith(f"<!subteam^S0SRE> <@{BO}> <@U0CYR>")
+    escalated = {"gate": "go", "attempt": 1, "to": ["pager", "leads"], **members_of(spec, ["pager", "leads"])}
+    office.rollouts.note(state, "escalated", "waited 2h", **escalated)
+    await office.tells(root, "waited 2h")
+    assert office.thread(root).splitlines()[-1] == f"<@{BO}> <@U0CYR>"
+    # What an older workflow wrote says of no group who is in it.
+    office.rollouts.note(state, "escalated", "waited 3h", gate="go", attempt=1, to=["leads"])
+    await office.tells(root, "waited 3h")
+    assert "<@" not in office.thread(root).splitlines()[-1]
 
 
 async def test_a_message_does_not_wait_for_a_slack_that_does_not_tell_who_is_who(office: Office) -> None:

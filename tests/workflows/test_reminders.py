@@ -35,6 +35,11 @@ async def test_people_are_reminded_others_are_told_and_the_deadline_ends_it(roll
     report = await rollout.result()
     assert report.reason == "gate 'go' was not approved within 32m"
     kinds = [entry for _, entry in sorted(world.ledger.items()) if entry.kind in ("gate", "reminded", "escalated")]
+    asked = {"members": {"sre": ["ana", "bo"]}}
+    assert kinds[0].data == {"gate": "go", **asked}
+    assert kinds[1].data == {"gate": "go", "attempt": 1, "to": [], **asked}
+    # The pager is a channel, and nobody is in it.
+    assert kinds[3].data == {"gate": "go", "attempt": 1, "to": ["pager", "leads"], "members": {"leads": ["cia"]}}
     began = kinds[0].at
     minutes = [round((entry.at - began) / timedelta(minutes=1)) for entry in kinds]
     assert [(entry.kind, minute) for entry, minute in zip(kinds, minutes, strict=True)] == [
