@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
+from temporalio.service import RPCError
 
-from coalmine.records import EVALUATE, READ_ROUTE, SHIFT, Evaluation, MetricVerdict, Record, RouteState, Weights
+from coalmine.connection import lacks_workflow
+from coalmine.records import EVALUATE, READ_ROUTE, SHIFT, Evaluation, MetricVerdict, Moment, Record, RouteState, Weights
 
 
 class Judgement(Record):
@@ -39,6 +42,18 @@ class Recorded(Record):
     shifts: list[Shift] = []
     snapshot: Weights = {}
     """The route as it was before the first shift; empty when that is not known."""
+    since: Moment | None = None
+    """When the first run began whose history Temporal still keeps; None: none is missing."""
+
+    @property
+    def missing(self) -> str:
+        """What is not here, as people read it; empty when nothing is."""
+        if self.since is None:
+            return ""
+        return (
+            f"nothing is known from before {self.since:%Y-%m-%d %H:%M} UTC: Temporal keeps the history of earlier runs "
+            "no more (the namespace's retention)"
+        )
 
     def shares(self) -> list[tuple[datetime, float]]:
         """The canary's share in percent from each shift on: all that is not on the snapshot's main backend."""
@@ -52,43 +67,77 @@ _LOOK = re.compile(r"look (\d+) ")
 _ANSWERS: dict[str, type[Record]] = {EVALUATE.name: Evaluation, SHIFT.name: RouteState, READ_ROUTE.name: RouteState}
 
 
+@dataclass
+class _Run:
+    """What one run's history holds."""
+
+    began: datetime | None = None
+    earlier: str | None = None
+    """The run this one carries on; None where the rollout began: a run without a state is another rollout."""
+    carried: dict[str, Any] = field(default_factory=dict)
+    """The state it carries on."""
+    found: Recorded = field(default_factory=Recorded)
+
+
 async def recorded(client: Client, workflow_id: str, run_id: str) -> Recorded:
-    """One rollout up to the given run, over all its runs; what cannot be read is left out."""
-    found = Recorded()
-    wanted: str | None = run_id
-    while wanted:
-        scheduled: dict[int, tuple[str, int]] = {}
-        run = Recorded()
-        earlier: str | None = None
-        handle = client.get_workflow_handle(workflow_id, run_id=wanted)
-        async for event in handle.fetch_history_events():
-            match event.event_type:
-                case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                    earlier = await _earlier_run(client, event)
-                case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                    name = event.activity_task_scheduled_event_attributes.activity_type.name
-                    if name in _ANSWERS:
-                        scheduled[event.event_id] = name, await _look(client, event)
-                case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                    await _take(client, event, scheduled, run)
-                case _:
-                    pass
+    """One rollout up to the given run, over all its runs; what cannot be read is left out.
+
+    Raises:
+        RPCError: the given run cannot be read. An earlier one that Temporal keeps no more is what ``since`` tells.
+    """
+    run = await _read(client, workflow_id, run_id)
+    found = run.found
+    while run.earlier:
+        later = run
+        try:
+            run = await _read(client, workflow_id, run.earlier)
+        except RPCError as error:
+            if not lacks_workflow(error):
+                raise
+            return _goes_on(later, found)
         found = Recorded(
-            looks=run.looks + found.looks,
-            shifts=run.shifts + found.shifts,
+            looks=run.found.looks + found.looks,
+            shifts=run.found.shifts + found.shifts,
             # What a later run reads back is not what was there before the first shift.
-            snapshot=run.snapshot or found.snapshot,
+            snapshot=run.found.snapshot or found.snapshot,
         )
-        wanted = earlier
     return found
 
 
-async def _earlier_run(client: Client, event: HistoryEvent) -> str | None:
-    """The run this one carries on, None where it began: a run without a state is another rollout."""
+async def _read(client: Client, workflow_id: str, run_id: str) -> _Run:
+    run = _Run()
+    scheduled: dict[int, tuple[str, int]] = {}
+    async for event in client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history_events():
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                await _began(client, event, run)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                name = event.activity_task_scheduled_event_attributes.activity_type.name
+                if name in _ANSWERS:
+                    scheduled[event.event_id] = name, await _look(client, event)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                await _take(client, event, scheduled, run.found)
+            case _:
+                pass
+    return run
+
+
+async def _began(client: Client, event: HistoryEvent, run: _Run) -> None:
     started = event.workflow_execution_started_event_attributes
     given: Sequence[Any] = await client.data_converter.decode(started.input.payloads) if started.input.payloads else []
-    carried = isinstance(given[0], dict) and given[0].get("carried") is not None if given else False
-    return started.continued_execution_run_id or None if carried else None
+    carried = given[0].get("carried") if given and isinstance(given[0], dict) else None
+    run.began = event.event_time.ToDatetime(tzinfo=UTC)
+    if isinstance(carried, dict):
+        run.carried, run.earlier = carried, started.continued_execution_run_id or None
+
+
+def _goes_on(first: _Run, found: Recorded) -> Recorded:
+    """What is left from ``first`` on: the state it carries knows the traffic it began with, and what was before all."""
+    snapshot = (first.carried.get("snapshot") or {}).get("weights") or found.snapshot
+    weights = first.carried.get("weights")
+    assert first.began is not None
+    begins = [Shift(at=first.began, weights=weights)] if weights else []
+    return Recorded(looks=found.looks, shifts=begins + found.shifts, snapshot=snapshot, since=first.began)
 
 
 async def _look(client: Client, event: HistoryEvent) -> int:

@@ -16,11 +16,18 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
+from temporalio.service import RPCError
 
+from coalmine.connection import lacks_workflow
 from coalmine.records import Record
 
 _QUIET = {"write_ledger", "archive_history", "notify", "ask_fleet"}
 """Activities people rarely want to read about."""
+
+MISSING = (
+    "what came before is missing: Temporal keeps the history of earlier runs no more (the namespace's "
+    "retention); where the ledger keeps copies, coalmine history --ledger reads them"
+)
 
 
 class TimelineEntry(Record):
@@ -28,7 +35,8 @@ class TimelineEntry(Record):
 
     at: datetime
     kind: str
-    """``started`` ``submitted`` ``command`` ``activity`` ``timer`` ``phase`` ``continued`` ``closed`` ``signal``"""
+    """``started`` ``submitted`` ``command`` ``activity`` ``timer`` ``phase`` ``continued`` ``closed`` ``signal``
+    ``missing``"""
     text: str
     by: str = ""
     attempt: int = 1
@@ -47,8 +55,14 @@ async def timeline(client: Client, workflow_id: str, run_id: str, everything: bo
     while wanted:
         reader = _Reader(client.data_converter, wanted, everything)
         handle = client.get_workflow_handle(workflow_id, run_id=wanted)
-        async for event in handle.fetch_history_events():
-            await reader.take(event)
+        try:
+            async for event in handle.fetch_history_events():
+                await reader.take(event)
+        except RPCError as error:
+            if not entries or not lacks_workflow(error):
+                raise
+            gone = TimelineEntry(at=entries[0].at, kind="missing", text=MISSING, run_id=wanted)
+            return [gone, *entries]
         entries = reader.entries + entries
         # A run that carries no state is another rollout: the previous one of this service ends there.
         wanted = reader.continued_from if reader.carried else None

@@ -32,6 +32,8 @@ class Past:
     """From the query ``decisions``, which keeps the newest only."""
     dropped: int = 0
     """Entries that the query no longer has."""
+    missing: str = ""
+    """What of the shares is not known any more, as people read it."""
 
 
 def job_summary(status: RolloutStatus, past: Past, link: str | None, now: datetime) -> str:
@@ -108,6 +110,8 @@ def _diagram(status: RolloutStatus, past: Past, now: datetime) -> str:
         lines.append("    section decisions")
         lines += [_milestone(one) for one in decisions[-MILESTONES:]]
     lines.append("```")
+    if past.missing:
+        lines += ["", f"{past.missing[0].upper()}{past.missing[1:]}."]
     if past.dropped:
         lines += ["", f"Decisions among the first {past.dropped:,} entries of the record are not drawn: "
                       f"`coalmine history {status.workflow_id}` tells them."]  # fmt: skip

@@ -78,12 +78,13 @@ class CiFiles:
 
         from coalmine.ci.summary import Past
         from coalmine.client import RolloutRef
+        from coalmine.recorded import Recorded
         from coalmine.records import DecisionLog
 
         if self._summary is None:
             return None
         ref = RolloutRef(status.workflow_id, status.run_id or None)
-        log, shares = DecisionLog(), []
+        log, recorded = DecisionLog(), Recorded()
         # How it ended is known: whatever goes wrong with a drawing must not change the exit code.
         with suppress(Exception):
             async with asyncio.timeout(DRAWN_WITHIN):
@@ -91,8 +92,8 @@ class CiFiles:
         with suppress(Exception):
             # Of pages of a history the SDK asks without an end.
             async with asyncio.timeout(DRAWN_WITHIN):
-                shares = (await coalmine.recorded(ref)).shares()
-        return Past(shares, log.entries, log.dropped)
+                recorded = await coalmine.recorded(ref)
+        return Past(recorded.shares(), log.entries, log.dropped, recorded.missing)
 
     def watched(
         self,

@@ -48,6 +48,7 @@ async def see(rollouts: Releases, ref: RolloutRef) -> Seen:
     try:
         async with asyncio.timeout(PAST_WITHIN):
             past = await rollouts.recorded(ref)
+            trouble = past.missing
     except TimeoutError:
         trouble = LATE
     except CoalmineError as error:
@@ -174,7 +175,8 @@ class Watch:
         while self._behind:
             self._behind, found = False, self.seen.value
             try:
-                past, trouble = await self._rollouts.recorded(self._ref), ""
+                past = await self._rollouts.recorded(self._ref)
+                trouble = past.missing
             except CoalmineError as error:
                 past, trouble = found.past, str(error)
             except Exception as error:
