@@ -49,6 +49,9 @@ class Watcher:
         self._silent = False
         self._ci = files
         self._past: Past | None = None
+        self._stopped = ""
+        """Why the watching ended; a signal that comes after it ends no more than the drawing of the summary."""
+        self._kept = False
 
     async def watch(self, coalmine: Coalmine, ref: RolloutRef, version: str | None = None) -> int:
         """Watch until the outcome, the time-out, or a hold; returns the exit code.
@@ -66,6 +69,7 @@ class Watcher:
                     stopped = await self._follow(coalmine, ref, self._print_change)
         except TimeoutError:
             pass
+        self._stopped = stopped
         if self.last is not None:
             self._past = await self._ci.past(coalmine, self.last)
         return self.finish(stopped)
@@ -123,10 +127,17 @@ class Watcher:
             self._out.line(plain(status), text)
 
     def finish(self, stopped: str) -> int:
-        """Say how the watching ended, print the data, and return the exit code."""
+        """Say how the watching ended, print the data, and return the exit code; once, for a signal calls it again.
+
+        ``stopped``: why it ended, unless it had before that.
+        """
+        stopped = self._stopped = self._stopped or stopped
         status, code = self.last, watch_exit(self.last, stopped)
+        if self._kept:
+            return code
         # First of all: whoever closed the terminal reads nothing more, and a pipeline goes by the files and the code.
         self._ci.watched(status, stopped, code, self.link, self._past, self.about)
+        self._kept = True
         try:
             self._tell_end(stopped, code)
         except BrokenPipeError:
