@@ -119,7 +119,7 @@ BAD: list[tuple[str, str]] = [
     (look(observations__erors={}), "observations.erors: is no metric of the spec: did you mean 'errors'?"),
     (look(cpu={"canary": {"values": [0.5]}}), "observations.cpu: is no metric of the spec (known: errors, latency)"),
     (look(errors=3), "observations.errors: 3 is no object"),
-    (look(errors__canary=..., errors__cannary={"events": 9, "total": 9}), "observations.errors.cannary: is no arm: did you"),
+    (look(errors__canary=..., errors__cannary={"events": 9, "total": 9}), "observations.errors.cannary: is no arm"),
     (look(errors={"base\nline": {}}), r"observations.errors['base\nline']: is no arm: did you mean 'baseline'?"),
     (look(errors__canary=[1, 2]), "observations.errors.canary: [1, 2] is no object of counts, nor null"),
     (look(errors__canary__events=...), "observations.errors.canary.events: is missing: write {"),
