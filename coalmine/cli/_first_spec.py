@@ -31,8 +31,8 @@ class Answers:
     approvers: Sequence[str]
     prometheus: str
     scrape: str
-    service_label: str = ""
-    """http: the label that names the service, where several report to this store."""
+    own: str = ""
+    """http: matchers of the service's own series, where several report to this store."""
     code_label: str = "code"
     errors: tuple[str, str] = ("", "")
     """Without a template: selectors of all requests and of those that failed."""
@@ -86,7 +86,7 @@ def _steps(given: Answers) -> list[str]:
 def _metrics(given: Answers) -> list[str]:
     limit, (under, share) = f"max: {given.max_errors:g}", given.objective
     objective = f"objective: {{under: {under}, share: {share:g}}}"
-    own = f'{given.service_label}="{given.service}", ' if given.service_label else ""
+    own = f"{given.own}, " if given.own else ""
     chosen = f'{own}version="{{arm.version}}"'
     total, failed = given.errors
     if given.template == "http" and (own or given.code_label != "code"):

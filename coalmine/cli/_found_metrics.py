@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -49,10 +50,13 @@ class FoundMetrics:
     """Values of ``version`` on ``http_requests_total``."""
     version_times: bool = False
     service_label: str = ""
-    """The label that names the service on ``http_requests_total``."""
+    """The label that names the service on ``http_requests_total``; empty: none has its name."""
+    own_versions: Sequence[str] = ()
+    """Of ``versions``, those on series with that label."""
     services: Sequence[str] = ()
     code_label: str = ""
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
+    """Of those that name services: the values each has on ``http_requests_total``."""
 
 
 async def look_at(source: Source, service: str | None, template: str = "envoy") -> FoundMetrics:
@@ -69,30 +73,34 @@ async def look_at(source: Source, service: str | None, template: str = "envoy") 
     http = PrometheusHttp("prometheus", source)
     since = (round(time.time()) - LOOKED_BACK) * 1000
 
-    own = FAMILIES.get(template, Family("", ""))
+    proxy = FAMILIES.get(template, Family("", ""))
 
     async def values(label: str, family: str) -> Sequence[str]:
         return await http.label_values(label, family, since) if family else ()
 
     try:
         backends, backend_times, versions, version_times, *rest = await asyncio.gather(
-            values(own.label, own.requests),
-            values(own.label, own.times),
+            values(proxy.label, proxy.requests),
+            values(proxy.label, proxy.times),
             values("version", HTTP),
             values("version", HTTP_TIMES),
             *(values(label, HTTP) for label in (*SERVICE_LABELS, *CODE_LABELS)),
         )
+        named = dict(zip((*SERVICE_LABELS, *CODE_LABELS), rest, strict=True))
+        owner = next((label for label in SERVICE_LABELS if service in named[label]), "")
+        own = f"{HTTP}{{{owner}={json.dumps(service)}}}" if owner else ""
+        own_versions = await values("version", own)
     finally:
         http.close()
-    named = dict(zip((*SERVICE_LABELS, *CODE_LABELS), rest, strict=True))
-    owner = next((label for label in SERVICE_LABELS if service in named[label]), "")
     return FoundMetrics(
         # Traefik's label says the provider too, which a spec leaves out for files.
         backends=[name.removesuffix("@file") for name in backends],
         backend_times=bool(backend_times),
         versions=versions,
         version_times=bool(version_times),
-        service_label=owner or next((label for label in SERVICE_LABELS if len(named[label]) > 1), ""),
+        service_label=owner,
+        own_versions=own_versions,
         services=sorted({name for label in SERVICE_LABELS for name in named[label]}),
         code_label=next((label for label in CODE_LABELS if named[label]), ""),
+        labels={label: named[label] for label in SERVICE_LABELS},
     )

@@ -31,6 +31,9 @@ def options(parser: Parser, verb: str) -> None:
         choices=("envoy", "haproxy", "traefik", "http"),
         help="the proxy's metrics, or the service's own: http (default: as found)",
     )
+    parser.add_argument(
+        "--series", metavar="MATCHERS", help="which of the service's own metrics are its own: job=NAME, or all"
+    )
     parser.add_argument("--total", metavar="SELECTOR", help="all requests of an arm, instead of a template")
     parser.add_argument("--errors", metavar="SELECTOR", help="those of them that failed")
     parser.add_argument("--baseline", metavar="VERSION[=BACKEND]", help="the version that is live, and its backend")
@@ -96,6 +99,7 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
     from coalmine.cli._first_spec import Answers
     from coalmine.cli._found_metrics import FAMILIES, HTTP, look_at
     from coalmine.cli._found_route import backends_of
+    from coalmine.cli._own_series import own_series
     from coalmine.errors import InputError
     from coalmine.spec.sources import Source
     from coalmine.spec.urls import url_problem
@@ -138,6 +142,7 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
         chosen = named if equals else asking.text(f"{flag} VERSION=BACKEND", None, f"backend {what}", backend, likely)
         arms.append((version.strip(), chosen.strip()))
     latency = "" if plane.one_program else _times(found, template)
+    series = own_series(args.series, asking, found, service, arms[0][0]) if "http" in (template, latency) else ""
     answers = Answers(
         service=service,
         environment=environment,
@@ -153,7 +158,7 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
         approvers=args.approver,
         prometheus=url,
         scrape=args.scrape,
-        service_label=found.service_label if "http" in (template, latency) else "",
+        own=series,
         code_label=found.code_label or "code",
         errors=errors,
     )

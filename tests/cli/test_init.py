@@ -117,6 +117,51 @@ def test_a_service_with_metrics_of_its_own_is_told_apart_from_others(
     assert "all traffic after" in printed.out
 
 
+def _own(store: FakePrometheus, *jobs: tuple[str, str]) -> None:
+    for job, version in jobs:
+        store.add("http_requests_total", {"job": job, "version": version, "code": "200"}, [(0, 1)])
+
+
+def test_whose_the_series_are_is_not_guessed_where_no_label_is_the_services_name(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _own(store, ("checkout-v1", "1.41.0"), ("checkout-v2", "1.42.0"), ("cart", "9"))
+    assert main(_flags(store)) == 2
+    said = capsys.readouterr().err
+    assert "--series is missing" in said
+    assert "no label of http_requests_total is 'checkout'" in said
+    assert '(job="checkout-v1", job="checkout-v2", job="cart")' in said
+    assert not Path("checkout.yaml").exists()
+    assert main(_flags(store, "--series", '{job=~"checkout-.*",}')) == 0
+    spec = parse_spec(Path("checkout.yaml").read_text())
+    assert spec.metrics[0].total == 'http_requests_total{job=~"checkout-.*", version="{arm.version}"}'
+    assert main(_flags(store, "--force", "--series", "all")) == 0
+    assert parse_spec(Path("checkout.yaml").read_text()).metrics[0].template == "http"
+
+
+def test_a_job_of_the_services_name_is_not_believed_where_another_has_the_live_version(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _own(store, ("checkout", "1.42.0"), ("checkout-stable", "1.41.0"))
+    assert main(_flags(store)) == 2
+    said = capsys.readouterr().err
+    assert "http_requests_total with job='checkout' has no version 1.41.0, which other series have" in said
+    assert main(_flags(store, "--series", "job=checkout")) == 0
+    spec = parse_spec(Path("checkout.yaml").read_text())
+    assert spec.metrics[0].total == 'http_requests_total{job="checkout", version="{arm.version}"}'
+    # A version that nobody has does not run yet.
+    assert main(_flags(store, "--force", "--baseline", "1.40.0")) == 0
+
+
+@pytest.mark.parametrize("given", ["", "{}", "job=", 'job="a', "rate(job)"])
+def test_matchers_that_are_none_are_told(store: FakePrometheus, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    _own(store, ("checkout", "1.41.0"), ("cart", "9"))
+    assert main(_flags(store, "--series", given)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --series: {given!r}")
+    assert said.rstrip().endswith("'all'")
+
+
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
