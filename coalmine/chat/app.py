@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
@@ -47,7 +48,7 @@ AT_WORK = 500
 """Requests that are worked on at once; more are turned away, and told so."""
 BUSY = "the chat app is busy with too many requests: nothing was done; try again in a minute"
 DIGEST_EVERY = 20.0
-_DIGESTED = "digest"
+_DIGESTED, _DIGESTED_UNTIL = "digest", "digest until"
 _UNUSED = "unused in socket mode, where the socket is the proof"
 _log = logging.getLogger("coalmine.chat")
 
@@ -288,14 +289,17 @@ class ChatApp:
         if day is None:
             return False
         rollouts = await self.reach()
-        closed = await self.follower.closed_since(rollouts, digest.DAY)
+        span = digest.span(now, self.memory.note(_DIGESTED_UNTIL))
+        closed = await self.follower.closed_in(rollouts, span)
         # Those of rollouts that are followed are kept already.
         self.memory.keep_overrides(digest.overrides([entry for _, found in closed for entry in found]))
-        went = self.memory.overrides(now - digest.DAY)
-        text = digest.text(day, [status for status, _ in closed], self.follower.open_statuses(), went)
+        went = self.memory.overrides(span.since, span.until)
+        since = span.since.astimezone(ZoneInfo(wanted.zone)) if span.late else None
+        text = digest.text(day, [status for status, _ in closed], self.follower.open_statuses(), went, since)
         await self.outbox.before_post(wanted.channel)
         await self.slack.call("chat.postMessage", channel=wanted.channel, text=text, unfurl_links=False)
         self.outbox.posted(wanted.channel)
+        self.memory.set_note(_DIGESTED_UNTIL, span.until.isoformat())
         self.memory.set_note(_DIGESTED, day.isoformat())
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,8 @@ from coalmine.records import LedgerEntry, Phase, RolloutStatus
 
 LONGEST = 3_000
 DAY = timedelta(days=1)
+SETTLED = timedelta(minutes=1)
+"""What is younger is for the next digest: lists and records show what happened some seconds late."""
 MOST_LINES = 20
 OVERRIDES = {
     "override": "promoted past the rules",
@@ -37,23 +40,58 @@ def due(settings: Digest, now: datetime, last: str) -> date | None:
     return local.date()
 
 
+@dataclass(frozen=True)
+class Span:
+    """What a digest tells of: after ``since``, up to ``until``. They tile: nothing is told twice, or never."""
+
+    since: datetime
+    until: datetime
+
+    def __contains__(self, at: datetime | None) -> bool:
+        return at is not None and self.since < at <= self.until
+
+    @property
+    def late(self) -> bool:
+        """It is clearly more than a day: nobody was there to send one at its hour."""
+        return self.until - self.since > DAY + timedelta(hours=1)
+
+
+def span(now: datetime, last: str) -> Span:
+    """From the last digest on; of the first one, and where none says, the last day.
+
+    Args:
+        now: with a time zone.
+        last: ``until`` of the last one as ISO has it; empty when there was none.
+    """
+    until = now - SETTLED
+    return Span(datetime.fromisoformat(last) if last else until - DAY, until)
+
+
 def overrides(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """Those by which people went past the rules."""
     return [entry for entry in entries if entry.kind in OVERRIDES]
 
 
-def text(day: date, closed: Sequence[RolloutStatus], open_: Sequence[RolloutStatus], went: Counter[str]) -> str:
+def text(
+    day: date,
+    closed: Sequence[RolloutStatus],
+    open_: Sequence[RolloutStatus],
+    went: Counter[str],
+    since: datetime | None = None,
+) -> str:
     """The digest as one text.
 
     Args:
         day: it is sent on.
-        closed: in the 24 hours before.
+        closed: since the last one.
         open_: now.
-        went: how often people went past the rules in these 24 hours, by the kind of entry.
+        went: how often people went past the rules since then, by the kind of entry.
+        since: when that was, where it has to be said.
     """
     outcomes = Counter(str(one.outcome or "ended").replace("_", " ") for one in closed)
     counted = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "nothing closed"
-    lines = [f"*Rollouts until {day.isoformat()}*: {counted}, {len(open_)} open"]
+    begin = f"from {since:%Y-%m-%d %H:%M} " if since is not None else ""
+    lines = [f"*Rollouts {begin}until {day.isoformat()}*: {counted}, {len(open_)} open"]
     lines += _some([f"• {escaped(_words.headline(one))}: {cut(mrkdwn.plain_marks(one.reason), 160)}" for one in closed])
     waiting = [one for one in open_ if one.phase in (Phase.GATED, Phase.HELD) or one.paused]
     if waiting:

@@ -7,10 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from coalmine.chat.board import Board, Wall
+from coalmine.chat.digest import Span
 from coalmine.chat.memory import Kept
 from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
@@ -263,12 +264,11 @@ class Follower:
         known = [seen for (workflow, _), seen in self._runs.items() if workflow == workflow_id and seen.status]
         return max(known, key=lambda seen: (not seen.done, seen.asked)).status if known else None
 
-    async def closed_since(self, rollouts: Rollouts, day: timedelta) -> list[tuple[RolloutStatus, list[LedgerEntry]]]:
-        """Rollouts that closed lately, with their records; of those that have a channel."""
-        after = datetime.now(UTC) - day
+    async def closed_in(self, rollouts: Rollouts, span: Span) -> list[tuple[RolloutStatus, list[LedgerEntry]]]:
+        """Rollouts that closed in this time, with their records; of those that have a channel."""
         found = []
         for row in await rollouts.rollouts(limit=MOST_LISTED):
-            if row.open or row.closed_at is None or row.closed_at < after:
+            if row.open or row.closed_at not in span:
                 continue
             if self.settings.channel_of(row.environment, row.service, row.region) is None:
                 continue

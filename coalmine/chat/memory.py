@@ -108,10 +108,11 @@ class Memory:
             [(entry.rollout_id, entry.sequence, entry.kind, entry.at.timestamp()) for entry in entries],
         )
 
-    def overrides(self, since: datetime) -> Counter[str]:
-        """How many were kept of each kind since then."""
+    def overrides(self, since: datetime, until: datetime) -> Counter[str]:
+        """How many were kept of each kind, after the one moment and up to the other."""
         rows = self._file.execute(
-            "SELECT kind, COUNT(*) FROM overrides WHERE at >= ? GROUP BY kind ORDER BY kind", (since.timestamp(),)
+            "SELECT kind, COUNT(*) FROM overrides WHERE at > ? AND at <= ? GROUP BY kind ORDER BY kind",
+            (since.timestamp(), until.timestamp()),
         )
         return Counter(dict(rows.fetchall()))
 

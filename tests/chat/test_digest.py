@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
+from coalmine.chat.digest import SETTLED
 from coalmine.records import Outcome, Phase
 from tests.chat.conftest import Office
 from tests.chat.rollouts import gated_spec, make_state
 
 
 async def test_the_digest_tells_what_closed_what_waits_and_who_went_past_the_rules(office: Office) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1, seconds=60)
     app = await office.open(settings={"digest": {"at": "00:00", "channel": "C0DIGEST"}})
     office.rollouts.add(make_state(Phase.GATED))
     bad = office.rollouts.add(make_state(Phase.CLOSED, gated_spec("cart")))
@@ -20,10 +22,9 @@ async def test_the_digest_tells_what_closed_what_waits_and_who_went_past_the_rul
     await office.until(lambda: len(app.follower.open_statuses()) == 1)
     # Of the first day there is none.
     assert not await app.send_digest(datetime.now(UTC))
-    tomorrow = datetime.combine(datetime.now(UTC).date() + timedelta(days=1), time(0, 0, 1), UTC)
     bad.closed_at = good.closed_at = datetime.now(UTC)
     assert await app.send_digest(tomorrow)
-    assert not await app.send_digest(tomorrow + timedelta(hours=1))
+    assert not await app.send_digest(tomorrow + timedelta(seconds=1))
     sent = [one for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
     assert len(sent) == 1
     assert "1 promoted, 1 rolled back, 1 open" in sent[0].text
@@ -34,6 +35,7 @@ async def test_the_digest_tells_what_closed_what_waits_and_who_went_past_the_rul
 
 
 async def test_what_went_past_the_rules_is_told_though_looks_came_after_it(office: Office) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1, seconds=60)
     settings = {"digest": {"at": "00:00", "channel": "C0DIGEST"}}
     await office.open(settings=settings)
     frozen = office.rollouts.add(make_state(Phase.BAKING))
@@ -47,7 +49,35 @@ async def test_what_went_past_the_rules_is_told_though_looks_came_after_it(offic
     # Nor does it matter that the app is another process by the time of the digest.
     await office.close()
     app = await office.open(settings=settings)
-    tomorrow = datetime.combine(datetime.now(UTC).date() + timedelta(days=1), time(0, 0, 1), UTC)
     assert await app.send_digest(tomorrow)
     [sent] = [one for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
     assert "*Past the rules*: 1 freezes overridden, 1 promoted past the rules" in sent.text
+
+
+async def test_one_that_is_late_tells_all_since_the_last_and_the_next_tells_none_of_it_again(office: Office) -> None:
+    now = datetime.now(UTC)
+    settings = {"digest": {"at": "00:00", "channel": "C0DIGEST"}}
+    app = await office.open(settings=settings)
+    first = now + timedelta(days=1)
+    assert await app.send_digest(first)
+    await office.close()
+    # The app is down at the hour of the next, and at that of the one after it.
+    late = first + timedelta(days=2, hours=5)
+    for service, ago in (("cart", timedelta(hours=52)), ("search", timedelta(hours=1)), ("pay", timedelta(seconds=5))):
+        state = make_state(Phase.CLOSED, gated_spec(service))
+        state.closed_at = late - ago
+        office.rollouts.add(state)
+        office.rollouts.note(state, "override", "promoted by bo: we must", "bo").at = late - ago
+    app = await office.open(settings=settings)
+    assert await app.send_digest(late)
+    assert await app.send_digest(late + timedelta(days=1))
+    _, sent, next_ = [one.text for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    since = first - SETTLED
+    assert f"*Rollouts from {since:%Y-%m-%d %H:%M} until {late:%Y-%m-%d}*: 2 rolled back, 0 open" in sent
+    assert "cart" in sent
+    assert "search" in sent
+    assert "*Past the rules*: 2 promoted past the rules" in sent
+    # What had just closed may not have been listed yet: the next one has it, and it alone.
+    assert f"*Rollouts until {late + timedelta(days=1):%Y-%m-%d}*: 1 rolled back, 0 open" in next_
+    assert "pay" in next_
+    assert "*Past the rules*: 1 promoted past the rules" in next_
