@@ -34,6 +34,8 @@ class FakeOidc:
         """An error to send people back with."""
         self.spoil: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
         """Changes the claims of the next ID tokens."""
+        self.announces: dict[str, Any] = {}
+        """Replaces keys of the discovery document."""
         self.key = new_service_key("provider-1")
         """The key that is published."""
         self.signs_with = self.key
@@ -72,6 +74,7 @@ class FakeOidc:
                 "token_endpoint": f"{self.issuer}/token",
                 "jwks_uri": f"{self.issuer}/keys",
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "none"],
+                **self.announces,
             }
         )
 

@@ -278,7 +278,9 @@ async def test_the_provider_says_no(desk: Served, provider: FakeOidc) -> None:
         ({"iss": "https://evil.example"}, "does not hold"),
         ({"exp": 1}, "does not hold"),
         ({"iat": time.time() + 3600}, "does not hold"),
+        ({"exp": None}, "does not hold"),
         ({"email_verified": False}, "did not verify"),
+        ({"email_verified": None}, "did not verify"),
         ({"email": ""}, "names nobody"),
         ({"email": "a\nb"}, "names nobody"),
         ({"groups": [1]}, "no list of names"),
@@ -287,11 +289,32 @@ async def test_the_provider_says_no(desk: Served, provider: FakeOidc) -> None:
 async def test_an_id_token_that_proves_nothing_lets_nobody_in(
     desk: Served, provider: FakeOidc, changes: dict[str, Any], said: str
 ) -> None:
-    provider.spoil = lambda claims: {**claims, **changes}
+    # None: the claim is not there at all.
+    provider.spoil = lambda claims: {k: v for k, v in {**claims, **changes}.items() if v is not None}
     answer = await come_back(desk)
     assert answer.status_code == 403, answer.text
     assert said in answer.text
     assert (await desk.client.get("/")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"issuer": "https://login.example.org"},
+        {"issuer": None},
+        {"authorization_endpoint": "http://login.example.org/authorize"},
+        {"token_endpoint": "http://login.example.org/token"},
+        {"jwks_uri": "http://login.example.org/keys"},
+        {"jwks_uri": None},
+    ],
+)
+async def test_a_document_that_leads_elsewhere_or_over_http_lets_nobody_in(
+    desk: Served, provider: FakeOidc, changes: dict[str, Any]
+) -> None:
+    provider.announces = changes
+    answer = await desk.client.get(LOGIN)
+    assert answer.status_code == 503
+    assert "--oidc-issuer: " in answer.text
 
 
 async def test_a_token_signed_by_a_stranger_lets_nobody_in(desk: Served, provider: FakeOidc) -> None:
