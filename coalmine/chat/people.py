@@ -40,7 +40,8 @@ def person_of(settings: ChatSettings, profile: Mapping[str, Any], team: str, gro
     if name is None and address:
         wanted = {key.casefold(): name for key, name in settings.people.items() if "@" in key}
         name = wanted.get(address.casefold())
-        if name is None and address.rpartition("@")[2].casefold() in settings.email_domains:
+        local, _, domain = address.rpartition("@")
+        if name is None and local and domain.casefold() in settings.email_domains:
             name = address
     if name is None:
         raise RefusedError(
