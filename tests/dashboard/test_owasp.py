@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from coalmine.dashboard.limits import BAD_TOKENS, CHECKS, WRITES, Limits, Rate
 from coalmine.dashboard.people import Denied
 from coalmine.dashboard.places import Place
-from coalmine.dashboard.session import Session, Sessions
+from coalmine.dashboard.session import LIFETIME, LOGIN_WITHIN, Session, Sessions
 from coalmine.testing.fake_rollouts import FakeRollouts
 from tests.dashboard.served import SECRET, Served, served
 
@@ -113,6 +117,8 @@ def test_cookies_are_for_us_alone() -> None:
         assert flag in found
     assert "domain" not in found
     assert "secure" not in cookie("http://127.0.0.1:8088")
+    # Over http they are for nobody who is elsewhere: whoever listens on the way would have them.
+    assert "secure" in cookie("http://coalmine.example.org")
     assert "httponly" in cookie("http://127.0.0.1:8088")
 
 
@@ -128,6 +134,36 @@ def test_a_session_of_another_secret_or_purpose_counts_for_nothing() -> None:
     assert not sessions.token_holds(token, session, "bo")
     assert not sessions.token_holds(token, Session("other", "ana"), "ana")
     assert not others.token_holds(token, session, "ana")
+
+
+def test_a_login_a_login_under_way_and_a_forms_token_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = now = LIFETIME * 60_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    sessions, response = Sessions(SECRET, False), Response()
+    session = sessions.begin("ana")
+    sessions.put(response, session)
+    sessions.put_login(response, {"state": "s"})
+    token = sessions.token(session, "ana")
+    set_ = [value.decode() for name, value in response.raw_headers if name == b"set-cookie"]
+    assert [f"Max-Age={seconds};" in one for seconds, one in zip((LIFETIME, LOGIN_WITHIN), set_, strict=True)] == [
+        True
+    ] * 2
+    cookies = "; ".join(one.partition(";")[0] for one in set_).encode()
+    asked = Request({"type": "http", "headers": [(b"cookie", cookies)]})
+
+    now = began + LOGIN_WITHIN
+    assert sessions.take_login(asked) == {"state": "s"}
+    now += 1
+    # A browser that keeps its cookie for longer does not make it count for longer.
+    assert sessions.take_login(asked) == {}
+    now = began + LIFETIME
+    assert sessions.of(asked) == session
+    now += 1
+    assert sessions.of(asked) is None
+    now = began + 2 * LIFETIME - 1
+    assert sessions.token_holds(token, session, "ana")
+    now += 1
+    assert not sessions.token_holds(token, session, "ana")
 
 
 def test_too_often_is_said_and_passes() -> None:
