@@ -61,10 +61,14 @@ class GuardActivities:
         """
         with translate_errors():
             async with beating():
-                return await self.survey(request.environment, request.known, request.unlisted)
+                return await self.survey(request.environment, request.known, request.unlisted, request.stuck)
 
     async def survey(
-        self, environment: str | None, known: dict[str, str] | None = None, unlisted: Sequence[Watched] = ()
+        self,
+        environment: str | None,
+        known: dict[str, str] | None = None,
+        unlisted: Sequence[Watched] = (),
+        stuck_before: dict[str, str] | None = None,
     ) -> Survey:
         """As ``survey_routes``; without an environment, of all.
 
@@ -94,6 +98,7 @@ class GuardActivities:
         new = [one for one in watched if known.get(one.workflow_id) != one.run_id]
         stuck = await self._stuck.among(latest)
         told = {one.run_id for one in stuck}
+        troubled = [run.run_id for run in troubled_among(latest)]
         return Survey(
             findings=findings,
             watched=worth_telling(new, findings),
@@ -103,7 +108,8 @@ class GuardActivities:
             looked=len(answers),
             cut=cut,
             stuck=stuck,
-            also_stuck=[run.run_id for run in troubled_among(latest) if run.run_id not in told],
+            also_stuck=[run_id for run_id in troubled if run_id not in told],
+            freed=None if stuck_before is None else await self._stuck.freed(stuck_before, troubled),
             unknown=dict(sorted(unknown.items())),
         )
 

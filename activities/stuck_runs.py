@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from activities.rollout_runs import RolloutRuns
 from coalmine.errors import HistoryUnreadable, PayloadUnreadable
 from coalmine.ownership import LastTasks, Run
-from coalmine.records import StuckRollout
+from coalmine.records import Freed, StuckRollout
 from coalmine.stuck import KEPT_STUCK, stuck_rollout
 
 READ_WITHIN = 15.0
@@ -47,6 +47,29 @@ class StuckRuns:
         gate = asyncio.Semaphore(AT_ONCE)
         ends = asyncio.get_running_loop().time() + self._within
         return list(await asyncio.gather(*(self._one(run, gate, ends) for run in troubled[:KEPT_STUCK])))
+
+    async def freed(self, before: Mapping[str, str], still: Collection[str]) -> dict[str, Freed]:
+        """What became of those that were stuck before, as the server has each now, whether it lists them or not.
+
+        Args:
+            before: Workflow id by run id.
+            still: Run ids that are listed as stuck.
+
+        Raises:
+            TemporalUnavailable: the server does not answer.
+        """
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(workflow_id: str, run_id: str) -> Freed | None:
+            async with gate:
+                run = await self._runs.described(workflow_id, run_id)
+            if run is not None and run.open:
+                return None if run.problems else "goes_on"
+            return "goes_on" if run is not None and run.ended == "continued_as_new" else "closed"
+
+        asked = {run_id: workflow_id for run_id, workflow_id in before.items() if run_id not in still}
+        answers = await asyncio.gather(*(ask(workflow_id, run_id) for run_id, workflow_id in asked.items()))
+        return {run_id: answer for run_id, answer in zip(asked, answers, strict=True) if answer is not None}
 
     async def _one(self, run: Run, gate: asyncio.Semaphore, ends: float) -> StuckRollout:
         """With what its history says, or without where there is no time left for it."""

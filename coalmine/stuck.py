@@ -60,10 +60,12 @@ def take_in_stuck(state: GuardState, survey: Survey, now: datetime) -> None:
     found = {one.run_id: one for one in survey.stuck[:KEPT_STUCK]}
     still = {*found, *survey.also_stuck}
     for run_id in [run_id for run_id in state.stuck if run_id not in still]:
+        if survey.freed is not None and run_id not in survey.freed:
+            # A list may be cut, and lags behind: who is not in it is neither over nor mended.
+            continue
         gone = state.stuck.pop(run_id).stuck
-        # Nobody knows of a run that was not listed.
-        live = gone.workflow_id in survey.live or gone.workflow_id in survey.beside
-        _say(state, gone, now, "guard_cleared", "its workflow tasks are done again" if live else "it is closed")
+        goes_on = _goes_on(gone, survey) if survey.freed is None else survey.freed[run_id] == "goes_on"
+        _say(state, gone, now, "guard_cleared", "its workflow tasks are done again" if goes_on else "it is closed")
     for run_id, stuck in found.items():
         known = state.stuck.get(run_id)
         if known is None and len(state.stuck) >= KEPT_STUCK:
@@ -75,6 +77,11 @@ def take_in_stuck(state: GuardState, survey: Survey, now: datetime) -> None:
         state.stuck[run_id] = OpenStuck(stuck=stuck, since=known.since if known is not None else now)
         if known is None or (known.stuck.unread and not stuck.unread):
             _say(state, stuck, now, "guard_found", stuck.reason, stuck.mend)
+
+
+def _goes_on(gone: StuckRollout, survey: Survey) -> bool:
+    """As surveys told it that did not ask about each run: by its id, under which another may run."""
+    return gone.workflow_id in survey.live or gone.workflow_id in survey.beside
 
 
 def _say(state: GuardState, stuck: StuckRollout, now: datetime, kind: str, text: str, then: str = "") -> None:

@@ -73,6 +73,24 @@ def test_one_that_owns_no_route_is_not_called_closed_when_it_goes_on() -> None:
     assert state.outbox[-1].notification.text == "It is closed."
 
 
+def test_one_that_is_not_listed_stays_stuck_until_it_is_known_what_became_of_it() -> None:
+    state = GuardState(environment="test", number="7")
+    take_in(state, Survey(stuck=[_stuck()], live=[ID]), NOON)
+    # More open rollouts than a survey lists: it is left out of one, and back in the next.
+    for survey in (Survey(cut=True, freed={}), Survey(stuck=[_stuck()], live=[ID], freed={})):
+        take_in(state, survey, NOON)
+        assert (list(state.stuck), len(state.outbox)) == (["r1"], 1)
+    take_in(state, Survey(cut=True, freed={"r1": "goes_on"}), NOON)
+    assert (state.stuck, state.outbox[-1].notification.text) == ({}, "Its workflow tasks are done again.")
+
+
+def test_one_that_was_ended_does_not_go_on_because_another_runs_under_its_id() -> None:
+    state = GuardState(environment="test", number="7")
+    take_in(state, Survey(stuck=[_stuck()], live=[ID]), NOON)
+    take_in(state, Survey(live=[ID], freed={"r1": "closed"}), NOON)
+    assert state.outbox[-1].notification.text == "It is closed."
+
+
 class Histories:
     """Counts how often a history is read, and how many at a time; one may take for ever."""
 
@@ -82,6 +100,10 @@ class Histories:
         self.slow: set[str] = set()
         self.reading = 0
         self.most_at_once = 0
+        self.now: list[Run] = []
+
+    async def described(self, workflow_id: str, run_id: str) -> Run | None:
+        return next((run for run in self.now if (run.workflow_id, run.run_id) == (workflow_id, run_id)), None)
 
     async def last_tasks(self, run: Run) -> LastTasks:
         self.read += 1
@@ -110,6 +132,20 @@ async def test_a_history_is_read_once_while_its_run_is_stuck() -> None:
     assert await stuck.among([RUN.model_copy(update={"problems": []})]) == []
     assert await stuck.among([RUN]) == [_stuck()]
     assert histories.read == 2
+
+
+async def test_what_became_of_each_is_asked_of_its_own_run() -> None:
+    histories = Histories()
+    over = RUN.model_copy(update={"open": False})
+    histories.now = [
+        RUN,
+        RUN.model_copy(update={"run_id": "mended", "problems": []}),
+        over.model_copy(update={"run_id": "ended", "ended": "terminated"}),
+        over.model_copy(update={"run_id": "renewed", "ended": "continued_as_new"}),
+    ]
+    before = dict.fromkeys(["r1", "mended", "ended", "renewed", "forgotten", "listed"], ID)
+    freed = await StuckRuns(histories, "default").freed(before, ["listed"])  # type: ignore[arg-type]
+    assert freed == {"mended": "goes_on", "ended": "closed", "renewed": "goes_on", "forgotten": "closed"}
 
 
 def _many(count: int) -> list[Run]:

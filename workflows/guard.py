@@ -127,6 +127,7 @@ class TrafficGuard:
             environment=state.environment,
             known={key: watched.run_id for key, watched in state.watched.items()},
             unlisted=[state.watched[key] for key in state.unlisted if key in state.watched],
+            stuck={run_id: opened.stuck.workflow_id for run_id, opened in state.stuck.items()},
         )
         try:
             survey = await call(SURVEY_ROUTES, request, SURVEY, f"look {state.looks + 1}: read the routes at rest")

@@ -94,6 +94,11 @@ class SurveyRequest(Record):
     """Run id by workflow id of what the guard remembers: the survey tells only what is new."""
     unlisted: list[Watched] = []
     """Routes to look at though Temporal no longer lists their rollouts."""
+    stuck: dict[str, str] | None = None
+    """Workflow id by run id of the rollouts that people were told are stuck; None from older builds."""
+
+
+Freed = Literal["goes_on", "closed"]
 
 
 class Survey(Record):
@@ -115,6 +120,9 @@ class Survey(Record):
     stuck: list[StuckRollout] = []
     also_stuck: list[str] = []
     """Run ids of those that are stuck beyond as many as are remembered."""
+    freed: dict[str, Freed] | None = None
+    """What became, by run id, of those in ``SurveyRequest.stuck`` that are stuck no longer; None where none was asked
+    about, and from older workers."""
     unknown: dict[str, str] = {}
     """Why nobody can say where a rollout's route should rest, by workflow id: its history cannot be read."""
 

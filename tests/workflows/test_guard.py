@@ -269,6 +269,19 @@ async def test_a_rollout_that_temporal_forgot_is_remembered(guarded: Guarded) ->
     assert seen.unknown == {}
 
 
+async def test_what_became_of_one_that_was_stuck_is_known_though_it_is_not_listed(guarded: Guarded) -> None:
+    await guarded.leave_split()
+    key, activities = guarded.rollout.id, GuardActivities(guarded.client, {"envoy": guarded.router})
+    ended = (await guarded.rollout.handle.describe()).run_id
+    guarded.world.route, guarded.world.generation = {"checkout-v1": 100.0}, guarded.world.generation + 1
+    await guarded.start("1.2.0")
+    runs = (await guarded.rollout.handle.describe()).run_id
+    request = SurveyRequest(environment=f"{guarded.environment}-elsewhere", stuck={ended: key, runs: key})
+    seen = await ActivityEnvironment().run(activities.survey_routes, request)
+    assert seen.freed == {ended: "closed", runs: "goes_on"}
+    assert (await activities.survey(guarded.environment)).freed is None
+
+
 async def test_a_finding_stays_open_while_the_rollout_drops_out_of_the_list(guarded: Guarded) -> None:
     await guarded.leave_split()
     activities = GuardActivities(guarded.client, {"envoy": guarded.router})

@@ -26,6 +26,7 @@ from coalmine.records import (
     GuardSettings,
     GuardState,
     GuardStatus,
+    StuckRollout,
     Survey,
     SurveyRequest,
     Watched,
@@ -177,6 +178,19 @@ async def test_what_temporal_forgot_is_looked_at_by_memory(scene: Scene) -> None
     handle = await scene.start()
     await scene.sleep(2)
     assert [request.unlisted for request in scene.asked[:2]] == [[], [one]]
+    await scene.end(handle)
+
+
+async def test_what_becomes_of_the_stuck_is_asked_and_told_when_it_is_known(scene: Scene) -> None:
+    stuck = StuckRollout(
+        workflow_id="canary/test/a", run_id="r1", environment="test", reason="so", mend="m", watched=watched()
+    )
+    answers = [Survey(stuck=[stuck], freed={}), Survey(cut=True, freed={}), Survey(freed={"r1": "closed"})]
+    scene.survey = lambda: answers[min(len(scene.asked), len(answers)) - 1]
+    handle = await scene.start(every=timedelta(minutes=1))
+    await scene.sleep(4)
+    assert [request.stuck for request in scene.asked[:4]] == [{}, {"r1": "canary/test/a"}, {"r1": "canary/test/a"}, {}]
+    assert scene.titles() == ["the rollout is stuck", "no longer stuck"]
     await scene.end(handle)
 
 
