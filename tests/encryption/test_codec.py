@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 
 from coalmine.encryption import EncryptionCodec, KeyRing, data_converter
-from coalmine.encryption.codec import ENCODING, KEY_NAME
+from coalmine.encryption.codec import ENCODING, KEY_NAME, NONCE_BYTES
 from coalmine.errors import InputError, PayloadUnreadable
 from coalmine.records import Ban
 
@@ -65,6 +66,15 @@ def test_a_bit_that_was_changed_is_found(data: st.DataObject) -> None:
     changed[place // 8] ^= 1 << place % 8
     with pytest.raises(PayloadUnreadable, match="was changed, or the key ring has another key under that name"):
         BEFORE.decrypted(Payload(metadata=hidden.metadata, data=bytes(changed)))
+
+
+@pytest.mark.parametrize("bound", [b"old", b"", None, b"coalmine/other/1\nold"])
+def test_what_the_key_encrypted_for_anything_else_does_not_pass_for_a_payload(bound: bytes | None) -> None:
+    clear, nonce = Payload(data=b"x").SerializeToString(), b"n" * NONCE_BYTES
+    metadata = BEFORE.encrypted(Payload()).metadata
+    elsewhere = Payload(metadata=metadata, data=nonce + AESGCM(OLD).encrypt(nonce, clear, bound))
+    with pytest.raises(PayloadUnreadable, match="was changed"):
+        BEFORE.decrypted(elsewhere)
 
 
 def test_a_worker_reads_what_was_changed_as_a_text_that_says_so() -> None:

@@ -186,6 +186,14 @@ PROMOTE = replace(DECIDED, verb="promote", gate=None, attempt=None)
 GLASS = replace(DECIDED, break_glass=True)
 
 
+@pytest.mark.parametrize("named", [{"gate": "go"}, {"attempt": 1}])
+def test_a_token_that_names_a_gate_does_not_promote_past_all_of_them(named: dict[str, Any]) -> None:
+    bare = {"verb": "promote", "gate": ..., "attempt": ...}
+    assert verify(signed(**bare), PROMOTE, KEYS, NOW).person == "ana"
+    with pytest.raises(BadToken, match="the token names a gate, and promote has none"):
+        verify(signed(**bare | named), PROMOTE, KEYS, NOW)
+
+
 def test_a_service_signs_everything_but_broken_glass_unless_its_entry_says_so() -> None:
     assert of_service(DECIDED).person == "ana"
     assert of_service(PROMOTE).groups == ("sre", "ops")
