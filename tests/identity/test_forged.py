@@ -188,7 +188,7 @@ GLASS = replace(DECIDED, break_glass=True)
 
 @pytest.mark.parametrize("named", [{"gate": "go"}, {"attempt": 1}])
 def test_a_token_that_names_a_gate_does_not_promote_past_all_of_them(named: dict[str, Any]) -> None:
-    bare = {"verb": "promote", "gate": ..., "attempt": ...}
+    bare: dict[str, Any] = {"verb": "promote", "gate": ..., "attempt": ...}
     assert verify(signed(**bare), PROMOTE, KEYS, NOW).person == "ana"
     with pytest.raises(BadToken, match="the token names a gate, and promote has none"):
         verify(signed(**bare | named), PROMOTE, KEYS, NOW)
