@@ -108,10 +108,14 @@ def test_what_slack_refuses_in_a_message_is_refused(blocks: list[dict[str, Any]]
     assert any(why in fault for fault in message_faults("text", blocks)), message_faults("text", blocks)
 
 
+def field(**changes: Any) -> dict[str, Any]:
+    element = {"type": "plain_text_input", **changes}
+    return {"type": "input", "label": text("Why", "plain_text"), "element": element}
+
+
 def modal(**changes: Any) -> dict[str, Any]:
-    asked = {"type": "input", "label": text("Why", "plain_text"), "element": {"type": "plain_text_input"}}
     title = text("Roll back", "plain_text")
-    return {"type": "modal", "title": title, "submit": title, "blocks": [asked], **changes}
+    return {"type": "modal", "title": title, "submit": title, "blocks": [field()], **changes}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,9 @@ def modal(**changes: Any) -> dict[str, Any]:
         (modal(private_metadata="x" * 3_001), "3001 characters, more than 3000"),
         (modal(callback_id="x" * 256), "256 characters"),
         (modal(blocks=[section("x")] * 101), "101 blocks, more than 100"),
+        (modal(blocks=[field(max_length=3_001)]), "max_length is 3001, not 1 to 3000"),
+        (modal(blocks=[field(max_length=0)]), "max_length is 0, not 1 to 3000"),
+        (modal(blocks=[field(placeholder=text("x" * 151, "plain_text"))]), "placeholder has 151 characters"),
         (modal(type="home"), "no modal"),
         (None, "no modal"),
     ],
