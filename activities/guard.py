@@ -96,7 +96,7 @@ class GuardActivities:
         answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
         findings = [finding for finding in answers if finding is not None]
         new = [one for one in watched if known.get(one.workflow_id) != one.run_id]
-        stuck = await self._stuck.among(latest)
+        stuck = await self._stuck.among(latest, stuck_before or {})
         told = {one.run_id for one in stuck}
         troubled = [run.run_id for run in troubled_among(latest)]
         return Survey(

@@ -35,13 +35,17 @@ class StuckRuns:
         self._within = within
         self._known: dict[str, StuckRollout] = {}
 
-    async def among(self, found: Sequence[Run]) -> list[StuckRollout]:
+    async def among(self, found: Sequence[Run], before: Collection[str] = ()) -> list[StuckRollout]:
         """Those of the runs that are stuck, as many as are remembered, with what people can do about each.
+
+        Args:
+            found: Runs of one environment, or of all.
+            before: Run ids that are remembered: they come first, for of some people have yet to be told.
 
         Raises:
             TemporalUnavailable: the server does not answer.
         """
-        troubled = troubled_among(found)
+        troubled = sorted(troubled_among(found), key=lambda run: run.run_id not in before)
         for run_id in self._known.keys() & {run.run_id for run in found} - {run.run_id for run in troubled}:
             del self._known[run_id]
         gate = asyncio.Semaphore(AT_ONCE)

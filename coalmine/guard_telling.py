@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Literal
 
 from coalmine.records import GuardState, LedgerEntry, LedgerWrite, Notification, NotifyRequest, Watched, guard_id
 
-KEPT_UNDELIVERED = 100
-"""Messages and ledger entries kept for the next look while nobody takes them, the newest."""
+KEPT_UNDELIVERED = 250
+"""Messages and ledger entries kept for the next look while nobody takes them, the newest: a payload holds them."""
+KEPT_BEFORE = 100
+"""The same, at once and whether or not they were handed over, where ``GuardState.offers_all`` is not."""
+MOST_AT_ONCE = 1_000
+"""Messages and ledger entries that wait to be handed over for the first time: more than one look can find."""
 
 
 def note(state: GuardState, watched: Watched, kind: str, reason: str, now: datetime, **data: Any) -> None:
@@ -33,7 +38,7 @@ def note(state: GuardState, watched: Watched, kind: str, reason: str, now: datet
     )
     book, _, environment = guard_id(state.environment).partition("/")
     state.backlog.append(LedgerWrite(entries=[entry], ledger=watched.ledger, environment=book, service=environment))
-    del state.backlog[:-KEPT_UNDELIVERED]
+    del state.backlog[: -_most(state)]
 
 
 def tell(
@@ -55,7 +60,26 @@ def tell(
         key=f"{guard_id(state.environment)}:{state.number}:{state.messages}",
     )
     state.outbox.append(NotifyRequest(notification=notification, channels=watched.notify))
-    del state.outbox[:-KEPT_UNDELIVERED]
+    del state.outbox[: -_most(state)]
+
+
+def _most(state: GuardState) -> int:
+    return MOST_AT_ONCE if state.offers_all else KEPT_BEFORE
+
+
+def forget_oldest(state: GuardState, offered: Collection[str], written: Collection[int]) -> None:
+    """Of what was handed over and not taken the newest stay; what has come since is untouched.
+
+    Args:
+        state: Of the guard.
+        offered: Keys of the messages that were handed over.
+        written: Sequences of the entries that were.
+    """
+    messages = [one.notification.key for one in state.outbox if one.notification.key in offered]
+    entries = [one.entries[0].sequence for one in state.backlog if one.entries[0].sequence in written]
+    old_messages, old_entries = set(messages[:-KEPT_UNDELIVERED]), set(entries[:-KEPT_UNDELIVERED])
+    state.outbox = [one for one in state.outbox if one.notification.key not in old_messages]
+    state.backlog = [one for one in state.backlog if one.entries[0].sequence not in old_entries]
 
 
 def name_of(watched: Watched) -> str:

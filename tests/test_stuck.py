@@ -15,6 +15,7 @@ from coalmine.guarding import status, take_in
 from coalmine.ownership import LastTasks, Run, RunFacts
 from coalmine.records import GuardState, StuckRollout, Survey
 from coalmine.stuck import KEPT_STUCK, stuck_rollout
+from tests.test_guarding import split, watched
 from tests.workflows.specs import make_spec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -202,6 +203,28 @@ async def test_more_than_are_remembered_are_counted_and_nobody_is_told_that_one_
         await look(runs[3:])
     told = [message.notification.severity for message in state.outbox]
     assert (told.count("critical"), told.count("info")) == (3, 3)
+
+
+def test_many_that_are_stuck_drive_no_other_message_out() -> None:
+    state = GuardState(environment="test", number="7")
+    found = [stuck_rollout(run, FACTS, FAILED, "default") for run in _many(KEPT_STUCK)]
+    take_in(state, Survey(findings=[split()], watched=[watched()], stuck=found), NOON)
+    titles = [message.notification.title for message in state.outbox]
+    assert (titles[0], len(titles)) == ("test/checkout: traffic is split and no rollout owns it", KEPT_STUCK + 1)
+    assert [write.entries[0].data["finding"] for write in state.backlog][:2] == ["split", "stuck"]
+
+
+async def test_of_whom_people_have_yet_to_be_told_is_read_before_those_that_came_later() -> None:
+    state, histories, runs = GuardState(environment="test", number="7"), Histories(), _many(KEPT_STUCK + 60)
+    stuck = StuckRuns(histories, "default", within=0.1)  # type: ignore[arg-type]
+    histories.slow = {run.run_id for run in runs}
+    take_in(state, Survey(stuck=await stuck.among(runs[60:], state.stuck), also_stuck=[]), NOON)
+    assert (len(state.stuck), state.outbox) == (KEPT_STUCK, [])
+    histories.slow.clear()
+    # Temporal lists the latest first.
+    found = await stuck.among(runs, state.stuck)
+    take_in(state, Survey(stuck=found, also_stuck=[run.run_id for run in runs[:60]]), NOON)
+    assert len(state.outbox) == KEPT_STUCK
 
 
 async def test_what_cannot_be_read_is_read_again() -> None:

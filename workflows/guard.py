@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from coalmine import guarding
     from coalmine.guard_page import page
+    from coalmine.guard_telling import forget_oldest
     from coalmine.records import (
         ARCHIVE_CLOSED,
         GUARD_RESTORE,
@@ -48,6 +49,8 @@ RESTORE = Budget(timedelta(seconds=15), total=timedelta(seconds=45), heartbeat=t
 ARCHIVE = Budget(timedelta(seconds=45), total=timedelta(seconds=60), heartbeat=timedelta(seconds=10))
 BESIDE = "guard-beside"
 """Histories recorded before hand over and archive within a look, and restore one route after the other."""
+OFFERS_ALL = "guard-offers-all"
+"""Histories recorded before forget the oldest of what one look found, where it is much, before it was handed over."""
 RESTORES_AT_ONCE = 20
 FAILURE_LIMIT = 500
 """Characters of why histories could not be kept."""
@@ -76,6 +79,7 @@ class TrafficGuard:
         state = self._state
         # Asked in a run's first task, as the rollouts' patches are.
         self._looks_alone = workflow.patched(BESIDE)
+        state.offers_all = workflow.patched(OFFERS_ALL)
         self._show()
         while not await self._is_over():
             self._look_now = False
@@ -192,7 +196,10 @@ class TrafficGuard:
         messages = _grouped(state.outbox, lambda message: str(message.channels))
         writes = _grouped(state.backlog, lambda write: write.ledger.model_dump_json())
         # Each goes on without the others: a channel or a ledger that hangs keeps no other from hearing of it.
+        offered, written = _keys(state.outbox), _sequences(state.backlog)
         await asyncio.gather(*(self._write(group) for group in writes), *(self._tell(group) for group in messages))
+        if state.offers_all:
+            forget_oldest(state, offered, written)
 
     async def _write(self, group: list[LedgerWrite]) -> None:
         """Entries of one ledger go in one write, in order."""
@@ -236,6 +243,14 @@ class TrafficGuard:
 
     def _show(self) -> None:
         workflow.set_current_details(page(self._state))
+
+
+def _keys(messages: list[NotifyRequest]) -> set[str]:
+    return {message.notification.key for message in messages}
+
+
+def _sequences(writes: list[LedgerWrite]) -> set[int]:
+    return {write.entries[0].sequence for write in writes}
 
 
 def _grouped(items: list[T], by: Callable[[T], str]) -> list[list[T]]:

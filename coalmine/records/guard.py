@@ -233,6 +233,8 @@ class GuardState(Record):
     messages: int = 0
     backlog: list[LedgerWrite] = []
     outbox: list[NotifyRequest] = []
+    offers_all: bool = True
+    """What a look finds is handed over once before the oldest is forgotten; not so in histories of older builds."""
 
 
 class GuardStatus(Record):

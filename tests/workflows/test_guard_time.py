@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
+from coalmine.guard_telling import KEPT_UNDELIVERED
 from coalmine.records import (
     SIDE_TASK_QUEUE,
     TASK_QUEUE,
@@ -146,6 +147,26 @@ async def test_a_message_nobody_took_is_sent_at_the_next_look(scene: Scene) -> N
     scene.world.notify_error, scene.world.ledger_down = None, False
     await scene.sleep(2)
     assert (scene.titles(), scene.world.kinds()) == (["traffic is split and no rollout owns it"], ["guard_found"])
+    await scene.end(handle)
+
+
+async def test_what_one_look_finds_is_told_whole_and_what_nobody_takes_is_bounded(scene: Scene) -> None:
+    many = range(KEPT_UNDELIVERED + 50)
+    of = [watched(workflow_id=f"canary/test/a{number}", service=f"a{number}") for number in many]
+    scene.survey = lambda: Survey(
+        watched=of, findings=[split().model_copy(update={"workflow_id": one.workflow_id}) for one in of]
+    )
+    handle = await scene.start(policy="tell", every=timedelta(hours=1))
+    await scene.sleep(3)
+    assert (len(scene.titles()), len(scene.world.kinds())) == (len(of), len(of))
+    scene.world.notify_error = ApplicationError("hung", type="HookUnreachable")
+    scene.survey = Survey
+    await handle.signal("look")
+    await scene.sleep(3)
+    scene.world.notify_error = None
+    await handle.signal("look")
+    await scene.sleep(3)
+    assert len(scene.titles()) == len(of) + KEPT_UNDELIVERED
     await scene.end(handle)
 
 
