@@ -74,6 +74,15 @@ def test_four_eyes_see_through_spelling(theirs: str, ours: str, signed: bool, ro
     assert say(state, "bo", signed=signed) == "gate 'go' is open"
 
 
+def test_four_eyes_are_not_those_of_who_proved_to_have_started_it_for_another() -> None:
+    """CI starts by its own token and says for whom: neither of the two approves."""
+    state = make_state(["dan", "ci:org/shop", "bo"], four_eyes=True, verified=True)
+    state.starter = Identity(person="ci:org/shop", key="k", issuer="https://ci.example")
+    for own in ("dan", "ci:org/shop", "CI:org/shop"):
+        assert "four_eyes" in say(state, own, signed=True)
+    assert say(state, "bo", signed=True) == "gate 'go' is open"
+
+
 def test_unsigned_words_that_do_not_count_are_kept_once() -> None:
     state = make_state(["ana"], verified=True)
     for by in ("ana", "Ana", "ana\u200b"):

@@ -93,6 +93,17 @@ def test_a_signature_that_only_names_the_key_is_broken(sealer: Sealer) -> None:
         assert SealReader({}).judge(body, name, signature) == "unchecked"
 
 
+def test_a_signed_head_of_another_copy_of_the_ledger_is_found(tmp_path: Path, key: Path, sealer: Sealer) -> None:
+    """Number, records and signature are right: it is of a copy on which a worker with the key wrote the same."""
+    root, other = tmp_path / "ledger", tmp_path / "copy"
+    for place in (root, other):
+        write(place, 30, at_once=10, sealer=sealer)
+    kept = lines(root / "heads.jsonl")
+    (root / "heads.jsonl").write_bytes(b"".join([kept[0], lines(other / "heads.jsonl")[1], kept[2]]))
+    found = places(verified(root, reader_of([str(key)])))
+    assert found == [("head", "heads.jsonl", 2), ("head", "heads.jsonl", 3)]
+
+
 def test_a_ledger_signed_anew_with_another_key_is_found(tmp_path: Path, key: Path) -> None:
     root, other = tmp_path / "ledger", sealer_of({KEY_VARIABLE: str(private(tmp_path / "other.pem"))})
     write(root, 10, sealer=other)

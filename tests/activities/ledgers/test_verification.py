@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from activities.ledgers import chain
 from activities.ledgers.file import FileLedger
+from activities.ledgers.file_heads import HeadsFile
 from activities.ledgers.file_pages import FilePages
-from activities.ledgers.sealing import SealReader
+from activities.ledgers.heads import head_line, head_of
+from activities.ledgers.sealing import Sealer, SealReader
 from activities.ledgers.verification import tips_of
 from coalmine.records import ChainTip
 from tests.activities.ledgers.books import (
@@ -211,6 +214,24 @@ class TestOneFile:
         heads = tmp_path / "heads.jsonl"
         heads.write_bytes(b"".join(lines(heads)[1:]))
         assert places(verified(tmp_path))[0] == ("head", "heads.jsonl", 1)
+
+    def test_a_head_rewritten_with_a_seal_that_fits(self, tmp_path: Path, path: Path) -> None:
+        heads = tmp_path / "heads.jsonl"
+        kept = lines(heads)
+        was = head_of(kept[1].rstrip())
+        assert was is not None
+        kept[1] = head_line(replace(was, at="2020-01-01T00:00:00.000Z"), Sealer()) + b"\n"
+        heads.write_bytes(b"".join(kept))
+        assert places(verified(tmp_path)) == [("head", "heads.jsonl", 3)]
+
+    def test_a_chain_that_follows_from_another_rollouts_beginning(self, tmp_path: Path, path: Path) -> None:
+        shutil.rmtree(path.parent)
+        (tmp_path / "heads.jsonl").unlink()
+        path.parent.mkdir(parents=True)
+        made, tip = chain.lines_of(entries(3), 0, chain.genesis(OTHER))
+        path.write_bytes(made)
+        HeadsFile(tmp_path, Sealer()).anchor(path, ROLLOUT, 3, tip)
+        assert places(verified(tmp_path)) == [("rewritten", FILE, 1)]
 
     def test_the_last_head_removed_with_its_records(self, tmp_path: Path, path: Path) -> None:
         """Nothing inside shows it: that is what a tip kept elsewhere is for."""
