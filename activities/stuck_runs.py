@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from activities.rollout_runs import RolloutRuns
-from coalmine.errors import HistoryUnreadable, PayloadUnreadable
+from coalmine.errors import HistoryUnreadable, PayloadUnreadable, TemporalUnavailable
 from coalmine.ownership import LastTasks, Run
 from coalmine.records import Freed, StuckRollout
 from coalmine.stuck import KEPT_STUCK, stuck_rollout
@@ -41,9 +41,6 @@ class StuckRuns:
         Args:
             found: Runs of one environment, or of all.
             before: Run ids that are remembered: they come first, for of some people have yet to be told.
-
-        Raises:
-            TemporalUnavailable: the server does not answer.
         """
         troubled = sorted(troubled_among(found), key=lambda run: run.run_id not in before)
         for run_id in self._known.keys() & {run.run_id for run in found} - {run.run_id for run in troubled}:
@@ -59,14 +56,17 @@ class StuckRuns:
             before: Workflow id by run id.
             still: Run ids that are listed as stuck.
 
-        Raises:
-            TemporalUnavailable: the server does not answer.
+        Returns:
+            By run id; without those that are stuck still, and those of which the server does not say it now.
         """
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def ask(workflow_id: str, run_id: str) -> Freed | None:
-            async with gate:
-                run = await self._runs.described(workflow_id, run_id)
+            try:
+                async with gate:
+                    run = await self._runs.described(workflow_id, run_id)
+            except TemporalUnavailable:
+                return None
             if run is not None and run.open:
                 return None if run.problems else "goes_on"
             return "goes_on" if run is not None and run.ended == "continued_as_new" else "closed"
@@ -82,7 +82,8 @@ class StuckRuns:
         try:
             async with asyncio.timeout_at(ends), gate:
                 return await self._read(run)
-        except TimeoutError:
+        except (TimeoutError, TemporalUnavailable):
+            # A server that is asked too much must not make the look forget what it has found of the routes.
             return stuck_rollout(run, None, LastTasks(), self._namespace)
 
     async def _read(self, run: Run) -> StuckRollout:

@@ -9,7 +9,7 @@ import pytest
 
 from activities.stuck_runs import AT_ONCE, StuckRuns
 from coalmine.cli.guard import _text
-from coalmine.errors import PayloadUnreadable
+from coalmine.errors import PayloadUnreadable, TemporalUnavailable
 from coalmine.guard_page import page
 from coalmine.guarding import status, take_in
 from coalmine.ownership import LastTasks, Run, RunFacts
@@ -102,12 +102,18 @@ class Histories:
         self.reading = 0
         self.most_at_once = 0
         self.now: list[Run] = []
+        self.busy = False
+        """The server is asked too much."""
 
     async def described(self, workflow_id: str, run_id: str) -> Run | None:
+        if self.busy:
+            raise TemporalUnavailable("resource exhausted")
         return next((run for run in self.now if (run.workflow_id, run.run_id) == (workflow_id, run_id)), None)
 
     async def last_tasks(self, run: Run) -> LastTasks:
         self.read += 1
+        if self.busy:
+            raise TemporalUnavailable("resource exhausted")
         self.reading += 1
         self.most_at_once = max(self.most_at_once, self.reading)
         try:
@@ -147,6 +153,16 @@ async def test_what_became_of_each_is_asked_of_its_own_run() -> None:
     before = dict.fromkeys(["r1", "mended", "ended", "renewed", "forgotten", "listed"], ID)
     freed = await StuckRuns(histories, "default").freed(before, ["listed"])  # type: ignore[arg-type]
     assert freed == {"mended": "goes_on", "ended": "closed", "renewed": "goes_on", "forgotten": "closed"}
+
+
+async def test_a_server_that_is_asked_too_much_leaves_the_look_what_it_has() -> None:
+    histories = Histories()
+    stuck = StuckRuns(histories, "default")  # type: ignore[arg-type]
+    histories.busy = True
+    assert await stuck.among([RUN]) == [_stuck(facts=None, last=LastTasks())]
+    assert await stuck.freed({"r1": ID}, []) == {}
+    histories.busy = False
+    assert await stuck.among([RUN]) == [_stuck()]
 
 
 def _many(count: int) -> list[Run]:
