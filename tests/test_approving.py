@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from coalmine import command_input, commands
+from coalmine.gates import Approval
 from coalmine.records import Identity, Phase, Verb
 from coalmine.rollout import RolloutState
 from coalmine.spec import recheck
@@ -81,6 +82,15 @@ def test_four_eyes_are_not_those_of_who_proved_to_have_started_it_for_another() 
     for own in ("dan", "ci:org/shop", "CI:org/shop"):
         assert "four_eyes" in say(state, own, signed=True)
     assert say(state, "bo", signed=True) == "gate 'go' is open"
+
+
+def test_a_glass_broken_at_one_attempt_opens_no_other() -> None:
+    state = make_state(["ana"])
+    [gate] = state.gates
+    gate.approvals.append(Approval(by="eve", attempt=1, at=NOW, break_glass=True))
+    assert state.gate_open(gate)
+    gate.attempt = 2
+    assert not state.gate_open(gate)
 
 
 def test_unsigned_words_that_do_not_count_are_kept_once() -> None:
