@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from coalmine.chat.desk import Desk
 from coalmine.chat.directory import Directory
 from coalmine.chat.follow import Follower
 from coalmine.chat.grammar import COMMAND
+from coalmine.chat.lately import closed_in
 from coalmine.chat.memory import Memory
 from coalmine.chat.mentions import Mentions
 from coalmine.chat.once import Once
@@ -289,16 +291,20 @@ class ChatApp:
         if day is None:
             return False
         rollouts = await self.reach()
+        # Right after the start nothing is known yet of what is open.
+        await self.follower.caught_up.wait()
         span = digest.span(now, self.memory.note(_DIGESTED_UNTIL))
-        closed = await self.follower.closed_in(rollouts, span)
+        closed = await closed_in(rollouts, span, self.settings)
         # Those of rollouts that are followed are kept already.
         self.memory.keep_overrides(digest.overrides([entry for _, found in closed for entry in found]))
-        went = self.memory.overrides(span.since, span.until)
+        told = self.memory.overrides(span.heard_since, span.until)
+        went = Counter(one.kind for one in told)
         since = span.since.astimezone(ZoneInfo(wanted.zone)) if span.late else None
         text = digest.text(day, [status for status, _ in closed], self.follower.open_statuses(), went, since)
         await self.outbox.before_post(wanted.channel)
         await self.slack.call("chat.postMessage", channel=wanted.channel, text=text, unfurl_links=False)
         self.outbox.posted(wanted.channel)
+        self.memory.set_digested(told, before=span.heard_since)
         self.memory.set_note(_DIGESTED_UNTIL, span.until.isoformat())
         self.memory.set_note(_DIGESTED, day.isoformat())
         return True

@@ -18,6 +18,8 @@ LONGEST = 3_000
 DAY = timedelta(days=1)
 SETTLED = timedelta(minutes=1)
 """What is younger is for the next digest: lists and records show what happened some seconds late."""
+MOST_LATE = timedelta(days=30)
+"""An override that is heard of later than this is old: ``memory.KEPT_DAYS`` must be longer."""
 MOST_LINES = 20
 OVERRIDES = {
     "override": "promoted past the rules",
@@ -46,6 +48,8 @@ class Span:
 
     since: datetime
     until: datetime
+    first: bool = False
+    """No digest was sent before."""
 
     def __contains__(self, at: datetime | None) -> bool:
         return at is not None and self.since < at <= self.until
@@ -54,6 +58,11 @@ class Span:
     def late(self) -> bool:
         """It is clearly more than a day: nobody was there to send one at its hour."""
         return self.until - self.since > DAY + timedelta(hours=1)
+
+    @property
+    def heard_since(self) -> datetime:
+        """From when on overrides count that none has told: what nobody could read then is for the next digest."""
+        return self.since if self.first else self.until - MOST_LATE
 
 
 def span(now: datetime, last: str) -> Span:
@@ -64,7 +73,7 @@ def span(now: datetime, last: str) -> Span:
         last: ``until`` of the last one as ISO has it; empty when there was none.
     """
     until = now - SETTLED
-    return Span(datetime.fromisoformat(last) if last else until - DAY, until)
+    return Span(datetime.fromisoformat(last), until) if last else Span(until - DAY, until, first=True)
 
 
 def overrides(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:

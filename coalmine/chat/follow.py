@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from coalmine.chat.board import Board, Wall
-from coalmine.chat.digest import Span
 from coalmine.chat.memory import Kept
 from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
@@ -67,6 +66,8 @@ class Follower:
     _poke: asyncio.Event = field(default_factory=asyncio.Event)
     _poked: set[str] = field(default_factory=set)
     _silent: bool = False
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once all that is open was asked about since the start."""
     _limit: int = MOST_LISTED
     _since: datetime | None = None
 
@@ -131,6 +132,7 @@ class Follower:
 
         await asyncio.gather(*(ask(row) for row in self._worth_asking(rows, poked)))
         await self._find_lost(rollouts, rows)
+        self.caught_up.set()
 
     def _worth_asking(self, rows: Iterable[RolloutRow], poked: set[str]) -> list[RolloutRow]:
         now = self.clock()
@@ -263,23 +265,6 @@ class Follower:
         """The newest status of a workflow, without asking; None: not known."""
         known = [seen for (workflow, _), seen in self._runs.items() if workflow == workflow_id and seen.status]
         return max(known, key=lambda seen: (not seen.done, seen.asked)).status if known else None
-
-    async def closed_in(self, rollouts: Rollouts, span: Span) -> list[tuple[RolloutStatus, list[LedgerEntry]]]:
-        """Rollouts that closed in this time, with their records; of those that have a channel."""
-        found = []
-        for row in await rollouts.rollouts(limit=MOST_LISTED):
-            if row.open or row.closed_at not in span:
-                continue
-            if self.settings.channel_of(row.environment, row.service, row.region) is None:
-                continue
-            ref = RolloutRef(row.workflow_id, row.run_id)
-            try:
-                found.append((await rollouts.status(ref), (await rollouts.decisions(ref)).entries))
-            except CoalmineError as error:
-                _log.info("%s: %s", row.workflow_id, error)
-            except Exception:
-                _log.exception("%s cannot be read, and is missing from the digest", row.workflow_id)
-        return found
 
 
 def _is_lost(run: Run) -> bool:

@@ -8,11 +8,11 @@ crash at any moment; where the app may read them, it also finds a message that w
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from coalmine.errors import InputError
 from coalmine.records import LedgerEntry
@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS overrides (
   rollout_id TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL,
   PRIMARY KEY (rollout_id, sequence));
+CREATE TABLE IF NOT EXISTS digested (
+  rollout_id TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (rollout_id, sequence));
 """
 
 
@@ -49,6 +51,14 @@ class Kept:
     """All is told: it is not looked at any more."""
     posting: float = 0.0
     """When posting it began (seconds since 1970); 0 = never. With an empty ``ts``: it may be there already."""
+
+
+class Override(NamedTuple):
+    """One time that people went past the rules, as the record of its rollout has it."""
+
+    rollout_id: str
+    sequence: int
+    kind: str
 
 
 class Memory:
@@ -73,6 +83,9 @@ class Memory:
             )
             self._file.execute(
                 "DELETE FROM overrides WHERE at < CAST(strftime('%s', 'now', ?) AS REAL)", (f"-{KEPT_DAYS} days",)
+            )
+            self._file.execute(
+                "DELETE FROM digested WHERE (rollout_id, sequence) NOT IN (SELECT rollout_id, sequence FROM overrides)"
             )
             self._file.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
@@ -108,13 +121,25 @@ class Memory:
             [(entry.rollout_id, entry.sequence, entry.kind, entry.at.timestamp()) for entry in entries],
         )
 
-    def overrides(self, since: datetime, until: datetime) -> Counter[str]:
-        """How many were kept of each kind, after the one moment and up to the other."""
+    def overrides(self, since: datetime, until: datetime) -> list[Override]:
+        """Those that no digest has told, after the one moment and up to the other."""
         rows = self._file.execute(
-            "SELECT kind, COUNT(*) FROM overrides WHERE at > ? AND at <= ? GROUP BY kind ORDER BY kind",
+            "SELECT rollout_id, sequence, kind FROM overrides WHERE at > ? AND at <= ? AND (rollout_id, sequence) "
+            "NOT IN (SELECT rollout_id, sequence FROM digested) ORDER BY kind, rollout_id, sequence",
             (since.timestamp(), until.timestamp()),
         )
-        return Counter(dict(rows.fetchall()))
+        return [Override(*row) for row in rows.fetchall()]
+
+    def set_digested(self, told: Iterable[Override], before: datetime) -> None:
+        """A digest has told these; and none will tell those up to ``before``."""
+        self._file.executemany(
+            "INSERT OR IGNORE INTO digested (rollout_id, sequence) VALUES (?, ?)",
+            [(one.rollout_id, one.sequence) for one in told],
+        )
+        self._file.execute(
+            "INSERT OR IGNORE INTO digested SELECT rollout_id, sequence FROM overrides WHERE at <= ?",
+            (before.timestamp(),),
+        )
 
     def note(self, name: str) -> str:
         """A word that was kept; empty when it was not."""

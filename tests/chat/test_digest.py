@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from coalmine.chat.digest import SETTLED
+from coalmine.errors import TemporalUnavailable
 from coalmine.records import Outcome, Phase
 from tests.chat.conftest import Office
 from tests.chat.rollouts import gated_spec, make_state
@@ -81,3 +82,53 @@ async def test_one_that_is_late_tells_all_since_the_last_and_the_next_tells_none
     assert f"*Rollouts until {late + timedelta(days=1):%Y-%m-%d}*: 1 rolled back, 0 open" in next_
     assert "pay" in next_
     assert "*Past the rules*: 1 promoted past the rules" in next_
+
+
+async def test_one_right_after_the_start_waits_until_the_rollouts_were_looked_at(office: Office) -> None:
+    now = datetime.now(UTC)
+    settings = {"digest": {"at": "00:00", "channel": "C0DIGEST"}}
+    app = await office.open(settings=settings)
+    assert await app.send_digest(now + timedelta(days=1))
+    await office.close()
+    late = now + timedelta(days=2, hours=5)
+    open_ = office.rollouts.add(make_state(Phase.BAKING))
+    office.rollouts.note(open_, "override", "promoted by bo: we must", "bo").at = late - timedelta(hours=8)
+    app = await office.open(settings=settings)
+    assert await app.send_digest(late)
+    _, sent = [one.text for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    assert "nothing closed, 1 open" in sent
+    assert "*Past the rules*: 1 promoted past the rules" in sent
+
+
+async def test_what_went_past_the_rules_and_is_heard_of_late_is_told_once_by_the_next(office: Office) -> None:
+    first = datetime.now(UTC) + timedelta(days=1)
+    settings = {"digest": {"at": "00:00", "channel": "C0DIGEST"}}
+    app = await office.open(settings=settings)
+    state = office.rollouts.add(make_state(Phase.BAKING))
+    await office.tells(await office.root(), "admitted")
+    # Its worker is being replaced at the hour of the digest: it cannot be asked.
+    office.rollouts.broken[state.workflow_id] = TemporalUnavailable("no worker answers")
+    entry = office.rollouts.note(state, "override", "promoted by bo: we must", "bo")
+    entry.at = first - timedelta(hours=1)
+    assert await app.send_digest(first)
+    office.rollouts.broken.clear()
+    await office.tells(await office.root(), "promoted by bo")
+    for day in (1, 2):
+        assert await app.send_digest(first + timedelta(days=day))
+    sent = [one.text for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    assert ["1 promoted past the rules" in one for one in sent] == [False, True, False]
+
+
+async def test_what_closed_and_cannot_be_read_is_told_as_the_list_has_it(office: Office) -> None:
+    now = datetime.now(UTC) + timedelta(days=1, seconds=60)
+    app = await office.open(settings={"digest": {"at": "00:00", "channel": "C0DIGEST"}})
+    for service, why in (("cart", TemporalUnavailable("no worker answers")), ("pay", ValueError("odd"))):
+        state = office.rollouts.add(make_state(Phase.CLOSED, gated_spec(service)))
+        state.closed_at = now - timedelta(hours=1)
+        office.rollouts.broken[state.workflow_id] = why
+    assert await app.send_digest(now)
+    [sent] = [one.text for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    assert "*: 2 rolled back, 0 open" in sent
+    assert "cart 1.1.0 in test: rolled back" in sent
+    assert "it cannot be read: no worker answers" in sent
+    assert "it cannot be read (ValueError)" in sent
