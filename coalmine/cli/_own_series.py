@@ -11,6 +11,8 @@ from coalmine.errors import InputError
 from coalmine.spec.selectors import parse_selector
 
 ALL = "all"
+TAKEN = ("version", "__name__")
+"""Labels that the selectors match already."""
 SHOWN = 12
 """Labels with values that a question lists."""
 _UNQUOTED = re.compile(r'([A-Za-z_]\w*)=([^"\'=~,{}]+)')
@@ -58,4 +60,9 @@ def own_series(given: str | None, asking: Asking, found: FoundMetrics, service: 
         ) from None
     if not selector.matchers:
         raise InputError(f"--series: {given!r} says nothing: write such as job=\"NAME\", or '{ALL}'")
+    for matcher in selector.matchers:
+        if matcher.label in TAKEN:
+            raise InputError(
+                f"--series: {given!r}: {matcher.label} is what tells the arms and the metrics apart: name another label"
+            )
     return ", ".join(map(str, selector.matchers))

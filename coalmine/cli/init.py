@@ -142,7 +142,12 @@ async def _answers(args: Args) -> tuple[Answers, list[str]]:
         chosen = named if equals else asking.text(f"{flag} VERSION=BACKEND", None, f"backend {what}", backend, likely)
         arms.append((version.strip(), chosen.strip()))
     latency = "" if plane.one_program else _times(found, template)
-    series = own_series(args.series, asking, found, service, arms[0][0]) if "http" in (template, latency) else ""
+    series = ""
+    if "http" in (template, latency):
+        series = own_series(args.series, asking, found, service, arms[0][0])
+    elif args.series is not None:
+        read = f"{template}'s" if template else "what --total and --errors say"
+        raise InputError(f"--series: it is of {HTTP}, and what is read is {read}: leave it out")
     answers = Answers(
         service=service,
         environment=environment,

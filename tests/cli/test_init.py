@@ -162,6 +162,26 @@ def test_matchers_that_are_none_are_told(store: FakePrometheus, capsys: pytest.C
     assert said.rstrip().endswith("'all'")
 
 
+@pytest.mark.parametrize("given", ["version=1.41.0", 'job="checkout", version=~"1.*"', '__name__="other"'])
+def test_matchers_that_the_selectors_have_already_are_told(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    _own(store, ("checkout", "1.41.0"), ("cart", "9"))
+    assert main(_flags(store, "--series", given)) == 2
+    assert f"--series: {given!r}: " in capsys.readouterr().err
+    assert not Path("checkout.yaml").exists()
+
+
+@pytest.mark.parametrize("read", [["--template", "envoy"], ["--total", "a_total", "--errors", "b_total"]])
+def test_matchers_that_nothing_would_read_are_told(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str], read: list[str]
+) -> None:
+    _envoy(store, "checkout-v1", "checkout-v2")
+    assert main(_flags(store, *read, "--series", "job=checkout")) == 2
+    assert "--series: it is of http_requests_total, and what is read is " in capsys.readouterr().err
+    assert not Path("checkout.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
