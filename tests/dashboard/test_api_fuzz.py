@@ -80,6 +80,8 @@ def build() -> tuple[Any, FakeRollouts]:
 APP, FAKE = build()
 SCHEMA = schemathesis.openapi.from_asgi("/api/v1/openapi.json", APP)
 MORE = int(os.environ.get("COALMINE_FUZZ_EXAMPLES", "0"))
+PATIENCE = 60
+"""Seconds for one answer: schemathesis' own 10 pass on a machine that has much else to do."""
 pytestmark = pytest.mark.timeout(180 + 5 * MORE)
 FEW = settings(
     max_examples=MORE or 8,
@@ -221,7 +223,7 @@ def answered(operation: Operation, where: Where) -> set[int]:
     def send(request: tuple[schemathesis.Case[Any], RolloutPhase]) -> None:
         case, phase = request
         stand(phase)
-        seen.add(case.call_and_validate(headers=AS_ANA, checks=CHECKS).status_code)
+        seen.add(case.call_and_validate(headers=AS_ANA, checks=CHECKS, timeout=PATIENCE).status_code)
 
     send()
     return seen
@@ -269,13 +271,13 @@ def test_nobody_writes(name: str, where: Where) -> None:
         case, phase = request
         stand(phase)
         case.headers.pop("Authorization", None)
-        answer = case.call(headers=stranger)
+        answer = case.call(headers=stranger, timeout=PATIENCE)
         if not name.endswith("/validate"):
             assert 400 <= answer.status_code < 500
         assert FAKE.sent == []
         assert FAKE.started == []
         # The very same is heard from somebody who is known, so it was for that alone that it was not.
-        accepted += case.call(headers=AS_ANA).status_code == 200
+        accepted += case.call(headers=AS_ANA, timeout=PATIENCE).status_code == 200
 
     send()
     assert accepted or where is Where.ELSEWHERE
