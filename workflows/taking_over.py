@@ -133,14 +133,14 @@ class TakingOver:
             while not self._is_own_task():
                 seen = _length()
                 await workflow.wait_condition(lambda seen=seen: _length() != seen)  # type: ignore[misc]
-            self._state.reset_at = workflow.now()
-            copied = False
+            since, copied = workflow.now(), False
             try:
                 copied = await self._take_over(hands)
             finally:
                 self._copied += copied
-                if copied:
-                    self._state.reset_at = None
+                if not copied:
+                    # Only now: a question that is still open may be one that was copied, of an earlier reset.
+                    self._state.reset_at = since
                 self._settled = not copied
                 poke()
 
