@@ -22,8 +22,9 @@ KEPT = 3_600.0
 """Seconds an id is remembered: longer than ``directory.KEPT``, for a mention lets nobody do anything."""
 NOBODY_KEPT = 600.0
 """Seconds it is remembered that Slack knows nobody there, or that we may not ask."""
-AT_ONCE = 20
-"""Addresses that are asked about for one message."""
+AT_ONCE = 40
+"""Addresses that are asked about for one message: two large groups, and within the 50 a minute that Slack allows at
+least (tier 3)."""
 MOST = 5_000
 _log = logging.getLogger("coalmine.chat")
 

@@ -38,9 +38,14 @@ def own_series(given: str | None, asking: Asking, found: FoundMetrics, service: 
         if found.service_label and (version in found.own_versions or version not in found.versions):
             return f"{found.service_label}={json.dumps(service, ensure_ascii=False)}"
         several = {label: values for label, values in found.labels.items() if len(values) > 1}
-        if not found.service_label and not several:
+        # Versions of which none is the live one are another service's, though no other reports beside it.
+        others = bool(found.versions) and version not in found.versions
+        if not found.service_label and not several and not others:
             return ""
         why = f"no label of {HTTP} is {service!r}"
+        if others:
+            why += f", and none has version {version}"
+            several = {label: values for label, values in found.labels.items() if values}
         if found.service_label:
             why = f"{HTTP} with {found.service_label}={service!r} has no version {version}, which other series have"
         pairs = [f'{label}="{value}"' for label, values in several.items() for value in values]

@@ -153,6 +153,18 @@ def test_a_job_of_the_services_name_is_not_believed_where_another_has_the_live_v
     assert main(_flags(store, "--force", "--baseline", "1.40.0")) == 0
 
 
+def test_the_only_service_in_the_store_is_not_taken_for_this_one_without_its_live_version(
+    store: FakePrometheus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _own(store, ("cart", "9"))
+    assert main(_flags(store)) == 2
+    said = capsys.readouterr().err
+    assert "no label of http_requests_total is 'checkout', and none has version 1.41.0" in said
+    assert '(job="cart")' in said
+    assert main(_flags(store, "--series", "all")) == 0
+    assert main(_flags(store, "--force", "--baseline", "9")) == 0
+
+
 @pytest.mark.parametrize("given", ["", "{}", "job=", 'job="a', "rate(job)"])
 def test_matchers_that_are_none_are_told(store: FakePrometheus, capsys: pytest.CaptureFixture[str], given: str) -> None:
     _own(store, ("checkout", "1.41.0"), ("cart", "9"))
