@@ -62,7 +62,9 @@ def _run(words: list[str], out: Output) -> int:
             traceback.print_exc()
         out.say(_errors.line(error))
         if out.is_json:
-            out.line(_errors.as_object(error), "")
+            # Where nobody can be told, the code still says it.
+            with suppress(OSError):
+                out.line(_errors.as_object(error), "")
         return _errors.exit_code(error)
 
 

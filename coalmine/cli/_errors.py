@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from coalmine.cli._output import OutputLost
 from coalmine.errors import CoalmineError, InputError, RefusedError, RolloutNotFound, SpecError
 from coalmine.spec.faults import printable
 
@@ -30,6 +31,8 @@ def line(error: BaseException) -> str:
         return str(error)
     if isinstance(error, CoalmineError):
         return f"error: {printable(str(error))}"
+    if isinstance(error, OutputLost):
+        return f"error: stdout cannot be written ({error.strerror}): what was printed there is not whole"
     hint = "" if debugging() else " (COALMINE_DEBUG=1 shows where)"
     text = str(error).strip().splitlines()
     return f"internal error: {type(error).__name__}: {text[0] if text else 'no message'}{hint}"

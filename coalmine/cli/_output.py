@@ -6,10 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+
+class OutputLost(OSError):
+    """Raised when stdout takes nothing more, as on a full disk; what is printed there is what was asked for."""
 
 
 class Output:
@@ -32,13 +36,25 @@ class Output:
         self._print(_json(value, indent=None) if self.is_json else text)
 
     def say(self, text: str) -> None:
-        """Tell people."""
-        print(text, file=sys.stderr, flush=True)
+        """Tell people; where nothing can be told any more, what was asked for is done all the same."""
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            _let_go(sys.stderr)
 
     def _print(self, text: str) -> None:
         if text:
             # Names of files may hold bytes that are no text; \\udcff is what JSON too writes for one.
-            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+            whole = text.encode("utf-8", "backslashreplace").decode()
+            try:
+                print(whole, flush=True)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                _let_go(sys.stdout)
+                raise OutputLost(error.errno, error.strerror) from error
 
 
 def let_go_of_the_gone() -> None:
@@ -47,7 +63,12 @@ def let_go_of_the_gone() -> None:
         try:
             stream.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            _let_go(stream)
+
+
+def _let_go(stream: TextIO) -> None:
+    """What it holds back still would fail once more when it is flushed, and with it the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def plain(model: BaseModel) -> dict[str, Any]:

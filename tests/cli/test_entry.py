@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,34 @@ def test_a_reader_that_has_gone_is_no_crash() -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["schema"], 1, "error: stdout cannot be written (No space left on device)"),
+        (["schema", "-o", "json"], 1, "error: stdout cannot be written (No space left on device)"),
+        (["nonsense", "-o", "json"], 2, "unknown verb 'nonsense'"),
+    ],
+)
+def test_a_full_disk_under_what_is_printed_is_one_line(words: list[str], code: int, said: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "coalmine.cli", *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert ran.returncode == code
+    assert said in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_where_people_can_be_told_nothing_the_code_stays() -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "coalmine.cli", "nonsense", "-o", "json"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            timeout=60,
+        )
+    assert ran.returncode == 2
+    assert json.loads(ran.stdout)["exit"] == 2
