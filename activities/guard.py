@@ -33,11 +33,14 @@ from coalmine.records import (
 _log = structlog.get_logger("coalmine.guard")
 READ_WITHIN = 5.0
 """Seconds one route may take to be read."""
+ALL_WITHIN = 15.0
+"""Seconds of one look in which reading routes begins: a network that swallows what is sent keeps no other from it."""
 AT_ONCE = 16
 """Routes that are read, and histories, at a time."""
 EARLIER_RUNS = 20
 """Runs of one service that are looked through for the last one that wrote the route."""
 UNLISTED = "Temporal has just stopped to list its runs; the next look reads the route"
+LATE = "too many others did not answer, so it was not asked at this look; the next one asks it before those"
 STOOD_BACK = frozenset({"StaleGeneration", "RouteRejected", "RouteUnconfirmed", "RouterUnreachable"})
 """Failures of a restore that are answers: the next look sees what is there then."""
 
@@ -45,12 +48,15 @@ STOOD_BACK = frozenset({"StaleGeneration", "RouteRejected", "RouteUnconfirmed", 
 class GuardActivities:
     """Looking and restoring, over the routers of this worker."""
 
-    def __init__(self, client: Client, routers: RoutersByName) -> None:
+    def __init__(self, client: Client, routers: RoutersByName, within: float = ALL_WITHIN) -> None:
         self._runs = RolloutRuns(client)
         self._stuck = StuckRuns(self._runs, client.namespace)
         self._routers = routers
         self._traffic = TrafficActivities(routers)
+        self._within = within
         self._logged: set[str] = set()
+        self._silent: dict[str, float] = {}
+        """When a route that cannot be read was asked last."""
 
     @activity.defn(name=SURVEY_ROUTES.name)
     async def survey_routes(self, request: SurveyRequest) -> Survey:
@@ -93,8 +99,8 @@ class GuardActivities:
         # Its route is read from the next look on; until then nobody may say that it is right again.
         unread = set(known) - set(by_id) - {one.workflow_id for one in gone}
         unknown |= dict.fromkeys(unread, UNLISTED)
-        answers = await asyncio.gather(*(self._look(one, gate) for one in [*watched, *gone]))
-        findings = [finding for finding in answers if finding is not None]
+        findings, late = await self._look_at([*watched, *gone], gate)
+        unknown |= dict.fromkeys(late, LATE)
         new = [one for one in watched if known.get(one.workflow_id) != one.run_id]
         stuck = await self._stuck.among(latest, stuck_before or {})
         told = {one.run_id for one in stuck}
@@ -105,7 +111,7 @@ class GuardActivities:
             unlisted=sorted(key for key in known if key not in by_id),
             live=live,
             beside=others,
-            looked=len(answers),
+            looked=len(watched) + len(gone) - len(late),
             cut=cut,
             stuck=stuck,
             also_stuck=[run_id for run_id in troubled if run_id not in told],
@@ -143,9 +149,26 @@ class GuardActivities:
             _log.warning("history not readable", workflow_id=run.workflow_id, run_id=run.run_id, reason=why)
         return why
 
-    async def _look(self, watched: Watched, gate: asyncio.Semaphore) -> RouteFinding | None:
+    async def _look_at(
+        self, routes: Sequence[Watched], gate: asyncio.Semaphore
+    ) -> tuple[list[RouteFinding], list[str]]:
+        """What is wrong, and the workflow ids of the routes for which there was no time."""
+        ends = asyncio.get_running_loop().time() + self._within
+        late: list[str] = []
+        # Those that did not answer come last, and among them in turn.
+        order = sorted(routes, key=lambda one: self._silent.get(one.workflow_id, 0.0))
+        answers = await asyncio.gather(*(self._look(one, gate, ends, late) for one in order))
+        return [finding for finding in answers if finding is not None], late
+
+    async def _look(
+        self, watched: Watched, gate: asyncio.Semaphore, ends: float, late: list[str]
+    ) -> RouteFinding | None:
         backends = sorted({watched.baseline, watched.canary, *watched.rest})
         async with gate:
+            now = asyncio.get_running_loop().time()
+            if now > ends:
+                late.append(watched.workflow_id)
+                return None
             try:
                 async with asyncio.timeout(READ_WITHIN):
                     shown = await self._routers[watched.route.router].read(watched.route, backends)
@@ -159,7 +182,10 @@ class GuardActivities:
                 _log.exception("route not readable", workflow_id=watched.workflow_id)
                 finding = unreadable(watched, f"{type(error).__name__}: {error}")
             if finding is None:
+                self._silent.pop(watched.workflow_id, None)
                 return None
+            if finding.kind == "unreadable":
+                self._silent[watched.workflow_id] = now
             latest = await self._runs.described(watched.workflow_id, None)
             if latest is None or not latest.open:
                 return finding

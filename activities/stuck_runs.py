@@ -13,6 +13,8 @@ from coalmine.stuck import KEPT_STUCK, stuck_rollout
 
 READ_WITHIN = 15.0
 """Seconds of one look that reading their histories may take; those that are left over are for the next looks."""
+ASK_WITHIN = 5.0
+"""Seconds of one look in which it is asked what became of those that were stuck before."""
 AT_ONCE = 8
 """Histories that are read at a time."""
 
@@ -29,10 +31,13 @@ class StuckRuns:
     the time in which routes are read.
     """
 
-    def __init__(self, runs: RolloutRuns, namespace: str, within: float = READ_WITHIN) -> None:
+    def __init__(
+        self, runs: RolloutRuns, namespace: str, within: float = READ_WITHIN, ask_within: float = ASK_WITHIN
+    ) -> None:
         self._runs = runs
         self._namespace = namespace
         self._within = within
+        self._ask_within = ask_within
         self._known: dict[str, StuckRollout] = {}
 
     async def among(self, found: Sequence[Run], before: Collection[str] = ()) -> list[StuckRollout]:
@@ -60,12 +65,13 @@ class StuckRuns:
             By run id; without those that are stuck still, and those of which the server does not say it now.
         """
         gate = asyncio.Semaphore(AT_ONCE)
+        ends = asyncio.get_running_loop().time() + self._ask_within
 
         async def ask(workflow_id: str, run_id: str) -> Freed | None:
             try:
-                async with gate:
+                async with asyncio.timeout_at(ends), gate:
                     run = await self._runs.described(workflow_id, run_id)
-            except TemporalUnavailable:
+            except (TimeoutError, TemporalUnavailable):
                 return None
             if run is not None and run.open:
                 return None if run.problems else "goes_on"

@@ -104,8 +104,11 @@ class Histories:
         self.now: list[Run] = []
         self.busy = False
         """The server is asked too much."""
+        self.hangs = False
 
     async def described(self, workflow_id: str, run_id: str) -> Run | None:
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.busy:
             raise TemporalUnavailable("resource exhausted")
         return next((run for run in self.now if (run.workflow_id, run.run_id) == (workflow_id, run_id)), None)
@@ -163,6 +166,15 @@ async def test_a_server_that_is_asked_too_much_leaves_the_look_what_it_has() -> 
     assert await stuck.freed({"r1": ID}, []) == {}
     histories.busy = False
     assert await stuck.among([RUN]) == [_stuck()]
+
+
+async def test_a_server_that_does_not_say_what_became_of_them_takes_no_look_away() -> None:
+    histories = Histories()
+    histories.hangs = True
+    before = {f"r{number}": f"{ID}{number}" for number in range(KEPT_STUCK)}
+    stuck = StuckRuns(histories, "default", ask_within=0.1)  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        assert await stuck.freed(before, []) == {}
 
 
 def _many(count: int) -> list[Run]:
