@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import zlib
 from collections.abc import Callable, Sequence
 
+from google.protobuf.json_format import ParseError
+from pydantic import ValidationError
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
@@ -20,7 +23,7 @@ from activities.ledgers.base import LedgerStore
 from activities.ledgers.names import book_of
 from activities.ledgers.registry import open_ledger
 from coalmine.errors import LedgerCorrupt
-from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest, LedgerEntry
+from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest, LedgerEntry, unreadable
 from coalmine.spec.ledger import Ledger
 
 _ENDS = frozenset(
@@ -97,7 +100,7 @@ async def kept_histories(
     lacking: list[str] = []
     for entry in entries:
         if entry.kind == "archived":
-            told = Archived.model_validate(entry.data)
+            told = _named_by(entry)
             by_run[told.run_id] = told
         elif entry.kind == "archive_failed":
             lacking.append(f"the history of run {entry.data.get('run_id')} was not kept: {entry.reason}")
@@ -110,8 +113,24 @@ async def kept_histories(
             raise LedgerCorrupt(f"{told.file}: the kept history was changed: it is not the one that its chain names")
         else:
             workflow_id = f"canary/{book_of(entries[0].rollout_id)}"
-            runs.append((run_id, await asyncio.to_thread(history_of, workflow_id, content)))
+            try:
+                runs.append((run_id, await asyncio.to_thread(history_of, workflow_id, content)))
+            except (OSError, EOFError, zlib.error, ValueError, RecursionError, ParseError) as error:
+                # Whoever put it there named it in the chain, so its digest is right.
+                raise LedgerCorrupt(
+                    f"{told.file}: the kept history is none ({error}): put the right one there"
+                ) from None
     return runs, lacking
+
+
+def _named_by(entry: LedgerEntry) -> Archived:
+    try:
+        return Archived.model_validate(entry.data)
+    except ValidationError as error:
+        raise LedgerCorrupt(
+            f"{entry.rollout_id}: entry {entry.sequence} names no archived history ({unreadable(error)}): it was "
+            "changed; coalmine ledger verify says where"
+        ) from None
 
 
 def compressed(history: WorkflowHistory) -> bytes:

@@ -71,6 +71,41 @@ def test_a_copy_that_was_changed_is_not_told(kept: Path, capsys: pytest.CaptureF
     assert "1.42.0-1.run.history.json.gz: the kept history was changed" in capsys.readouterr().err
 
 
+def named(file: str, content: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return Archived(file=file, sha256=digest, run_id="run", events=1, bytes=1, whole=True).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        gzip.compress(b"{}")[:-9],
+        gzip.compress(b"{"),
+        gzip.compress(b"[]"),
+        gzip.compress(b"[" * 100_000),
+        gzip.compress(b'{"events": [{"eventId": "x"}]}'),
+    ],
+)
+def test_a_copy_that_is_no_history_though_it_is_named_is_said(
+    kept: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.write_bytes(content)
+    name = kept.relative_to(Path.cwd() / "ledger").as_posix()
+    asyncio.run(FileLedger(Path("ledger")).append(BOOK, [entry(10, "archived", named(name, content))]))
+    assert main(["history", ROLLOUT, "--ledger"]) == 1
+    assert "1.42.0-1.run.history.json.gz: the kept history is none" in capsys.readouterr().err
+
+
+def test_an_entry_that_names_no_copy_any_more_is_said(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = kept.with_name("1.42.0-1.jsonl")
+    chain.write_bytes(chain.read_bytes().replace(b'"sha256"', b'"sha255"'))
+    assert main(["history", ROLLOUT, "--ledger"]) == 1
+    said = capsys.readouterr().err
+    assert f"error: {ROLLOUT}: entry 8 names no archived history (sha256: Field required): it was changed" in said
+
+
 def test_a_copy_that_is_gone_is_said(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept.unlink()
     assert main(["history", ROLLOUT, "--ledger"]) == 2
