@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from coalmine.guarding import status
 from coalmine.markdown import cell, table
-from coalmine.records import GuardSettings, GuardState, OpenFinding, OpenStuck
+from coalmine.records import GuardSettings, GuardState, GuardStatus, OpenFinding, OpenStuck
 from coalmine.spec.durations import format_duration
 
 SHOWN = 15
@@ -26,6 +27,8 @@ def page(state: GuardState) -> str:
         lines += ["", f"{state.archived} histories of dead rollouts were kept beside their ledger"]
     if state.archive_failure:
         lines += ["", f"**A history could not be kept:** {cell(state.archive_failure, REASON_LIMIT)}"]
+    if text := not_taken_text(status(state)):
+        lines += ["", f"**{cell(text, REASON_LIMIT)}**"]
     if state.failure:
         lines += ["", f"**The last look did not see everything:** {cell(state.failure, REASON_LIMIT)}"]
     for one in list(state.stuck.values())[:SHOWN]:
@@ -46,6 +49,14 @@ def settings_text(settings: GuardSettings) -> str:
     )
     who = f" (set by {settings.by})" if settings.by else ""
     return f"looks every {format_duration(settings.every)}; {does}{who}"
+
+
+def not_taken_text(found: GuardStatus) -> str:
+    """What nobody has taken of ledger entries and messages, and why; empty where all was."""
+    said = [f"{found.waiting} ledger entries and messages wait: {found.not_taken}"] if found.not_taken else []
+    if found.forgotten:
+        said.append(f"{found.forgotten} that nobody took were given up: they are in the guard's workflow history alone")
+    return "; ".join(said)
 
 
 def said(opened: OpenFinding) -> str:

@@ -78,6 +78,7 @@ def forget_oldest(state: GuardState, offered: Collection[str], written: Collecti
     messages = [one.notification.key for one in state.outbox if one.notification.key in offered]
     entries = [one.entries[0].sequence for one in state.backlog if one.entries[0].sequence in written]
     old_messages, old_entries = set(messages[:-KEPT_UNDELIVERED]), set(entries[:-KEPT_UNDELIVERED])
+    state.forgotten += len(old_messages) + len(old_entries)
     state.outbox = [one for one in state.outbox if one.notification.key not in old_messages]
     state.backlog = [one for one in state.backlog if one.entries[0].sequence not in old_entries]
 

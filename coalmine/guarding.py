@@ -155,6 +155,9 @@ def status(state: GuardState, *, running: bool = True) -> GuardStatus:
         live=state.live,
         archived=state.archived,
         archive_failure=state.archive_failure,
+        waiting=len(state.backlog) + len(state.outbox),
+        not_taken=state.not_taken,
+        forgotten=state.forgotten,
         last_look=state.last_look,
         failure=state.failure,
     )

@@ -197,23 +197,31 @@ class TrafficGuard:
         writes = _grouped(state.backlog, lambda write: write.ledger.model_dump_json())
         # Each goes on without the others: a channel or a ledger that hangs keeps no other from hearing of it.
         offered, written = _keys(state.outbox), _sequences(state.backlog)
-        await asyncio.gather(*(self._write(group) for group in writes), *(self._tell(group) for group in messages))
+        refused = await asyncio.gather(
+            *(self._write(group) for group in writes), *(self._tell(group) for group in messages)
+        )
+        state.not_taken = "; ".join(dict.fromkeys(why for why in refused if why))[:FAILURE_LIMIT]
         if state.offers_all:
             forget_oldest(state, offered, written)
 
-    async def _write(self, group: list[LedgerWrite]) -> None:
-        """Entries of one ledger go in one write, in order."""
+    async def _write(self, group: list[LedgerWrite]) -> str:
+        """Entries of one ledger go in one write, in order; why it took none, or nothing."""
         request = group[0].model_copy(update={"entries": [entry for write in group for entry in write.entries]})
         try:
             await call(WRITE_LEDGER, request, RECORD, f"{len(request.entries)} entries")
         except ActivityError as error:
             workflow.logger.warning("the ledger took nothing", extra={"why": failure_reason(error)})
-            return
+            return failure_reason(error)
         written = {entry.sequence for entry in request.entries}
         self._state.backlog = [kept for kept in self._state.backlog if kept.entries[0].sequence not in written]
+        return ""
 
-    async def _tell(self, group: list[NotifyRequest]) -> None:
-        """Messages of the same channels go in order; the first that is not taken waits, and those after it."""
+    async def _tell(self, group: list[NotifyRequest]) -> str:
+        """Messages of the same channels go in order; the first that is not taken waits, and those after it.
+
+        Returns:
+            Why it was not, or nothing.
+        """
         for message in group:
             key = message.notification.key
             if message.channels:
@@ -221,8 +229,9 @@ class TrafficGuard:
                     await call(NOTIFY, message, RECORD, f"tell: {message.notification.title}")
                 except ActivityError as error:
                     workflow.logger.warning("message not delivered", extra={"why": failure_reason(error)})
-                    return
+                    return failure_reason(error)
             self._state.outbox = [kept for kept in self._state.outbox if kept.notification.key != key]
+        return ""
 
     async def _rest(self) -> None:
         state = self._state

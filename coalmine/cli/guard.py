@@ -71,7 +71,7 @@ def run(args: Args, out: Output) -> int:
 
 
 def _text(status: Args) -> str:
-    from coalmine.guard_page import said, settings_text, stuck_text
+    from coalmine.guard_page import not_taken_text, said, settings_text, stuck_text
 
     name = f"the guard of {status.environment}"
     if not status.running:
@@ -84,6 +84,7 @@ def _text(status: Args) -> str:
         lines.append(f"the last look did not see everything: {status.failure}")
     if status.archive_failure:
         lines.append(f"a history could not be kept, and is tried again: {status.archive_failure}")
+    lines += [text] if (text := not_taken_text(status)) else []
     lines += [stuck_text(one) for one in status.stuck]
     rows = [
         [

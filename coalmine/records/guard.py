@@ -233,6 +233,10 @@ class GuardState(Record):
     messages: int = 0
     backlog: list[LedgerWrite] = []
     outbox: list[NotifyRequest] = []
+    not_taken: str = ""
+    """Why a ledger or a channel took nothing when something was handed over last."""
+    forgotten: int = 0
+    """Entries and messages that nobody took, and that had to make room for newer ones."""
     offers_all: bool = True
     """What a look finds is handed over once before the oldest is forgotten; not so in histories of older builds."""
 
@@ -254,5 +258,11 @@ class GuardStatus(Record):
     archived: int = 0
     """Histories of dead rollouts that the guard has kept."""
     archive_failure: str = ""
+    waiting: int = 0
+    """Entries for the ledger and messages that nobody has taken yet."""
+    not_taken: str = ""
+    """Why not."""
+    forgotten: int = 0
+    """Those that were given up: Temporal's history of the guard holds them, and nothing else does."""
     last_look: Moment | None = None
     failure: str = ""

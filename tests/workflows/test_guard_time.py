@@ -144,8 +144,13 @@ async def test_a_message_nobody_took_is_sent_at_the_next_look(scene: Scene) -> N
     handle = await scene.start(policy="tell")
     await scene.sleep(3)
     assert (scene.titles(), scene.world.kinds()) == ([], [])
+    held_up: GuardStatus = await handle.query("status", result_type=GuardStatus)
+    assert (held_up.waiting, held_up.forgotten) == (2, 0)
+    assert set(held_up.not_taken.split("; ")) == {"LedgerError: disk full", "HookUnreachable: hung"}
     scene.world.notify_error, scene.world.ledger_down = None, False
     await scene.sleep(2)
+    taken: GuardStatus = await handle.query("status", result_type=GuardStatus)
+    assert (taken.waiting, taken.not_taken) == (0, "")
     assert (scene.titles(), scene.world.kinds()) == (["traffic is split and no rollout owns it"], ["guard_found"])
     await scene.end(handle)
 
@@ -167,6 +172,8 @@ async def test_what_one_look_finds_is_told_whole_and_what_nobody_takes_is_bounde
     await handle.signal("look")
     await scene.sleep(3)
     assert len(scene.titles()) == len(of) + KEPT_UNDELIVERED
+    last: GuardStatus = await handle.query("status", result_type=GuardStatus)
+    assert (last.waiting, last.forgotten) == (0, len(of) - KEPT_UNDELIVERED)
     await scene.end(handle)
 
 
