@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from activities.ledgers import heads
 from activities.ledgers.heads import Head, HeadKind
-from activities.ledgers.s3_names import HEADS, HINT, head_key
+from activities.ledgers.s3_names import HEADS, HINT, head_key, head_number
 from activities.ledgers.s3_objects import Objects
 from activities.ledgers.sealing import Sealer
 from coalmine.errors import LedgerError
@@ -75,20 +75,24 @@ class S3Heads:
 
     def _find_end(self, after: int | None = None) -> tuple[int, str]:
         start = self._hint() if after is None else after
-        known = [found.key for found in self._objects.listed(HEADS, after=head_key(start - 1) if start > 1 else "")]
-        if not known and start > 1:
+        number = self._last_of(head_key(start - 1) if start > 1 else "")
+        if not number and start > 1:
             # The heads end before the hint: somebody removed them. Writing goes on; verifying finds it.
-            known = [found.key for found in self._objects.listed(HEADS)]
-        if not known:
+            number = self._last_of("")
+        if not number:
             return 0, heads.GENESIS
-        number = int(known[-1].removeprefix(HEADS).removesuffix(".json"))
-        line = (self._objects.get(known[-1]) or b"").removesuffix(b"\n")
+        line = (self._objects.get(head_key(number)) or b"").removesuffix(b"\n")
         return number, heads.hash_of_head(line)
+
+    def _last_of(self, after: str) -> int:
+        """The last head; what somebody else put among them stops no writing, and verifying finds it."""
+        numbers = (head_number(found.key) for found in self._objects.listed(HEADS, after=after))
+        return max((number for number in numbers if number is not None), default=0)
 
     def _hint(self) -> int:
         try:
             return int(json.loads(self._objects.get(HINT) or b"{}").get("n", 0))
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             return 0
 
     def _move_hint(self, number: int) -> None:

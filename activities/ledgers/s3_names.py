@@ -7,7 +7,10 @@ file beside a chain; ``splits/<environment>/<service>/<region or ->/<name>.split
 
 from __future__ import annotations
 
+import re
+
 CHAINS, HEADS, KEPT, SPLITS, HINT = "chains/", "heads/", "kept/", "splits/", "heads.at"
+_HEAD = re.compile(rf"{re.escape(HEADS)}([0-9]{{12}})\.json", re.ASCII)
 _NO_REGION = "-"
 """No region is called so: identifiers begin with a letter or a digit."""
 
@@ -47,6 +50,12 @@ def lines_key(chain: str, first: int) -> str:
 def head_key(n: int) -> str:
     """The object of one head."""
     return f"{HEADS}{n:012d}.json"
+
+
+def head_number(key: str) -> int | None:
+    """The number of a head by its key; None where the object is none of ours."""
+    found = _HEAD.fullmatch(key)
+    return int(found[1]) if found else None
 
 
 def _path_of(book: str) -> str:

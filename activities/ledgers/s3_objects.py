@@ -141,14 +141,15 @@ class Objects:
         return content
 
     def listed(self, prefix: str, after: str = "") -> Iterator[Found]:
-        """The objects below a prefix, sorted by key.
+        """The objects below a prefix, sorted by key; without those that consoles and tools make to show a folder.
 
         Raises:
             LedgerError: they could not be listed.
         """
         for page in self._pages(prefix, after=after):
             for found in page.get("Contents", ()):
-                yield Found(found["Key"].removeprefix(self._prefix), found["LastModified"])
+                if not found["Key"].endswith("/"):
+                    yield Found(found["Key"].removeprefix(self._prefix), found["LastModified"])
 
     def folders(self, prefix: str) -> list[str]:
         """The next parts of the keys below a prefix that ends in a slash.

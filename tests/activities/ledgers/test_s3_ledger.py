@@ -106,6 +106,18 @@ async def test_heads_that_end_before_the_hint_do_not_stop_writing(s3_world: S3Wo
     assert not s3_world.pages_verified().faults
 
 
+async def test_what_somebody_else_puts_there_stops_no_writing_and_is_found(s3_world: S3World) -> None:
+    for folder in (HEADS, "chains/", f"chains/{BOOK}/-/1.42.0-1/"):
+        # As consoles and tools mark a folder.
+        assert s3_world.objects.put_new(folder, b"")
+    await s3_world.workers[0].append(BOOK, entries(3))
+    assert not s3_world.pages_verified().faults
+    assert s3_world.objects.put_new(f"{HEADS}notes.json", b"{}\n")
+    assert s3_world.objects.put_new(HINT, b'{"n": Infinity}')
+    assert await S3Ledger(s3_world.objects).append(BOOK, entries(5)) == 2
+    assert [fault.message for fault in s3_world.pages_verified().faults] == ["this head is not as it was written"]
+
+
 class TestObjectLock:
     """What is written can be neither replaced nor deleted."""
 
