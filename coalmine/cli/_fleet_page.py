@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from coalmine.cli import _words
+from coalmine.cli._harmless import harmless
 from coalmine.cli._output import plain
 from coalmine.client import RolloutRow
 from coalmine.records import Phase, RolloutStatus
@@ -129,7 +130,7 @@ def drawn(rows: Sequence[Seen], note: str, now: datetime) -> RenderableType:
         table.add_column(title, no_wrap=title != HEAD[-1], justify="right" if title == "canary" else "left")
     for row in rows:
         style = _STYLES.get(row.stands.split(",")[0].removesuffix(" (window)"), "")
-        cells = [Text(cell) for cell in row.cells(now)]
+        cells = [Text(harmless(cell)) for cell in row.cells(now)]
         cells[3].stylize(style)
         cells[-1].no_wrap, cells[-1].overflow = True, "ellipsis"
         if not row.open:
@@ -137,7 +138,7 @@ def drawn(rows: Sequence[Seen], note: str, now: datetime) -> RenderableType:
                 cell.stylize("dim")
         table.add_row(*cells)
     head = Text(f"{now:%H:%M:%S}Z  {heading(rows)}", style="bold")
-    last = Text(note or "Ctrl-C detaches; the rollouts go on.", style="yellow" if note else "dim")
+    last = Text(harmless(note) or "Ctrl-C detaches; the rollouts go on.", style="yellow" if note else "dim")
     return Group(head, table if rows else Text("no rollouts", style="dim"), last)
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from coalmine.cli._harmless import harmless, harmless_json
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -38,7 +40,7 @@ class Output:
     def say(self, text: str) -> None:
         """Tell people; where nothing can be told any more, what was asked for is done all the same."""
         try:
-            print(text, file=sys.stderr, flush=True)
+            print(harmless(text), file=sys.stderr, flush=True)
         except BrokenPipeError:
             raise
         except OSError:
@@ -47,7 +49,7 @@ class Output:
     def _print(self, text: str) -> None:
         if text:
             # Names of files may hold bytes that are no text; \\udcff is what JSON too writes for one.
-            whole = text.encode("utf-8", "backslashreplace").decode()
+            whole = (harmless_json if self.is_json else harmless)(text).encode("utf-8", "backslashreplace").decode()
             try:
                 print(whole, flush=True)
             except BrokenPipeError:

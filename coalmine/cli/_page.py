@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coalmine.cli import _words
+from coalmine.cli._harmless import harmless
 from coalmine.records import Outcome, Phase, RolloutStatus
 
 _VERDICT_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "no_data": "magenta"}
@@ -38,7 +39,7 @@ def live_page(link: str | None) -> Iterator[Callable[[RolloutStatus], None]]:
 def draw(status: RolloutStatus, now: datetime, link: str | None) -> RenderableType:
     """The page at one moment."""
     parts: list[RenderableType] = [
-        Text(_words.headline(status), style=_headline_style(status)),
+        Text(harmless(_words.headline(status)), style=_headline_style(status)),
         _facts(status, now, link),
     ]
     if status.verdicts:
@@ -61,7 +62,7 @@ def _facts(status: RolloutStatus, now: datetime, link: str | None) -> Table:
     grid.add_column(overflow="fold")
     for name, fact in _words.facts(status, now, link).items():
         if fact and name not in _HIDDEN:
-            grid.add_row(name, Text(fact, style=_LOUD.get(name, "")))
+            grid.add_row(name, Text(harmless(fact), style=_LOUD.get(name, "")))
     return grid
 
 
@@ -72,5 +73,7 @@ def _verdicts(status: RolloutStatus) -> Table:
     table.add_column("", overflow="fold")
     for row, verdict in zip(_words.verdict_rows(status), status.verdicts, strict=True):
         style = _VERDICT_STYLES[verdict.verdict]
-        table.add_row(row[0], Text(row[1], style=style), Text(row[2], style=style), *row[3:])
+        table.add_row(
+            row[0], Text(row[1], style=style), Text(row[2], style=style), *(Text(harmless(cell)) for cell in row[3:])
+        )
     return table

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from coalmine.cli import _words
+from coalmine.cli._harmless import harmless
 from coalmine.records import Outcome, Phase, RolloutStatus
 
 SILENT_AT_MOST = 60.0
@@ -68,7 +69,7 @@ def live_bar() -> Iterator[Callable[[RolloutStatus], None]]:
         task = progress.add_task("", total=1.0, name="connecting …", said="")
 
         def show(status: RolloutStatus) -> None:
-            said = line(status, datetime.now(UTC))
+            said = harmless(line(status, datetime.now(UTC)))
             bad = status.outcome not in (None, Outcome.PROMOTED)
             progress.update(task, completed=share(status), name=_words.versions(status), said=said)
             if bad:

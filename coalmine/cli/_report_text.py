@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
+from coalmine.cli._harmless import harmless
 from coalmine.cli._terminal import colours, draws
 from coalmine.report.story import Story
 from coalmine.report.text import Line, as_text
@@ -25,7 +26,7 @@ def show(found: list[Line]) -> None:
     """Print it, in colours where they are wanted."""
     if not colours():
         encoding = sys.stdout.encoding or "ascii"
-        text = "\n".join(line.text for line in found)
+        text = harmless("\n".join(line.text for line in found))
         print(text.encode(encoding, "replace").decode(encoding))
         return
     from rich.console import Console
@@ -33,4 +34,4 @@ def show(found: list[Line]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for line in found:
-        console.print(Text(line.text, style=_STYLES.get(line.style, "")))
+        console.print(Text(harmless(line.text), style=_STYLES.get(line.style, "")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from coalmine.cli._harmless import harmless
 from coalmine.cli._ledger_place import add_ledger, meant_in_ledger
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args, Parser
@@ -52,7 +53,7 @@ def run(args: Args, out: Output) -> int:
         else story.model_dump_json(indent=2) + "\n"
     )
     if args.file is None:
-        sys.stdout.write(text)
+        sys.stdout.write(text if args.output == "html" else harmless(text))
         return 0
     _write(Path(args.file), text)
     out.say(f"wrote {args.file}: {story.sentence}")
