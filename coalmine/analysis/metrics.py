@@ -24,6 +24,7 @@ from coalmine.analysis.trees import Capital, Count, Index
 from coalmine.analysis.windows import Bounds, MetricWindow
 
 _LOG_HALF, _LOG_QUARTER = float(np.log(0.5)), float(np.log(0.25))
+_SMALLEST = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,9 @@ class LatencyMetric:
             none = np.zeros((*state.canary.shape[:-1], len(bounds) + 1))
             return replace(state, bounds=bounds, canary=none, baseline=none)
         watched = np.array([*state.bounds])[np.maximum(state.slots, 0)]
-        nearest = np.abs(np.log(np.array(bounds)) - np.log(watched)[..., None]).argmin(axis=-1)
+        # A bound of 0 has no logarithm: it is far from all others.
+        kept, before = (np.log(np.maximum(seconds, _SMALLEST)) for seconds in (np.array(bounds), watched))
+        nearest = np.abs(kept - before[..., None]).argmin(axis=-1)
         return replace(
             state,
             bounds=bounds,

@@ -282,8 +282,9 @@ class LatencyColumn(CountedColumn):
                 place, f'{shown(le)} does not end with "+Inf": the last bucket holds the slowest requests'
             )
         for at, bound in enumerate(le[:-1]):
-            if type(bound) not in (int, float) or not 0 < bound <= LARGEST:
-                raise WrongObservation(f"{place}[{at}]", f"{shown(bound)} is no bound: give seconds above 0")
+            # 0 is one: histograms of OpenTelemetry begin with it where nobody chose other bounds.
+            if type(bound) not in (int, float) or not 0 <= bound <= LARGEST:
+                raise WrongObservation(f"{place}[{at}]", f"{shown(bound)} is no bound: give seconds, 0 or more")
         bounds = tuple(float(bound) for bound in le[:-1])
         if not bounds:
             raise WrongObservation(place, "holds +Inf only: one bucket says nothing of latency")

@@ -382,6 +382,15 @@ def test_bounds_that_share_none_are_told_apart() -> None:
     assert found.evidence.state["bounds"] == {"latency": [0.1, 0.25]}
 
 
+def test_a_bound_of_zero_is_one_when_bounds_change() -> None:
+    # OpenTelemetry's own bounds begin with 0, which has no logarithm: what was watched must stay what it was.
+    start = look(judge(latency()), [histogram([0, 5, 3, 2], [0, 50, 30, 20], [0.0, 0.1, 0.25])])
+    found = look(judge(latency()), [histogram([0, 5, 5], [0, 50, 50], [0.0, 0.1])], start.evidence)
+    assert found.finding is not Finding.NO_DATA
+    assert found.evidence.state["bounds"] == {"latency": [0.0, 0.1]}
+    assert found.verdicts[0].canary_requests == 20
+
+
 def test_only_silent_guardrails_are_no_data() -> None:
     metrics = [errors(), named("retries", errors(role="signal"))]
     found = look(judge(*metrics), [ratio(*FINE), silent("retries")])

@@ -87,6 +87,13 @@ def test_arms_with_other_bounds_are_merged_to_those_both_have() -> None:
     assert merged.baseline == ArmCounts(total=108, buckets=[18, 54, 36])
 
 
+def test_a_bound_of_zero_is_read() -> None:
+    """OpenTelemetry's histograms begin with it where nobody chose other bounds."""
+    arms = {"latency__canary": buckets([0, 2, 3], [0, 1.0]), "latency__baseline": buckets([0, 7, 8], [0, 1.0])}
+    [_, latency] = read_trace([look(1, **arms)], "a.jsonl", METRICS).counts(0)
+    assert latency.bounds == [0.0, 1.0]
+
+
 BAD: list[tuple[str, str]] = [
     ("{", "not JSON: Expecting property name enclosed in double quotes at column 2"),
     ("nothing", "not JSON: Expecting value at column 1"),
@@ -147,11 +154,11 @@ BAD: list[tuple[str, str]] = [
     (look(latency__canary=buckets([1, 2], [0.1]) | {"le": [0.1, 0.2]}), 'le: [0.1, 0.2] does not end with "+Inf"'),
     (look(latency__canary={"le": [], "counts": []}), 'observations.latency.canary.le: [] does not end with "+Inf"'),
     (look(latency__canary=buckets([1], [])), ".canary.le: holds +Inf only: one bucket says nothing"),
-    (look().replace('"le": [0.005', '"le": [1e400'), ".le[0]: inf is no bound: give seconds above 0"),
+    (look().replace('"le": [0.005', '"le": [1e400'), ".le[0]: inf is no bound: give seconds, 0 or more"),
     (look(latency__canary=buckets([1, 2], [10**400])), ".canary.le[0]: 1000"),
     (look(latency__canary=buckets([1, 2, 3], [0.2, 0.1])), "[0.2, 0.1, '+Inf'] does not rise"),
     (look(latency__canary=buckets([1, 2, 3], [0.1, 0.1])), "[0.1, 0.1, '+Inf'] does not rise"),
-    (look(latency__canary=buckets([1, 2], [0])), ".canary.le[0]: 0 is no bound: give seconds above 0"),
+    (look(latency__canary=buckets([1, 2], [-1])), ".canary.le[0]: -1 is no bound: give seconds, 0 or more"),
     (look(latency__canary__le=[[], *BOUNDS[1:], "+Inf"]), "observations.latency.canary.le[0]: [] is no bound"),
     (look(latency__canary=buckets([1, 2], [0.033])), ".latency.baseline.le: shares no bound with the canary's"),
 ]  # fmt: skip
