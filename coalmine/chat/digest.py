@@ -116,7 +116,9 @@ def text(
 def _why(status: RolloutStatus) -> str:
     if status.phase is Phase.HELD:
         return status.held_reason
-    return f"gate {_words.gate(status)}" if status.gate is not None else "paused"
+    if status.gate is not None:
+        return f"gate {_words.gate(status)}"
+    return "paused" if status.paused else status.reason
 
 
 def _some(lines: Sequence[str]) -> list[str]:

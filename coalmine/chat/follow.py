@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from coalmine.chat.board import Board, Wall
+from coalmine.chat.listed import as_listed
 from coalmine.chat.memory import Kept
 from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
@@ -63,6 +64,8 @@ class Follower:
     clock: Callable[[], float] = time.monotonic
     boards: dict[str, Board] = field(default_factory=dict)
     _runs: dict[Run, _Seen] = field(default_factory=dict)
+    _open: dict[Run, RolloutRow] = field(default_factory=dict)
+    """Those that are open, as they were listed last."""
     _poke: asyncio.Event = field(default_factory=asyncio.Event)
     _poked: set[str] = field(default_factory=set)
     _silent: bool = False
@@ -119,6 +122,7 @@ class Follower:
         self._limit = min(sum(row.open for row in rows) + CLOSED_LISTED, MOST_LISTED)
         poked, self._poked = self._poked, set()
         present = {(row.workflow_id, row.run_id) for row in rows}
+        self._open = {(row.workflow_id, row.run_id): row for row in rows if row.open}
         gone = [run for run, seen in self._runs.items() if run not in present and (seen.done or not _is_lost(run))]
         for run in gone:
             del self._runs[run]
@@ -257,9 +261,14 @@ class Follower:
                 _log.exception("%s cannot be read", kept.rollout_id)
 
     def open_statuses(self) -> list[RolloutStatus]:
-        """What is known of those that are open."""
-        known = (seen.status for seen in self._runs.values())
-        return [status for status in known if status is not None and status.phase is not Phase.CLOSED]
+        """What is known of those that are open; one that never answered is as the list has it, and says why."""
+        found = []
+        for run, seen in self._runs.items():
+            if seen.status is None and run in self._open and seen.trouble:
+                found.append(as_listed(self._open[run], seen.trouble))
+            elif seen.status is not None and seen.status.phase is not Phase.CLOSED:
+                found.append(seen.status)
+        return found
 
     def status_of(self, workflow_id: str) -> RolloutStatus | None:
         """The newest status of a workflow, without asking; None: not known."""

@@ -6,18 +6,13 @@ import logging
 
 from coalmine.chat.digest import Span
 from coalmine.chat.follow import MOST_LISTED
+from coalmine.chat.listed import as_listed
 from coalmine.chat.settings import ChatSettings
 from coalmine.client import RolloutRef, RolloutRow
 from coalmine.errors import CoalmineError
-from coalmine.records import LedgerEntry, Outcome, Phase, RolloutStatus
+from coalmine.records import LedgerEntry, RolloutStatus
 from coalmine.rollouts import Rollouts
 
-_OUTCOMES: dict[str | None, Outcome] = {
-    **{str(outcome): outcome for outcome in Outcome},
-    "cancelled": Outcome.ROLLED_BACK,
-    "terminated": Outcome.FAILED,
-}
-"""What a list says of an outcome, as a status would say it."""
 _log = logging.getLogger("coalmine.chat")
 
 
@@ -47,11 +42,7 @@ async def _status(rollouts: Rollouts, row: RolloutRow) -> RolloutStatus:
     except Exception as error:
         _log.exception("%s cannot be read", row.workflow_id)
         why = f"it cannot be read ({type(error).__name__}); the log of the chat app tells more"
-    return RolloutStatus(
-        phase=Phase.CLOSED, outcome=_OUTCOMES.get(row.outcome), reason=why, service=row.service,
-        environment=row.environment, region=row.region, version=row.version, workflow_id=row.workflow_id,
-        run_id=row.run_id, closed_at=row.closed_at,
-    )  # fmt: skip
+    return as_listed(row, why)
 
 
 async def _record(rollouts: Rollouts, row: RolloutRow) -> list[LedgerEntry]:
