@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse
 from coalmine.dashboard.acting import Actor
 from coalmine.dashboard.auth.bearer import Bearer
 from coalmine.dashboard.clients import Network
-from coalmine.dashboard.fleet_view import path_of, rollout_path
+from coalmine.dashboard.fleet_view import path_of, report_path, rollout_path
 from coalmine.dashboard.limits import Limits
 from coalmine.dashboard.people import Access, Person
 from coalmine.dashboard.places import Place
@@ -75,7 +75,11 @@ def templates() -> Environment:
     )
     environment.filters.update(when=when, until=until, plain=words.plain)
     environment.globals.update(
-        rollout_path=rollout_path, path_of=path_of, static_path=static_path, navigation=NAVIGATION
+        rollout_path=rollout_path,
+        path_of=path_of,
+        report_path=report_path,
+        static_path=static_path,
+        navigation=NAVIGATION,
     )
     return environment
 

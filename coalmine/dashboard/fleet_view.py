@@ -111,6 +111,11 @@ def path_of(environment: str, service: str, region: str | None, run_id: str | No
     return path + (f"?{urlencode(asked)}" if asked else "")
 
 
+def report_path(rollout_id: str) -> str:
+    """The address of a rollout's report: a version may hold ``#``, ``?`` and ``%``."""
+    return f"/reports/{quote(rollout_id)}"
+
+
 def act_path(status: RolloutStatus, verb: Verb, run_id: str | None = None) -> str:
     """The address of a confirmation; ``run_id``: of that run alone."""
     path = path_of(status.environment, status.service, None).removeprefix("/rollouts")

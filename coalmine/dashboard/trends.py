@@ -20,6 +20,7 @@ from activities.ledgers.insights import Insights, insights, past, weeks
 from activities.ledgers.registry import open_ledger, open_pages
 from coalmine.cli.insights import service_row, span_text, total_facts
 from coalmine.dashboard.context import Settings, page
+from coalmine.dashboard.fleet_view import report_path
 from coalmine.dashboard.headers import POLICY
 from coalmine.dashboard.pages import reader
 from coalmine.dashboard.people import Denied
@@ -171,7 +172,7 @@ def _gates(found: Insights) -> str:
 def _past(found: list[dict[str, Any]]) -> str:
     rows: list[list[str | Html]] = [
         [
-            element("a", one["rollout_id"], href=f"/reports/{one['rollout_id']}"),
+            element("a", one["rollout_id"], href=report_path(one["rollout_id"])),
             (one["outcome"] or "").replace("_", " "),
             (one["cause"] or "").replace("_", " "),
             f"{one['ended'][:16].replace('T', ' ')}",

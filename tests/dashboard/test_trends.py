@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from html import escape
 from pathlib import Path
 
 import pytest
 
+from activities.ledgers.file import FileLedger
+from activities.ledgers.sealing import sealer_of
+from coalmine.dashboard.fleet_view import report_path
 from coalmine.spec.ledger import Ledger
 from coalmine.testing.fake_rollouts import FakeRollouts
-from tests.dashboard.past import EVIL, fill
+from tests.dashboard.past import EVIL, entries, fill
 from tests.dashboard.served import Served, served
 
 
@@ -40,6 +45,16 @@ async def test_each_has_its_report_which_runs_nothing(desk: Served) -> None:
     assert "style-src 'sha256-" in policy
     assert "script-src" not in policy
     await desk.page("/reports/production/checkout/9.9.9/1", 404)
+
+
+async def test_a_report_is_found_whatever_its_version_holds(tmp_path: Path) -> None:
+    rollout = "production/checkout/build#412?x=1%41/1"
+    known = [one.model_copy(update={"rollout_id": rollout}) for one in entries("checkout", 1, "promoted", 2.0)]
+    await FileLedger(tmp_path, sealer_of({})).append("production/checkout", known)
+    async with served(FakeRollouts(), ledger=Ledger(path=str(tmp_path))) as desk:
+        [address] = re.findall(r'href="(/reports/[^"]*)"', await desk.page("/trends"))
+        assert escape(rollout) in await desk.page(address)
+        assert report_path(rollout) == address
 
 
 async def test_a_period_that_is_not_known_is_named(desk: Served) -> None:
