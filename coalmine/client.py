@@ -201,7 +201,7 @@ class Coalmine(RolloutCommands, FleetCalls):
     async def _status_of_earlier(self, seen: RolloutStatus) -> RolloutStatus:
         """The status of a rollout that is no longer its workflow's latest; its last run may be a later one."""
         try:
-            return await self.status(await self.find(seen.rollout_id))
+            return await self.status(await self.find(seen.rollout_id, seen.environment))
         except RolloutNotFound:
             return await self.status(RolloutRef(seen.workflow_id, seen.run_id))
 

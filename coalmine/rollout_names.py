@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coalmine.errors import InputError
@@ -48,11 +49,8 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
         InputError: it is none of the forms.
     """
     parts = text.strip().strip("/").split("/")
-    if parts[0] == "canary" and len(parts) > 1:
-        parts = parts[1:]
-        if len(parts) not in (2, 3):
-            raise InputError(f"{text!r} is not a workflow id: canary/<environment>/<service>[/<region>]")
-        name = RolloutName(parts[1], parts[0], parts[2] if len(parts) == 3 else None)
+    if _is_workflow_id(parts, environment):
+        name = RolloutName(parts[2], parts[1], parts[3] if len(parts) == 4 else None)
     elif len(parts) in (4, 5) and _NUMBER.fullmatch(parts[-1]):
         of_region = parts[2] if len(parts) == 5 else None
         name = RolloutName(parts[1], parts[0], of_region, parts[-2], int(parts[-1]))
@@ -62,7 +60,7 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
         name = RolloutName(parts[0])
     else:
         raise InputError(f"{text!r} names no rollout: write {FORMS}")
-    for part in (name.service, name.environment, name.region):
+    for part in (name.service, name.environment or environment or None, name.region or region or None):
         if part is not None and not re.fullmatch(IDENTIFIER, part):
             raise InputError(f"{text!r} names no rollout ({part!r} cannot be a name): write {FORMS}")
     if name.version is not None and not re.fullmatch(_VERSION, name.version):
@@ -73,6 +71,16 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
     return RolloutName(name.service, name.environment or environment, name.region or region, name.version, name.number)
 
 
+def _is_workflow_id(parts: Sequence[str], environment: str | None) -> bool:
+    """Whether ``canary`` in front is a workflow id's: an environment may be called so too.
+
+    Where both can be, as in ``canary/<name>/<name>``, it is the workflow id's, unless ``environment`` says otherwise.
+    """
+    if parts[0] != "canary" or len(parts) not in (3, 4):
+        return False
+    return environment != "canary" or parts[1] == "canary"
+
+
 def split_rollout_id(text: str) -> tuple[str, str] | None:
     """The ledger's book of a rollout id, and the id; None when the text is none.
 
@@ -81,6 +89,6 @@ def split_rollout_id(text: str) -> tuple[str, str] | None:
     parts = text.strip().strip("/").split("/")
     if len(parts) not in (4, 5) or not re.fullmatch(r"[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27}", parts[-1]):
         return None
-    if parts[0] == "canary" or not all(re.fullmatch(IDENTIFIER, part) for part in parts[:-2]):
+    if not all(re.fullmatch(IDENTIFIER, part) for part in parts[:-2]):
         return None
     return "/".join(parts[:-2]), "/".join(parts)

@@ -249,7 +249,7 @@ class Follower:
                 continue
             seen.asked = now
             try:
-                ref = await rollouts.find(kept.rollout_id)
+                ref = await rollouts.find(kept.rollout_id, kept.rollout_id.partition("/")[0])
                 self.show(rollouts, await rollouts.status(ref), (await rollouts.decisions(ref)).entries)
             except RolloutNotFound:
                 _log.info("%s is known no more: its message stays as it is", kept.rollout_id)

@@ -44,13 +44,12 @@ async def _read(rollout: str, spec: CanarySpec, rules: Rules) -> tuple[Past, Rul
     from activities.ledgers.registry import open_ledger
     from coalmine.backtest.learnt import in_stretches, known_then
     from coalmine.backtest.past import past_rollout, promoted_before
-    from coalmine.rollout_names import parse_name
+    from coalmine.rollout_names import split_rollout_id
 
-    name = parse_name(rollout)
-    rollout_id = name.rollout_id()
-    if rollout_id is None or name.environment is None:
+    exact = split_rollout_id(rollout)
+    if exact is None:
         raise InputError(f"{rollout!r} is no rollout id: <environment>/<service>[/<region>]/<version>/<n>")
-    book = "/".join(part for part in (name.environment, name.service, name.region) if part)
+    book, rollout_id = exact
     store = open_ledger(spec.ledger)
     entries = await store.read(book)
     past = past_rollout(rollout_id, entries, rules.metrics)

@@ -81,7 +81,7 @@ Writer = Annotated[Person, Depends(api_writer)]
 
 
 async def meant(request: Request, environment: str, service: str, region: str | None, run: str | None) -> RolloutRef:
-    ref = await settings_of(request).rollouts.find(f"{environment}/{service}", region=region)
+    ref = await settings_of(request).rollouts.find(service, environment, region)
     return RolloutRef(ref.workflow_id, run) if run else ref
 
 

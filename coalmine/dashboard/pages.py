@@ -283,6 +283,6 @@ async def _meant(request: Request, environment: str, service: str) -> tuple[Roll
     region, run = request.query_params.get("region") or None, request.query_params.get("run") or None
     if run is not None and not _RUN.fullmatch(run):
         raise Denied(400, f"run: {run!r:.80} is no run's id: leave it out, or open the rollout from the list")
-    ref = await settings.rollouts.find(f"{environment}/{service}", region=region)
+    ref = await settings.rollouts.find(service, environment, region)
     here = path_of(environment, service, region, run)
     return (RolloutRef(ref.workflow_id, run) if run else ref), here

@@ -12,12 +12,13 @@ from uuid import UUID
 import pytest
 
 from coalmine.dashboard.first_answers import once_of
+from coalmine.dashboard.fleet_view import path_of
 from coalmine.errors import LedgerError, PayloadUnreadable, TemporalUnavailable
 from coalmine.recorded import Shift
 from coalmine.records import CommandReceipt, Outcome, Phase, RolloutStatus, Verb
 from coalmine.searching import RolloutRef
 from coalmine.testing.fake_rollouts import FakeRollouts
-from coalmine.testing.sample_rollouts import BEGAN, a_past
+from coalmine.testing.sample_rollouts import BEGAN, a_past, a_status
 from tests.dashboard.served import Served, served, until
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -30,6 +31,20 @@ async def test_the_fleet_says_what_waits_for_whom(desk: Served) -> None:
     assert 'href="/rollouts/production/checkout"' in text
     assert "gate &#39;go&#39; waits for 1 of sre" in text
     assert "1 waits for somebody." in text
+
+
+@pytest.mark.parametrize("region", [None, "eu"])
+async def test_an_environment_may_be_called_canary(desk: Served, fake: FakeRollouts, region: str | None) -> None:
+    fake.put(a_status("checkout", "canary", region, Phase.GATED))
+    path = path_of("canary", "checkout", region)
+    assert "checkout 1.41.0 → 1.42.0 in canary" in await desk.page(path)
+    assert (await desk.client.get(f"/api/v1{path}")).json()["environment"] == "canary"
+    act = path.replace("/rollouts/", "/act/").replace("checkout", "checkout/rollback")
+    answer = await desk.client.post(act, data=await desk.form(act))
+    assert answer.status_code == 303
+    assert [(one.workflow_id, one.verb) for one in fake.sent] == [
+        ("/".join(filter(None, ("canary/canary/checkout", region))), Verb.ROLLBACK)
+    ]
 
 
 async def test_an_empty_fleet_says_how_to_begin(desk: Served, fake: FakeRollouts) -> None:
@@ -347,7 +362,7 @@ async def test_where_temporal_is_silent_the_page_asks_again_and_keeps_its_addres
 ) -> None:
     form = await desk.form(f"{ACT}/pause")
 
-    async def silent(service: str, **_: Any) -> RolloutRef:
+    async def silent(*_: Any) -> RolloutRef:
         raise TemporalUnavailable("Temporal does not answer")
 
     monkeypatch.setattr(fake, "find", silent)
