@@ -127,11 +127,12 @@ def observation_of(counts: MetricCounts, kind: str) -> dict[str, Any] | None:
     return told | {name: None if arm is None else _arm(arm, kind, counts.bounds) for name, arm in arms.items()}
 
 
-def _arm(arm: ArmCounts, kind: str, bounds: Sequence[float] | None) -> dict[str, Any]:
+def _arm(arm: ArmCounts, kind: str, bounds: Sequence[float] | None) -> dict[str, Any] | None:
     if kind == "count":
         return {"events": arm.events}
     if arm.buckets is not None:
-        return {"le": [*(bounds or ()), "+Inf"], "counts": arm.buckets}
+        # One bucket says nothing of latency, and was no data then either.
+        return {"le": [*bounds, "+Inf"], "counts": arm.buckets} if bounds else None
     if arm.values is not None:
         return {"values": arm.values}
     if arm.burn is not None:

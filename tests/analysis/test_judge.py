@@ -349,6 +349,14 @@ def test_bounds_that_change_under_way_are_merged_to_the_common_ones() -> None:
     assert "share none" in foreign.reason
 
 
+def test_a_watched_bound_of_zero_that_goes_gives_way_to_the_lowest_left() -> None:
+    """Where nearly all requests take no measurable time; a bound of 0 has no logarithm to be near by."""
+    start = look(judge(latency()), [histogram([95, 3, 1, 1], [950, 30, 10, 10], [0.0, 0.1, 0.4])])
+    after = look(judge(latency()), [histogram([98, 1, 1], [980, 10, 10], [0.1, 0.4])], start.evidence)
+    assert after.evidence.state["bounds"]["latency"] == [0.1, 0.4]
+    assert after.verdicts[0].canary_requests == 200
+
+
 def test_evidence_of_another_stage_or_other_metrics_is_refused() -> None:
     start = look(judge(), [ratio(1, 100, 1, 100)])
     with pytest.raises(InputError, match="each stage starts"):

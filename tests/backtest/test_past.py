@@ -95,6 +95,15 @@ def test_events_beside_the_total_are_clipped_as_they_were() -> None:
     assert past.decision == ""
 
 
+def test_a_histogram_without_bounds_is_no_data_as_it_was() -> None:
+    """A query that answers only the buckets that have requests, in a look in which all are above the last bound."""
+    arm = {"total": 3, "buckets": [3]}
+    bare = look(1, 10, counts=[{"metric": "latency", "bounds": [], "canary": arm, "baseline": arm}])
+    past = past_rollout(ID, [bare, look(2, 20)], [latency()])
+    assert [counts.metric for counts in past.trace.counts(0)] == []
+    assert [counts.metric for counts in past.trace.counts(1)] == ["latency"]
+
+
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
