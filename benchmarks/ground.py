@@ -209,23 +209,29 @@ class Ground:
         url = f"{envoy.admin_url}/config_dump"
         async with self._session.get(url, params={"resource": "dynamic_route_configs"}) as answer:
             dump = json.loads(await answer.text())
-        weights: dict[str, int] = {}
-        generation = 0
+        generation, share = 0, float("nan")
         for config in dump.get("configs", []):
             number = str(config.get("version_info", "")).partition(":")[0]
             generation = int(number) if number.isdecimal() else 0
-            for host in config["route_config"]["virtual_hosts"]:
-                for entry in host["routes"]:
-                    action = entry.get("route", {})
-                    if "cluster" in action:
-                        return generation, 100.0 if action["cluster"] == CANARY else 0.0
-                    for cluster in action.get("weighted_clusters", {}).get("clusters", []):
-                        weights[cluster["name"]] = cluster.get("weight", 0)
-        total = sum(weights.values())
-        return generation, 100.0 * weights.get(CANARY, 0) / total if total else float("nan")
+            share = canary_share_of(config["route_config"])
+        return generation, share
 
     async def until_restored(self, route: str) -> None:
         """Wait until every proxy of a route shows the canary at 0 %."""
         for envoy in self.envoys[route]:
             while await self.canary_share(envoy) > 0:
                 await asyncio.sleep(0.001)
+
+
+def canary_share_of(configuration: Mapping[str, Any]) -> float:
+    """The canary's share of traffic in percent, by a RouteConfiguration of Envoy; NaN where it names no weights."""
+    weights: dict[str, int] = {}
+    for host in configuration["virtual_hosts"]:
+        for entry in host["routes"]:
+            action = entry.get("route", {})
+            if "cluster" in action:
+                return 100.0 if action["cluster"] == CANARY else 0.0
+            for cluster in action.get("weighted_clusters", {}).get("clusters", []):
+                weights[cluster["name"]] = cluster.get("weight", 0)
+    total = sum(weights.values())
+    return 100.0 * weights.get(CANARY, 0) / total if total else float("nan")

@@ -25,13 +25,20 @@ from coalmine.records import (
 from tests.faults.told import Rise, Told
 from tests.faults.witness import ledger
 
+Held = dict[tuple[int, float], set[LedgerKey]]
+"""What the ledger's files held when a generation with this share of the canary, in percent, was first seen in a route.
 
-def rises(history: Told, held: Mapping[int, Collection[LedgerKey]]) -> list[str]:
+By the share too: a change by hand may come first to the generation that the rollout takes next, whose own write is
+refused then, and never seen.
+"""
+
+
+def rises(history: Told, held: Held) -> list[str]:
     """I4: no weight rose before the ledger had the decision that allowed it. I2: none rose above what that allowed.
 
     Args:
         history: In which order the rollout's history has the ledger's answers and its writes of the route.
-        held: What the ledger's files held when a generation was first seen in a route's file.
+        held: What the ledger's files held when a write was first seen.
     """
     wrong: list[str] = []
     for rise in history.rises:
@@ -50,16 +57,19 @@ def rises(history: Told, held: Mapping[int, Collection[LedgerKey]]) -> list[str]
     return wrong
 
 
-def _held(rise: Rise, every: Sequence[Rise], held: Mapping[int, Collection[LedgerKey]]) -> bool:
-    """Whether the files had a decision for the generation when it was first seen in the route.
+def _held(rise: Rise, every: Sequence[Rise], held: Held) -> bool:
+    """Whether the files had a decision for this share whenever it was first seen, under this generation or a later one.
 
-    A run that takes over after a reset orders the write that it forgot under the same generation: which of the two was
-    seen first is not told, so that the decision of either is one.
+    Under a later one because a write that is refused is ordered again under the next. A run that takes over after a
+    reset orders the write that it forgot under the same generation: which of the two was seen first is not told, so
+    that the decision of either is one.
     """
-    if rise.generation not in held:
-        return True
-    decisions = {other.decision for other in every if other.generation == rise.generation}
-    return not decisions.isdisjoint(held[rise.generation])
+    decisions = {other.decision for other in every if other.write == rise.write}
+    return all(
+        not decisions.isdisjoint(entries)
+        for (generation, share), entries in held.items()
+        if generation >= rise.generation and share == rise.write[1]
+    )
 
 
 def in_ledger(folder: Path, service: str) -> set[LedgerKey]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from benchmarks.ground import canary_share_of
 from coalmine.local.envoy import EnvoyProxy
-from coalmine.records import LedgerKey
 from tests.faults import examine
+from tests.faults.examine import Held
 
 if TYPE_CHECKING:
     from tests.faults.act import Act
@@ -30,8 +31,7 @@ class Sightings:
     """Of each file, in the order seen."""
     contents: list[dict[int, set[str]]]
     """By file: the versions seen under each generation; there is one, or an older write came over its namesake."""
-    held: dict[int, set[LedgerKey]] = field(default_factory=dict)
-    """What the ledger's files held when a generation was first seen in a route's file."""
+    held: Held = field(default_factory=dict)
     together: set[tuple[int, float]] = field(default_factory=set)
     """Every generation and share of the canary that a proxy showed together."""
     share: float = 0.0
@@ -42,12 +42,14 @@ async def watch(act: Act) -> None:
     """Look at the files and proxies of a rollout until cancelled, and say what no proxy may show."""
     while True:
         for number, envoy in enumerate(act.envoys):
-            version = json.loads(envoy.route_file.read_text())["version_info"]
+            document = json.loads(envoy.route_file.read_text())
+            version = document["version_info"]
             generation = int(version.split(":")[0])
+            written = generation, round(canary_share_of(document["resources"][0]), 2)
             act.seen.contents[number].setdefault(generation, set()).add(version)
             act.seen.generations[number].append(generation)
-            if generation not in act.seen.held:
-                act.seen.held[generation] = examine.in_ledger(act.scene.ground.folder, act.route)
+            if written not in act.seen.held:
+                act.seen.held[written] = examine.in_ledger(act.scene.ground.folder, act.route)
             if number in act.deaf:
                 continue
             approved = act.approved

@@ -195,9 +195,19 @@ def test_a_forged_order_is_found(history: History, wrong: str) -> None:
 def test_a_decision_that_the_files_lacked_when_the_weight_was_seen_is_found() -> None:
     history = History().wrote(ADMITTED).shift(10, 1).told()
     (key,) = history.acknowledged
-    assert rises(history, {1: {key}}) == []
-    (found,) = rises(history, {1: set()})
+    assert rises(history, {(1, 10.0): {key}}) == []
+    (found,) = rises(history, {(1, 10.0): set()})
     assert "was written while the ledger's files lacked its decision" in found
+
+
+def test_a_change_by_hand_under_the_generation_that_came_next_is_not_the_rollouts_write() -> None:
+    # What was ordered as generation 2 was refused, and ordered again.
+    history = History().wrote(ADMITTED).shift(10, 1).wrote(ADVANCE).shift(50, 2).shift(50, 3).told()
+    keys = history.acknowledged
+    first = {key for key in keys if key[1] == 1}
+    assert rises(history, {(1, 10.0): first, (2, 5.0): first, (3, 50.0): keys}) == []
+    (found,) = rises(history, {(1, 10.0): first, (2, 5.0): first, (3, 50.0): first})
+    assert found.startswith("I4: 50 % (generation 2) was written while the ledger's files lacked its decision")
 
 
 def test_after_a_reset_either_runs_decision_is_one_for_the_generation_both_ordered() -> None:
@@ -205,8 +215,8 @@ def test_after_a_reset_either_runs_decision_is_one_for_the_generation_both_order
     first, second = History().wrote(ADMITTED).shift(10, 1), History().wrote(again).shift(10, 1)
     both = Told([WorkflowHistory("canary/t/s", one.events) for one in (first, second)])
     (seen,) = first.told().acknowledged
-    assert rises(both, {1: {seen}}) == []
-    assert len(rises(both, {1: set()})) == 2
+    assert rises(both, {(1, 10.0): {seen}}) == []
+    assert len(rises(both, {(1, 10.0): set()})) == 2
 
 
 def test_what_goes_down_or_back_needs_no_entry() -> None:
@@ -214,7 +224,7 @@ def test_what_goes_down_or_back_needs_no_entry() -> None:
     went.hand_over(entry(2, "command", verb="promote"))
     # A step back, the restore (also of a snapshot above what was ordered), and the same weight again.
     went.shift(10, 2).shift(5, 3).shift(0, 4, restoring=True).shift(100, 5, restoring=True)
-    assert rises(went.told(), {1: went.told().acknowledged, 4: set(), 5: set()}) == []
+    assert rises(went.told(), {(1, 10.0): went.told().acknowledged, (4, 0.0): set(), (5, 100.0): set()}) == []
 
 
 def test_a_run_that_was_continued_knows_what_the_one_before_it_was_told() -> None:

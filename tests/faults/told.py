@@ -57,6 +57,11 @@ class Rise:
     """It is what allowed an earlier rise: of this one's own decision the ledger was never told."""
 
     @property
+    def write(self) -> tuple[int, float]:
+        """Its generation, and the canary's share in percent to two places."""
+        return self.generation, round(self.share, 2)
+
+    @property
     def named(self) -> str:
         """The decision, as a sentence names it."""
         return f"(entry {self.decision[1]} of {self.decision[0]})" if self.decision is not None else ""
