@@ -95,6 +95,17 @@ def test_whatever_a_trace_lacks(data: st.DataObject) -> None:
         same(course, rule)
 
 
+def test_a_histogram_that_begins_at_zero_is_judged_as_the_workflow_does() -> None:
+    """As OpenTelemetry's do by default; some requests take no measurable time, and the bounds change under way."""
+    rng = np.random.default_rng(6)
+    rule = rules(latency(), no_history="roll_back")
+    zeroed = [0.0, *BOUNDS]
+    drawn = draw(rng, 8, slower=2.0, bounds=lambda look: zeroed if look < 4 else zeroed[::2], kinds=["latency"])
+    (course,) = judged(rule, drawn)
+    same(course, rule)
+    assert course.decision == "roll_back"
+
+
 def lack(look: dict[str, Any], name: str, what: str) -> None:
     seen = look["observations"]
     if what == "metric":
