@@ -15,6 +15,7 @@ ROWS = 12
 DECISIONS = 60
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 _TEXT = 500
+_ADDRESS = re.compile(r"https?://[^\s<>]+")
 
 
 def as_markdown(story: Story) -> str:
@@ -96,8 +97,8 @@ def _diagnosis(one: Diagnosis) -> str:
         beyond = facts.significant(ranking)
         label = f"{_text(ranking.label)}{', ' * bool(beyond)}{_text(beyond)}"
         parts.append(f"{_text(ranking.metric)} by {label}:\n\n{_table(head, rows)}")
-    parts += [_list((f"trace {found.trace_id}", found.link or words.moment(found.at)) for found in one.exemplars)]
-    parts += [_list((found.name, found.url) for found in one.links)]
+    parts += [_links((f"trace {found.trace_id}", found.link or words.moment(found.at)) for found in one.exemplars)]
+    parts += [_links((found.name, found.url) for found in one.links)]
     parts += [_list((f"{words.moment(found.at)} {found.rollout_id}", found.what) for found in one.changes)]
     parts += [f"> {_text(note)}" for note in one.notes]
     return "\n\n".join(part for part in parts if part)
@@ -114,6 +115,15 @@ def _row(cells: Sequence[str]) -> str:
 
 def _list(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"- {_text(name)}: {_text(value)}" for name, value in pairs if value)
+
+
+def _links(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- {_text(name)}: {_address(url)}" for name, url in pairs if url)
+
+
+def _address(url: str) -> str:
+    """A link that leads where it did: never cut, for a search in a log store easily has 500 characters and more."""
+    return url.replace("|", "%7C") if _ADDRESS.fullmatch(url) else _text(url)
 
 
 def _text(text: str) -> str:

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from coalmine.records import LedgerEntry
+from coalmine.records import Exemplar, LedgerEntry, Link
 from coalmine.report import as_markdown, tell
-from tests.report.stories import NASTY, NOON, Book, rolled_back, verdict
+from tests.report.stories import NASTY, NOON, Book, diagnosis, rolled_back, verdict
 
 
 def test_a_rollback_is_told_whole() -> None:
@@ -94,3 +94,21 @@ def test_markdown_escapes_what_people_write() -> None:
     assert "<script>" not in text.replace("\\<", "")
     assert "](javascript" not in text.replace("\\]", "")
     assert all(line.count("|") - line.count("\\|") in (0, 4, 5, 7, 8) for line in text.splitlines())
+
+
+def test_markdown_keeps_a_long_link_whole() -> None:
+    """A search in a log store easily has more characters than a reason may have, and a pipe in it."""
+    query = "&panes=%7B%22a%22:%7B%22expr%22:%22" + "x" * 700
+    search = f"https://grafana.example/explore?q=a|b{query}&last=1"
+    book = Book()
+    book.look(1, [verdict()], "hold")
+    found = diagnosis().model_copy(
+        update={
+            "links": [Link(name="logs", url=search)],
+            "exemplars": [Exemplar(trace_id="4bf9", at=NOON, value=1.2, link=f"https://traces.example/4bf9?q={query}")],
+        }
+    )
+    book.add("diagnosis", diagnosis=found.model_dump(mode="json"))
+    text = as_markdown(tell(book.entries))
+    assert f"- logs: https://grafana.example/explore?q=a%7Cb{query}&last=1\n" in text
+    assert f"- trace 4bf9: https://traces.example/4bf9?q={query}\n" in text
