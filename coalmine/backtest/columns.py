@@ -138,9 +138,9 @@ def whole(value: Any, field: str) -> int:
     if type(number) is not int:
         raise WrongObservation(field, f"{shown(value)} is no count: give a whole number of requests")
     if number < 0:
-        raise WrongObservation(field, f"{number} is negative: give the increase within the window")
+        raise WrongObservation(field, f"{shown(value)} is negative: give the increase within the window")
     if number > LARGEST:
-        raise WrongObservation(field, f"{number} is over 2^53, where counts are no longer exact")
+        raise WrongObservation(field, f"{shown(value)} is over 2^53, where counts are no longer exact")
     return number
 
 

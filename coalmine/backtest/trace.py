@@ -96,7 +96,8 @@ class TraceReader:
                 _refuse(where, f"{key}: is missing")
         at = _moment(look["at"], where)
         if trace.at and at <= trace.at[-1]:
-            _refuse(where, f"at: {look['at']} is not after {trace.at[-1].isoformat()} of the look before")
+            before = trace.at[-1].isoformat()
+            _refuse(where, f"at: {look['at']} is not after {before} of the look before: give each look once, by time")
         weight = _weight(look["weight"], where)
         observations = look["observations"]
         if not isinstance(observations, dict):

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 GROUPS = ("coalmine.routers", "coalmine.sources", "coalmine.notifiers")
 """Entry points by which other distributions bring adapters."""
+_FOREIGN = {
+    b"\xff\xfe": "UTF-16 does; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 does; save it as UTF-8",
+    b"\x1f\x8b": "gzip does; unpack it (gunzip)",
+    b"\x28\xb5\x2f\xfd": "zstd does; unpack it (unzstd)",
+}
+"""First bytes of what is often given by mistake, and what to do."""
 
 
 def read_spec(file: str) -> CanarySpec:
@@ -79,5 +86,7 @@ def _utf8(text: str) -> str:
 def _no_utf8(file: str, error: UnicodeDecodeError) -> str:
     data, at = error.object, error.start
     line, begins = data.count(b"\n", 0, at) + 1, data.rfind(b"\n", 0, at) + 1
-    hint = ": it begins as UTF-16 does; save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+    hint = next(
+        (f": it begins as {mend}" for begins_with, mend in _FOREIGN.items() if data.startswith(begins_with)), ""
+    )
     return f"{file}:{line}: not UTF-8 text (byte {at - begins + 1} of the line is 0x{data[at]:02x}){hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import os
@@ -153,6 +154,7 @@ def test_a_wrong_spec_is_told_at_its_place(
         (["spec.yaml", "good.jsonl", "--history", "broken.jsonl"], "broken.jsonl:2: observations.errors"),
         (["spec.yaml", "latin.jsonl"], "latin.jsonl:1: not UTF-8 text (byte 1 of the line is 0xff)"),
         (["spec.yaml", "wide.jsonl"], "(byte 1 of the line is 0xff): it begins as UTF-16 does; save it as UTF-8"),
+        (["spec.yaml", "good.jsonl.gz"], "(byte 2 of the line is 0x8b): it begins as gzip does; unpack it (gunzip)"),
         (["spec.yaml", "late.jsonl"], "late.jsonl:2: not UTF-8 text (byte 4 of the line is 0xe9)"),
         (["-", "-"], "'-' can be one of spec, traces and history only"),
         (["spec.yaml", "--traces-from", "-", "-"], "'-' can be one of spec, traces and history only"),
@@ -173,6 +175,7 @@ def test_wrong_use_is_one_line(words: list[str], said: str, folder: Path, capsys
     (folder / "broken.jsonl").write_text(f"{good}\n{bad}\n")
     (folder / "latin.jsonl").write_bytes(b"\xff\n")
     (folder / "wide.jsonl").write_bytes('{"at": 1}'.encode("utf-16"))
+    (folder / "good.jsonl.gz").write_bytes(gzip.compress(good.encode()))
     (folder / "late.jsonl").write_bytes(b'{}\n{"a\xe9"}\n')
     (folder / "odd.txt").write_text("no\0file\n")
     code, out, err = run(capsys, *words)
