@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
@@ -23,14 +21,13 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.signature import SignatureVerifier
 
-from coalmine.chat import digest
 from coalmine.chat.board import Wall
 from coalmine.chat.buttons import ACTION
+from coalmine.chat.daily import Daily
 from coalmine.chat.desk import Desk
 from coalmine.chat.directory import Directory
 from coalmine.chat.follow import Follower
 from coalmine.chat.grammar import COMMAND
-from coalmine.chat.lately import closed_in
 from coalmine.chat.memory import Memory
 from coalmine.chat.mentions import Mentions
 from coalmine.chat.once import Once
@@ -38,7 +35,7 @@ from coalmine.chat.outbox import Outbox, Pace
 from coalmine.chat.reach import Reach
 from coalmine.chat.settings import ChatSettings
 from coalmine.chat.web import API, Slack, SlackAway, SlackBusy
-from coalmine.errors import CoalmineError, InputError
+from coalmine.errors import InputError
 from coalmine.records import Verb
 
 PATH = "/slack/events"
@@ -49,8 +46,6 @@ KEPT = 900.0
 AT_WORK = 500
 """Requests that are worked on at once; more are turned away, and told so."""
 BUSY = "the chat app is busy with too many requests: nothing was done; try again in a minute"
-DIGEST_EVERY = 20.0
-_DIGESTED, _DIGESTED_UNTIL = "digest", "digest until"
 _UNUSED = "unused in socket mode, where the socket is the proof"
 _log = logging.getLogger("coalmine.chat")
 
@@ -93,6 +88,9 @@ class ChatApp:
         self._mentions = Mentions(settings, self.slack)
         wall = Wall(self.slack, self.outbox, self.memory, self._mentions)
         self.follower = Follower(settings, reach, wall, every=every, refresh=refresh)
+        self.daily: Daily | None = None
+        if settings.digest is not None:
+            self.daily = Daily(settings.digest, reach, self.follower, self.memory, self.outbox, self.slack)
         self.team = ""
         self._secrets = secrets
         self._key = key
@@ -134,13 +132,10 @@ class ChatApp:
         directory = Directory(self.settings, self.slack, self.team)
         self._desk = Desk(self.slack, self.reach, directory, self.follower, self._key, self.outbox.pace.second)
         self.follower.load()
-        if self.settings.digest is not None and not self.memory.note(_DIGESTED):
-            # On the first day there is none of hours that nobody followed.
-            day = digest.due(self.settings.digest, datetime.now(UTC), "")
-            self.memory.set_note(_DIGESTED, day.isoformat() if day else "none")
         self._standing = [asyncio.create_task(self.follower.run())]
-        if self.settings.digest is not None:
-            self._standing.append(asyncio.create_task(self._keep_digest()))
+        if self.daily is not None:
+            self.daily.begin(datetime.now(UTC))
+            self._standing.append(asyncio.create_task(self.daily.keep()))
 
     async def serve_http(self, host: str, port: int) -> str:
         """Take requests there; the address, with the port that was found where 0 was asked for.
@@ -267,47 +262,13 @@ class ChatApp:
 
     # ---------------------------------------------------------------------------------------- digest
 
-    async def _keep_digest(self) -> None:
-        while True:
-            try:
-                await self.send_digest(datetime.now(UTC))
-            except CoalmineError as error:
-                _log.warning("the digest waits: %s", error)
-            except Exception:
-                _log.exception("the digest failed")
-            await asyncio.sleep(DIGEST_EVERY)
-
     async def send_digest(self, now: datetime) -> bool:
         """Send the digest of the day, when its time has come and it was not sent yet; whether it was.
 
         Raises:
-            CoalmineError: Slack or Temporal do not answer: it is tried again.
+            CoalmineError: Slack or Temporal do not answer, or Slack refuses it: it is tried again.
         """
-        wanted = self.settings.digest
-        if wanted is None:
-            return False
-        last = self.memory.note(_DIGESTED)
-        day = digest.due(wanted, now, last)
-        if day is None:
-            return False
-        rollouts = await self.reach()
-        # Right after the start nothing is known yet of what is open.
-        await self.follower.caught_up.wait()
-        span = digest.span(now, self.memory.note(_DIGESTED_UNTIL))
-        closed = await closed_in(rollouts, span, self.settings)
-        # Those of rollouts that are followed are kept already.
-        self.memory.keep_overrides(digest.overrides([entry for _, found in closed for entry in found]))
-        told = self.memory.overrides(span.heard_since, span.until)
-        went = Counter(one.kind for one in told)
-        since = span.since.astimezone(ZoneInfo(wanted.zone)) if span.late else None
-        text = digest.text(day, [status for status, _ in closed], self.follower.open_statuses(), went, since)
-        await self.outbox.before_post(wanted.channel)
-        await self.slack.call("chat.postMessage", channel=wanted.channel, text=text, unfurl_links=False)
-        self.outbox.posted(wanted.channel)
-        self.memory.set_digested(told, before=span.heard_since)
-        self.memory.set_note(_DIGESTED_UNTIL, span.until.isoformat())
-        self.memory.set_note(_DIGESTED, day.isoformat())
-        return True
+        return self.daily is not None and await self.daily.send(now)
 
 
 def _reason(view: Mapping[str, Any]) -> str:

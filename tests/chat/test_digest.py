@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from coalmine.chat.app import ChatApp
 from coalmine.chat.digest import SETTLED
 from coalmine.chat.web import SlackBusy
@@ -160,3 +162,54 @@ async def test_what_is_open_and_never_answered_is_told_as_the_list_has_it(office
     _, waiting = sent.split("*Waiting for people*")
     assert [line.rpartition(": ")[2] for line in waiting.splitlines() if line] == ["no worker answers"] * 2
     assert "search" not in waiting
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"), [("not_in_channel", "invite the app"), ("channel_not_found", "write the id of a channel")]
+)
+async def test_one_that_slack_refuses_is_tried_ever_less_often_and_told_once(
+    office: Office, caplog: pytest.LogCaptureFixture, code: str, mend: str
+) -> None:
+    caplog.set_level("INFO", "coalmine.chat")
+    now = datetime.now(UTC) + timedelta(days=1, seconds=60)
+    app = await office.open(settings={"digest": {"at": "00:00", "channel": "C0DIGEST"}})
+    for service in ("cart", "pay"):
+        state = office.rollouts.add(make_state(Phase.CLOSED, gated_spec(service)))
+        state.closed_at = now - timedelta(hours=1)
+    channels = office.slack.workspace.channels
+    if code == "not_in_channel":
+        office.slack.workspace.uninvited.add("C0DIGEST")
+    else:
+        channels.remove("C0DIGEST")
+    await office.until(lambda: len(office.slack.workspace.roots()) == 2)
+    assert app.daily is not None
+    before, pauses = office.rollouts.questions, list[float]()
+    for _ in range(8):
+        pauses.append(await app.daily.turn(now))
+        now += timedelta(seconds=pauses[-1])
+    assert pauses == [20, 40, 80, 160, 320, 600, 600, 600]
+    # Each rollout that closed was asked when it was made, and not at each try.
+    assert office.rollouts.questions - before == 4
+    [told] = [one.getMessage() for one in caplog.records if "digest" in one.getMessage()]
+    assert f"digest.channel: C0DIGEST: Slack refused chat.postMessage: {code}: {mend}" in told
+    office.slack.workspace.uninvited.clear()
+    channels.add("C0DIGEST")
+    assert await app.daily.turn(now) == 20
+    assert await app.daily.turn(now) == 20
+    [sent] = [one.text for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    assert "2 rolled back" in sent
+
+
+async def test_one_that_slack_refused_for_long_is_made_anew(office: Office) -> None:
+    now = datetime.now(UTC) + timedelta(days=1, seconds=60)
+    office.slack.workspace.uninvited.add("C0DIGEST")
+    app = await office.open(settings={"digest": {"at": "00:00", "channel": "C0DIGEST"}})
+    assert app.daily is not None
+    await app.daily.turn(now)
+    state = office.rollouts.add(make_state(Phase.CLOSED, gated_spec("cart")))
+    state.closed_at = now + timedelta(hours=1)
+    await app.daily.turn(now + timedelta(hours=2))
+    office.slack.workspace.uninvited.clear()
+    await app.daily.turn(now + timedelta(hours=2, minutes=10))
+    [sent] = [one.text for one in office.slack.workspace.messages if one.channel == "C0DIGEST"]
+    assert "1 rolled back" in sent
