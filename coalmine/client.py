@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ from coalmine.records import (
     Submission,
 )
 from coalmine.rollout_commands import RolloutCommands
-from coalmine.rollout_names import parse_name
+from coalmine.rollout_names import RolloutName, readings
 from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.spec.canary import CanarySpec
 from coalmine.telemetry.spans import traceparent
@@ -128,7 +129,16 @@ class Coalmine(RolloutCommands, FleetCalls):
             InputError: the name is none of the forms, or means several.
             RolloutNotFound: there is none; names the nearest.
         """
-        wanted = parse_name(name, environment, region)
+        first, *others = readings(name, environment, region)
+        try:
+            return await self._find(first)
+        except RolloutNotFound:
+            for other in others:
+                with suppress(RolloutNotFound):
+                    return await self._find(other)
+            raise
+
+    async def _find(self, wanted: RolloutName) -> RolloutRef:
         workflow_id = await searching.locate(self.temporal, wanted)
         rollout_id = wanted.rollout_id()
         if rollout_id is None:

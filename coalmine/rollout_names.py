@@ -43,23 +43,55 @@ class RolloutName:
 
 
 def parse_name(text: str, environment: str | None = None, region: str | None = None) -> RolloutName:
-    """Read a name; ``environment`` and ``region`` come from options and must not contradict it.
+    """Read a name, as what it means most likely (``readings``).
+
+    Raises:
+        InputError: it is none of the forms.
+    """
+    return readings(text, environment, region)[0]
+
+
+def readings(text: str, environment: str | None = None, region: str | None = None) -> list[RolloutName]:
+    """All that a name can mean, the likeliest first.
+
+    ``canary/a/b/3`` means the workflow of service b in environment a and region 3 or, where there is none, the third
+    rollout of version b of service a in an environment called canary.
+
+    Args:
+        text: one of ``FORMS``.
+        environment: from an option; must not contradict the text.
+        region: as ``environment``.
 
     Raises:
         InputError: it is none of the forms.
     """
     parts = text.strip().strip("/").split("/")
+    found: list[RolloutName] = []
     if _is_workflow_id(parts, environment):
-        name = RolloutName(parts[2], parts[1], parts[3] if len(parts) == 4 else None)
-    elif len(parts) in (4, 5) and _NUMBER.fullmatch(parts[-1]):
+        found.append(RolloutName(parts[2], parts[1], parts[3] if len(parts) == 4 else None))
+    if len(parts) in (4, 5) and _NUMBER.fullmatch(parts[-1]):
         of_region = parts[2] if len(parts) == 5 else None
-        name = RolloutName(parts[1], parts[0], of_region, parts[-2], int(parts[-1]))
-    elif len(parts) in (2, 3):
-        name = RolloutName(parts[1], parts[0], parts[2] if len(parts) == 3 else None)
+        found.append(RolloutName(parts[1], parts[0], of_region, parts[-2], int(parts[-1])))
+    elif len(parts) in (2, 3) and not found:
+        found.append(RolloutName(parts[1], parts[0], parts[2] if len(parts) == 3 else None))
     elif len(parts) == 1:
-        name = RolloutName(parts[0])
-    else:
+        found.append(RolloutName(parts[0]))
+    if not found:
         raise InputError(f"{text!r} names no rollout: write {FORMS}")
+    usable: list[RolloutName] = []
+    wrong: list[InputError] = []
+    for name in found:
+        try:
+            usable.append(_checked(text, name, environment, region))
+        except InputError as error:
+            wrong.append(error)
+    if not usable:
+        raise wrong[0]
+    return usable
+
+
+def _checked(text: str, name: RolloutName, environment: str | None, region: str | None) -> RolloutName:
+    """With what the options say."""
     for part in (name.service, name.environment or environment or None, name.region or region or None):
         if part is not None and not re.fullmatch(IDENTIFIER, part):
             raise InputError(f"{text!r} names no rollout ({part!r} cannot be a name): write {FORMS}")
@@ -72,7 +104,7 @@ def parse_name(text: str, environment: str | None = None, region: str | None = N
 
 
 def _is_workflow_id(parts: Sequence[str], environment: str | None) -> bool:
-    """Whether ``canary`` in front is a workflow id's: an environment may be called so too.
+    """Whether ``canary`` in front can be a workflow id's: an environment may be called so too.
 
     Where both can be, as in ``canary/<name>/<name>``, it is the workflow id's, unless ``environment`` says otherwise.
     """

@@ -25,7 +25,7 @@ from coalmine.records import (
     canary_id,
 )
 from coalmine.records.texts import check_writable
-from coalmine.rollout_names import parse_name
+from coalmine.rollout_names import readings
 from coalmine.searching import RolloutRef, RolloutRow
 from coalmine.spec.canary import CanarySpec
 from coalmine.testing.sample_rollouts import BEGAN, CAN_SEND, a_past, a_status
@@ -91,11 +91,11 @@ class FakeRollouts:
     async def find(self, name: str, environment: str | None = None, region: str | None = None) -> RolloutRef:
         """By name; the environment must be in it."""
         self._hear("find")
-        wanted = parse_name(name, environment, region)
-        workflow_id = wanted.workflow_id or ""
-        if workflow_id not in self.statuses:
-            raise RolloutNotFound(f"there is no rollout '{workflow_id or wanted.service}'")
-        return RolloutRef(workflow_id)
+        meant = readings(name, environment, region)
+        for wanted in meant:
+            if wanted.workflow_id in self.statuses:
+                return RolloutRef(wanted.workflow_id)
+        raise RolloutNotFound(f"there is no rollout '{meant[0].workflow_id or meant[0].service}'")
 
     async def rollouts(
         self,

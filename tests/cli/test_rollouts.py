@@ -325,3 +325,14 @@ async def test_an_unconfirmed_rollback_exits_7(desk: Desk) -> None:
     assert watched.code == 7
     desk.world.shift_failing = ""
     assert (await desk.coalmine.wait(desk.ref, timedelta(seconds=60))).restored
+
+
+async def test_a_rollout_of_an_environment_called_canary_is_found_by_its_id(desk: Desk) -> None:
+    started = await desk.type("start", desk.write(environment="canary", **SLOW), "-o", "json")
+    assert started.data["rollout_id"] == "canary/checkout/1.1.0/1"
+    told = await desk.type("status", "canary/checkout/1.1.0/1", "-o", "json")
+    assert (told.code, told.data["environment"], told.data["service"]) == (0, "canary", "checkout"), told
+    back = await desk.type("rollback", "canary/checkout/1.1.0/1", "-m", "enough")
+    assert back.code == 0, back
+    missing = await desk.type("status", "canary/checkout/1.1.0/9")
+    assert (missing.code, "there is no rollout 'canary/checkout/1.1.0/9'" in missing.err) == (2, True), missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coalmine.errors import InputError
-from coalmine.rollout_names import RolloutName, parse_name, split_rollout_id
+from coalmine.rollout_names import RolloutName, parse_name, readings, split_rollout_id
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,22 @@ from coalmine.rollout_names import RolloutName, parse_name, split_rollout_id
 )
 def test_forms(text: str, environment: str | None, region: str | None, name: RolloutName) -> None:
     assert parse_name(text, environment, region) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "meant"),
+    [
+        ("canary/checkout/1.42.0/3", None, ["canary/checkout/1.42.0/3", "canary/checkout/1.42.0/3"]),
+        ("canary/checkout/1.42.0+b7/3", None, ["canary/checkout/1.42.0+b7/3"]),
+        ("canary/checkout/1.42.0/3", "canary", ["canary/checkout/1.42.0/3"]),
+        ("canary/checkout/1.42.0/3", "checkout", ["canary/checkout/1.42.0/3"]),
+        ("canary/canary/1.42.0/3", "canary", ["canary/canary/1.42.0/3", "canary/canary/1.42.0/3"]),
+        ("canary/checkout/eu/x", None, ["canary/checkout/eu/x"]),
+        ("production/checkout/1.42.0/3", None, ["production/checkout/1.42.0/3"]),
+    ],
+)
+def test_what_can_be_a_workflow_or_a_rollout(text: str, environment: str | None, meant: list[str]) -> None:
+    assert [one.rollout_id() or one.workflow_id for one in readings(text, environment)] == meant
 
 
 @pytest.mark.parametrize(
