@@ -140,6 +140,14 @@ class LedgerPages(Protocol):
         """
         ...
 
+    def strays(self) -> list[tuple[str, str]]:
+        """What is named like a chain and can be none, sorted: where it is, and why. It is never read.
+
+        Raises:
+            LedgerError: the ledger cannot be read now.
+        """
+        ...
+
     def lines(self, chain: str) -> Iterator[bytes]:
         """The lines of one chain.
 

@@ -49,6 +49,9 @@ def content_of(root: Path, name: str) -> bytes | None:
     path = root / name
     if ".." in path.parts or Path(name).is_absolute():
         return None
+    if path.exists() and not path.is_file():
+        # Opening a pipe waits for a writer for ever.
+        raise LedgerError(f"ledger {path} cannot be read: it is no regular file")
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -47,6 +47,9 @@ class HeadsFile:
 
     def lines(self) -> Iterator[bytes]:
         """Every line, with its newline where it has one."""
+        if self.path.exists() and not self.path.is_file():
+            # Opening a pipe waits for a writer for ever.
+            raise LedgerError(f"ledger {self.path} cannot be read: it is no regular file")
         try:
             with self.path.open("rb") as file:
                 yield from file

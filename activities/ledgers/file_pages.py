@@ -30,9 +30,28 @@ class FilePages:
     def chains(self) -> list[str]:
         """See ``LedgerPages``."""
         try:
-            return sorted(chain_name(self._root, path) for path in self._root.glob("*/**/*.jsonl"))
+            found = self._root.glob("*/**/*.jsonl")
+            return sorted(chain_name(self._root, path) for path in found if path.is_file())
         except OSError as error:
             raise LedgerError(f"ledger {self._root} cannot be read: {error.strerror or error}") from error
+
+    def strays(self) -> list[tuple[str, str]]:
+        """See ``LedgerPages``."""
+        try:
+            return [(str(path), why) for path in sorted(self._root.glob("**/*.jsonl")) if (why := self._stray(path))]
+        except OSError as error:
+            raise LedgerError(f"ledger {self._root} cannot be read: {error.strerror or error}") from error
+
+    def _stray(self, path: Path) -> str:
+        """Why no ledger puts this there; empty where one does."""
+        if path.is_dir():
+            # A service or a region may be called so: then chains are in it.
+            return "" if any(inner.is_file() for inner in path.rglob("*.jsonl")) else "this is a folder, no chain"
+        if not path.is_file():
+            return "this is no regular file: it was not read"
+        if path.parent == self._root and path.name != NAME:
+            return "no chain stands in the ledger's own folder: it was put or copied here"
+        return ""
 
     def lines(self, chain: str) -> Iterator[bytes]:
         """See ``LedgerPages``."""

@@ -33,6 +33,10 @@ class S3Pages:
         """See ``LedgerPages``."""
         return sorted({chain_of_key(found.key) for found in self._objects.listed(CHAINS)})
 
+    def strays(self) -> list[tuple[str, str]]:
+        """See ``LedgerPages``: what is below ``chains/`` is read as a chain, whatever it is."""
+        return []
+
     def lines(self, chain: str) -> Iterator[bytes]:
         """See ``LedgerPages``."""
         keys = [found.key for found in self._objects.listed(folder_of_chain(chain))]

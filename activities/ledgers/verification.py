@@ -79,6 +79,7 @@ def verify(
     began, kept, stated = time.monotonic(), kept or {}, stated or Stated()
     found, names = _begin(pages, reader, stated)
     found.faults += [Fault(kind, pages.heads_at, line, text) for kind, line, text in found.heads.faults]
+    found.faults += [Fault("misplaced", place, None, why) for place, why in pages.strays()]
     found.more = found.heads.more
     for name in names:
         report = _verify_chain(pages, name, found.heads, reader, kept)
@@ -140,6 +141,12 @@ def _read(pages: LedgerPages, name: str, heads: Heads, kept: Mapping[str, ChainT
         report.add("head", None, f"it is there, though the heads say that {by} pruned it: put back by hand?")
     elif not anchors and report.records > report.unchained:
         report.add("unanchored", None, "no head names this chain: it was put there by hand, or its heads were removed")
+    elif not anchors and not report.records:
+        text = (
+            "it is empty and no head names it: put there by hand, or left by a worker that could not write its first "
+            "record (the next append does)"
+        )
+        report.add("unanchored", None, text)
     elif anchors and report.last > max(anchors):
         text = (
             f"no head covers the records from {max(anchors) + 1} on: added by hand, or left by a worker that died "
