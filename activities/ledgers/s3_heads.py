@@ -85,9 +85,19 @@ class S3Heads:
         return number, heads.hash_of_head(line)
 
     def _last_of(self, after: str) -> int:
-        """The last head; what somebody else put among them stops no writing, and verifying finds it."""
-        numbers = (head_number(found.key) for found in self._objects.listed(HEADS, after=after))
-        return max((number for number in numbers if number is not None), default=0)
+        """The last head; what somebody else put among them stops no writing, and verifying finds it.
+
+        An object far behind the others that is no head of its number would leave few numbers or none for
+        those to come. One that follows the number before counts whatever it holds: its place is taken.
+        """
+        found = (head_number(found.key) for found in self._objects.listed(HEADS, after=after))
+        numbers = sorted(number for number in found if number is not None)
+        there = set(numbers)
+        return next((n for n in reversed(numbers) if n == 1 or n - 1 in there or self._is_head(n)), 0)
+
+    def _is_head(self, number: int) -> bool:
+        head = heads.head_of((self._objects.get(head_key(number)) or b"").removesuffix(b"\n"))
+        return head is not None and head.n == number
 
     def _hint(self) -> int:
         try:

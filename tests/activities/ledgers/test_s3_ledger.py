@@ -118,6 +118,18 @@ async def test_what_somebody_else_puts_there_stops_no_writing_and_is_found(s3_wo
     assert [fault.message for fault in s3_world.pages_verified().faults] == ["this head is not as it was written"]
 
 
+@pytest.mark.parametrize("number", [999_999_999_999, 500_000_000_000])
+async def test_an_object_far_behind_the_heads_takes_no_number_from_them(s3_world: S3World, number: int) -> None:
+    await s3_world.workers[0].append(BOOK, entries(1))
+    assert s3_world.objects.put_new(head_key(number), b"{}\n")
+    for records in range(2, 5):
+        # Each a worker that starts anew.
+        assert await S3Ledger(s3_world.objects).append(BOOK, entries(records)) == 1
+    keys = [found.key for found in s3_world.objects.listed(HEADS)]
+    assert keys == [*(head_key(n) for n in range(1, 5)), head_key(number)]
+    assert [fault.file for fault in s3_world.pages_verified().faults] == [s3_world.pages.heads_at]
+
+
 class TestObjectLock:
     """What is written can be neither replaced nor deleted."""
 
