@@ -117,7 +117,8 @@ class FileLedger:
 
     def _books(self) -> list[str]:
         try:
-            return sorted({str(path.parent.relative_to(self._root)) for path in self._root.glob("*/**/*.jsonl")})
+            chains = (path for path in self._root.glob("*/**/*.jsonl") if path.is_file())
+            return sorted({str(path.parent.relative_to(self._root)) for path in chains})
         except OSError as error:
             raise LedgerError(f"ledger {self._root} cannot be read: {error.strerror or error}") from error
 
@@ -155,6 +156,7 @@ class FileLedger:
     def _paths(self, book: str) -> list[Path]:
         folder = self._folder(book)
         try:
-            return sorted(folder.glob("*.jsonl"))
+            # A pipe would hang whoever reads it; verifying names it.
+            return sorted(path for path in folder.glob("*.jsonl") if path.is_file())
         except OSError as error:
             raise LedgerError(f"ledger {folder} cannot be read: {error.strerror or error}") from error

@@ -64,7 +64,7 @@ def split_looks(folder: Path, since: datetime) -> list[LedgerEntry]:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.glob(f"*{splits.SUFFIX}"))
+        return sorted(path for path in folder.glob(f"*{splits.SUFFIX}") if path.is_file())
     except OSError as error:
         raise LedgerError(f"ledger {folder} cannot be read: {error.strerror or error}") from error
 

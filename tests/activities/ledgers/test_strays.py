@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from activities.ledgers.file import FileLedger
 from activities.ledgers.file_archives import content_of
 from activities.ledgers.file_heads import NAME
 from activities.ledgers.file_pages import FilePages
 from coalmine.errors import LedgerError
-from tests.activities.ledgers.books import BOOK, only, verified, write
+from tests.activities.ledgers.books import BOOK, ROLLOUT, only, verified, write
 
 
 @pytest.mark.timeout(20)
@@ -56,3 +58,14 @@ def test_a_pipe_in_place_of_heads_or_a_history_is_not_waited_for(tmp_path: Path)
         list(FilePages(tmp_path).heads())
     with pytest.raises(LedgerError, match="no regular file"):
         content_of(tmp_path, NAME)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_and_no_worker_reads_it(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    write(tmp_path, 5)
+    make(tmp_path / BOOK / "x.jsonl")
+    ledger = FileLedger(tmp_path)
+    assert asyncio.run(ledger.latest(BOOK)) == ROLLOUT
+    assert len(asyncio.run(ledger.read(BOOK))) == 5
+    assert asyncio.run(ledger.books()) == [BOOK]
