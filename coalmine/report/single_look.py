@@ -204,7 +204,7 @@ def _exposure(entry: LedgerEntry, counts: MetricCounts, moved: datetime | None) 
     try:
         share = float(entry.data["weight"]) / 100.0
         since, until = (moment_of(entry.data[key]) for key in ("from", "to"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     # Samples lag by as much as the window ends before the look.
     if not 0.0 < share < 1.0 or until <= since or (moved is not None and since - (entry.at - until) < moved):
