@@ -14,6 +14,7 @@ from benchmarks.judge.traffic import BOUNDS, LOOKS, MINUTE, Counts, Traffic, Val
 from coalmine.analysis.channels import Counts as Channel
 from coalmine.analysis.comparison import Comparison, ComparisonState
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.history import Noise as ServiceNoise
 from coalmine.analysis.history import exceedances, ratio_noise, score_noise, watched
 from coalmine.analysis.latency import UNUSED
 from coalmine.analysis.metrics import HistogramCounts, LatencyMetric, LatencyState, RatioCounts, RatioMetric, RatioState
@@ -51,23 +52,23 @@ def benchmark_judge(margin: float | None = None, looks: int = LOOKS) -> Judge:
 def learn(past: Traffic) -> Noise:
     """What an hour of each run's service without a release says of its noise."""
     arms = (past.canary.requests, past.canary.errors, past.baseline.requests, past.baseline.errors)
-    errors, _ = ratio_noise(Channel(*(_by_look(values)[..., None] for values in arms)), MINUTE)
+    errors = ratio_noise(Channel(*(_by_look(values)[..., None] for values in arms)), MINUTE)
     canary, baseline = _by_look(past.canary.buckets), _by_look(past.baseline.buckets)
-    scores, _ = score_noise(canary, baseline, MINUTE)
+    scores = score_noise(canary, baseline, MINUTE)
     slots = watched(canary, baseline, None)
-    shares, _ = ratio_noise(exceedances(canary, baseline, slots), MINUTE)
+    shares = ratio_noise(exceedances(canary, baseline, slots), MINUTE)
     bounds = np.where(slots == UNUSED, np.nan, np.array(BOUNDS)[slots])
     return {
         ERRORS: _known(errors),
         LATENCY: _known(
-            np.concatenate([scores, shares], axis=-1),
-            np.concatenate([np.full(scores.shape, np.nan), bounds], axis=-1),
+            ServiceNoise(*(np.concatenate(both, axis=-1) for both in zip(scores, shares, strict=True))),
+            np.concatenate([np.full(scores.tau2.shape, np.nan), bounds], axis=-1),
         ),
     }
 
 
-def _known(tau2: Values, bounds: Values | None = None) -> Prior:
-    return Prior(tau2, np.ones(tau2.shape[-1], bool), bounds=bounds)
+def _known(noise: ServiceNoise, bounds: Values | None = None) -> Prior:
+    return Prior(noise.tau2, np.ones(noise.tau2.shape[-1], bool), bounds=bounds, least=noise.information)
 
 
 def judge(policy: Judge, traffic: Traffic, noise: Noise | None, *, whole: bool) -> Outcome:

@@ -106,6 +106,11 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
             broken=[m.name for m in broken if m.role == "guardrail"],
             signals=signalling + [m.name for m in broken if m.role == "signal"],
             bake=True,
+            above=[
+                verdict.metric
+                for verdict in verdicts
+                if verdict.verdict == "inconclusive" and verdict.metric in core.limits
+            ],
         )
     )
     counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
@@ -147,7 +152,8 @@ def _verdict(
     limit = core.limits.get(metric.name)
     requests, events = int(arm.canary[0, 0]), int(arm.canary_events[0, 0])
     share = events / requests if requests else None
-    verdict: VerdictName = "inconclusive" if limit is None else "pass"
+    above = limit is not None and share is not None and share > limit
+    verdict: VerdictName = "inconclusive" if limit is None or above else "pass"
     if metric.name in failing:
         verdict = "fail"
     elif metric.name in missing:
@@ -156,15 +162,19 @@ def _verdict(
     text += ", no absolute limit: shown only" if limit is None else f", at most {percent(limit)} allowed"
     if metric.kind in COUNTS_REQUESTS:
         text += f", after {number(requests)} requests at 100 %"
+    if above and metric.name not in failing:
+        text += ", which chance and its noise may explain"
     if metric.name in missing:
         text += f"; no data in this look: {missing[metric.name]}"
     return MetricVerdict(
         verdict=verdict,
         metric=metric.name,
+        kind=metric.kind,
         role=metric.role,
         sentence=text,
         log_e_harm=round(log_e, 4),
-        canary=None if share is None or (metric.kind == "latency" and limit is None) else float(f"{share:.6g}"),
+        # A latency's level is a time: what share was above the objective's is in the sentence.
+        canary=None if share is None or metric.kind == "latency" else float(f"{share:.6g}"),
         canary_requests=requests,
     )
 
@@ -182,6 +192,7 @@ def _absolute(
     return MetricVerdict(
         verdict=verdict,
         metric=metric.name,
+        kind=metric.kind,
         role=metric.role,
         sentence=reading.text + (f"; no data in this look: {missing[metric.name]}" if metric.name in missing else ""),
         effect=reading.effect,

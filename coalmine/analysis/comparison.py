@@ -90,6 +90,7 @@ def prior_of(judge: Judge, metric: Metric) -> Prior:
         known=np.full(len(names), bool(channels)),
         seen=float(history.looks) if history is not None else 0.0,
         bounds=np.array([nan if bound is None else bound for bound in bounds]) if said else None,
+        least=np.array([channels[name].information if channels else 0.0 for name in names]),
     )
 
 

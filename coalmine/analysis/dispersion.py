@@ -39,10 +39,12 @@ class Prior:
     bounds: Array | None = None
     """Of a histogram's channels, the bound each was learnt at in seconds, of the shape of ``tau2``; nan where the
     history does not say it; None where it says none."""
+    least: Array | float = 0.0
+    """Information per look at which ``tau2`` was learnt, of its shape."""
 
     def phi(self, information: Array) -> Array:
         """Expected dispersion at this much information per look."""
-        expected: Array = 1.0 + SAFETY * self.tau2 * information
+        expected: Array = 1.0 + SAFETY * self.tau2 * carried(information, self.least)
         return expected if self.certain else np.where(self.known, expected, COLD_PHI)
 
     @cached_property
@@ -61,22 +63,38 @@ class Prior:
         return replace(
             self,
             tau2=np.stack([self.tau2, *(other.tau2 for other in others)], axis=-2),
+            least=np.stack([one.learnt_from() for one in (self, *others)], axis=-2),
             bounds=np.stack(bounds, axis=-2) if bounds else None,
         )
 
     def of(self, runs: Integers) -> Prior:
         """Of some runs of a batch: arrays [S, C]."""
         bounds = None if self.bounds is None else self.bounds[runs]
-        return replace(self, tau2=self.tau2[runs], bounds=bounds)
+        return replace(self, tau2=self.tau2[runs], bounds=bounds, least=self.learnt_from()[runs])
 
     def part(self, channels: slice) -> Prior:
         """Of some of the channels (the last axis)."""
         bounds = None if self.bounds is None else self.bounds[..., channels]
-        return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels], bounds=bounds)
+        least = self.learnt_from()[..., channels]
+        return replace(self, tau2=self.tau2[..., channels], known=self.known[..., channels], bounds=bounds, least=least)
+
+    def learnt_from(self) -> Array:
+        """``least``, of the shape of ``tau2``."""
+        return np.broadcast_to(np.asarray(self.least, float), self.tau2.shape)
 
     def looks(self) -> Array:
         """How many looks the prior weighs."""
         return np.where(self.known, min(KNOWN_LOOKS, self.seen), COLD_LOOKS)
+
+
+def carried(information: Array, least: Array | float) -> Array:
+    """What a history's noise is multiplied by with this much information, ``least`` being what it was learnt from.
+
+    Shocks of one arm grow with the information; events that come in clusters are as noisy with any. Which of them it
+    saw a history does not tell: with less information than it was learnt from, half of its noise is taken to be each.
+    """
+    result: Array = (information + np.maximum(information, least)) / 2.0
+    return result
 
 
 _SUMS = (

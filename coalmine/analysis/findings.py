@@ -30,6 +30,8 @@ class Case:
     sample_ratio: str = ""
     """What is wrong with the sample ratio; empty when nothing is."""
     bake: bool = False
+    above: Sequence[str] = ()
+    """Metrics of the bake that are above their limit by what chance and noise explain."""
 
     @property
     def needed(self) -> float:
@@ -54,7 +56,8 @@ def conclude(case: Case) -> tuple[Finding, str]:
         return Finding.NO_DATA, "no data: " + "; ".join(f"{name}: {why}" for name, why in case.silent.items())
     guardrails = [verdict for verdict in case.verdicts if verdict.role == "guardrail"]
     if case.bake:
-        return Finding.NO_HARM, f"no absolute limit is violated: {_said(case, [v.metric for v in guardrails])}"
+        surely = " beyond chance" if any(verdict.metric in case.above for verdict in guardrails) else ""
+        return Finding.NO_HARM, f"no absolute limit is violated{surely}: {_said(case, [v.metric for v in guardrails])}"
     if guardrails and all(verdict.no_harm for verdict in guardrails):
         return Finding.NO_HARM, f"no harm is shown: {_said(case, [v.metric for v in guardrails])}"
     open_ = [verdict.metric for verdict in guardrails if not verdict.no_harm]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,15 +77,21 @@ def summarise_history(
     )
 
 
-def ratio_noise(windows: Counts, block: int) -> tuple[Array, Array]:
-    """Noise of ratio channels.
+class Noise(NamedTuple):
+    """What looks say of the noise of channels, each [...]."""
+
+    tau2: Array
+    rho: Array
+    information: Array
+    """Of a typical look, which ``tau2`` times it is the excess dispersion at."""
+
+
+def ratio_noise(windows: Counts, block: int) -> Noise:
+    """Noise of ratio channels, [...].
 
     Args:
         windows: counts of all looks, each [T, ...].
         block: looks per minute.
-
-    Returns:
-        tau2 and rho, [...].
     """
     looks = residuals(windows, margin=1.0)
     arms = (windows.canary, windows.canary_events, windows.baseline, windows.baseline_events)
@@ -93,8 +100,8 @@ def ratio_noise(windows: Counts, block: int) -> tuple[Array, Array]:
     return _of_looks(looks.t, looks.v, looks.unit, block, level(totals), true_scale)
 
 
-def score_noise(canary: Array, baseline: Array, block: int) -> tuple[Array, Array]:
-    """Noise of the rank scores of histograms [T, ..., B]: tau2 and rho, [..., 2]."""
+def score_noise(canary: Array, baseline: Array, block: int) -> Noise:
+    """Noise of the rank scores of histograms [T, ..., B], [..., 2]."""
     pooled = canary + baseline
     _, t, v = tilt_increments(canary, pooled, bucket_scores(pooled.sum(axis=0)), grids.TILTS[:1])
     one = np.ones(t.shape[1:])
@@ -122,7 +129,7 @@ def _counts(window: MetricWindow) -> bool:
 
 def _ratio(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
     counts = np.array([[w.canary.total, w.canary.events, w.baseline.total, w.baseline.events] for w in windows], float)
-    return _summary((EVENTS,), *ratio_noise(Counts(*counts.T[:, :, None]), block))
+    return _summary((EVENTS,), ratio_noise(Counts(*counts.T[:, :, None]), block))
 
 
 def _latency(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
@@ -138,9 +145,9 @@ def _latency(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dic
     if metric.objective is not None:
         objective = latency.objective_bound(bounds, metric.objective.under.total_seconds())
         names = (latency.OBJECTIVE_SLOT, *names)
-    scores = _summary((NORMAL, SAVAGE), *score_noise(canary, baseline, block))
+    scores = _summary((NORMAL, SAVAGE), score_noise(canary, baseline, block))
     slots = watched(canary, baseline, objective)
-    shares = _summary(names, *ratio_noise(exceedances(canary, baseline, slots), block))
+    shares = _summary(names, ratio_noise(exceedances(canary, baseline, slots), block))
     for channel, slot in zip(shares.values(), slots.tolist(), strict=True):
         channel.bound = bounds[slot] if slot != latency.UNUSED else None
     return scores | shares
@@ -152,7 +159,7 @@ def _count(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
     events = canary + baseline
     share = (canary.sum() + 0.5) / (events.sum() + 1.0)
     t, v = (canary - share * events)[:, None], (share * (1.0 - share) * events)[:, None]
-    return _summary((EVENTS,), *_of_looks(t, v, v, block, np.ones(1), np.ones(1)))
+    return _summary((EVENTS,), _of_looks(t, v, v, block, np.ones(1), np.ones(1)))
 
 
 def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[str, ChannelHistory]:
@@ -164,11 +171,11 @@ def _value(windows: Sequence[MetricWindow], metric: Metric, block: int) -> dict[
         state = judge.update(state, means, Pace(0.0, 0.0, block))
     if state.blocks[0] < FEWEST_BLOCKS:
         return {}
-    return _summary((DIFFERENCE,), judge.relative_variance(state), np.zeros(1))
+    return _summary((DIFFERENCE,), Noise(judge.relative_variance(state), np.zeros(1), np.zeros(1)))
 
 
-def _of_looks(t: Array, v: Array, unit: Array, block: int, level: Array, scale: Array) -> tuple[Array, Array]:
-    """tau2 and rho from residuals, their variances and informations, each [T, ...]; ``level`` and ``scale`` [...]."""
+def _of_looks(t: Array, v: Array, unit: Array, block: int, level: Array, scale: Array) -> Noise:
+    """Noise from residuals, their variances and informations, each [T, ...]; ``level`` and ``scale`` [...]."""
     noise = Dispersion.start(t.shape[1:])
     for look_t, look_v, look_unit in zip(t, v, unit, strict=True):
         noise = noise.add(look_t, look_v, look_unit, block, _EVER)
@@ -176,18 +183,23 @@ def _of_looks(t: Array, v: Array, unit: Array, block: int, level: Array, scale: 
     return _noise(noise, level, scale, noise.of_looks(scale) * long_run_factor(around, block))
 
 
-def _noise(noise: Dispersion, level: Array, scale: Array, lasting: Array) -> tuple[Array, Array]:
+def _noise(noise: Dispersion, level: Array, scale: Array, lasting: Array) -> Noise:
     # Never less than the judge would see by itself in these looks.
     by_itself, rho = noise.observed(scale, noise=1.0)
     observed = np.maximum(lasting, by_itself)
     information = level * noise.information()
     excess = np.maximum(observed - 1.0, 0.0)
-    return np.where(information > 0, excess / np.where(information > 0, information, 1.0), 0.0), rho
+    tau2 = np.where(information > 0, excess / np.where(information > 0, information, 1.0), 0.0)
+    return Noise(tau2, rho, information)
 
 
-def _summary(names: Sequence[str], tau2: Array, rho: Array) -> dict[str, ChannelHistory]:
+def _summary(names: Sequence[str], noise: Noise) -> dict[str, ChannelHistory]:
+    rows = zip(names, *(values.tolist() for values in noise), strict=True)
     return {
-        name: ChannelHistory(tau2=float(f"{tau2[i]:.6g}"), rho=round(float(rho[i]), 4)) for i, name in enumerate(names)
+        name: ChannelHistory(
+            tau2=float(f"{tau2:.6g}"), rho=round(rho, 4), information=float(f"{information:.6g}") if tau2 else 0.0
+        )
+        for name, tau2, rho, information in rows
     }
 
 

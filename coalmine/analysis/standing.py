@@ -107,6 +107,7 @@ class Standing:
         found = MetricVerdict(
             verdict=verdict,
             metric=metric.name,
+            kind=metric.kind,
             role=metric.role,
             sentence=text,
             effect=reading.effect,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from coalmine.cli import _words
 from coalmine.console import submitter
 from coalmine.dashboard.watch import Seen
-from coalmine.effects import effect_text, interval_text, margin_text
+from coalmine.effects import effect_text, interval_text, level, margin_text
 from coalmine.queueing import line_text
 from coalmine.recorded import Judgement
 from coalmine.records import LedgerEntry, MetricVerdict, Outcome, Phase, Refusal, RolloutStatus, Verb
@@ -172,15 +172,11 @@ def _metric(
         effect=effect_text(verdict.effect, verdict.measure) if verdict.effect is not None else "–",
         interval=interval_text(verdict) or "–",
         margin=margin_text(verdict) or "–",
-        baseline=_level(verdict.baseline),
-        canary=_level(verdict.canary),
+        baseline=level(verdict.baseline, verdict.kind),
+        canary=level(verdict.canary, verdict.kind),
         plot=plot,
         compared=compared,
     )
-
-
-def _level(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def _point(said: MetricVerdict, look: Judgement) -> Point:

@@ -21,6 +21,9 @@ class ChannelHistory(Record):
     bound: float | None = None
     """Upper bound of a histogram's bucket that the channel counts the requests above, in seconds; None where it counts
     something else, or where the history was written before it said so."""
+    information: float = 0.0
+    """Of a typical look that it was learnt from: with less, half of the noise is taken to stay. 0 where the history
+    was written before it said so."""
 
 
 class ServiceHistory(Record):
@@ -85,6 +88,8 @@ class MetricVerdict(Record):
 
     verdict: VerdictName
     metric: str
+    kind: str = ""
+    """Of the metric: how its levels are written. Empty where it was judged before verdicts said so."""
     role: Role = "guardrail"
     sentence: str = ""
     """The verdict in one plain sentence with its numbers."""

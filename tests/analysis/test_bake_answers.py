@@ -39,18 +39,20 @@ def test_the_first_look_of_a_bake() -> None:
     counts = [alone(20, 200), slow_alone([900, 50, 40, 9]), slow_alone([900, 50, 40, 9], "slow"), alone(1, 7, "x")]
     found = baked(plan, counts)[0]
     sentences = [
-        "errors: 10.0 %, at most 2 % allowed, after 200 requests at 100 %",
+        "errors: 10.0 %, at most 2 % allowed, after 200 requests at 100 %, which chance and its noise may explain",
         "latency: 4.9 % above 200 ms (the bound below the objective's 250 ms, which is none itself), "
         "at most 5 % allowed, after 999 requests at 100 %",
         "slow: p99 395 ms in this look, no absolute limit: shown only, after 999 requests at 100 %",
         "x: 14.3 %, no absolute limit: shown only, after 7 requests at 100 %",
     ]
-    assert found.reason == f"no absolute limit is violated: {'; '.join(sentences)}"
+    assert found.reason == f"no absolute limit is violated beyond chance: {'; '.join(sentences)}"
     assert found.finding is Finding.NO_HARM
     assert found.canary_requests == 200
     assert [one.sentence for one in found.verdicts] == sentences
-    assert [one.verdict for one in found.verdicts] == ["pass", "pass", "inconclusive", "inconclusive"]
-    assert [one.canary for one in found.verdicts] == [0.1, 0.049049, None, 0.142857]
+    assert [one.verdict for one in found.verdicts] == ["inconclusive", "pass", "inconclusive", "inconclusive"]
+    # Of a latency that is no time: the sentence has the share.
+    assert [one.canary for one in found.verdicts] == [0.1, None, None, 0.142857]
+    assert [one.kind for one in found.verdicts] == ["ratio", "latency", "latency", "ratio"]
     assert [one.canary_requests for one in found.verdicts] == [200, 999, 999, 7]
     assert [one.role for one in found.verdicts] == ["guardrail"] * 4
     assert [one.no_harm for one in found.verdicts] == [False] * 4
@@ -108,8 +110,10 @@ def test_a_limit_is_violated_at_alpha_exactly() -> None:
         low, high = (middle, high) if short > 0 else (low, middle)
         if abs(short) > 1e-4:
             assert done.finding is (Finding.NO_HARM if short > 0 else Finding.HARM)
-            assert done.verdicts[0].verdict == ("pass" if short > 0 else "fail")
-    assert done.reason.startswith(("limit violated: errors: 4 %,", "no absolute limit is violated: errors: 4 %,"))
+            assert done.verdicts[0].verdict == ("inconclusive" if short > 0 else "fail")
+    assert done.reason.startswith(
+        ("limit violated: errors: 4 %,", "no absolute limit is violated beyond chance: errors: 4 %,")
+    )
     assert abs(short) < 0.01
 
 

@@ -153,6 +153,18 @@ def test_channels_and_runs_that_lack_a_look_keep_theirs() -> None:
     assert state.recent[present][:, -1].tolist() == [1.0, 4.0]
 
 
+def test_with_less_information_than_it_was_learnt_from_half_of_the_noise_stays() -> None:
+    prior = Prior(np.array([0.2, 0.2]), np.ones(2, bool), least=np.array([16.0, 0.0]))
+    assert prior.phi(np.array([4.0, 4.0])) == pytest.approx([1 + 1.25 * 0.2 * 10, 1 + 1.25 * 0.2 * 4])
+    assert prior.phi(np.array([40.0, 40.0])) == pytest.approx([1 + 1.25 * 0.2 * 40] * 2)
+    nothing = Dispersion.start((2,)).lagged(prior, np.zeros(2))
+    assert nothing.tolist() == [3.0, 1.0]
+    assert prior.part(slice(0, 1)).phi(np.zeros(1)).tolist() == [3.0]
+    assert prior.beside([prior.part(slice(None, None, -1))]).phi(np.zeros((2, 2))).tolist() == [[3.0, 1.0], [1.0, 3.0]]
+    batch = Prior(np.full((3, 1), 0.2), np.ones(1, bool), least=np.array([[4.0], [8.0], [16.0]]))
+    assert batch.of(np.array([2])).phi(np.zeros((1, 1))).tolist() == [[3.0]]
+
+
 def test_a_prior_of_some_channels() -> None:
     prior = Prior(np.array([0.1, 0.2, 0.3]), np.array([True, False, True]))
     part = prior.part(slice(1, None))

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from coalmine.analysis.channels import Counts
 from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.history import ratio_noise
 from coalmine.analysis.metrics import RatioCounts
 from tests.analysis.looks import errors, judge
 
@@ -62,6 +64,34 @@ def test_releases_without_fault_are_left_alone(weight: float) -> None:
     for number, (canary, baseline, known) in enumerate(cases):
         harm, _ = run(canary, baseline, weight, known=known, seed=number)
         assert (harm < 10**6).sum() <= 6, number
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.005])
+@pytest.mark.parametrize("weight", [0.05, 0.1, 0.5])
+def test_clusters_of_errors_learnt_of_half_the_traffic_are_known_of_any_part(weight: float, rate: float) -> None:
+    """Errors that come five at a time are as noisy however few there are: their noise does not grow with the load."""
+    rng = np.random.default_rng(17)
+    past = Counts(*(values[..., None] for values in clusters(rng, 0.5, rate, 360)))
+    noise = ratio_noise(past, 6)
+    known = Prior(noise.tau2, np.ones(1, bool), least=noise.information)
+    core = Comparison(judge(errors(margin=1.0, floor=0.0), planned=360), {"errors": known})
+    state, harmed = core.start(RUNS, {}), np.zeros(RUNS, bool)
+    for arms in zip(*clusters(rng, weight, rate, 60), strict=True):
+        state = core.update(state, [RatioCounts(*arms, np.ones(RUNS, bool))])
+        harmed |= core.weigh(state).harm >= HARM
+    assert harmed.sum() <= 3
+
+
+def clusters(rng: np.random.Generator, weight: float, rate: float, looks: int) -> list[NDArray[Any]]:
+    """Requests and events of canary and baseline, each [T, S]; events in clusters of five in the mean."""
+    total = rng.poisson(2000, (looks, RUNS))
+    canary = rng.binomial(total, weight)
+    found: list[NDArray[Any]] = []
+    for requests in (canary, total - canary):
+        number = rng.poisson(requests * rate / 5)
+        further = rng.negative_binomial(np.maximum(number, 1), 0.2)
+        found += [requests.astype(float), np.minimum(np.where(number > 0, number + further, 0), requests).astype(float)]
+    return found
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,12 @@ def tau2_and_rho(t: Any, v: Any, unit: Any, level: float, scale: float, block: i
     return max(observed - 1, 0.0) / information, rho
 
 
+def information_of(rows: list[oracles.Look]) -> float:
+    _, n_c, x_b, n_b = np.array(rows, float).T
+    rate, unit = (x_b.sum() + 0.5) / (n_b.sum() + 1), n_c * n_b / (n_c + n_b)
+    return float(rate * (1 - rate) * (unit**2).sum() / unit.sum())
+
+
 def of_ratio(rows: list[oracles.Look], block: int) -> tuple[float, float]:
     x_c, n_c, x_b, n_b = np.array(rows, float).T
     share, events = n_c / (n_c + n_b), x_c + x_b
@@ -54,6 +60,7 @@ def test_a_ratios_noise(seconds: float, block: int) -> None:
     tau2, rho = of_ratio(rows, block)
     assert channel.tau2 == float(f"{tau2:.6g}")
     assert channel.rho == round(rho, 4)
+    assert channel.information == pytest.approx(information_of(rows), rel=1e-5)
     assert tau2 > 0
     assert rho > 0
     requests = sum(row[1] + row[3] for row in rows)

@@ -13,7 +13,7 @@ import numpy as np
 
 from coalmine.analysis import mixture
 from coalmine.analysis.channels import Counts, residuals
-from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOWN_LOOKS, SAFETY
+from coalmine.analysis.dispersion import COLD_LOOKS, COLD_PHI, HIGHEST_RHO, KNOWN_LOOKS, SAFETY, carried
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.grids import LAG, PHI_LADDER, Array
 from coalmine.analysis.tempering import with_reserve
@@ -56,10 +56,12 @@ class Noise:
     tau2: float | None = None
     seen: float = KNOWN_LOOKS
     """Looks the history has."""
+    least: float = 0.0
+    """Information per look at which it was learnt."""
 
     def truth(self, information: Array) -> Array:
         """The dispersion assumed true at this much information per look: the history's, else pure counting."""
-        return 1.0 + (self.tau2 or 0.0) * np.asarray(information, float)
+        return 1.0 + (self.tau2 or 0.0) * carried(np.asarray(information, float), self.least)
 
     def tempering(
         self, course: Course, looks: Residuals, events_seen: Array | None, luck: float, *, rounded: bool = True

@@ -284,4 +284,6 @@ class Outlook:
     def _noise(self, metric: Metric, channel: str) -> Noise:
         channels = channels_of(self.judge, metric)
         history = self.judge.history
-        return Noise(channels[channel].tau2, float(history.looks)) if channels and history else Noise()
+        if not channels or history is None:
+            return Noise()
+        return Noise(channels[channel].tau2, float(history.looks), channels[channel].information)
