@@ -76,8 +76,8 @@ def test_clusters_of_errors_learnt_of_half_the_traffic_are_known_of_any_part(wei
     known = Prior(noise.tau2, np.ones(1, bool), least=noise.information)
     core = Comparison(judge(errors(margin=1.0, floor=0.0), planned=360), {"errors": known})
     state, harmed = core.start(RUNS, {}), np.zeros(RUNS, bool)
-    for arms in zip(*clusters(rng, weight, rate, 60), strict=True):
-        state = core.update(state, [RatioCounts(*arms, np.ones(RUNS, bool))])
+    for n_c, x_c, n_b, x_b in zip(*clusters(rng, weight, rate, 60), strict=True):
+        state = core.update(state, [RatioCounts(n_c, x_c, n_b, x_b, np.ones(RUNS, bool))])
         harmed |= core.weigh(state).harm >= HARM
     assert harmed.sum() <= 3
 
