@@ -68,6 +68,7 @@ def test_the_first_look_at_a_ratio() -> None:
     assert verdict == {
         "verdict": "inconclusive",
         "metric": "errors",
+        "kind": "ratio",
         "role": "guardrail",
         "sentence": sentence,
         "margin": 1.2,
