@@ -22,6 +22,8 @@ from coalmine.spec.durations import parse_duration
 
 KINDS = ("ratio", "latency", "count")
 """Kinds that count events; of others a look says nothing that a test of counts could read."""
+_LARGEST = 2**53
+"""Beyond it counts are no longer exact in a double."""
 _COUNTS = TypeAdapter(list[MetricCounts])
 
 
@@ -107,10 +109,10 @@ def _steps(ordered: Sequence[LedgerEntry], wanted: Mapping[str, Mapping[str, Any
 
 
 def _sound(counts: MetricCounts) -> bool:
-    """Both arms are there, and no number is below zero."""
+    """Both arms are there, and no number is below zero, or more than a float counts one by one."""
     arms = [arm for arm in (counts.canary, counts.baseline) if arm is not None]
     numbers = [number for arm in arms for number in (arm.total, arm.events or 0, *(arm.buckets or ()))]
-    return len(arms) == 2 and min(numbers) >= 0
+    return len(arms) == 2 and min(numbers) >= 0 and max(numbers) <= _LARGEST
 
 
 def _rows(metric: Mapping[str, Any], steps: Sequence[_Step], alpha: float) -> list[SingleLook]:

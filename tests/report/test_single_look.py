@@ -134,6 +134,7 @@ def test_without_the_extra_the_page_says_so_in_one_line(monkeypatch: pytest.Monk
         {"counts": [{"metric": "errors", "canary": {"total": "x"}}]},
         {"counts": []},
         {"counts": [{"metric": "errors", "canary": {"total": 5, "events": -1}, "baseline": {"total": 5}}]},
+        {"counts": [{"metric": "errors", "canary": {"total": 10**400, "events": 1}, "baseline": {"total": 5}}]},
         {"counts": [{"metric": "errors", "canary": {"total": 5, "events": 1}}]},
     ],
 )
@@ -143,6 +144,14 @@ def test_looks_without_counts_are_left_out(spoil: dict[str, Any]) -> None:
         if entry.kind == "look":
             entry.data.update(spoil)
     assert all(not metric.single_looks for metric in tell(entries).metrics)
+
+
+def test_a_weight_beyond_every_number_leaves_the_rest_to_be_read() -> None:
+    entries = two_steps()
+    for entry in entries:
+        if entry.kind == "look":
+            entry.data["weight"] = 10**400
+    assert any(metric.single_looks for metric in tell(entries).metrics)
 
 
 def test_bounds_that_changed_are_merged_and_foreign_ones_say_nothing() -> None:
