@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from activities.ledgers.locked_file import sync_folders
+from activities.ledgers.regular_file import check_regular
 from coalmine.errors import LedgerError
 
 SUFFIX = ".history.json.gz"
@@ -49,9 +50,7 @@ def content_of(root: Path, name: str) -> bytes | None:
     path = root / name
     if ".." in path.parts or Path(name).is_absolute():
         return None
-    if path.exists() and not path.is_file():
-        # Opening a pipe waits for a writer for ever.
-        raise LedgerError(f"ledger {path} cannot be read: it is no regular file")
+    check_regular(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from activities.ledgers import heads
 from activities.ledgers.heads import Head, HeadKind
 from activities.ledgers.locked_file import locked, read_all, split, sync_folders, write
+from activities.ledgers.regular_file import check_regular
 from activities.ledgers.sealing import Sealer
 from coalmine.errors import LedgerError
 
@@ -47,9 +48,7 @@ class HeadsFile:
 
     def lines(self) -> Iterator[bytes]:
         """Every line, with its newline where it has one."""
-        if self.path.exists() and not self.path.is_file():
-            # Opening a pipe waits for a writer for ever.
-            raise LedgerError(f"ledger {self.path} cannot be read: it is no regular file")
+        check_regular(self.path)
         try:
             with self.path.open("rb") as file:
                 yield from file

@@ -89,13 +89,12 @@ class Daily:
         return max(min(EVERY * 2.0 ** (self._failures - 1), LONGEST_PAUSE), least)
 
     def _tell(self, error: CoalmineError) -> None:
-        refused, channel = isinstance(error, SlackRefused), self._wanted.channel
-        mend = _MENDS.get(error.code, "") if isinstance(error, SlackRefused) else ""
         # The seconds of a pause are others each time: that Slack limits us is the same.
         said = "limited" if isinstance(error, SlackBusy) else str(error)
         if said != self._said:
-            if refused:
-                _log.error("digest.channel: %s: %s%s; it is tried again", channel, error, f": {mend}" if mend else "")
+            if isinstance(error, SlackRefused):
+                mend = f": {_MENDS[error.code]}" if error.code in _MENDS else ""
+                _log.error("digest.channel: %s: %s%s; it is tried again", self._wanted.channel, error, mend)
             else:
                 _log.warning("the digest waits: %s", error)
         self._said = said
