@@ -102,9 +102,14 @@ def test_what_slack_takes_is_taken(block: dict[str, Any]) -> None:
         ([{**section("x"), "block_id": "a" * 256}], "256 characters, more than 255"),
         ([{"type": "input"}], "does not belong here"),
         ([{"type": "video"}], "not known to this fake"),
+        (["section"], "not known to this fake"),
+        ([{"type": "actions", "elements": ["go"]}], "not known to this fake"),
+        ([actions(button(confirm="sure?"))], "confirm is no object"),
+        ([actions(button() | {"action_id": ["go"]})], "action_id is no text"),
+        ([{**section("x"), "block_id": ["a"]}], "block_id is no text"),
     ],
 )
-def test_what_slack_refuses_in_a_message_is_refused(blocks: list[dict[str, Any]], why: str) -> None:
+def test_what_slack_refuses_in_a_message_is_refused(blocks: list[Any], why: str) -> None:
     assert any(why in fault for fault in message_faults("text", blocks)), message_faults("text", blocks)
 
 

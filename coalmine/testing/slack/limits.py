@@ -85,7 +85,7 @@ def _blocks(blocks: Any, most: int, *, in_view: bool) -> Iterator[str]:
     if len(blocks) > most:
         yield f"{len(blocks)} blocks, more than {most}"
     ids = [block["block_id"] for block in blocks if isinstance(block, Mapping) and "block_id" in block]
-    if len(ids) != len(set(ids)):
+    if len(ids) != len(set(map(str, ids))):
         yield "a block_id is there twice"
     for number, block in enumerate(blocks):
         for fault in _block(block, in_view):
@@ -110,8 +110,8 @@ def _block(block: Any, in_view: bool) -> Iterator[str]:
             elements = block.get("elements")
             yield from _count(elements, "elements", ACTIONS)
             found = elements if isinstance(elements, list) else []
-            names = [element.get("action_id") for element in found]
-            if len(names) != len(set(names)):
+            names = [element.get("action_id") for element in found if isinstance(element, Mapping)]
+            if len(names) != len(set(map(str, names))):
                 yield "an action_id is there twice"
             for element in found:
                 yield from _button(element)
@@ -147,7 +147,9 @@ def _button(element: Any) -> Iterator[str]:
     if "style" in element and element["style"] not in ("primary", "danger"):
         yield f"style {element['style']!r} is neither primary nor danger"
     confirm = element.get("confirm")
-    if confirm is not None:
+    if confirm is not None and not isinstance(confirm, Mapping):
+        yield "confirm is no object"
+    elif confirm is not None:
         for name, most in CONFIRM.items():
             yield from _text(confirm.get(name), f"confirm.{name}", most, plain=name != "text")
 
