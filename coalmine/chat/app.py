@@ -210,8 +210,9 @@ class ChatApp:
             user_facing_authorize_error_message="this app belongs to another workspace: nothing was done",
         )
         bolt.command(COMMAND)(self._command)
-        bolt.action(re.compile(f"^{ACTION}({'|'.join(Verb)})$"))(self._action)
-        bolt.view(re.compile(f"^{ACTION}({'|'.join(Verb)})$"))(self._view)
+        # Of any verb: whoever presses a button that another version of the app drew is told so.
+        bolt.action(re.compile(f"^{ACTION}"))(self._action)
+        bolt.view(re.compile(f"^{ACTION}"))(self._view)
         return bolt
 
     async def _command(self, ack: Any, body: dict[str, Any]) -> None:

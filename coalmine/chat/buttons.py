@@ -25,6 +25,18 @@ ACTION = "rollout:"
 LONGEST_VALUE = 2_000
 
 
+def verb_of(action_id: Any) -> Verb:
+    """The verb of a button or a dialog, by its id.
+
+    Raises:
+        ValueError: there is no such button here: another version of the app drew it.
+    """
+    for verb in BUTTONS:
+        if action_id == f"{ACTION}{verb}":
+            return verb
+    raise ValueError("there is no such button in this version of the app, use the command")
+
+
 @dataclass(frozen=True)
 class Pressed:
     """Which rollout, and which asking of which gate, a button is about."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from coalmine.chat import blocks
 from coalmine.chat.acts import Act, carry_out
-from coalmine.chat.buttons import ACTION, Dialog, Pressed, stale
+from coalmine.chat.buttons import ACTION, Dialog, Pressed, stale, verb_of
 from coalmine.chat.directory import Directory
 from coalmine.chat.follow import Follower
 from coalmine.chat.grammar import COMMAND, READING, Wanted, help_lines, parse
@@ -118,7 +118,7 @@ class Desk:
         verb, value = str(action.get("action_id") or "").removeprefix(ACTION), str(action.get("value") or "")
         click = ""
         try:
-            asked, said = Pressed.of_value(value), Verb(verb)
+            said, asked = verb_of(action.get("action_id")), Pressed.of_value(value)
             click = f"{user} {verb} {self._turn(asked.rollout_id, said)} {value}"
             if not self._clicks.first(click):
                 return  # The dialog is there already.
@@ -128,7 +128,7 @@ class Desk:
             await self.slack.call("views.open", trigger_id=str(body.get("trigger_id") or ""), view=view)
         except Exception as error:
             self._clicks.forget(click)
-            await self._tell(_why(error, f"the button {verb}"), url, channel, user)
+            await self._tell(_why(error, f"the button {verb[:20]}"), url, channel, user)
 
     async def turn_away(self, body: Mapping[str, Any], why: str) -> None:
         """Tell who pressed a button that nothing was done, and why."""
@@ -174,7 +174,7 @@ class Desk:
         try:
             dialog = Dialog.of_text(view.get("private_metadata"))
             channel, url = dialog.channel, dialog.url
-            verb = Verb(str(view.get("callback_id") or "").removeprefix(ACTION))
+            verb = verb_of(view.get("callback_id"))
             person = await self._person(user, verb)
             key = f"{user} {verb} {self._turn(dialog.rollout_id, verb)} {dialog.asked.value()}"
             if not self._acts.first(key):

@@ -421,6 +421,26 @@ async def test_an_odd_payload_is_answered_and_does_nothing(payload: dict[str, ob
     assert office.slack.workspace.views == []
 
 
+@pytest.mark.parametrize("verb", ["launch", "extend", ""])
+async def test_a_button_that_only_another_version_has_is_told_so(verb: str, office: Office) -> None:
+    await office.open()
+    office.rollouts.add(make_state(Phase.GATED))
+    root = await office.button("approve")
+    assert (await office.hands.click(root, "rollout:approve", BO)).in_time
+    view = await office.hands.opened(0)
+    other = {**root.buttons["rollout:approve"], "action_id": f"rollout:{verb}"}
+    answers = [
+        await office.hands.interact(office.hands.pressed_payload(other, root, ANA)),
+        await office.hands.submit({**view, "callback_id": f"rollout:{verb}"}, ANA),
+    ]
+    assert [answer.status for answer in answers] == [200, 200]
+    await office.until(lambda: len(office.slack.workspace.told) == 2)
+    told = [one.text for one in office.slack.workspace.told]
+    assert all("there is no such button in this version of the app, use the command" in text for text in told), told
+    assert office.rollouts.said == []
+    assert len(office.slack.workspace.views) == 1
+
+
 async def test_what_is_no_request_of_slack_is_refused(office: Office) -> None:
     await office.open()
     assert (await office.hands.send("payload=%7Bno json")).status in (400, 404, 500)
