@@ -177,6 +177,8 @@ class Desk:
             verb = verb_of(view.get("callback_id"))
             person = await self._person(user, verb)
             key = f"{user} {verb} {self._turn(dialog.rollout_id, verb)} {dialog.asked.value()}"
+            # The dialog is there no more: the next click on its button, however soon, is no second one.
+            self._clicks.forget(key)
             if not self._acts.first(key):
                 raise RefusedError(f"you said {verb} a moment ago: it is said once, and nothing is said twice")
             act_key = key

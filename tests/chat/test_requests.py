@@ -218,6 +218,21 @@ async def test_a_dialog_answered_too_late_is_refused(office: Office) -> None:
     assert office.rollouts.said == []
 
 
+async def test_a_click_right_after_its_dialog_was_answered_is_heard(office: Office) -> None:
+    await office.open()
+    office.rollouts.add(make_state(Phase.GATED))
+    root = await office.button("approve")
+    click = root.buttons["rollout:approve"]
+    assert (await office.hands.click(root, "rollout:approve", ANA)).in_time
+    view = await office.hands.opened(0)
+    assert "gate 'go' is open" in await office.press("approve", BO)
+    await office.hands.submit(view, ANA)
+    assert "gate 'go' does not wait any more" in await office.hands.told(ANA)
+    # Within the two seconds in which it would be the same click as the one before.
+    assert (await office.hands.interact(office.hands.pressed_payload(click, root, ANA))).in_time
+    await office.until(lambda: office.heard(ANA) == 2 or len(office.slack.workspace.views) == 3)
+
+
 async def test_a_promotion_without_a_reason_is_kept_open(office: Office) -> None:
     await office.open()
     office.rollouts.add(make_state(Phase.STEPPING))
