@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cli.terminal import hear_ctrl_c
+from tests.cli.terminal import HEARS_CTRL_C
 
 SCRIPT = Path(__file__).parents[2] / "infra/ci/shell/release.sh"
 
@@ -32,14 +32,12 @@ class Runner:
     async def begin(self, *words: str, **more: str) -> asyncio.subprocess.Process:
         """The script, without home, terminal or standard input."""
         return await asyncio.create_subprocess_exec(
-            *(str(SCRIPT), *words),
+            *(*HEARS_CTRL_C, str(SCRIPT), *words),
             cwd=self.folder,
             env={**self.variables, **more},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            # Who was started in the background by a shell ignores Ctrl-C, and so would the script.
-            preexec_fn=hear_ctrl_c,
         )
 
     async def end(self, process: asyncio.subprocess.Process) -> Job:

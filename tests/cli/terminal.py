@@ -18,9 +18,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def hear_ctrl_c() -> None:
-    """Who was started in the background by a shell ignores it, and so does whatever they start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Put before a command. Who was started in the background by a shell ignores Ctrl-C, and so does whatever they start.
+# A function between fork and exec would do too, but the threads of gRPC start anew in a process that is forked, and
+# abort it where their files are closed before it runs the command.
+HEARS_CTRL_C = ("/usr/bin/env", "--default-signal=INT")
 
 
 @contextlib.asynccontextmanager
@@ -40,12 +41,11 @@ async def on_a_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "coalmine.cli", *words),
+        *(*HEARS_CTRL_C, sys.executable, "-m", "coalmine.cli", *words),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs if stderr else asyncio.subprocess.PIPE,
         env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "160", **(variables or {})},
-        preexec_fn=hear_ctrl_c,
     )
     os.close(theirs)
     try:

@@ -18,7 +18,7 @@ from coalmine.cli._output import Output
 from coalmine.client import RolloutRef, RolloutRow
 from coalmine.records import Phase
 from tests.cli.conftest import Desk
-from tests.cli.terminal import hear_ctrl_c, shown_until
+from tests.cli.terminal import HEARS_CTRL_C, shown_until
 from tests.cli.test_rollouts import QUICK
 
 GATED: dict[str, Any] = {
@@ -48,11 +48,10 @@ async def _listed(desk: Desk, services: int) -> None:
 
 async def _begin(*words: str, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "coalmine.cli", *words),
+        *(*HEARS_CTRL_C, sys.executable, "-m", "coalmine.cli", *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **variables},
-        preexec_fn=hear_ctrl_c,
     )
 
 

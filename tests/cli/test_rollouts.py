@@ -14,7 +14,7 @@ import pytest
 
 from coalmine.records import Check, Finding, Phase
 from tests.cli.conftest import Desk
-from tests.cli.terminal import hear_ctrl_c, shown_until
+from tests.cli.terminal import HEARS_CTRL_C, shown_until
 from tests.workflows.world import HARM, Judgement
 
 QUICK: dict[str, Any] = {
@@ -243,11 +243,10 @@ async def test_a_terminated_rollout_is_over_and_nothing_is_claimed(desk: Desk) -
 async def test_ctrl_c_and_what_cancels_a_job_detach(desk: Desk, number: signal.Signals) -> None:
     assert (await desk.type("start", desk.write(**SLOW))).code == 0
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "coalmine.cli", "watch", "checkout"),
+        *(*HEARS_CTRL_C, sys.executable, "-m", "coalmine.cli", "watch", "checkout"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ},
-        preexec_fn=hear_ctrl_c,
     )
     assert process.stdout is not None
     assert process.stderr is not None
