@@ -26,11 +26,6 @@ LONGEST_PAUSE = 600.0
 STALE = timedelta(hours=1)
 """A digest that could not be sent for so long is made anew: who waits for whom has changed."""
 _DAY, _UNTIL = "digest", "digest until"
-_MENDS = {
-    "not_in_channel": "invite the app to that channel, or name another one",
-    "channel_not_found": "write the id of a channel that is there; to a private one, the app must be invited",
-    "is_archived": "that channel is archived: name another one",
-}
 _log = logging.getLogger("coalmine.chat")
 
 
@@ -93,7 +88,7 @@ class Daily:
         said = "limited" if isinstance(error, SlackBusy) else str(error)
         if said != self._said:
             if isinstance(error, SlackRefused):
-                mend = f": {_MENDS[error.code]}" if error.code in _MENDS else ""
+                mend = f": {error.mend}" if error.mend else ""
                 _log.error("digest.channel: %s: %s%s; it is tried again", self._wanted.channel, error, mend)
             else:
                 _log.warning("the digest waits: %s", error)

@@ -126,6 +126,8 @@ class Outbox:
 
     async def _serve(self, channel: str, lane: _Lane) -> None:
         failures = 0
+        refusal = ""
+        """What of the channel refuses everything, as it was told last: it is told once."""
         while not self._closing:
             sender = lane.take()
             if sender is None:
@@ -137,9 +139,21 @@ class Outbox:
             try:
                 more = await sender.send_next()
                 failures = self.failures = 0
+                if refusal:
+                    _log.info("%s takes messages again", channel)
+                refusal = ""
             except SlackRefused as error:
-                _log.error("not sent to %s: %s (%s)", channel, error, sender.key)
-                more = sender.give_up(error)
+                if error.mend:
+                    # It would refuse whatever else there is to say.
+                    self._put_back(lane, sender)
+                    failures += 1
+                    pause = _longer(failures)
+                    if error.code != refusal:
+                        _log.error("nothing is sent to %s: %s: %s; it is tried again", channel, error, error.mend)
+                    refusal = error.code
+                else:
+                    _log.error("not sent to %s: %s (%s)", channel, error, sender.key)
+                    more = sender.give_up(error)
             except SlackBusy as error:
                 self._put_back(lane, sender)
                 pause = error.seconds + random.random() * 0.1
@@ -147,7 +161,7 @@ class Outbox:
             except SlackAway as error:
                 self._put_back(lane, sender)
                 failures, self.failures = failures + 1, self.failures + 1
-                pause = min(2.0**failures, LONGEST_PAUSE) * (0.5 + random.random() / 2)
+                pause = _longer(failures)
                 _log.warning("%s; again in %.1f s, %d wait", error, pause, self.waiting)
             except Exception:
                 # A mistake of ours with one rollout must not silence the others.
@@ -172,3 +186,8 @@ class Outbox:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _longer(failures: int) -> float:
+    """Seconds until the next try, after so many failed in a row."""
+    return min(2.0**failures, LONGEST_PAUSE) * (0.5 + random.random() / 2)

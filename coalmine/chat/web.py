@@ -20,6 +20,12 @@ API = "https://slack.com/api/"
 OURS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission"})
 """Errors that say nothing of the message: somebody has to mend the app, and nothing is lost until then."""
 PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+OF_CHANNEL = {
+    "not_in_channel": "invite the app to that channel, or name another one",
+    "channel_not_found": "write the id of a channel that is there; to a private one, the app must be invited",
+    "is_archived": "that channel is archived: name another one",
+}
+"""Errors that say nothing of the message but of its channel, with what mends it."""
 MOST_PAUSE = 3_600.0
 RESPONSE = "response_url"
 """Stands for answers at any of them, beside the methods."""
@@ -47,6 +53,11 @@ class SlackRefused(CoalmineError):
     def __init__(self, method: str, code: str, details: str = "") -> None:
         super().__init__(f"Slack refused {method}: {code}{f' ({details})' if details else ''}")
         self.code = code
+
+    @property
+    def mend(self) -> str:
+        """What people do about its channel; empty where Slack refused the message itself."""
+        return OF_CHANNEL.get(self.code, "")
 
 
 class Slack:

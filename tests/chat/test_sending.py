@@ -172,20 +172,33 @@ async def test_a_message_that_somebody_deleted_is_posted_anew(office: Office) ->
     await office.until(lambda: "paused" in root.shown)
 
 
-async def test_a_channel_without_the_app_holds_nobody_else_back(office: Office) -> None:
+async def test_a_channel_without_the_app_holds_nobody_else_back(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "coalmine.chat")
     office.slack.workspace.uninvited = {"C0LONELY"}
-    channels = [{"channel": "C0LONELY", "service": "lonely"}, {"channel": CHANNEL}]
-    await office.open(settings={"channels": channels})
-    office.rollouts.add(make_state(Phase.GATED, gated_spec(service="lonely")))
+    channels = [{"channel": "C0LONELY", "service": service} for service in ("lonely", "alone")]
+    await office.open(settings={"channels": [*channels, {"channel": CHANNEL}]})
+    for service in ("lonely", "alone"):
+        office.rollouts.add(make_state(Phase.GATED, gated_spec(service=service)))
     state = office.rollouts.add(make_state(Phase.GATED))
     assert (await office.root()).channel == CHANNEL
+    await office.until(lambda: sum(call.args.get("channel") == "C0LONELY" for call in office.slack.calls) >= 4)
     # Once it is invited, nothing is missing.
     office.slack.workspace.uninvited = set()
     office.slack.workspace.channels.add("C0LONELY")
-    root = await office.root(1)
-    assert root.channel == "C0LONELY"
-    await office.until(lambda: "admitted" in office.thread(root))
+    for number in (1, 2):
+        root = await office.root(number)
+        assert root.channel == "C0LONELY"
+        await office.until(lambda root=root: "admitted" in office.thread(root))  # type: ignore[misc]
     assert state.order is None
+    # What is wrong is told once, for all of the channel; and that it is over.
+    told = [one.getMessage() for one in caplog.records if "C0LONELY" in one.getMessage()]
+    assert told == [
+        "nothing is sent to C0LONELY: Slack refused chat.postMessage: not_in_channel: invite the app to that channel, "
+        "or name another one; it is tried again",
+        "C0LONELY takes messages again",
+    ]
 
 
 async def test_only_rollouts_that_have_a_channel_are_shown_and_none_of_long_ago(office: Office) -> None:
