@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from coalmine.cli import _words
-from coalmine.cli._harmless import harmless
 from coalmine.cli._output import plain
 from coalmine.client import RolloutRow
+from coalmine.harmless import harmless
 from coalmine.records import Phase, RolloutStatus
 
 if TYPE_CHECKING:

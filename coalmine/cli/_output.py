@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from coalmine.cli._harmless import harmless, harmless_json
+from coalmine.harmless import harmless, harmless_json
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coalmine.cli import _words
-from coalmine.cli._harmless import harmless
+from coalmine.harmless import harmless
 from coalmine.records import Outcome, Phase, RolloutStatus
 
 _VERDICT_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "no_data": "magenta"}

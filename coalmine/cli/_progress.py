@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from coalmine.cli import _words
-from coalmine.cli._harmless import harmless
+from coalmine.harmless import harmless
 from coalmine.records import Outcome, Phase, RolloutStatus
 
 SILENT_AT_MOST = 60.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 
-from coalmine.cli._harmless import harmless
 from coalmine.cli._terminal import colours, draws
+from coalmine.harmless import harmless
 from coalmine.report.story import Story
 from coalmine.report.text import Line, as_text
 from coalmine.report.text_plots import ASCII, UNICODE

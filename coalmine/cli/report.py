@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from coalmine.cli._harmless import harmless
 from coalmine.cli._ledger_place import add_ledger, meant_in_ledger
 from coalmine.cli._output import Output, plain
 from coalmine.cli._parser import Args, Parser
+from coalmine.harmless import harmless
 
 FORMS = ("html", "md", "text", "json")
 

@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from coalmine.harmless import harmless
+
 _LINK = re.compile(r"https?://[^\s\"'<>`]+", re.IGNORECASE)
+
+
+def escaped(text: str) -> str:
+    """Text for a page: HTML has no control characters, and those that turn the direction of writing are spelled out."""
+    return escape(harmless(text))
 
 
 class Markup(str):
@@ -21,7 +28,7 @@ Child = str | None
 def element(name: str, *children: Child, **attributes: str | None) -> Markup:
     """``<name attribute="...">children</name>``; a trailing ``_`` of an attribute's name is dropped, ``_`` is ``-``."""
     said = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{escaped(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -30,7 +37,7 @@ def element(name: str, *children: Child, **attributes: str | None) -> Markup:
 
 def join(children: Iterable[Child]) -> Markup:
     """Children one after the other."""
-    parts = [child if isinstance(child, Markup) else escape(child) for child in children if child]
+    parts = [child if isinstance(child, Markup) else escaped(child) for child in children if child]
     return Markup("".join(parts))
 
 

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from html import escape
 
 from coalmine.report.axes import Axis, axis_of
+from coalmine.report.markup import escaped
 from coalmine.report.story import LookStory, Point, WeightStory
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760.0, 58.0, 16.0, 14.0, 30.0
@@ -158,7 +158,7 @@ def _mark(look: LookStory, scale: Scale) -> str:
     sign, said = _MARKS[look.action]
     tip = f"look {look.look}: {said}"
     return (
-        f'<g class="mark {look.action.replace("_", "-")}"><title>{escape(tip)}</title>'
+        f'<g class="mark {look.action.replace("_", "-")}"><title>{escaped(tip)}</title>'
         f'<path d="M{scale.x(look.at)},{TOP}V{scale.height - BOTTOM}"/>'
         f'<text x="{scale.x(look.at)}" y="{TOP - 2}" text-anchor="middle">{sign}</text></g>'
     )
@@ -178,6 +178,6 @@ def _axes(scale: Scale, rows: Sequence[tuple[float, str]]) -> str:
 def _svg(identity: str, title: str, words: str, parts: Sequence[str], height: float) -> str:
     return (
         f'<svg role="img" viewBox="0 0 {WIDTH:g} {height:g}" aria-labelledby="{identity}-title {identity}-desc">'
-        f'<title id="{identity}-title">{escape(title)}</title><desc id="{identity}-desc">{escape(words)}</desc>'
+        f'<title id="{identity}-title">{escaped(title)}</title><desc id="{identity}-desc">{escaped(words)}</desc>'
         f"{''.join(parts)}</svg>"
     )

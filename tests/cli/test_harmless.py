@@ -13,8 +13,8 @@ from rich.console import Console
 
 from activities.ledgers.file import FileLedger
 from coalmine.cli import main
-from coalmine.cli._harmless import harmless
 from coalmine.cli._page import draw
+from coalmine.harmless import harmless
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 from tests.activities.ledgers.books import BOOK, NOON, ROLLOUT
 

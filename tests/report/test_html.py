@@ -150,6 +150,13 @@ def test_the_names_of_metrics_and_services_do_not_become_markup() -> None:
     assert "<script" not in text
 
 
+@pytest.mark.parametrize("char", ["\x00", "\x1b", "\r", "\x9b", "\u202e", "\u2066"])
+def test_no_character_of_what_people_write_is_obeyed(char: str) -> None:
+    text = as_html(tell(rolled_back(text=f"before{char}after")))
+    assert char not in text
+    assert f"before{ascii(char)[1:-1]}after" in text
+
+
 @given(st.text(max_size=60))
 @settings(max_examples=40, deadline=None)
 def test_any_text_leaves_the_page_sound(text: str) -> None:

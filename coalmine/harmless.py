@@ -1,4 +1,4 @@
-"""Text of other people's on a terminal: shown, never obeyed."""
+"""Text of other people's on a terminal or a page: shown, never obeyed. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def harmless(text: str) -> str:
-    r"""What a terminal would obey is spelled out (``\x1b``): a reason could rewrite the lines of an audit above it."""
+    r"""What would be obeyed is spelled out (``\x1b``): a reason could rewrite the lines of an audit above it."""
     return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
