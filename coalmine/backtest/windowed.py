@@ -20,6 +20,9 @@ from coalmine.records import ArmCounts, BurnCounts, MetricCounts
 from coalmine.spec.faults import shown
 from coalmine.spec.metrics import Metric
 
+LONGEST_WINDOW = 366 * 86_400.0
+"""Seconds. Nothing is judged by longer ones, and rates per so many would leave the range of numbers."""
+
 
 class WindowedColumn(Column):
     """A window for every look."""
@@ -164,4 +167,6 @@ def _seconds(observation: dict[str, Any], place: str) -> float | None:
     length = number(value, f"{place}.seconds")
     if length <= 0:
         raise WrongObservation(f"{place}.seconds", f"{length:g} is no length of a window: give seconds above 0")
+    if length > LONGEST_WINDOW:
+        raise WrongObservation(f"{place}.seconds", f"{length:g} is over a year: give the seconds of the window")
     return length

@@ -186,6 +186,7 @@ def test_what_was_reported_is_read_back() -> None:
         (CPU, [0.5], "cpu: [0.5] is no object"),
         (CPU, {"canary": 3}, "cpu.canary: 3 is no object of counts, nor null"),
         (CPU, {"canary": {"values": [1]}, "seconds": 0}, "cpu.seconds: 0 is no length of a window"),
+        (CPU, {"canary": {"values": [1]}, "seconds": 1e300}, "cpu.seconds: 1e+300 is over a year"),
         (CPU, {"canary": {"values": [1]}, "seconds": "10s"}, "cpu.seconds: '10s' is no number"),
         (RESTARTS, {"canary": {"total": 3}}, 'restarts.canary.events: is missing: a count is {"events": ...}'),
         (RESTARTS, {"canary": {"events": -1}}, "restarts.canary.events: -1 is negative"),
