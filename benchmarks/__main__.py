@@ -23,6 +23,7 @@ ALL = (
     "chat_ack",
     "judge",
     "judge_kinds",
+    "carried_history",
     "backtest",
     "plan",
     "dashboard",

@@ -37,7 +37,7 @@ def write() -> Path:
         *_mutants(),
     ]
     lines = [f"| {what} | {figure} | {limit} | {machine} |" for what, figure, limit, machine in rows]
-    PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge() + _kinds())
+    PAGE.write_text(HEAD + "\n".join(lines) + "\n" + _judge() + _kinds() + _carried())
     return PAGE
 
 
@@ -279,6 +279,32 @@ def _kinds() -> str:
     for row in found["rows"]:
         looks = ("-", "-") if "bound" not in row else (f"{row['looks']:g}", f"{row['bound']:g}")
         lines.append(f"| `{row['kind']}` | {row['case']} | {row['harm']:.1%} | {looks[0]} | {looks[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+def _carried() -> str:
+    found = _read("carried_history")
+    if found is None:
+        return ""
+    lines = [
+        "",
+        "## A history learnt half against half, and a canary with less",
+        "",
+        f"{_machine(found)}; seed {found['seed']}. {found['settings'][0]['runs']:,} runs a line, each with a history",
+        f"and traffic of its own, judged for {found['looks']} looks of 10 s, alpha 1 %, no margin. How much of the",
+        "history's noise is taken to stay where the canary has less traffic than the history was learnt from: none of",
+        "it, half (the judge), all.",
+        f"Limit, with half: {found['most_rolled_back']} sound releases rolled back.",
+        "",
+        "| noise | errors | canary | sound ones rolled back: none, half, all | doubled errors seen: none, half, all "
+        "| at look, median: none, half, all |",
+        "|---|---:|---:|---|---|---|",
+    ]
+    for row in found["settings"]:
+        choices = [row[name] for name in ("none", "half", "all")]
+        rolled_back, seen = (", ".join(str(one[key]) for one in choices) for key in ("rolled_back", "seen"))
+        looks = ", ".join("-" if one["median_look"] is None else f"{one['median_look']:g}" for one in choices)
+        lines.append(f"| {row['noise']} | {row['rate']:.1%} | {row['weight']:.0%} | {rolled_back} | {seen} | {looks} |")
     return "\n".join(lines) + "\n"
 
 
