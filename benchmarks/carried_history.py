@@ -25,9 +25,10 @@ from scipy import stats
 
 from benchmarks.report import write
 from coalmine.analysis import dispersion
-from coalmine.analysis.channels import Array, Counts
+from coalmine.analysis.channels import Counts
 from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.dispersion import Prior
+from coalmine.analysis.grids import Array
 from coalmine.analysis.history import ratio_noise
 from coalmine.analysis.metrics import RatioCounts
 from coalmine.records import Judge
