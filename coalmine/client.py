@@ -149,8 +149,10 @@ class Coalmine(RolloutCommands, FleetCalls):
         )
         for row in rows:
             ref = RolloutRef(row.workflow_id, row.run_id)
-            if row.workflow_id == workflow_id and (await self.status(ref)).rollout_id == rollout_id:
-                return RolloutRef(workflow_id) if row.open else ref
+            if row.workflow_id == workflow_id and (seen := await self.status(ref)).rollout_id == rollout_id:
+                # The list may be late: a rollout that is over can be on it as open.
+                going_on = row.open and seen.phase is not Phase.CLOSED
+                return RolloutRef(workflow_id, rollout_id=rollout_id) if going_on else ref
         if any(row.workflow_id == workflow_id for row in rows):
             raise RolloutNotFound(f"there is no rollout '{rollout_id}'; coalmine list shows those that are")
         raise await searching.not_found(self.temporal, workflow_id)

@@ -17,6 +17,9 @@ from coalmine.records.texts import check_writable
 from coalmine.rollout_questions import SERVER_WITHIN, RolloutQuestions
 from coalmine.searching import RolloutRef
 
+TRIES = 3
+"""A run that continued as new between question and word is asked and told again."""
+
 
 class RolloutCommands(RolloutQuestions):
     """``Coalmine`` inherits it."""
@@ -49,6 +52,36 @@ class RolloutCommands(RolloutQuestions):
         given = {"by": by, "reason": reason, "gate": gate, "attempt": attempt, "for": longer, "token": token}
         check_writable(given)
         command = CommandInput.model_validate(given | {"break_glass": break_glass})
+        if not ref.rollout_id:
+            return await self._send(ref, verb, command, once)
+        for left in reversed(range(TRIES)):
+            try:
+                run = await self._run_of(ref)
+            except TemporalUnavailable:
+                if verb is not Verb.ROLLBACK:
+                    raise
+                return await self._send(RolloutRef(ref.workflow_id), verb, command, once)
+            try:
+                return await self._send(run, verb, command, once)
+            except RefusedError:
+                if not left or await self._run_of(ref) == run:
+                    raise
+        raise AssertionError("the last try raises")
+
+    async def _run_of(self, ref: RolloutRef) -> RolloutRef:
+        """The run that the rollout is in now, so that what is said can reach no other rollout.
+
+        Raises:
+            RefusedError: another one has taken the workflow over.
+            TemporalUnavailable: no worker answers.
+        """
+        status = await self.status(RolloutRef(ref.workflow_id))
+        if status.rollout_id != ref.rollout_id:
+            now = status.rollout_id or "the next one"
+            raise RefusedError(f"{ref.rollout_id} is not running any more: {now} is, which is told nothing of this")
+        return RolloutRef(ref.workflow_id, status.run_id or ref.run_id)
+
+    async def _send(self, ref: RolloutRef, verb: Verb, command: CommandInput, once: str | None) -> CommandReceipt:
         try:
             return await self._update(ref, str(verb), command, once)
         except WorkflowUpdateRPCTimeoutOrCancelledError:

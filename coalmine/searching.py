@@ -54,6 +54,8 @@ class RolloutRef:
 
     workflow_id: str
     run_id: str | None = None
+    rollout_id: str = ""
+    """Of the rollout that was named: the next one under the same workflow id hears nothing of what is said to it."""
 
 
 async def list_rollouts(
