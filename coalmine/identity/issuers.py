@@ -170,8 +170,8 @@ def verify_issued(
     if not isinstance(audience, str) or audience not in wanted:
         raise BadToken(f"the token is for {audience!r:.120} (aud), not {' or '.join(wanted)}")
     expires = in_time(claims, at, LONGEST_CI_LIFETIME)
-    # Issuers tell whole seconds.
-    if since is not None and (issued := moment(claims, "iat")) < since.replace(microsecond=0):
+    # Issuers tell whole seconds: one of the second in which this rollout began may have been used on the one before.
+    if since is not None and (issued := moment(claims, "iat")) < since:
         raise BadToken(
             f"the token was issued at {issued:%Y-%m-%d %H:%M:%S} UTC, before this rollout began at {since:%H:%M:%S}: "
             "ask CI for a new one"

@@ -71,7 +71,8 @@ def sign(key: dict[str, Any], decided: Decided, now: datetime, token_id: str) ->
         "sub": key[PERSON],
         "groups": key.get(GROUPS, []),
         "aud": AUDIENCE,
-        "iat": int(now.timestamp()),
+        # To the millisecond: after a reset it tells what was signed before from what was signed since.
+        "iat": int(now.timestamp() * 1_000) / 1_000,
         "exp": int((now + LIFETIME).timestamp()),
         "jti": token_id,
         **decided.claims(),

@@ -211,10 +211,10 @@ def check_signed_since(token: str, reset_at: datetime) -> None:
         reset_at: When the reset was made.
 
     Raises:
-        BadToken: it was issued before that; whole seconds are told in a token.
+        BadToken: it was issued before that, or tells only the second, and the reset was made within it.
     """
     issued = moment(unproved(token), "iat")
-    if issued < reset_at.replace(microsecond=0):
+    if issued < reset_at:
         raise BadToken(
             f"the token was issued at {issued:%Y-%m-%d %H:%M:%S} UTC, before the reset at {reset_at:%H:%M:%S}, and may "
             "have been used then: sign again"

@@ -123,7 +123,8 @@ async def test_nobody_there(clock: Clock, unused_tcp_port: int) -> None:
     [
         ("pause", None, True),
         ("pause", -1, True),
-        ("pause", 0.5, True),
+        ("pause", 0, True),
+        ("pause", 0.002, False),
         ("pause", 1, False),
         ("rollback", 1, True),
         ("reject", 1, True),
