@@ -12,13 +12,24 @@ from coalmine import rollout_questions, searching
 from coalmine.connection import asking, meaning, no_worker
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
 from coalmine.executions import is_paused
-from coalmine.records import CommandInput, CommandReceipt, Phase, Verb, Withdrawal
+from coalmine.records import CommandInput, CommandReceipt, Phase, RolloutStatus, Verb, Withdrawal
 from coalmine.records.texts import check_writable
 from coalmine.rollout_questions import SERVER_WITHIN, RolloutQuestions
 from coalmine.searching import RolloutRef
 
 TRIES = 3
 """A run that continued as new between question and word is asked and told again."""
+
+
+def check_still_runs(ref: RolloutRef, status: RolloutStatus) -> None:
+    """Whether the rollout that was named by its id is the one that answered.
+
+    Raises:
+        RefusedError: another one has taken the workflow over.
+    """
+    if ref.rollout_id not in ("", status.rollout_id):
+        now = status.rollout_id or "the next one"
+        raise RefusedError(f"{ref.rollout_id} is not running any more: {now} is, which is told nothing of this")
 
 
 class RolloutCommands(RolloutQuestions):
@@ -76,9 +87,7 @@ class RolloutCommands(RolloutQuestions):
             TemporalUnavailable: no worker answers.
         """
         status = await self.status(RolloutRef(ref.workflow_id))
-        if status.rollout_id != ref.rollout_id:
-            now = status.rollout_id or "the next one"
-            raise RefusedError(f"{ref.rollout_id} is not running any more: {now} is, which is told nothing of this")
+        check_still_runs(ref, status)
         return RolloutRef(ref.workflow_id, status.run_id or ref.run_id)
 
     async def _send(self, ref: RolloutRef, verb: Verb, command: CommandInput, once: str | None) -> CommandReceipt:

@@ -64,6 +64,14 @@ class WindowedColumn(Column):
         """See ``Column``."""
         return self._found[look]
 
+    @abstractmethod
+    def _read(self, observation: Any) -> MetricCounts | None:
+        """What a source would have reported; None: nothing."""
+
+
+class ArmsColumn(WindowedColumn):
+    """Windows that tell of each arm apart."""
+
     def _read(self, observation: Any) -> MetricCounts | None:
         arms = arms_of(observation, self._place)
         read = (
@@ -82,7 +90,7 @@ class WindowedColumn(Column):
         """What one arm counted."""
 
 
-class ValueColumn(WindowedColumn):
+class ValueColumn(ArmsColumn):
     """A number of every instance."""
 
     def _arm(self, arm: dict[str, Any], place: str) -> ArmCounts:
@@ -93,7 +101,7 @@ class ValueColumn(WindowedColumn):
         return ArmCounts(values=[number(value, f"{place}.values[{at}]") for at, value in enumerate(values)])
 
 
-class CountColumn(WindowedColumn):
+class CountColumn(ArmsColumn):
     """Events without requests."""
 
     def _arm(self, arm: dict[str, Any], place: str) -> ArmCounts:
@@ -102,7 +110,7 @@ class CountColumn(WindowedColumn):
         return ArmCounts(events=whole(arm["events"], f"{place}.events"))
 
 
-class SloColumn(WindowedColumn):
+class SloColumn(ArmsColumn):
     """Bad requests out of all, and those of the longer windows that burn rates look at."""
 
     def _arm(self, arm: dict[str, Any], place: str) -> ArmCounts:
@@ -143,9 +151,6 @@ class ThresholdColumn(WindowedColumn):
             value=number(value, f"{self._place}.value"),
             seconds=_seconds(observation, self._place),
         )
-
-    def _arm(self, arm: dict[str, Any], place: str) -> ArmCounts:
-        raise NotImplementedError("a threshold has no arms")
 
 
 def number(value: Any, field: str) -> float:

@@ -14,10 +14,8 @@ from coalmine.client import RolloutRef
 from coalmine.errors import RefusedError, TemporalUnavailable
 from coalmine.identity.claims import Decided, longer_said
 from coalmine.records import CommandReceipt, RolloutStatus, Verb
+from coalmine.rollout_commands import TRIES, check_still_runs
 from coalmine.rollouts import Rollouts
-
-TRIES = 3
-"""A run that continued as new between question and word is asked and told again."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,7 @@ async def carry_out(
             return await rollouts.send(unasked, act.verb, by=person.name, reason=act.reason, once=once)
         if act.asked is not None and (why := stale(act.asked, act.verb, status)):
             raise RefusedError(why)
-        if ref.rollout_id not in ("", status.rollout_id):
-            raise RefusedError(f"{ref.rollout_id} is not running any more: {status.rollout_id or 'the next one'} is")
+        check_still_runs(ref, status)
         gate, attempt = _gate(act, status)
         token = None if key is None else _token(key, act, person, status, gate, attempt)
         # The run is named, so that it can be no other rollout's that took the id over a moment ago.

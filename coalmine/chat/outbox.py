@@ -126,8 +126,8 @@ class Outbox:
 
     async def _serve(self, channel: str, lane: _Lane) -> None:
         failures = 0
+        # Why the channel takes nothing, as it was told last: it is told once.
         refusal = ""
-        """What of the channel refuses everything, as it was told last: it is told once."""
         while not self._closing:
             sender = lane.take()
             if sender is None:
