@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine.encryption import KEYS_VARIABLE, data_converter
 from coalmine.errors import CoalmineError, InputError, PayloadUnreadable, RolloutNotFound, TemporalUnavailable
-from coalmine.executions import is_paused, paused_sentence
+from coalmine.executions import is_paused, is_task_lost, paused_sentence
 from coalmine.records import TASK_QUEUE
 from coalmine.search_attributes import SEARCH_ATTRIBUTES
 from coalmine.telemetry.starting import interceptors
@@ -183,6 +183,10 @@ def meaning(error: RPCError, about: str, namespace: str, within: timedelta) -> C
     if "Workflow Task in failed state" in text:
         return TemporalUnavailable(
             f"{about}: a worker takes its tasks but cannot carry them out: its log and coalmine history tell why"
+        )
+    if is_task_lost(error):
+        return TemporalUnavailable(
+            f"{about}: the task that carried it failed, each time: it was not taken, and coalmine history tells why"
         )
     if error.status is RPCStatusCode.NOT_FOUND:
         if not lacks_workflow(error):

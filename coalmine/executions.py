@@ -117,6 +117,14 @@ def is_paused(error: BaseException) -> bool:
     return isinstance(error, ValueError) and "WorkflowExecutionStatus" in str(error)
 
 
+def is_task_lost(error: RPCError) -> bool:
+    """Whether an update was given up with the workflow task that carried it, and was not taken.
+
+    A workflow that goes on as a new run just then loses the task to the update, and a worker's error fails it.
+    """
+    return "unexpected workflow task failure" in str(error)
+
+
 def paused_sentence(workflow_id: str, namespace: str) -> str:
     """The sentence of ``Execution.why_paused`` where nobody knows who paused it."""
     return _paused(f"{workflow_id} is paused in Temporal", workflow_id, namespace)

@@ -11,14 +11,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from coalmine import rollout_questions, searching
 from coalmine.connection import asking, meaning, no_worker
 from coalmine.errors import InputError, RefusedError, TemporalUnavailable
-from coalmine.executions import is_paused
+from coalmine.executions import is_paused, is_task_lost
 from coalmine.records import CommandInput, CommandReceipt, Phase, RolloutStatus, Verb, Withdrawal
 from coalmine.records.texts import check_writable
 from coalmine.rollout_questions import SERVER_WITHIN, RolloutQuestions
 from coalmine.searching import RolloutRef
 
 TRIES = 3
-"""A run that continued as new between question and word is asked and told again."""
+"""A run that continued as new between question and word, or just as it was told, is asked and told again."""
 
 
 def check_still_runs(ref: RolloutRef, status: RolloutStatus) -> None:
@@ -77,7 +77,7 @@ class RolloutCommands(RolloutQuestions):
             except RefusedError:
                 if not left or await self._run_of(ref) == run:
                     raise
-        raise AssertionError("the last try raises")
+        raise AssertionError("the last try returns or raises")
 
     async def _run_of(self, ref: RolloutRef) -> RolloutRef:
         """The run that the rollout is in now, so that what is said can reach no other rollout.
@@ -100,6 +100,9 @@ class RolloutCommands(RolloutQuestions):
         except RPCError as error:
             if is_paused(error):
                 return await self._said_to_paused(ref, verb, command)
+            if verb is Verb.ROLLBACK and is_task_lost(error):
+                kept = f"{verb} is recorded, and is carried out once a worker can carry out its tasks again"
+                return await self._leave_signal(ref, verb, command, f"{kept}: coalmine history tells why they fail")
             raise self._unsaid(error, ref, verb) from error
         return await self._leave_signal(ref, verb, command)
 
@@ -130,18 +133,21 @@ class RolloutCommands(RolloutQuestions):
             RolloutNotFound: there is none.
             RPCError: the server does not pass it on.
         """
-        try:
-            return CommandReceipt.model_validate(
-                await self._handle(ref).execute_update(
-                    name, given, id=once, result_type=CommandReceipt, rpc_timeout=rollout_questions.CALL_WITHIN
+        for left in reversed(range(TRIES)):
+            try:
+                return CommandReceipt.model_validate(
+                    await self._handle(ref).execute_update(
+                        name, given, id=once, result_type=CommandReceipt, rpc_timeout=rollout_questions.CALL_WITHIN
+                    )
                 )
-            )
-        except WorkflowUpdateFailedError as error:
-            raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise await self._cannot_hear(ref) from None
-            raise
+            except WorkflowUpdateFailedError as error:
+                raise RefusedError(str(getattr(error.cause, "message", error.cause))) from None
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise await self._cannot_hear(ref) from None
+                if not left or not is_task_lost(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _unsaid(self, error: RPCError, ref: RolloutRef, name: str) -> Exception:
         what = f"{name} to {ref.workflow_id}"

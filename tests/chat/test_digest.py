@@ -171,7 +171,8 @@ async def test_one_that_slack_refuses_is_tried_ever_less_often_and_told_once(
     office: Office, caplog: pytest.LogCaptureFixture, code: str, mend: str
 ) -> None:
     caplog.set_level("INFO", "coalmine.chat")
-    now = datetime.now(UTC) + timedelta(days=1, seconds=60)
+    # Tries go on for hours of one day.
+    now = (datetime.now(UTC) + timedelta(days=1)).replace(hour=12)
     app = await office.open(settings={"digest": {"at": "00:00", "channel": "C0DIGEST"}})
     for service in ("cart", "pay"):
         state = office.rollouts.add(make_state(Phase.CLOSED, gated_spec(service)))
@@ -201,7 +202,8 @@ async def test_one_that_slack_refuses_is_tried_ever_less_often_and_told_once(
 
 
 async def test_one_that_slack_refused_for_long_is_made_anew(office: Office) -> None:
-    now = datetime.now(UTC) + timedelta(days=1, seconds=60)
+    # Tries go on for hours of one day.
+    now = (datetime.now(UTC) + timedelta(days=1)).replace(hour=12)
     office.slack.workspace.uninvited.add("C0DIGEST")
     app = await office.open(settings={"digest": {"at": "00:00", "channel": "C0DIGEST"}})
     assert app.daily is not None

@@ -17,7 +17,7 @@ from coalmine.ci.summary import Past, job_summary
 from coalmine.client import Coalmine
 from coalmine.dashboard.watch import see
 from coalmine.errors import RolloutNotFound
-from coalmine.records import Outcome, Phase
+from coalmine.records import Outcome, Phase, Verb
 from coalmine.searching import RolloutRef
 from coalmine.timeline import MISSING
 from tests.workflows.conftest import live, world
@@ -109,5 +109,5 @@ async def test_what_is_left_is_told_where_temporal_has_forgotten_earlier_runs(
         assert (told[0].kind, told[0].text, told[1].kind) == ("missing", MISSING, "continued")
         with pytest.raises(RolloutNotFound):
             await coalmine.recorded(RolloutRef(rollout.id, first))
-        await rollout.say("rollback")
+        await coalmine.send(ref, Verb.ROLLBACK, by="ana")
         await rollout.result()
