@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from activities.routers import kubernetes_pods
-from coalmine.errors import RouterUnreachable, RouteUnconfirmed
+from coalmine.errors import RouterUnreachable, RouteUnconfirmed, StaleGeneration
 from coalmine.testing.fake_kubernetes import FakeKubernetes
 from coalmine.testing.router_contract import CANARY, STABLE
 from coalmine.testing.router_world import back, confirmed
@@ -51,6 +51,19 @@ async def test_the_old_pods_stay_until_the_new_ones_are_ready(world: ReplicasWor
     all_ready(world)
     await write
     assert pods(world) == (10, 10)
+
+
+async def test_who_waited_for_pods_while_a_newer_write_went_through_scales_nothing_more(world: ReplicasWorld) -> None:
+    world.controller.unready[CANARY] = 1
+    older = asyncio.create_task(world.workers[0].apply(world.route, HALF, 1))
+    while pods(world) == (20, 0):
+        await asyncio.sleep(0.01)
+    await world.workers[1].apply(world.route, {STABLE: 100.0, CANARY: 0.0}, 2)
+    assert pods(world) == (20, 0)
+    all_ready(world)
+    with pytest.raises(StaleGeneration):
+        await older
+    assert pods(world) == (20, 0)
 
 
 async def test_pods_that_are_late_are_told_and_a_repeat_goes_on_from_there(
