@@ -93,6 +93,20 @@ def test_a_glass_broken_at_one_attempt_opens_no_other() -> None:
     assert not state.gate_open(gate)
 
 
+def test_a_yes_to_a_later_gate_does_not_open_the_one_that_waits() -> None:
+    steps = [
+        {"weight": weight, "for": "20s", "gate": {"name": name, "approval": {"timeout": "10h"}}}
+        for weight, name in ((10, "go"), (50, "wide"))
+    ]
+    state = RolloutState.begin(make_submission(make_spec(steps=steps)), "canary/test/checkout", "run", NOW)
+    state.phase, state.step = Phase.GATED, -1
+    state.gates[0].waiting_since, state.gates[0].deadline = NOW, NOW + timedelta(hours=10)
+    command = command_input.decode(Verb.APPROVE, {"by": "ana", "gate": "wide"})
+    assert commands.refusal(state, Verb.APPROVE, command) is None
+    assert commands.carry_out(state, Verb.APPROVE, command, NOW) == "gate 'wide' is open"
+    assert [state.gate_open(gate) for gate in state.gates] == [False, True]
+
+
 def test_unsigned_words_that_do_not_count_are_kept_once() -> None:
     state = make_state(["ana"], verified=True)
     for by in ("ana", "Ana", "ana\u200b"):

@@ -22,7 +22,7 @@ from tests.identity.test_issuers import ENTRY, KEY
 from tests.identity.test_issuers import token as issued
 from tests.workflows.driving import Rollout
 from tests.workflows.specs import make_spec, make_submission
-from tests.workflows.test_wrong_openings import KEYS, keys, listed, start
+from tests.workflows.test_wrong_openings import KEYS, keys, listed, signed, start
 from tests.workflows.world import World
 
 __all__ = ["keys"]
@@ -33,9 +33,8 @@ async def token(rollout: Rollout, who: str, longer: str | None = None) -> str:
     return sign(KEYS[who], decided, await rollout.now(), f"{who}-1")
 
 
-async def test_a_copy_that_is_checked_when_the_token_expires_counts_no_more(
-    rollout: Rollout, world: World, keys: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hold_checks(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, asyncio.Event], list[str]]:
+    """What holds up the check of a token until it is set, and the tokens whose check began."""
     regular = VerificationActivities._found
     held: dict[str, asyncio.Event] = {}
     begun: list[str] = []
@@ -47,6 +46,34 @@ async def test_a_copy_that_is_checked_when_the_token_expires_counts_no_more(
         return await regular(self, request)
 
     monkeypatch.setattr(VerificationActivities, "_found", found)
+    return held, begun
+
+
+async def test_one_that_is_checked_while_its_gate_is_asked_anew_opens_nothing(
+    rollout: Rollout, world: World, keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, begun = hold_checks(world, monkeypatch)
+    await start(rollout, timeout="60s", on_timeout="hold")
+    approval = await signed(rollout, "ana")
+    await rollout.sleep(57)
+    held[approval["token"]] = asyncio.Event()
+    await rollout.handle.signal("approve", approval)
+    await rollout.happens(lambda: approval["token"] in begun)
+    await rollout.reach(Phase.HELD, 1)
+    await rollout.handle.signal("resume", {"by": "bo"})
+    status = await rollout.reach(Phase.GATED, 1)
+    assert status.gate is not None
+    assert status.gate.attempt == 2
+    held[approval["token"]].set()
+    await rollout.happens(lambda: len(listed(world)) == 1)
+    assert listed(world) == ["gate 'go' is at attempt 2, not 1: a stale decision opens nothing"]
+    assert (await rollout.status()).phase is Phase.GATED
+
+
+async def test_a_copy_that_is_checked_when_the_token_expires_counts_no_more(
+    rollout: Rollout, world: World, keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, begun = hold_checks(world, monkeypatch)
     await start(rollout)
     used = await token(rollout, "ana")
     await rollout.sleep(295)
