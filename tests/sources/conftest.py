@@ -176,6 +176,8 @@ class RealWorld:
         self.source = Source(url=url, scrape=timedelta(seconds=self.scrape), flush=timedelta(0))
         self.arms, self.ratio, self.latency = ARMS, RATIO, LATENCY
         self.flush = timedelta(0)
+        self.show_all = ""
+        """Path at which the store is told to show all that it has taken in, where it keeps some back."""
 
     async def happen(self, arms: Mapping[ArmName, Happened]) -> Window:
         # Where the world before this one has left the store, nothing has happened since.
@@ -197,6 +199,9 @@ class RealWorld:
         """A moment by which what is exposed now has been scraped, and that is itself covered by a later scrape."""
         exposed = await self._scraped_after(datetime.now(UTC))
         await self._scraped_after(exposed + self.flush)
+        if self.show_all:
+            async with aiohttp.ClientSession() as session, session.get(f"{self.url}{self.show_all}") as response:
+                response.raise_for_status()
         return exposed
 
     async def _scraped_after(self, moment: datetime) -> datetime:
@@ -271,8 +276,8 @@ async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 @pytest.fixture
 def victoria_world(scraped_by_victoria: tuple[str, Exporter], prometheus_source: PrometheusSource) -> RealWorld:
     world = RealWorld(*scraped_by_victoria, prometheus_source)
-    # What it has taken in is shown a second later, one series after the other.
-    world.flush = timedelta(seconds=2)
+    # What it has taken in is shown a second later, one series after the other; later still on a busy machine.
+    world.flush, world.show_all = timedelta(seconds=2), "/internal/force_flush"
     scrape = timedelta(seconds=VICTORIA_SCRAPE)
     world.source = world.source.model_copy(update={"flush": world.flush, "scrape": scrape})
     return world
