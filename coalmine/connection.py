@@ -110,7 +110,7 @@ def local_stack(environ: Mapping[str, str]) -> Settings | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error}): remove it, or run coalmine down and coalmine up") from None
     temporal = data.get("temporal") if isinstance(data, dict) else None
     if not isinstance(temporal, dict) or not isinstance(temporal.get("address"), str):

@@ -128,7 +128,7 @@ def parse(path: str, text: str) -> Any:
     form = file_format(path)
     try:
         return json.loads(text) if form == "json" else parse_yaml(text)
-    except (ValueError, YAMLError) as error:
+    except (ValueError, YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise RouteRejected(f"{path}: is not valid {form.upper()}: {reason}") from error
 

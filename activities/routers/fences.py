@@ -59,7 +59,7 @@ class FenceRow:
         try:
             row = cls(**json.loads(text))
             return replace(row, holders=tuple(row.holders))
-        except TypeError as error:
+        except (TypeError, RecursionError) as error:
             raise ValueError(f"is not a fence ({error})") from error
 
 

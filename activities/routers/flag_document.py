@@ -42,7 +42,7 @@ class FlagDocument:
             self._content = json.loads(text)
             self._flag: dict[str, Any] = self._content["flags"][name]
             self.variants: dict[str, Any] = dict(self._flag["variants"])
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise RouteRejected(f"{where}: is no JSON ({error}): mend the file") from error
         except (KeyError, TypeError, ValueError) as error:
             raise RouteRejected(

@@ -72,7 +72,7 @@ def issued_token(audience: str, environ: Mapping[str, str] | None = None) -> str
 def _token_in(body: bytes) -> str:
     try:
         value = json.loads(body)["value"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str) or not value:
         raise InputError("GitHub's answer holds no identity token")

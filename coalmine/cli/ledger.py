@@ -251,7 +251,7 @@ def _tips(path: str | None) -> dict[str, ChainTip]:
         return TypeAdapter(dict[str, ChainTip]).validate_python(data["tips"])
     except OSError as error:
         raise InputError(f"--tips: {path} cannot be read ({error.strerror or error}): {mend}") from None
-    except (ValueError, KeyError, TypeError, ValidationError):
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
         raise InputError(f"--tips: {path} holds no tips: {mend}") from None
 
 

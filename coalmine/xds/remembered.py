@@ -24,7 +24,7 @@ def load(folder: Path) -> dict[str, list[str]]:
         return {str(node): [str(name) for name in names] for node, names in found.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         _log.warning("proxies not remembered", file=str(folder / FILE), reason=str(error))
         return {}
 

@@ -113,12 +113,17 @@ def test_older_records_are_said_to_be_unchained(
             ["verify", "--tips", "empty.json"],
             "--tips: empty.json holds no tips: name what coalmine ledger verify -o json",
         ),
+        (
+            ["verify", "--tips", "deep.json"],
+            "--tips: deep.json holds no tips: name what coalmine ledger verify -o json",
+        ),
         (["verify", "--key", "none.pem"], "--key: 'none.pem' cannot be read (No such file or directory): name the PEM"),
         (["verifi"], "invalid choice: 'verifi'"),
     ],
 )
 def test_what_cannot_be_used(ledger: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty.json").write_text("{}")
+    Path("deep.json").write_text(100_000 * "[")
     assert main(["ledger", *words]) == 2
     assert said in capsys.readouterr().err
 

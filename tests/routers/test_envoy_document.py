@@ -239,3 +239,9 @@ def test_without_backends_the_weighted_entries_count_and_must_agree() -> None:
         agreed_weights(splits, ["films"], "shop", ENVOY)
     with pytest.raises(RouteRejected, match="no traffic"):
         agreed_weights([], [], "shop")
+
+
+@pytest.mark.parametrize("path", ["route.json", "route.yaml"])
+def test_a_file_nested_too_deep_is_refused_and_names_itself(path: str) -> None:
+    with pytest.raises(RouteRejected, match=f"^{path}: is not valid {path[-4:].upper()}"):
+        RouteDocument(path, 100_000 * "[", "shop")
