@@ -7,8 +7,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STATE := $(CURDIR)/.coalmine
 
-# Two processes to a core keep it busy, each with servers of its own; more only make one another late.
-WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+# Two processes to a core keep it busy, each with servers of its own, and two more while those wait for a tail of long tests.
+WORKERS ?= $(shell echo $$((2 * $$(nproc) + 2)))
 
 # What we start keeps its files in the clone.
 export COALMINE_HOME ?= $(STATE)/local

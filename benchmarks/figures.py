@@ -137,6 +137,13 @@ def _look() -> list[tuple[str, str, str, str]]:
     return [("history per look, errors + latency, ledger included", figure, limit, _machine(found))]
 
 
+def _undisturbed(one: dict[str, Any]) -> str:
+    """What looks took while nothing shared the core; nothing where that was not measured."""
+    if one.get("undisturbed_p95_ms") is None:
+        return ""
+    return f"; p95 of the {one['undisturbed_looks']:.0f} looks that nothing disturbed {one['undisturbed_p95_ms']:.1f}"
+
+
 def _speed() -> list[tuple[str, str, str, str]]:
     found = _read("look_speed")
     if found is None or "sets" not in found:
@@ -145,7 +152,7 @@ def _speed() -> list[tuple[str, str, str, str]]:
     names = {"alike": "errors and latency", "own_margins": "the same, a margin each", "six_kinds": "all six kinds"}
     each = [
         f"{words}: p50 {one['p50_ms']:.1f} ms, p95 {one['p95_ms']:.1f} ms "
-        f"(by the clock {one['clock_p50_ms']:.1f} and {one['clock_p95_ms']:.1f})"
+        f"(by the clock {one['clock_p50_ms']:.1f} and {one['clock_p95_ms']:.1f}{_undisturbed(one)})"
         for words, one in ((words, found["sets"][name]) for name, words in names.items())
     ]
     figure = f"{'; '.join(each)}; load {found['load_average']:g}"

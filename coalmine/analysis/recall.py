@@ -1,12 +1,13 @@
-"""Evidence a worker wrote itself need not be unpacked again: what was packed is kept beside it.
+"""Evidence a worker wrote itself need not be unpacked again: what was packed is kept beside it, until the next look.
 
 A worker sees the same few rollouts look after look. What is recalled equals what would be read, so whether it was kept
-changes no decision.
+changes no decision: a look that is tried again unpacks it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class Whole:
     ratio: SampleRatio
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Written:
     core: Comparison
     written: dict[str, Any]
@@ -45,6 +46,9 @@ def recall(core: Comparison, written: dict[str, Any]) -> Whole | None:
     """What reading ``written`` would give; None when it was not kept, or is another's."""
     for one in tuple(_kept):
         if one.core is core and one.written == written:
+            # The next look's takes its place, in memory as well: old states would only push new ones out of the cache.
+            with suppress(ValueError):
+                _kept.remove(one)
             return one.rounded.read(one.whole)
     return None
 

@@ -135,9 +135,10 @@ class Rounded:
         parts: dict[Kind, list[Numeric]] = {kind: [_NONE] for kind in _KINDS}
         found = leaves(state)
         for kind, values in found:
-            parts[kind].append(values.reshape(-1))
-        shapes = [values.shape for kind, values in found if kind == "capital"]
-        capital, curve, sums, counts = (np.concatenate(part) for part in parts.values())
+            parts[kind].append(values)
+        shapes = [values.shape for values in parts["capital"][1:]]
+        # Without an axis they are flattened on the way.
+        capital, curve, sums, counts = (np.concatenate(part, axis=None) for part in parts.values())
         offset = (look * _GOLDEN) % 1.0
         steps = CAPITAL.write(capital, offset), CURVE.write(curve, offset)
         return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64), tuple(shapes), origin=(state, found))
@@ -190,7 +191,8 @@ class Rounded:
             wanted[kind] = end = start + values.size
             part = kept[kind][start:end]
             if part.size == values.size:
-                arrays.append(part.reshape(values.shape).astype(values.dtype, copy=False))
+                part = part.reshape(values.shape)
+                arrays.append(part if values.dtype is part.dtype else part.astype(values.dtype))
         if any(kept[kind].size != number for kind, number in wanted.items()):
             raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
         return refill(template, iter(arrays))

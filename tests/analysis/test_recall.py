@@ -77,11 +77,26 @@ def test_two_rollouts_of_one_judge_are_told_apart() -> None:
     assert side_by_side == alone
 
 
-def test_no_more_is_kept_than_a_few_looks() -> None:
+def test_of_one_rollout_only_the_newest_look_is_kept() -> None:
     rng, evidence = np.random.default_rng(3), None
-    for _ in range(recall._KEPT + 5):
+    for _ in range(5):
         evidence = passed_on(evaluate(request(rng, evidence)))
+    [kept] = recall._kept
+    assert evidence is not None
+    assert kept.written == evidence.state
+
+
+def test_no_more_is_kept_than_of_a_few_rollouts() -> None:
+    for seed in range(recall._KEPT + 5):
+        evaluate(request(np.random.default_rng(seed), None))
     assert len(recall._kept) == recall._KEPT
+
+
+def test_a_look_that_is_tried_again_says_the_same() -> None:
+    rng = np.random.default_rng(3)
+    asked = request(rng, passed_on(evaluate(request(rng, None))))
+    first = evaluate(asked)
+    assert evaluate(asked) == first
 
 
 def test_what_was_kept_is_not_changed_by_whoever_changes_the_evidence() -> None:
