@@ -10,11 +10,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from coalmine import rollout_questions, searching
 from coalmine.connection import asking, meaning, no_worker
-from coalmine.errors import InputError, RefusedError, TemporalUnavailable
+from coalmine.errors import InputError, RefusedError, RolloutNotFound, TemporalUnavailable
 from coalmine.executions import is_paused, is_task_lost
 from coalmine.records import CommandInput, CommandReceipt, Phase, RolloutStatus, Verb, Withdrawal
 from coalmine.records.texts import check_writable
 from coalmine.rollout_questions import SERVER_WITHIN, RolloutQuestions
+from coalmine.search_attributes import VERSION
 from coalmine.searching import RolloutRef
 
 TRIES = 3
@@ -66,29 +67,44 @@ class RolloutCommands(RolloutQuestions):
         if not ref.rollout_id:
             return await self._send(ref, verb, command, once)
         for left in reversed(range(TRIES)):
-            try:
-                run = await self._run_of(ref)
-            except TemporalUnavailable:
-                if verb is not Verb.ROLLBACK:
-                    raise
-                return await self._send(RolloutRef(ref.workflow_id), verb, command, once)
+            run = await self._run_of(ref, verb)
             try:
                 return await self._send(run, verb, command, once)
-            except RefusedError:
-                if not left or await self._run_of(ref) == run:
+            except (RefusedError, RolloutNotFound):
+                if not left or await self._run_of(ref, verb) == run:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _run_of(self, ref: RolloutRef) -> RolloutRef:
+    async def _run_of(self, ref: RolloutRef, verb: Verb) -> RolloutRef:
         """The run that the rollout is in now, so that what is said can reach no other rollout.
 
         Raises:
             RefusedError: another one has taken the workflow over.
-            TemporalUnavailable: no worker answers.
+            TemporalUnavailable: no worker answers, and ``verb`` cannot be left for one.
         """
-        status = await self.status(RolloutRef(ref.workflow_id))
+        try:
+            status = await self.status(RolloutRef(ref.workflow_id))
+        except TemporalUnavailable:
+            if verb is not Verb.ROLLBACK:
+                raise
+            return await self._run_shown(ref)
         check_still_runs(ref, status)
         return RolloutRef(ref.workflow_id, status.run_id or ref.run_id)
+
+    async def _run_shown(self, ref: RolloutRef) -> RolloutRef:
+        """The same where only the server answers: it knows the version of what runs, and no rollout's number.
+
+        Raises:
+            RefusedError: another version has taken the workflow over.
+        """
+        shown = await self._describe(RolloutRef(ref.workflow_id))
+        version = shown.typed_search_attributes.get(VERSION)
+        *_, meant, _ = ref.rollout_id.split("/")
+        if version not in (None, "", meant):
+            raise RefusedError(
+                f"{ref.rollout_id} is not running any more: version {version} is, which is told nothing of this"
+            )
+        return RolloutRef(shown.id, shown.run_id)
 
     async def _send(self, ref: RolloutRef, verb: Verb, command: CommandInput, once: str | None) -> CommandReceipt:
         try:

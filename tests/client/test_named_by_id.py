@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from coalmine import searching
 from coalmine.chat.acts import Act, carry_out
 from coalmine.chat.people import Person
 from coalmine.client import Coalmine
 from coalmine.errors import RefusedError, RolloutNotFound, TemporalUnavailable
+from coalmine.executions import Execution
 from coalmine.records import CommandReceipt, Phase, RolloutStatus, Verb
+from coalmine.search_attributes import VERSION
 from coalmine.searching import RolloutRef, RolloutRow
 from tests.workflows.conftest import live, world
 from tests.workflows.driving import Rollout
@@ -97,9 +101,10 @@ async def test_a_list_that_is_late_leads_to_nobody_else(
 class Renewed(Coalmine):
     """One whose run continues as new between question and word."""
 
-    def __init__(self, answers: list[str]) -> None:
+    def __init__(self, answers: list[str], shown: Sequence[str] = ()) -> None:
+        """``answers`` of the worker, ``<rollout>#<run>``; what the server shows without one, ``<version>#<run>``."""
         super().__init__(cast(Client, None))
-        self.answers = answers
+        self.answers, self.shown = answers, [*shown]
         self.told: list[RolloutRef] = []
 
     async def status(self, ref: RolloutRef) -> RolloutStatus:
@@ -108,10 +113,17 @@ class Renewed(Coalmine):
         rollout_id, run_id = self.answers.pop(0).split("#")
         return RolloutStatus(service="b", environment="a", phase=Phase.STEPPING, rollout_id=rollout_id, run_id=run_id)
 
+    async def _describe(self, ref: RolloutRef) -> Execution:
+        version, run_id = self.shown.pop(0).split("#")
+        known = TypedSearchAttributes([SearchAttributePair(VERSION, version)] if version else [])
+        return Execution(ref.workflow_id, run_id, WorkflowExecutionStatus.RUNNING, 7, known)
+
     async def _send(self, ref: RolloutRef, *_: Any) -> CommandReceipt:
         self.told.append(ref)
         if ref.run_id == "gone":
             raise RefusedError("it is closed")
+        if ref.run_id == "lost":
+            raise RolloutNotFound("there is no workflow")
         return CommandReceipt(message="done", phase=Phase.STEPPING)
 
 
@@ -132,6 +144,14 @@ async def test_without_a_worker_a_rollback_is_left_all_the_same() -> None:
     ref = RolloutRef("canary/a/b", rollout_id="a/b/1/1")
     with pytest.raises(TemporalUnavailable):
         await Renewed([]).send(ref, Verb.APPROVE, by="ana")
-    coalmine = Renewed([])
+    # It continued as new after it was looked at; of the last one the server does not know the version.
+    coalmine = Renewed([], ["1#lost", "1#gone", "1#gone", "#now", "#now"])
     await coalmine.send(ref, Verb.ROLLBACK, by="ana")
-    assert coalmine.told == [RolloutRef("canary/a/b")]
+    assert coalmine.told == [RolloutRef("canary/a/b", run) for run in ("lost", "gone", "now")]
+
+
+async def test_without_a_worker_a_rollback_is_not_left_for_another_version() -> None:
+    coalmine = Renewed([], ["2#other"])
+    with pytest.raises(RefusedError, match="a/b/1/1 is not running any more: version 2 is"):
+        await coalmine.send(RolloutRef("canary/a/b", rollout_id="a/b/1/1"), Verb.ROLLBACK, by="ana")
+    assert not coalmine.told
