@@ -14,7 +14,9 @@ from activities.sources.each_arm import NoCounts, each_arm, no_data_check
 from activities.sources.settled import unsettled
 from coalmine.errors import CoalmineError, QueryRejected
 from coalmine.records import ArmCounts, Check, CollectRequest, MetricCounts, Window
+from coalmine.records.metrics import LARGEST_COUNT
 from coalmine.spec.canary import Arm, ArmName, Arms
+from coalmine.spec.faults import shown
 from coalmine.spec.metrics import Metric
 from coalmine.spec.sources import Source
 from coalmine.spec.templates import PARTS, Part
@@ -161,13 +163,21 @@ def _count(metric: Metric, part: str, value: object) -> int:
         raise QueryRejected(
             f"metrics.{metric.name}.{part} answered {value!r}: counts are whole numbers from 0; cast it"
         )
+    if value > LARGEST_COUNT:  # type: ignore[operator]
+        raise QueryRejected(
+            f"metrics.{metric.name}.{part} answered {shown(value)}, which is over 2^53, where counts are no longer exact"
+        )
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 
 def _number(metric: Metric, part: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
-        raise QueryRejected(f"metrics.{metric.name}.{part} answered {value!r}: it must be a finite number")
-    return float(value)
+    try:
+        number = float(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else math.nan
+    except (OverflowError, ValueError):
+        number = math.nan  # A whole number beyond a double, or a Decimal that signals that it is none.
+    if not math.isfinite(number):
+        raise QueryRejected(f"metrics.{metric.name}.{part} answered {shown(value)}: it must be a finite number")
+    return number
 
 
 def _texts(metric: Metric, part: str) -> list[str]:

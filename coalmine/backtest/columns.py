@@ -17,11 +17,10 @@ import numpy as np
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.records import ArmCounts, MetricCounts
+from coalmine.records.metrics import LARGEST_COUNT
 from coalmine.spec.faults import did_you_mean, field_name, shown
 from coalmine.spec.metrics import Metric
 
-LARGEST = 2**53
-"""Beyond it counts are no longer exact in a double."""
 ARMS = ("canary", "baseline")
 
 
@@ -139,7 +138,7 @@ def whole(value: Any, field: str) -> int:
         raise WrongObservation(field, f"{shown(value)} is no count: give a whole number of requests")
     if number < 0:
         raise WrongObservation(field, f"{shown(value)} is negative: give the increase within the window")
-    if number > LARGEST:
+    if number > LARGEST_COUNT:
         raise WrongObservation(field, f"{shown(value)} is over 2^53, where counts are no longer exact")
     return number
 
@@ -151,7 +150,7 @@ def events_and_total(arm: dict[str, Any], place: str) -> tuple[int, int]:
         WrongObservation: they are none.
     """
     events, total = arm.get("events"), arm.get("total")
-    if type(events) is int and type(total) is int and 0 <= events <= total <= LARGEST:
+    if type(events) is int and type(total) is int and 0 <= events <= total <= LARGEST_COUNT:
         return events, total
     for key in ("events", "total"):
         if key not in arm:
@@ -272,7 +271,7 @@ class LatencyColumn(CountedColumn):
                 f"{self._place}.{name}.counts",
                 f"{len(counts)} counts for {len(le)} bounds: one for each, +Inf included",
             )
-        if set(map(type, counts)) != _ONLY_INTEGERS or min(counts) < 0 or max(counts) > LARGEST:
+        if set(map(type, counts)) != _ONLY_INTEGERS or min(counts) < 0 or max(counts) > LARGEST_COUNT:
             counts = [whole(count, f"{self._place}.{name}.counts[{at}]") for at, count in enumerate(counts)]
         return self._bounds, counts
 
@@ -283,7 +282,7 @@ class LatencyColumn(CountedColumn):
             )
         for at, bound in enumerate(le[:-1]):
             # 0 is one: histograms of OpenTelemetry begin with it where nobody chose other bounds.
-            if type(bound) not in (int, float) or not 0 <= bound <= LARGEST:
+            if type(bound) not in (int, float) or not 0 <= bound <= LARGEST_COUNT:
                 raise WrongObservation(f"{place}[{at}]", f"{shown(bound)} is no bound: give seconds, 0 or more")
         bounds = tuple(float(bound) for bound in le[:-1])
         if not bounds:

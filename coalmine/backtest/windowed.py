@@ -6,7 +6,7 @@ Each look is kept as a metric source would report it, and read by what reads a r
 
 from __future__ import annotations
 
-import math
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +22,7 @@ from coalmine.spec.metrics import Metric
 
 LONGEST_WINDOW = 366 * 86_400.0
 """Seconds. Nothing is judged by longer ones, and rates per so many would leave the range of numbers."""
+_MOST = sys.float_info.max
 
 
 class WindowedColumn(Column):
@@ -159,7 +160,8 @@ def number(value: Any, field: str) -> float:
     Raises:
         WrongObservation: it is none.
     """
-    if type(value) not in (int, float) or not math.isfinite(value):
+    # Not ``math.isfinite``, which raises for a whole number beyond a double.
+    if type(value) not in (int, float) or not -_MOST <= value <= _MOST:
         raise WrongObservation(field, f"{shown(value)} is no number: leave it out where there is no data")
     return float(value)
 

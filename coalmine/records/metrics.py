@@ -13,6 +13,9 @@ from coalmine.spec.canary import Arms
 from coalmine.spec.metrics import Metric
 from coalmine.spec.sources import Source
 
+LARGEST_COUNT = 2**53
+"""Beyond it counts are no longer exact in a double."""
+
 
 class Window(Record):
     """``(start, end]`` in UTC, fixed by the workflow: a retry collects the very same numbers."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coalmine.records import Evaluation, Finding, MetricCounts
-from coalmine.spec.metrics import Metric
+from coalmine.errors import InputError
+from coalmine.records import ArmCounts, BurnCounts, Evaluation, Finding, MetricCounts
+from coalmine.spec.metrics import Metric, Slo
 from tests.analysis.looks import errors, fold, histogram, judge, latency, look, objective, ratio, silent
 
 COUNTS = st.one_of(st.integers(0, 3), st.integers(0, 3000), st.sampled_from([10**6, 10**9, 10**12]))
@@ -96,6 +97,28 @@ def test_the_extremes_at_the_first_look(counts: MetricCounts, finding: Finding) 
     found = look(judge(), [counts])
     sound(found)
     assert found.finding is finding
+
+
+BEYOND = 2**53 + 1
+
+
+@pytest.mark.parametrize("stage", ["compare", "bake"])
+@pytest.mark.parametrize(
+    "canary",
+    [
+        ArmCounts(total=BEYOND, events=1),
+        ArmCounts(total=9, events=10**400),
+        ArmCounts(total=9, events=1, buckets=[1, 10**20]),
+        ArmCounts(total=9, events=1, burn=[BurnCounts(seconds=300, total=2**63, events=1)]),
+    ],
+)
+def test_counts_that_no_evidence_can_keep_are_refused(canary: ArmCounts, stage: Literal["compare", "bake"]) -> None:
+    metrics = [errors(), latency(), Metric(name="good", kind="slo", slo=Slo(objective=0.99))]
+    fine = ArmCounts(total=9, events=1, buckets=[1, 1])
+    for metric in metrics:
+        counts = MetricCounts(metric=metric.name, canary=canary, baseline=fine, bounds=[1.0])
+        with pytest.raises(InputError, match=rf"^counts\.{metric.name}\.canary: \d+\.{{,3}} is over 2\^53"):
+            look(judge(*metrics), [counts], stage=stage)
 
 
 def test_one_look_never_proves_no_harm_of_a_new_service_but_two_may() -> None:

@@ -222,6 +222,21 @@ def test_a_number_beyond_a_double_is_refused() -> None:
         read([text], rules(QUEUE))
 
 
+@pytest.mark.parametrize(
+    ("metric", "observation", "place"),
+    [
+        (QUEUE, {"value": 10**400}, "queue.value"),
+        (CPU, {"canary": {"values": [-(10**400)]}}, "cpu.canary.values[0]"),
+        (CPU, {"canary": {"values": [1]}, "seconds": 10**400}, "cpu.seconds"),
+    ],
+)
+def test_a_whole_number_beyond_a_double_is_refused(metric: Metric, observation: Any, place: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read([line(0, {metric.name: observation})], rules(metric))
+    assert str(refused.value).startswith(f"trace.jsonl:1: observations.{place}: ")
+    assert "is no number" in str(refused.value)
+
+
 def test_a_null_answer_is_missing() -> None:
     rule = rules(QUEUE)
     course = judge_traces(rule, [read([line(0, {"queue": {"value": None}}), line(1, {})], rule)], all_looks=True)[0]

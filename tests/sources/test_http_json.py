@@ -54,6 +54,19 @@ async def test_what_is_no_count_is_refused_and_never_rounded(world: HttpWorld, n
         await asked(world)
 
 
+@pytest.mark.parametrize("number", [2**53 + 1, 10**20, 10**400])
+async def test_a_count_that_no_double_tells_apart_is_refused(world: HttpWorld, number: int) -> None:
+    answer(world, {"n": number})
+    with pytest.raises(QueryRejected, match=r"metrics\.events\.events answered \d+\.{,3}, which is over 2\^53"):
+        await asked(world)
+
+
+async def test_a_number_beyond_a_double_is_refused(world: HttpWorld) -> None:
+    answer(world, {"n": -(10**400)})
+    with pytest.raises(QueryRejected, match=r"metrics\.top\.query answered -1000.*it must be a finite number"):
+        await asked(world, name="top", kind="threshold", events=None, query="/v1/orders/x -> n")
+
+
 @pytest.mark.parametrize("data", [{}, {"n": None}, {"m": 0}, [], None])
 async def test_null_and_what_is_not_there_are_no_data(world: HttpWorld, data: object) -> None:
     answer(world, data)
