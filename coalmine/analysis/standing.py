@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
+from math import isfinite, log
 
 import numpy as np
 
@@ -84,7 +84,8 @@ class Standing:
             sample_ratio=self._sample_ratio,
         )
         finding, reason = conclude(case)
-        return Conclusion(finding, reason, verdicts, round(harm, 4))
+        # Of no guardrail that is weighed there is no evidence, for or against: plain limits are facts.
+        return Conclusion(finding, reason, verdicts, round(harm, 4) if isfinite(harm) else 0.0)
 
     def _verdict(self, index: int, reading: Reading, weighed: Verdicts, failing: list[str]) -> MetricVerdict:
         metric = self._judge.metrics[index]

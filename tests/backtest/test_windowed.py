@@ -245,6 +245,15 @@ def test_a_null_answer_is_missing() -> None:
     assert "no counts in this look" in course.looks[0].conclusion.reason
 
 
+@pytest.mark.parametrize("metric", [QUEUE, CPU.model_copy(update={"role": "signal"})])
+def test_where_no_guardrail_is_weighed_there_is_no_evidence_for_or_against(metric: Metric) -> None:
+    rule = rules(metric)
+    seen = {"value": 5} if metric is QUEUE else {"canary": {"values": [1]}, "baseline": {"values": [1]}}
+    course = judge_traces(rule, [read([line(0, {metric.name: seen})], rule)], all_looks=True)[0]
+    told = json.dumps(course.as_json(all_looks=True), allow_nan=False)
+    assert json.loads(told)["looks"][0]["log_e_harm"] == 0.0
+
+
 def test_looks_of_kinds_without_requests_test_no_sample_ratio() -> None:
     rule = rules(CPU, look=TEN)
     course = judge_traces(rule, [read(drawn(6, [CPU], 70), rule)], all_looks=True)[0]
