@@ -164,9 +164,8 @@ def _count(metric: Metric, part: str, value: object) -> int:
             f"metrics.{metric.name}.{part} answered {value!r}: counts are whole numbers from 0; cast it"
         )
     if value > LARGEST_COUNT:  # type: ignore[operator]
-        raise QueryRejected(
-            f"metrics.{metric.name}.{part} answered {shown(value)}, which is over 2^53, where counts are no longer exact"
-        )
+        said = f"answered {shown(value)}, which is over 2^53, where counts are no longer exact"
+        raise QueryRejected(f"metrics.{metric.name}.{part} {said}")
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 

@@ -12,6 +12,7 @@ from coalmine.analysis.bake_judge import evaluate_bake
 from coalmine.analysis.comparison import looks_per_minute
 from coalmine.analysis.kinds import AnyCounts
 from coalmine.analysis.noises import Noises
+from coalmine.analysis.packed_bounds import pack_bounds, unpack_bounds
 from coalmine.analysis.packing import pack, unpack
 from coalmine.analysis.prepared import comparison_of
 from coalmine.analysis.recall import Whole, keep, recall
@@ -27,10 +28,10 @@ from coalmine.spec.faults import shown
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
 from coalmine.spec.metrics import Metric
 
-_VERSION = 4
-_CUT, _UNPACKED = 3, 2
-"""Evidence whose curves are cut off; and such that keeps each kind of array apart, and the sample ratio's too. Both are
-read, and written no more."""
+_VERSION = 5
+_PLAIN, _CUT, _UNPACKED = 4, 3, 2
+"""Evidence whose bounds are written out; whose curves are cut off as well; and such that keeps each kind of array
+apart, and the sample ratio's too. All are read, and written no more."""
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
@@ -71,7 +72,7 @@ class _Comparing:
         self._judge = request.judge
         self._core = comparison_of(request.judge)
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
-        written = opened(request.evidence, "compare", _VERSION, _CUT, _UNPACKED)
+        written = opened(request.evidence, "compare", _VERSION, _PLAIN, _CUT, _UNPACKED)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
         whole = recall(self._core, written) or self._read(written)
         self._state, self._ratio = whole.state, whole.ratio
@@ -93,10 +94,13 @@ class _Comparing:
     # ------------------------------------------------------------------------------------------------ folding
 
     def _read(self, written: dict[str, Any]) -> Whole:
-        bounds = {name: tuple(values) for name, values in written.get("bounds", {}).items()}
-        fresh = Whole(self._core.start(1, bounds), SampleRatio.start())
         if not written:
-            return fresh
+            return Whole(self._core.start(1, {}), SampleRatio.start())
+        if written["version"] == _VERSION:
+            bounds = unpack_bounds(written.get("bounds"))
+        else:
+            bounds = {name: tuple(values) for name, values in written.get("bounds", {}).items()}
+        fresh = Whole(self._core.start(1, bounds), SampleRatio.start())
         if written["version"] == _UNPACKED:
             whole = Whole(decode(fresh.state, written, CUT_CURVE), SampleRatio.read(written.get("split")))
         else:
@@ -150,7 +154,7 @@ class _Comparing:
 
     def _written(self) -> Evidence:
         state = self._state
-        bounds = {self._core.names[place]: list(known) for place, known in sorted(state.bounds.items()) if known}
+        bounds = {self._core.names[place]: known for place, known in sorted(state.bounds.items()) if known}
         whole = Whole(state, self._ratio)
         rounded = Rounded.of(whole, state.looks)
         evidence = sealed(
@@ -160,7 +164,7 @@ class _Comparing:
             {
                 "packed": pack(rounded),
                 "spent": state.spent,
-                "bounds": bounds,
+                "bounds": pack_bounds(bounds),
                 "due": {name: list(due) for name, due in self._due.items()},
                 "split": self._ratio.terms,
             },

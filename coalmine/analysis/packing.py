@@ -50,8 +50,14 @@ def pack(rounded: Rounded) -> str:
     steps <<= 1
     steps ^= signs
     deflate = zlib.compressobj(4, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    parts = [_planes(values) for values in (steps.astype("<i2"), rounded.sums, rounded.counts.astype("<i8"))]
-    return as_text(deflate.compress(b"".join(parts)) + deflate.flush())
+    planes, sums, counts = (
+        _planes(values) for values in (steps.astype("<i2"), rounded.sums, rounded.counts.astype("<i8"))
+    )
+    # Low bytes are noise, high ones nearly all 0: a code of its own for each kind of bytes saves a twentieth.
+    digits = 3 * rounded.sums.size
+    parts = planes[: steps.size], planes[steps.size :], sums[:digits], sums[digits:] + counts
+    written = [deflate.compress(part) + deflate.flush(zlib.Z_BLOCK) for part in parts]
+    return as_text(b"".join(written) + deflate.flush())
 
 
 def unpack(text: Any, template: Any) -> Rounded:

@@ -11,6 +11,7 @@ import numpy as np
 
 from coalmine.analysis import evaluate, summarise_history
 from coalmine.analysis.comparison import Comparison
+from coalmine.analysis.packed_bounds import unpack_bounds
 from coalmine.analysis.packing import unpack
 from coalmine.analysis.recall import Whole
 from coalmine.analysis.sample_ratio import SampleRatio
@@ -120,7 +121,6 @@ def history(*metrics: Metric, looks: int = 120, seed: int = 99, rate: float = 0.
 
 def counted(judge: Judge, evidence: Evidence) -> list[int]:
     """The whole numbers of evidence."""
-    bounds = {name: tuple(values) for name, values in evidence.state["bounds"].items()}
-    fresh = Whole(Comparison(judge).start(1, bounds), SampleRatio.start())
+    fresh = Whole(Comparison(judge).start(1, unpack_bounds(evidence.state["bounds"])), SampleRatio.start())
     counts: list[int] = unpack(evidence.state["packed"], fresh).counts.tolist()
     return counts

@@ -10,6 +10,7 @@ import pytest
 
 from coalmine.analysis.comparison import Comparison
 from coalmine.analysis.metrics import HistogramCounts
+from coalmine.analysis.packed_bounds import pack_bounds, unpack_bounds
 from coalmine.errors import InputError
 from coalmine.records import Evidence, Finding, ServiceHistory
 from coalmine.spec.metrics import Metric
@@ -101,10 +102,10 @@ def test_what_the_evidence_says_of_itself() -> None:
     assert set(state) == {*("stage", "version", "looks", "packed", "spent", "bounds", "due", "split")}
     assert {name: state[name] for name in ("stage", "version", "looks", "spent", "bounds", "due")} == {
         "stage": "compare",
-        "version": 4,
+        "version": 5,
         "looks": 1,
         "spent": 0.75,
-        "bounds": {"latency": BOUNDS},
+        "bounds": pack_bounds({"latency": tuple(BOUNDS)}),
         "due": {},
     }
     # Behind those of both metrics come the split's: the ratio's window, which counts every request.
@@ -380,7 +381,7 @@ def test_bounds_that_share_none_are_told_apart() -> None:
         "no data: latency: the histogram's bounds changed and share none with those before (0.1, 0.25)"
     )
     assert found.verdicts[0].canary_requests == 10
-    assert found.evidence.state["bounds"] == {"latency": [0.1, 0.25]}
+    assert unpack_bounds(found.evidence.state["bounds"]) == {"latency": (0.1, 0.25)}
 
 
 def test_a_bound_of_zero_is_one_when_bounds_change() -> None:
@@ -388,7 +389,7 @@ def test_a_bound_of_zero_is_one_when_bounds_change() -> None:
     start = look(judge(latency()), [histogram([0, 5, 3, 2], [0, 50, 30, 20], [0.0, 0.1, 0.25])])
     found = look(judge(latency()), [histogram([0, 5, 5], [0, 50, 50], [0.0, 0.1])], start.evidence)
     assert found.finding is not Finding.NO_DATA
-    assert found.evidence.state["bounds"] == {"latency": [0.0, 0.1]}
+    assert unpack_bounds(found.evidence.state["bounds"]) == {"latency": (0.0, 0.1)}
     assert found.verdicts[0].canary_requests == 20
 
 
@@ -407,10 +408,10 @@ def test_evidence_is_refused_by_stage_and_version() -> None:
     assert str(refused.value) == (
         "evidence: is of the stage 'compare', not 'bake': each stage starts with `evidence` absent"
     )
-    later = Evidence(looks=1, state=evidence.state | {"version": 5})
+    later = Evidence(looks=1, state=evidence.state | {"version": 6})
     with pytest.raises(InputError) as refused:
         look(judge(), [ratio(*FINE)], later)
-    assert str(refused.value) == "evidence: is of version 5, not 4: use the worker that wrote it"
+    assert str(refused.value) == "evidence: is of version 6, not 5: use the worker that wrote it"
     with pytest.raises(InputError) as refused:
         look(judge(errors(), named("more", errors())), [], evidence)
     assert str(refused.value) == "evidence.state: was written for other metrics: start anew with `evidence` absent"

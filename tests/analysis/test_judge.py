@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coalmine.analysis.packed_bounds import unpack_bounds
 from coalmine.errors import InputError
 from coalmine.records import Evaluation, Finding
 from tests.analysis.looks import (
@@ -340,7 +341,7 @@ def test_a_histogram_without_bounds_is_no_data() -> None:
 def test_bounds_that_change_under_way_are_merged_to_the_common_ones() -> None:
     start = look(judge(latency()), [histogram([5, 3, 2, 1], [50, 30, 20, 10], [0.1, 0.2, 0.4])])
     after = look(judge(latency()), [histogram([5, 5, 1], [50, 50, 10], [0.1, 0.4])], start.evidence)
-    assert after.evidence.state["bounds"]["latency"] == [0.1, 0.4]
+    assert unpack_bounds(after.evidence.state["bounds"])["latency"] == (0.1, 0.4)
     assert after.verdicts[0].canary_requests == 22
     again = look(judge(latency()), [histogram([5, 3, 2, 1], [50, 30, 20, 10], [0.1, 0.2, 0.4])], after.evidence)
     assert again.verdicts[0].canary_requests == 33
@@ -353,7 +354,7 @@ def test_a_watched_bound_of_zero_that_goes_gives_way_to_the_lowest_left() -> Non
     """Where nearly all requests take no measurable time; a bound of 0 has no logarithm to be near by."""
     start = look(judge(latency()), [histogram([95, 3, 1, 1], [950, 30, 10, 10], [0.0, 0.1, 0.4])])
     after = look(judge(latency()), [histogram([98, 1, 1], [980, 10, 10], [0.1, 0.4])], start.evidence)
-    assert after.evidence.state["bounds"]["latency"] == [0.1, 0.4]
+    assert unpack_bounds(after.evidence.state["bounds"])["latency"] == (0.1, 0.4)
     assert after.verdicts[0].canary_requests == 200
 
 

@@ -12,6 +12,7 @@ from coalmine.analysis.metrics import RatioCounts
 from coalmine.analysis.state import CAPITAL, CURVE, CUT_CURVE, Steps, decode, encode, settled
 from coalmine.errors import InputError
 from coalmine.records import Evidence, MetricCounts
+from coalmine.spec.metrics import Metric
 from tests.analysis.looks import (
     bare_size,
     draw_latency,
@@ -67,6 +68,45 @@ def test_it_stays_below_four_kilobytes_with_many_bounds_and_an_objective(number:
     found = fold(judge(*metrics, history=past, planned=200), [row() for _ in range(80)], share=0.1)
     sizes = [bare_size(one.evidence) for one in found]
     assert max(sizes) <= 4096
+
+
+@pytest.mark.parametrize("digits", [4, 17])
+def test_each_further_latency_adds_at_most_two_and_a_half(digits: int) -> None:
+    """With an objective each, in bursts: requests, errors and times of either arm jump about."""
+    bounds = [float(f"{bound:.{digits}g}") for bound in np.geomspace(0.001, 30.0, 40)]
+    metrics = (
+        errors(floor=0.02),
+        *(
+            Metric(name=name, kind="latency", objective=objective(0.1 - 0.02 * at, 0.9), floor=0.05 * at)
+            for at, name in enumerate(("latency", "searches", "uploads"))
+        ),
+    )
+    rng = np.random.default_rng(40)
+    edges = np.log([*bounds, 60.0])
+
+    def arm(most: float) -> tuple[int, list[list[int]]]:
+        requests = rng.poisson(most * rng.gamma(0.3, 3.0), len(metrics))
+        shares = [np.exp(-0.5 * ((edges - np.log(rng.choice([0.08, 0.1]))) / 0.8) ** 2) + 1e-12 for _ in metrics]
+        return int(requests[0]), [
+            rng.multinomial(n, share / share.sum()).tolist() for n, share in zip(requests[1:], shares[1:], strict=True)
+        ]
+
+    evidence, sizes = None, []
+    for number in range(90):
+        (n_c, slow_c), (n_b, slow_b) = arm(200.0), arm(rng.choice([200.0, 1800.0]))
+        rate = rng.choice([0.001, 0.02, 0.2])
+        counts = [
+            ratio(
+                *(int(rng.binomial(n_c, min(rate * rng.gamma(0.5, 2.0), 1.0))), n_c), int(rng.binomial(n_b, rate)), n_b
+            )
+        ]
+        counts += [
+            histogram(canary, baseline, bounds).model_copy(update={"metric": metric.name})
+            for metric, canary, baseline in zip(metrics[1:], slow_c, slow_b, strict=True)
+        ]
+        evidence = look(judge(*metrics), counts, evidence, share=0.1 if number % 20 else None).evidence
+        sizes.append(bare_size(evidence))
+    assert max(sizes) <= 4096 + 2 * 2560
 
 
 def test_a_plan_of_five_thousand_looks_does_not_make_it_grow() -> None:

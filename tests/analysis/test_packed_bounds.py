@@ -1,0 +1,46 @@
+"""The bounds of histograms as one text: read as they were, whatever they are, and short where they are many."""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coalmine.analysis.packed_bounds import pack_bounds, unpack_bounds
+from coalmine.analysis.packing import as_text
+from coalmine.errors import InputError
+
+BOUNDS = st.lists(st.floats(0, 1e6), max_size=80).map(tuple)
+
+
+@given(st.dictionaries(st.text(max_size=8), BOUNDS, max_size=4))
+def test_what_is_packed_is_read(bounds: dict[str, tuple[float, ...]]) -> None:
+    text = pack_bounds(bounds)
+    assert unpack_bounds(json.loads(json.dumps(text))) == bounds
+
+
+def test_the_same_bounds_again_cost_next_to_nothing() -> None:
+    bounds = tuple(round(0.001 * 1.17**number, 9) for number in range(68))
+    one, three = (len(pack_bounds({f"latency-{number}": bounds for number in range(many)})) for many in (1, 3))
+    assert one < 0.7 * len(json.dumps({"latency-0": bounds}))
+    assert three < one + 60
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        5,
+        "AAAAA",
+        "no text",
+        {"latency": [0.1]},
+        as_text(zlib.compress(b"[1]")),
+        as_text(zlib.compress(b'{"a":1}')),
+    ],
+)
+def test_damage_is_refused(text: object) -> None:
+    with pytest.raises(InputError, match=r"^evidence\.state: its bounds cannot be read \("):
+        unpack_bounds(text)
