@@ -21,6 +21,7 @@ from coalmine.errors import CoalmineError, InputError
 from coalmine.records import ChannelHistory, HistoryRequest, Judge, ServiceHistory
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metric_rules import SMALLEST_SHARE
 from coalmine.spec.metrics import Metric
 from coalmine.spec.plan import plan
 
@@ -94,7 +95,7 @@ def _stated(spec: CanarySpec, pairs: list[tuple[str, float]]) -> dict[str, float
     for name, value in pairs:
         if name not in known:
             raise InputError(f"--baseline {name}=...: {name!r} is not a metric of the spec ({', '.join(known)})")
-        if known[name] in SHARES and value >= 1.0:
+        if known[name] in SHARES and value > 1.0 - SMALLEST_SHARE:
             raise InputError(
                 f"--baseline {name}={value:g}: {name} is of kind {known[name]}: give a share of requests between 0 and "
                 f"1, such as {name}=0.002 or {name}=0.2%"
@@ -186,10 +187,9 @@ def _level(metric: Metric, share: float | None) -> Level:
         share = (1.0 - metric.objective.share) / 2.0 if share is None else share
     share = ASSUMED_TAIL if share is None else share
     above = sorted({0.9, 0.75, 0.5, 0.25, 0.1, 0.03, 0.01, 0.003, 0.001, share}, reverse=True)
-    middle = math.log(under) - ASSUMED_SPREAD * _NORMAL.inv_cdf(1.0 - share)
-    bounds = tuple(
-        under if one == share else math.exp(middle + ASSUMED_SPREAD * _NORMAL.inv_cdf(1.0 - one)) for one in above
-    )
+    # Of the share above, not of one less it, which is 1 for a share that is small enough.
+    middle = math.log(under) + ASSUMED_SPREAD * _NORMAL.inv_cdf(share)
+    bounds = tuple(under if one == share else math.exp(middle - ASSUMED_SPREAD * _NORMAL.inv_cdf(one)) for one in above)
     return Level(-np.diff(np.array([1.0, *above, 0.0])), bounds)
 
 

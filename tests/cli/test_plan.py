@@ -111,6 +111,14 @@ def test_any_rate_is_forecast(rps: str, spec: Path, capsys: pytest.CaptureFixtur
     assert len(forecast(capsys, "--rps", rps)["steps"]) == 2
 
 
+def test_any_share_is_forecast(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace("sources:", LATENCY + "sources:"))
+    for stated in ("latency=1e-300", "errors=1e-300"):
+        assert len(forecast(capsys, "--rps", "200", "--baseline", stated)["steps"]) == 2
+    assert main(["plan", "spec.yaml", "--rps", "200", "--baseline", "latency=0.9999999999999999"]) == 2
+    assert "latency is of kind latency: give a share of requests between 0 and 1" in capsys.readouterr().err
+
+
 def test_below_the_floor_nothing_is_harm(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = forecast(capsys, "--rps", "500", "--baseline", "errors=0.02%")
     assert any("a canary's level up to the floor, 0.05 %, is no harm" in warning for warning in found["warnings"])
