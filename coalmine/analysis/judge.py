@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +21,8 @@ from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import CUT_CURVE, Rounded, decode, opened, sealed
 from coalmine.analysis.windows import Bounds, MetricWindow, read_windows
 from coalmine.errors import InputError
-from coalmine.records import EvaluateRequest, Evaluation, Evidence, MetricCounts
-from coalmine.records.metrics import LARGEST_COUNT
-from coalmine.spec.faults import shown
+from coalmine.records import EvaluateRequest, Evaluation, Evidence
+from coalmine.records.beyond import beyond
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
 from coalmine.spec.metrics import Metric
 
@@ -43,25 +41,11 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
     Raises:
         InputError: counts or evidence that cannot be; names field, value and mend.
     """
-    _refuse_inexact(request.counts)
+    for one in request.counts:
+        # Evidence keeps counts as 64-bit numbers: larger ones would come back as others, or as none at all.
+        if said := beyond(one):
+            raise InputError(f"counts.{one.metric}.{said}")
     return evaluate_bake(request) if request.stage == "bake" else _Comparing(request).evaluation()
-
-
-def _refuse_inexact(counts: Sequence[MetricCounts]) -> None:
-    """Evidence keeps counts as 64-bit numbers: larger ones would come back as others, or as none at all."""
-    for one in counts:
-        for name, arm in (("canary", one.canary), ("baseline", one.baseline)):
-            if arm is None:
-                continue
-            burn = (count for window in arm.burn or () for count in (window.total, window.events))
-            # A histogram's total is the sum of its buckets, whatever is said beside them.
-            total = 0 if arm.buckets else arm.total
-            most = max(total, arm.events or 0, *(arm.buckets or ()), *burn)
-            if most > LARGEST_COUNT:
-                raise InputError(
-                    f"counts.{one.metric}.{name}: {shown(most)} is over 2^53, where counts are no longer exact: "
-                    "report no_data"
-                )
 
 
 class _Comparing:

@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.metrics import MetricsActivities
 from coalmine.errors import CoalmineError, QueryRejected, SourceUnreachable
-from coalmine.records import Collected, CollectRequest, Drift, RouteWatch, Weights, Window
+from coalmine.records import ArmCounts, Collected, CollectRequest, Drift, MetricCounts, RouteWatch, Weights, Window
 from coalmine.spec.canary import Arm, Arms, Route
 from coalmine.spec.metrics import Metric
 from coalmine.spec.sources import Source
@@ -81,6 +81,29 @@ async def test_one_metric_that_fails_leaves_the_others() -> None:
     first, second = (await collect(fake(), asked)).metrics
     assert first.status == "ok"
     assert second.reason == "metrics.b.source: no source 'elsewhere' in `sources` (prometheus)"
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        (ArmCounts(total=10**20, events=1), "canary.total: 100000000000000000000 is over 2^53"),
+        (ArmCounts(values=[1.0, -1.7e308]), "canary.values[1]: -1.7e+308 is beyond 1e+100: use another unit"),
+    ],
+)
+async def test_numbers_that_no_evidence_can_keep_are_no_data_and_leave_the_others(
+    arm: ArmCounts, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, asked = fake(), request()
+    regular = source.collect
+
+    async def odd(of: Source, metric: Metric, request: CollectRequest) -> MetricCounts:
+        counts = await regular(of, metric, request)
+        return counts.model_copy(update={"canary": arm}) if metric.name == "errors" else counts
+
+    monkeypatch.setattr(source, "collect", odd)
+    errors, slow = (await collect(source, asked)).metrics
+    assert (errors.status, slow.status) == ("no_data", "ok")
+    assert errors.reason.startswith(f"rejected: {said}")
 
 
 async def test_a_kind_this_worker_does_not_serve_is_named() -> None:
