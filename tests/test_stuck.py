@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.stuck_runs import AT_ONCE, StuckRuns
+from activities.stuck_runs import ASK_WITHIN, AT_ONCE, StuckRuns
 from coalmine.cli.guard import _text
 from coalmine.errors import PayloadUnreadable, TemporalUnavailable
 from coalmine.guard_page import page
@@ -15,6 +15,7 @@ from coalmine.guarding import status, take_in
 from coalmine.ownership import LastTasks, Run, RunFacts
 from coalmine.records import GuardState, StuckRollout, Survey
 from coalmine.stuck import KEPT_STUCK, stuck_rollout
+from tests.leaping_clock import run_leaping
 from tests.test_guarding import split, watched
 from tests.workflows.specs import make_spec
 
@@ -168,13 +169,15 @@ async def test_a_server_that_is_asked_too_much_leaves_the_look_what_it_has() -> 
     assert await stuck.among([RUN]) == [_stuck()]
 
 
-async def test_a_server_that_does_not_say_what_became_of_them_takes_no_look_away() -> None:
-    histories = Histories()
-    histories.hangs = True
-    before = {f"r{number}": f"{ID}{number}" for number in range(KEPT_STUCK)}
-    stuck = StuckRuns(histories, "default", ask_within=0.1)  # type: ignore[arg-type]
-    async with asyncio.timeout(5):
-        assert await stuck.freed(before, []) == {}
+def test_a_server_that_does_not_say_what_became_of_them_takes_no_look_away() -> None:
+    async def ask() -> float:
+        histories = Histories()
+        histories.hangs = True
+        before = {f"r{number}": f"{ID}{number}" for number in range(KEPT_STUCK)}
+        assert await StuckRuns(histories, "default").freed(before, []) == {}  # type: ignore[arg-type]
+        return asyncio.get_running_loop().time()
+
+    assert run_leaping(ask()) == pytest.approx(ASK_WITHIN)
 
 
 def _many(count: int) -> list[Run]:
@@ -188,17 +191,20 @@ async def test_many_histories_are_read_some_at_a_time() -> None:
     assert 1 < histories.most_at_once <= AT_ONCE
 
 
-async def test_what_a_look_has_no_time_to_read_is_shown_and_is_read_at_the_next() -> None:
-    histories, runs = Histories(), _many(40)
-    histories.slow = {run.run_id for run in runs[10:]}
-    stuck = StuckRuns(histories, "default", within=0.2)  # type: ignore[arg-type]
-    found = await stuck.among(runs)
-    assert [one.run_id for one in found] == [run.run_id for run in runs]
-    assert [one.run_id for one in found if one.unread] == [run.run_id for run in runs[10:]]
-    assert found[-1].reason.endswith("hears no rollback: category=WorkflowTaskFailed")
-    histories.slow.clear()
-    assert not [one for one in await stuck.among(runs) if one.unread]
-    assert histories.read == 10 + AT_ONCE + 30
+def test_what_a_look_has_no_time_to_read_is_shown_and_is_read_at_the_next() -> None:
+    async def looks() -> None:
+        histories, runs = Histories(), _many(40)
+        histories.slow = {run.run_id for run in runs[10:]}
+        stuck = StuckRuns(histories, "default")  # type: ignore[arg-type]
+        found = await stuck.among(runs)
+        assert [one.run_id for one in found] == [run.run_id for run in runs]
+        assert [one.run_id for one in found if one.unread] == [run.run_id for run in runs[10:]]
+        assert found[-1].reason.endswith("hears no rollback: category=WorkflowTaskFailed")
+        histories.slow.clear()
+        assert not [one for one in await stuck.among(runs) if one.unread]
+        assert histories.read == 10 + AT_ONCE + 30
+
+    run_leaping(looks())
 
 
 def test_who_is_told_late_is_told_all_the_same_and_once() -> None:
@@ -242,17 +248,20 @@ def test_many_that_are_stuck_drive_no_other_message_out() -> None:
     assert [write.entries[0].data["finding"] for write in state.backlog][:2] == ["split", "stuck"]
 
 
-async def test_of_whom_people_have_yet_to_be_told_is_read_before_those_that_came_later() -> None:
-    state, histories, runs = GuardState(environment="test", number="7"), Histories(), _many(KEPT_STUCK + 60)
-    stuck = StuckRuns(histories, "default", within=0.1)  # type: ignore[arg-type]
-    histories.slow = {run.run_id for run in runs}
-    take_in(state, Survey(stuck=await stuck.among(runs[60:], state.stuck), also_stuck=[]), NOON)
-    assert (len(state.stuck), state.outbox) == (KEPT_STUCK, [])
-    histories.slow.clear()
-    # Temporal lists the latest first.
-    found = await stuck.among(runs, state.stuck)
-    take_in(state, Survey(stuck=found, also_stuck=[run.run_id for run in runs[:60]]), NOON)
-    assert len(state.outbox) == KEPT_STUCK
+def test_of_whom_people_have_yet_to_be_told_is_read_before_those_that_came_later() -> None:
+    async def looks() -> None:
+        state, histories, runs = GuardState(environment="test", number="7"), Histories(), _many(KEPT_STUCK + 60)
+        stuck = StuckRuns(histories, "default")  # type: ignore[arg-type]
+        histories.slow = {run.run_id for run in runs}
+        take_in(state, Survey(stuck=await stuck.among(runs[60:], state.stuck), also_stuck=[]), NOON)
+        assert (len(state.stuck), state.outbox) == (KEPT_STUCK, [])
+        histories.slow.clear()
+        # Temporal lists the latest first.
+        found = await stuck.among(runs, state.stuck)
+        take_in(state, Survey(stuck=found, also_stuck=[run.run_id for run in runs[:60]]), NOON)
+        assert len(state.outbox) == KEPT_STUCK
+
+    run_leaping(looks())
 
 
 async def test_what_cannot_be_read_is_read_again() -> None:
