@@ -7,7 +7,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STATE := $(CURDIR)/.coalmine
 
-# Two processes to a core keep it busy, each with servers of its own, and two more while those wait for a tail of long tests.
+# Two processes to a core, each with servers of its own, and two more, for the real servers keep some of them waiting.
 WORKERS ?= $(shell echo $$((2 * $$(nproc) + 2)))
 
 # What we start keeps its files in the clone.
