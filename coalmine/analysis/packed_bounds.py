@@ -18,7 +18,7 @@ from coalmine.errors import InputError
 
 def pack_bounds(bounds: Mapping[str, Bounds]) -> str:
     """What ``unpack_bounds`` reads; empty where there are none."""
-    return _deflated(json.dumps(bounds, separators=(",", ":"))) if bounds else ""
+    return _deflated(tuple(bounds.items())) if bounds else ""
 
 
 def unpack_bounds(text: Any) -> dict[str, Bounds]:
@@ -39,6 +39,6 @@ def unpack_bounds(text: Any) -> dict[str, Bounds]:
 
 
 @lru_cache(maxsize=64)
-def _deflated(text: str) -> str:
+def _deflated(bounds: tuple[tuple[str, Bounds], ...]) -> str:
     """They are the same look after look."""
-    return as_text(zlib.compress(text.encode(), 9))
+    return as_text(zlib.compress(json.dumps(dict(bounds), separators=(",", ":")).encode(), 9))

@@ -15,7 +15,7 @@ LARGEST_VALUE = 1e100
 def beyond(counts: MetricCounts) -> str:
     """The first such number, as ``canary.total: ... is over ...``; empty when there is none."""
     for name, arm in (("canary", counts.canary), ("baseline", counts.baseline)):
-        if arm is None:
+        if arm is None or _is_plain(arm):
             continue
         for field, count in _counts(arm):
             if count > LARGEST_COUNT:
@@ -24,6 +24,12 @@ def beyond(counts: MetricCounts) -> str:
             if LARGEST_VALUE < abs(value) < inf:
                 return f"{name}.values[{index}]: {value:g} is beyond {LARGEST_VALUE:g}: use another unit"
     return ""
+
+
+def _is_plain(arm: ArmCounts) -> bool:
+    """Seen at a glance, as nearly all are: it is asked at every look."""
+    most = max(arm.buckets) if arm.buckets else arm.total
+    return most <= LARGEST_COUNT and (arm.events or 0) <= LARGEST_COUNT and not (arm.burn or arm.values)
 
 
 def _counts(arm: ArmCounts) -> Iterator[tuple[str, int]]:
