@@ -167,6 +167,15 @@ FURTHER = """\
 """
 
 
+@pytest.mark.parametrize("per_hour", ["900000", "1e15"])
+def test_events_of_a_busy_service_are_foretold(spec: Path, capsys: pytest.CaptureFixture[str], per_hour: str) -> None:
+    spec.write_text(SPEC.replace("sources:", f"{FURTHER}sources:"))
+    words = ["--rps", "200", "--history", "none", "--baseline", f"orders={per_hour}"]
+    found = forecast(capsys, *words)
+    [last] = [one for one in found["steps"][-1]["findings"] if (one["metric"], one["regression"]) == ("orders", 2.0)]
+    assert last["by_end"] > 0.99
+
+
 def test_every_kind_is_foretold(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec.write_text(SPEC.replace("sources:", f"{FURTHER}sources:"))
     words = ["--rps", "200", "--history", "none", "--baseline", "orders=20000", "--noise", "cpu=4%", "--burn", "20"]

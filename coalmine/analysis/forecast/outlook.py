@@ -240,7 +240,7 @@ class Outlook:
             metric.kind == "count" and metric.direction == "down",
         )
         if level.per_hour is not None:
-            per_look = level.per_hour / RARE * self.judge.policy.look / timedelta(hours=1)
+            per_look = level.per_hour / RARE * (self.judge.policy.look / timedelta(hours=1))
         worse = level.worse(self.watched(metric), 1.0 / times if fewer else times).shares
         faulty = (np.arange(course.share.size) >= onset)[:, None]
         canary = (per_look * course.share)[:, None] * np.where(faulty, worse, level.shares)
