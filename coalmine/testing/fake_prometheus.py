@@ -1,8 +1,8 @@
 """A Prometheus query API over HTTP that serves exactly the samples a test gives it.
 
-It answers what Coalmine asks (``selector[range]``, ``last_over_time(selector[range])``, ``time()``, a label's values)
-as Prometheus does, and on request fails as Prometheus, its proxies and its look-alikes do. No scraping, no clock of its
-own.
+It answers what Coalmine asks (``selector[range]``, ``last_over_time(selector[range])``, ``group by (label) (...)`` of
+that, ``time()``, a label's values) as Prometheus does, and on request fails as Prometheus, its proxies and its
+look-alikes do. No scraping, no clock of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from coalmine.spec.selectors import parse_selector
 from coalmine.testing.threaded_server import KeptAlive, ThreadedServer
 
 _LABEL = re.compile(r"/api/v1/label/([A-Za-z_]\w*)/values")
-_RANGE = re.compile(r"(last_over_time\()?(.+)\[(\d+)ms\]\)?", re.DOTALL)
+_RANGE = re.compile(r"(last_over_time\()?(.+)\[(\d+)(ms|s)\]\)?", re.DOTALL)
+_GROUPED = re.compile(r"group by \(([A-Za-z_]\w*)\) \((.+)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ class FakePrometheus(ThreadedServer):
         """The HTTP status and the JSON body for an instant query at a moment in milliseconds."""
         if query == "time()":
             return 200, self._success("scalar", [at / 1000, str(at / 1000)])
+        grouped = _GROUPED.fullmatch(query)
+        if grouped is not None:
+            return self._grouped(grouped[1], *self.evaluate(grouped[2], at))
         match = _RANGE.fullmatch(query)
         if match is None:
             return 400, _failure("bad_data", f"this fake does not know {query!r}")
@@ -77,7 +81,7 @@ class FakePrometheus(ThreadedServer):
             selector = parse_selector(match[2])
         except ValueError as error:
             return 400, _failure("bad_data", str(error))
-        low = at - int(match[3])
+        low = at - int(match[3]) * (1 if match[4] == "ms" else 1_000)
         found: list[dict[str, Any]] = []
         for series in self.series:
             samples = [
@@ -96,6 +100,18 @@ class FakePrometheus(ThreadedServer):
                 "execution", "query processing would load too many samples into memory in query execution"
             )
         return 200, self._success("vector" if match[1] else "matrix", found)
+
+    def _grouped(self, label: str, status: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """One series of the value 1 for each value of the label, also for none."""
+        if status != 200:
+            return status, body
+        if body["data"]["resultType"] != "vector":
+            return 400, _failure("bad_data", "expected type instant vector in aggregation expression, got range vector")
+        found = {series["metric"].get(label): series["value"][0] for series in body["data"]["result"]}
+        rows = [
+            {"metric": {} if value is None else {label: value}, "value": [when, "1"]} for value, when in found.items()
+        ]
+        return status, self._success("vector", rows)
 
     def label_values(self, label: str, selector: str) -> list[str]:
         """The values of a label on the series that a selector names, whenever they had samples."""
