@@ -185,7 +185,11 @@ async def _promoted_before(client: Client, workflow_id: str, version: str, withi
             return None
         async with asking(f"workflow {workflow_id}", client.namespace, within):
             raise
-    if latest.status is not WorkflowExecutionStatus.COMPLETED:
+    # One that is over and only hands its record over is open still: a moment later it says what became of it. A retry
+    # in that moment would be sent away, or be blocked by what was promoted.
+    known = latest.typed_search_attributes
+    closing = latest.status is WorkflowExecutionStatus.RUNNING and known.get(PHASE) == str(Phase.CLOSED)
+    if latest.status is not WorkflowExecutionStatus.COMPLETED and not (closing and known.get(VERSION) == version):
         return None
     report = await _report(client.get_workflow_handle(workflow_id, run_id=latest.run_id))
     if report is None or report.outcome is not Outcome.PROMOTED or report.version != version:
