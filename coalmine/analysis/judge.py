@@ -26,10 +26,11 @@ from coalmine.records.beyond import beyond
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
 from coalmine.spec.metrics import Metric
 
-_VERSION = 5
-_PLAIN, _CUT, _UNPACKED = 4, 3, 2
-"""Evidence whose bounds are written out; whose curves are cut off as well; and such that keeps each kind of array
-apart, and the sample ratio's too. All are read, and written no more."""
+_VERSION = 6
+_IN_TURN, _PLAIN, _CUT, _UNPACKED = 5, 4, 3, 2
+"""Evidence whose steps, sums and counts stand one behind the other; whose bounds are written out as well; whose curves
+are cut off as well; and such that keeps each kind of array apart, and the sample ratio's too. All are read, and
+written no more."""
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
@@ -56,7 +57,7 @@ class _Comparing:
         self._judge = request.judge
         self._core = comparison_of(request.judge)
         self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
-        written = opened(request.evidence, "compare", _VERSION, _PLAIN, _CUT, _UNPACKED)
+        written = opened(request.evidence, "compare", _VERSION, _IN_TURN, _PLAIN, _CUT, _UNPACKED)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
         whole = recall(self._core, written) or self._read(written)
         self._state, self._ratio = whole.state, whole.ratio
@@ -80,7 +81,7 @@ class _Comparing:
     def _read(self, written: dict[str, Any]) -> Whole:
         if not written:
             return Whole(self._core.start(1, {}), SampleRatio.start())
-        if written["version"] == _VERSION:
+        if written["version"] in (_VERSION, _IN_TURN):
             bounds = unpack_bounds(written.get("bounds"))
         else:
             bounds = {name: tuple(values) for name, values in written.get("bounds", {}).items()}
@@ -88,7 +89,7 @@ class _Comparing:
         if written["version"] == _UNPACKED:
             whole = Whole(decode(fresh.state, written, CUT_CURVE), SampleRatio.read(written.get("split")))
         else:
-            rounded = unpack(written.get("packed"), fresh)
+            rounded = unpack(written.get("packed"), fresh, mixed=written["version"] == _VERSION)
             if written["version"] == _CUT:
                 rounded = replace(rounded, curves=CUT_CURVE)
             whole = rounded.read(fresh)

@@ -1,4 +1,4 @@
-"""The arrays of a state as one text: 4 KB for errors and latency, also with an objective and forty buckets.
+"""The arrays of a state as one text: 4 KB for errors and latency, also with an objective and seventy buckets.
 
 The bets of one process at neighbouring dispersions resemble each other: what capital rises by from one alternative to
 the next at a dispersion is about what it rises by at the one below, times the quotient of the two. Only what differs
@@ -11,11 +11,13 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from coalmine.analysis.grids import PHI_LADDER, Integers, Numeric
+from coalmine.analysis.repeats import distances, restored
 from coalmine.analysis.state import Rounded
 from coalmine.analysis.trees import Kind, leaves
 from coalmine.errors import InputError
@@ -50,18 +52,26 @@ def pack(rounded: Rounded) -> str:
     steps <<= 1
     steps ^= signs
     deflate = zlib.compressobj(4, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    planes, sums, counts = (
-        _planes(values) for values in (steps.astype("<i2"), rounded.sums, rounded.counts.astype("<i8"))
+    back = distances(rounded.sums)
+    kept = rounded.sums[back == 0]
+    planes, sums, counts = (_planes(values) for values in (steps.astype("<i2"), kept, rounded.counts.astype("<i8")))
+    # Low bytes are noise, high ones nearly all 0: a code of its own for each kind of bytes saves a fourteenth.
+    noise, few = 3 * kept.size, rounded.counts.size
+    parts = (
+        planes[: steps.size],
+        planes[steps.size :] + counts[few:] + back.tobytes(),
+        sums[:noise] + counts[:few],
+        sums[noise:],
     )
-    # Low bytes are noise, high ones nearly all 0: a code of its own for each kind of bytes saves a twentieth.
-    digits = 3 * rounded.sums.size
-    parts = planes[: steps.size], planes[steps.size :], sums[:digits], sums[digits:] + counts
     written = [deflate.compress(part) + deflate.flush(zlib.Z_BLOCK) for part in parts]
     return as_text(b"".join(written) + deflate.flush())
 
 
-def unpack(text: Any, template: Any) -> Rounded:
+def unpack(text: Any, template: Any, *, mixed: bool = True) -> Rounded:
     """What ``pack`` wrote of a state of the template's shape.
+
+    Args:
+        mixed: bytes of a kind stand together, whatever they are of; False = as in evidence before version 6.
 
     Raises:
         InputError: it is damaged, or was written for other metrics.
@@ -76,14 +86,7 @@ def unpack(text: Any, template: Any) -> Rounded:
     size: dict[Kind, int] = dict.fromkeys(("capital", "curve", "sum", "count"), 0)
     for kind, values in found:
         size[kind] += values.size
-    steps = size["capital"] + size["curve"]
-    ends = np.cumsum([0, 2 * steps, 4 * size["sum"], 8 * size["count"]]).tolist()
-    if len(data) != ends[-1]:
-        raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
-    zigzag, sums, counts = (
-        _from_planes(data[start:end], kind)
-        for start, end, kind in zip(ends, ends[1:], ("<u2", "<f4", "<i8"), strict=False)
-    )
+    zigzag, sums, counts = _read(data, size["capital"] + size["curve"], size["sum"], size["count"], mixed=mixed)
     differences = ((zigzag >> 1) ^ -(zigzag & 1)).view(np.int16)
     shapes = tuple(values.shape for kind, values in found if kind == "capital")
     capital = differences[: size["capital"]].astype(np.int32)
@@ -99,6 +102,27 @@ def unpack(text: Any, template: Any) -> Rounded:
     return Rounded(
         np.cumsum(capital, dtype=np.uint16), np.cumsum(curve, dtype=np.uint16), sums, counts.astype(np.int64), shapes
     )
+
+
+def _read(data: bytes, steps: int, sums: int, counts: int, *, mixed: bool) -> tuple[Numeric, Numeric, Numeric]:
+    """So many steps in zigzag, sums and counts.
+
+    Raises:
+        InputError: there are more or fewer.
+    """
+    parts: tuple[bytes, ...]
+    if mixed:
+        low, high, most, distant, rest = _cut(data, steps, steps, 7 * counts, sums)
+        back = np.frombuffer(distant, np.uint8)
+        noise, few, top = _cut(rest, 3 * distant.count(0), counts)
+        parts = low + high, noise + top, few + most
+    else:
+        back = np.zeros(sums, np.uint8)
+        parts = _cut(data, 2 * steps, 4 * sums)
+    if [back.size, *map(len, parts)] != [sums, 2 * steps, 4 * np.count_nonzero(back == 0), 8 * counts]:
+        raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
+    zigzag, kept, whole = (_from_planes(part, kind) for part, kind in zip(parts, ("<u2", "<f4", "<i8"), strict=True))
+    return zigzag, restored(kept, back), whole
 
 
 def _rises(steps: Numeric) -> Numeric:
@@ -190,6 +214,12 @@ def from_text(text: Any) -> bytes:
 def _planes(values: Numeric) -> bytes:
     """First the lowest byte of every number, then the next."""
     return np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.itemsize).T).tobytes()
+
+
+def _cut(data: bytes, *lengths: int) -> tuple[bytes, ...]:
+    """The first so many bytes, the next so many, and the rest."""
+    ends = [0, *accumulate(lengths), len(data)]
+    return tuple(data[start:end] for start, end in pairwise(ends))
 
 
 def _from_planes(data: bytes, kind: str) -> Numeric:

@@ -104,6 +104,15 @@ def fold(judge: Judge, looks: Iterable[Sequence[MetricCounts]], **options: Any) 
     return evaluations
 
 
+def micrometer() -> tuple[float, ...]:
+    """The 68 buckets of a timer from 1 ms to 30 s as JVMs have them by default: thirds of the powers of four, in ns."""
+    found = [1_000_000, 30_000_000_000]
+    for power in range(20, 36, 2):
+        third = (1 << power) // 3
+        found += range(1 << power, (1 << (power + 2)) - third, third)
+    return tuple(sorted(whole / 1e9 for whole in found if whole <= 30_000_000_000))
+
+
 def bare_size(evidence: Evidence) -> int:
     return len(json.dumps(evidence.model_dump(mode="json"), separators=(",", ":")))
 

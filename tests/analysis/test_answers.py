@@ -102,7 +102,7 @@ def test_what_the_evidence_says_of_itself() -> None:
     assert set(state) == {*("stage", "version", "looks", "packed", "spent", "bounds", "due", "split")}
     assert {name: state[name] for name in ("stage", "version", "looks", "spent", "bounds", "due")} == {
         "stage": "compare",
-        "version": 5,
+        "version": 6,
         "looks": 1,
         "spent": 0.75,
         "bounds": pack_bounds({"latency": tuple(BOUNDS)}),
@@ -408,10 +408,10 @@ def test_evidence_is_refused_by_stage_and_version() -> None:
     assert str(refused.value) == (
         "evidence: is of the stage 'compare', not 'bake': each stage starts with `evidence` absent"
     )
-    later = Evidence(looks=1, state=evidence.state | {"version": 6})
+    later = Evidence(looks=1, state=evidence.state | {"version": 7})
     with pytest.raises(InputError) as refused:
         look(judge(), [ratio(*FINE)], later)
-    assert str(refused.value) == "evidence: is of version 6, not 5: use the worker that wrote it"
+    assert str(refused.value) == "evidence: is of version 7, not 6: use the worker that wrote it"
     with pytest.raises(InputError) as refused:
         look(judge(errors(), named("more", errors())), [], evidence)
     assert str(refused.value) == "evidence.state: was written for other metrics: start anew with `evidence` absent"

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from coalmine.analysis.packed_bounds import pack_bounds, unpack_bounds
 from coalmine.analysis.packing import as_text
 from coalmine.errors import InputError
+from tests.analysis.looks import micrometer
 
-BOUNDS = st.lists(st.floats(0, 1e6), max_size=80).map(tuple)
+SECONDS = st.lists(st.floats(0, 1e6), max_size=80)
+NANOSECONDS = st.lists(st.integers(0, 10**15).map(lambda whole: whole / 1e9), max_size=80)
+BOUNDS = (SECONDS | NANOSECONDS).map(tuple)
 
 
 @given(st.dictionaries(st.text(max_size=8), BOUNDS, max_size=4))
@@ -29,6 +32,17 @@ def test_the_same_bounds_again_cost_next_to_nothing() -> None:
     assert three < one + 60
 
 
+def test_a_jvms_bounds_take_few_letters() -> None:
+    bounds = micrometer()
+    assert len(bounds) == 68
+    assert bounds[:4] == (0.001, 0.001048576, 0.001398101, 0.001747626)
+    assert len(pack_bounds({"latency": bounds})) <= 150
+
+
+def test_bounds_in_seconds_alone_are_read_as_well() -> None:
+    assert unpack_bounds(as_text(zlib.compress(b'{"latency":[0.005,1,2.5]}'))) == {"latency": (0.005, 1.0, 2.5)}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -39,6 +53,9 @@ def test_the_same_bounds_again_cost_next_to_nothing() -> None:
         {"latency": [0.1]},
         as_text(zlib.compress(b"[1]")),
         as_text(zlib.compress(b'{"a":1}')),
+        as_text(zlib.compress(b'{"a":{}}')),
+        as_text(zlib.compress(b'{"a":{"ns":["1"]}}')),
+        as_text(zlib.compress(b'{"a":{"ns":[1' + b"0" * 400 + b"]}}")),
     ],
 )
 def test_damage_is_refused(text: object) -> None:

@@ -23,7 +23,7 @@ from coalmine.errors import InputError
 from coalmine.records import EvaluateRequest, Evaluation
 from tests.analysis.looks import fold, judge, ratio
 
-EARLIER = {version: Path(__file__).with_name(f"evidence_{version}.json") for version in (2, 3, 4)}
+EARLIER = {version: Path(__file__).with_name(f"evidence_{version}.json") for version in (2, 3, 4, 5)}
 RUNGS = PHI_LADDER.size
 
 
@@ -111,7 +111,7 @@ def test_evidence_of_earlier_versions_is_read(version: int) -> None:
     assert request.evidence.state["version"] == version
     found = evaluate(request)
     assert found == recorded_answer(recorded, found)
-    assert found.evidence.state["version"] == 5
+    assert found.evidence.state["version"] == 6
     assert found.evidence.looks == request.evidence.looks + 1
     following = request.model_copy(update={"evidence": found.evidence})
     kept = evaluate(following)

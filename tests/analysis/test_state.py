@@ -23,6 +23,7 @@ from tests.analysis.looks import (
     judge,
     latency,
     look,
+    micrometer,
     objective,
     ratio,
 )
@@ -50,7 +51,7 @@ def test_it_stays_below_four_kilobytes() -> None:
     assert max(sizes) <= 4096
 
 
-@pytest.mark.parametrize("number", [20, 30, 40])
+@pytest.mark.parametrize("number", [20, 40, 70])
 @pytest.mark.parametrize("known", [True, False], ids=["history", "new"])
 def test_it_stays_below_four_kilobytes_with_many_bounds_and_an_objective(number: int, known: bool) -> None:
     rng = np.random.default_rng(number)
@@ -67,6 +68,30 @@ def test_it_stays_below_four_kilobytes_with_many_bounds_and_an_objective(number:
     past = summarise_history([row() for _ in range(70)], 10.0, list(metrics)) if known else None
     found = fold(judge(*metrics, history=past, planned=200), [row() for _ in range(80)], share=0.1)
     sizes = [bare_size(one.evidence) for one in found]
+    assert max(sizes) <= 4096
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_stays_below_four_kilobytes_with_a_jvms_bounds_and_errors_that_jump(seed: int) -> None:
+    rng, bounds = np.random.default_rng(seed), micrometer()
+
+    def histogram_of(requests: int) -> list[int]:
+        seconds = 0.08 * np.exp(0.8 * rng.standard_normal(requests))
+        filled: list[int] = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds) + 1).tolist()
+        return filled
+
+    rows = []
+    for number in range(90):
+        n_c, n_b = (int(rng.poisson(most)) for most in (200, 1800))
+        rate = 0.2 if number // 7 % 2 else 0.001
+        rows.append(
+            [
+                ratio(int(rng.binomial(n_c, rate)), n_c, int(rng.binomial(n_b, rate)), n_b),
+                histogram(histogram_of(n_c), histogram_of(n_b), bounds),
+            ]
+        )
+    metrics = errors(floor=0.02), latency(objective=objective(0.12, 0.75))
+    sizes = [bare_size(one.evidence) for one in fold(judge(*metrics), rows, share=0.1)]
     assert max(sizes) <= 4096
 
 
