@@ -281,3 +281,10 @@ def test_the_state_stays_small() -> None:
     both = fold(judge(errors(), metric), rows, share=0.3)[-1].evidence
     one = fold(judge(errors()), [row[:1] for row in rows], share=0.3)[-1].evidence
     assert bare_size(both) - bare_size(one) <= 2560
+
+
+@pytest.mark.parametrize("share", [None, 1.0])
+def test_without_a_share_of_the_traffic_no_rate_is_told(share: float | None) -> None:
+    told = look(judge(errors(), kills()), [ratio(1, 100, 2, 900), events(0, 3)], share=share).verdicts[1]
+    assert (told.baseline, told.canary, told.effect) == (None, None, None)
+    assert told.sentence.startswith("kills: 0 in the canary at unknown of the traffic")

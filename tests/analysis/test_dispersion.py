@@ -173,3 +173,11 @@ def test_a_prior_of_some_channels() -> None:
     assert part.looks().tolist() == [5.0, 180.0]
     few = Prior(np.array([0.1, 0.2]), np.array([True, False]), seen=66.0).part(slice(0, 1))
     assert few.looks().tolist() == [66.0]
+
+
+def test_metrics_beside_each_other_get_an_axis_before_their_channels() -> None:
+    """Also in a batch: runs by metrics by channels."""
+    first, second = (Prior(np.full((3, 2), tau2), np.ones(2, bool)) for tau2 in (0.1, 0.3))
+    both = first.beside([second])
+    assert both.tau2.shape == both.learnt_from().shape == (3, 2, 2)
+    assert both.tau2[2].tolist() == [[0.1, 0.1], [0.3, 0.3]]
