@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from coalmine.identity.claims import LONGEST_TOKEN
+from coalmine.identity.names import LONGEST_NAME
 from coalmine.records import CommandInput, Verb
 
 LONGEST_TEXT = 2_000
 """Characters of a reason; it goes into the state, the history, the ledger and every page."""
-LONGEST_NAME = 200
-LONGEST_TOKEN = 8_000
 PLACEHOLDER = "your name"
 """Stands for ``by`` in what the page offers to copy; nobody decides under it, but a way back waits for no name."""
 

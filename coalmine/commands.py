@@ -10,18 +10,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from coalmine import approving
-from coalmine.decisions import DRIFT, GATE, INCONCLUSIVE, guardrail_failures
+from coalmine.decisions import ASKING_FINDINGS, DRIFT, GATE, INCONCLUSIVE, guardrail_failures
 from coalmine.gates import GateState, approval_of
-from coalmine.records import CommandInput, Finding, Identity, Phase, Verb
+from coalmine.records import CommandInput, Identity, Phase, Verb
 from coalmine.rollout import Order, RolloutState
 from coalmine.spec.durations import format_duration
 
 DEFAULT_EXTENSION = timedelta(minutes=30)
 LONGEST_LIFE = timedelta(days=3_650)
 """From start to deadline; extending for ever would leave the calendar, and fail the workflow's task."""
-ACKNOWLEDGED = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
-"""Findings a resume takes note of, so that they do not hold again; clocks start anew instead."""
-_BEFORE_FULL = {Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD}
 
 
 def refusal(state: RolloutState, verb: Verb, command: CommandInput, identity: Identity | None = None) -> str | None:
@@ -55,7 +52,7 @@ def refusal(state: RolloutState, verb: Verb, command: CommandInput, identity: Id
 
 
 def _refuse_reject(state: RolloutState, command: CommandInput) -> str | None:
-    if state.phase not in _BEFORE_FULL or state.stage_is_bake:
+    if not state.before_full:
         return f"the rollout is {state.phase}, past its gates: send rollback to take it back"
     return (_gate_or_reason(state, command)[1] or None) if command.gate or command.attempt else None
 
@@ -124,7 +121,7 @@ def _refuse_extend(state: RolloutState) -> str | None:
 
 
 def _refuse_promote(state: RolloutState, command: CommandInput, identity: Identity | None) -> str | None:
-    if state.phase not in _BEFORE_FULL or state.stage_is_bake:
+    if not state.before_full:
         return f"the rollout is {state.phase}: all traffic is on the canary already"
     if state.phase is Phase.ADMITTING:
         return "the rollout is still being admitted"
@@ -195,7 +192,7 @@ def _resume(state: RolloutState, now: datetime) -> str:
     if state.held is not None:
         held, state.held = state.held, None
         state.phase = held.resume_to
-        if held.finding in (*ACKNOWLEDGED, DRIFT) and held.finding not in state.acknowledged:
+        if held.finding in (*ASKING_FINDINGS, DRIFT) and held.finding not in state.acknowledged:
             state.acknowledged.append(held.finding)
         for gate in state.gates:
             late = gate.deadline is not None and gate.deadline <= now

@@ -216,9 +216,9 @@ def no_worker(about: str, how: str = "") -> str:
     return f"{about}: no worker polls task queue '{TASK_QUEUE}': start one with: coalmine worker"
 
 
-def create_attributes(namespace: str, names: tuple[str, ...] = tuple(SEARCH_ATTRIBUTES)) -> str:
+def create_attributes(namespace: str) -> str:
     """The command that registers search attributes."""
-    pairs = " ".join(f"--name {name} --type {SEARCH_ATTRIBUTES[name]}" for name in names)
+    pairs = " ".join(f"--name {name} --type {kind}" for name, kind in SEARCH_ATTRIBUTES.items())
     return f"register them with: temporal operator search-attribute create --namespace {namespace} {pairs}"
 
 

@@ -29,7 +29,7 @@ MOST_SUSPECTS = 3
 """Metrics a diagnosis breaks down at most."""
 HARM_FINDINGS = frozenset({Finding.CRASH, Finding.HARM})
 ASKING_FINDINGS = frozenset({Finding.SAMPLE_RATIO, Finding.HARM_UNSURE, Finding.SIGNAL})
-"""Findings upon which a human is asked, unless one has answered."""
+"""Findings upon which a human is asked, unless one has answered: a resume takes note of them, clocks start anew."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def alarm_of(finding: Finding | None) -> Action:
 def decide(state: RolloutState, now: datetime) -> Decision:
     """What follows from the latest evidence at this moment; does not change the state.
 
-    The order (docs/judging.md): crash, sample ratio, harm, data, signals, then clock, gates and no harm.
+    The order: a crash or harm, a wrong sample ratio or harm that is unsure, no data, signals, drift; then clock, gates
+    and no harm.
     """
     alarm = _alarm(state, now)
     if alarm is not None and (alarm.action is Action.ROLL_BACK or state.held is None):

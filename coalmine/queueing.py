@@ -29,7 +29,6 @@ LONGEST_LINE = 10
 """Versions that may wait: each brings its spec, and a state over 2 MB cannot be carried on."""
 KEPT_ENDED = 20
 """Versions that are over and still named, for those who wait for their outcome."""
-_BEFORE_FULL = (Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD)
 
 
 @dataclass(frozen=True)
@@ -239,8 +238,8 @@ def _note_end(line: Line, ended: Ended) -> None:
 
 def _may_be_superseded(state: RolloutState) -> bool:
     """Traffic is still on the old version for the most part, and nobody ordered anything else."""
-    before = state.phase in _BEFORE_FULL or (state.phase is Phase.PROMOTING and state.promotion_waits)
-    return before and not state.stage_is_bake and state.order is None
+    waits = state.phase is Phase.PROMOTING and state.promotion_waits
+    return (state.before_full or waits) and state.order is None
 
 
 def _why_waiting(state: RolloutState, wanted: str, position: int, supersedes: bool) -> str:

@@ -247,6 +247,11 @@ class RolloutState(Record):
         return self.phase is Phase.BAKING or (self.held is not None and self.held.resume_to is Phase.BAKING)
 
     @property
+    def before_full(self) -> bool:
+        """The promotion has not begun: the baseline has traffic still."""
+        return not self.stage_is_bake and self.phase in (Phase.ADMITTING, Phase.GATED, Phase.STEPPING, Phase.HELD)
+
+    @property
     def current_step(self) -> Step | None:
         """The step the rollout is in, None before the first."""
         return self.spec.steps[self.step] if 0 <= self.step < len(self.spec.steps) else None

@@ -141,6 +141,8 @@ def render() -> str:
         "| `gate` | `approve`, `reject` | the gate that is meant; absent: the one that waits now |",
         "| `attempt` | `approve`, `reject` | which asking of that gate; a stale one is refused |",
         "| `for` | `extend` | how much longer, such as `45m`; absent: `30m` |",
+        "| `token` | all | proves who says it, where decisions are signed ([identity](identity.md)) |",
+        "| `break_glass` | `approve` | `true` opens the gate without its people, where it lets that; it is recorded |",
         "",
         "A refused input changes nothing. It is listed with its reason in the query `decisions`, on the rollout's page",
         "and in the ledger; so is a misspelt verb, or an input that is not JSON.",

@@ -16,6 +16,7 @@ from coalmine.analysis.readings import significant
 from coalmine.analysis.sentences import amount, number, percent, seconds
 from coalmine.analysis.starvation import silence_alone
 from coalmine.analysis.state import decode, encode, opened, sealed
+from coalmine.analysis.traffic_order import canary_requests
 from coalmine.analysis.windows import MetricWindow, read_windows
 from coalmine.records import EvaluateRequest, Evaluation, MetricVerdict, VerdictName
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
@@ -113,13 +114,11 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
             ],
         )
     )
-    counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
-    ordered = sorted(counting, key=lambda window: ("ratio", "latency", "slo").index(window.metric.kind))
     return Evaluation(
         finding=finding,
         reason=reason,
         verdicts=verdicts,
-        canary_requests=next((window.canary.total for window in ordered if not window.missing), 0),
+        canary_requests=canary_requests(windows),
         log_e_harm=round(harm, 4) if isfinite(harm) else 0.0,
         evidence=sealed("bake", _VERSION, state.looks, encode(state, state.looks) | {"spent": state.spent, "due": due}),
     )

@@ -39,7 +39,7 @@ class Case:
 
 
 def conclude(case: Case) -> tuple[Finding, str]:
-    """The finding and its reason: crash, sample ratio, harm, signal, no data, no harm, undecided."""
+    """The finding and its reason: crash, broken limit, sample ratio, harm, signal, no data, no harm, undecided."""
     if case.crashed and case.crash >= case.needed:
         return Finding.CRASH, f"the canary crashes: {_said(case, case.crashed)}; {_against(case, case.crash)}"
     if case.broken:

@@ -19,12 +19,12 @@ from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Standing
 from coalmine.analysis.starvation import Due, silence
 from coalmine.analysis.state import CUT_CURVE, Rounded, decode, opened, sealed
+from coalmine.analysis.traffic_order import best_counted, canary_requests
 from coalmine.analysis.windows import Bounds, MetricWindow, read_windows
 from coalmine.errors import InputError
 from coalmine.records import EvaluateRequest, Evaluation, Evidence
 from coalmine.records.beyond import beyond
 from coalmine.spec.metric_rules import COUNTS_REQUESTS
-from coalmine.spec.metrics import Metric
 
 _VERSION = 6
 _IN_TURN, _PLAIN, _CUT, _UNPACKED = 5, 4, 3, 2
@@ -71,7 +71,7 @@ class _Comparing:
             finding=found.finding,
             reason=found.reason,
             verdicts=found.verdicts,
-            canary_requests=_requests(self._windows),
+            canary_requests=canary_requests(self._windows),
             log_e_harm=found.log_e_harm,
             evidence=self._written(),
         )
@@ -121,7 +121,7 @@ class _Comparing:
             noises=noises,
         )
         share = self._request.share
-        split = _best([w for w in self._windows if w.metric.name not in self._missing])
+        split = best_counted(w for w in self._windows if w.metric.name not in self._missing)
         if share is not None and 0.0 < share < 1.0 and split is not None:
             arms = (np.array([split.canary.total]), np.array([split.baseline.total]))
             self._ratio = self._ratio.add(*arms, np.array([share]), noises)
@@ -158,26 +158,6 @@ class _Comparing:
         return evidence
 
 
-def traffic_order(metric: Metric) -> tuple[int, bool, str]:
-    """Sorts metrics by how well their totals count requests; by name where that is the same, not by place.
-
-    Ratios first: a histogram may leave some out, an objective may be of a part of them. Kinds that count none are last.
-    """
-    order = COUNTS_REQUESTS.index(metric.kind) if metric.kind in COUNTS_REQUESTS else len(COUNTS_REQUESTS)
-    return order, metric.role != "guardrail", metric.name
-
-
-def _best(windows: list[MetricWindow]) -> MetricWindow | None:
-    """That whose requests count best; None where none counts any."""
-    counting = [window for window in windows if window.metric.kind in COUNTS_REQUESTS]
-    return min(counting, key=lambda window: traffic_order(window.metric), default=None)
-
-
 def _is_silent(window: MetricWindow) -> bool:
     """An arm of a kind that counts requests has none."""
     return window.metric.kind in COUNTS_REQUESTS and not (window.canary.total and window.baseline.total)
-
-
-def _requests(windows: list[MetricWindow]) -> int:
-    best = _best([window for window in windows if not window.missing])
-    return best.canary.total if best is not None else 0

@@ -16,13 +16,13 @@ import numpy as np
 
 from coalmine.analysis.comparison import Comparison, ComparisonState, Verdicts, looks_per_minute
 from coalmine.analysis.grids import Array, Integers, Mask
-from coalmine.analysis.judge import traffic_order
 from coalmine.analysis.kinds import AnyCounts, MetricJudge
 from coalmine.analysis.metrics import HistogramCounts, RatioCounts
 from coalmine.analysis.noises import Noises
 from coalmine.analysis.sample_ratio import SampleRatio
 from coalmine.analysis.standing import Conclusion, Standing
 from coalmine.analysis.state import settled
+from coalmine.analysis.traffic_order import traffic_order
 from coalmine.analysis.trees import take
 from coalmine.backtest.intake import Intake, take_in
 from coalmine.backtest.trace import Trace

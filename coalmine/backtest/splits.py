@@ -65,9 +65,9 @@ def split_traces(
     return traces
 
 
-def upper_limit(events: int, runs: int, confidence: float = 0.95) -> float:
-    """Upper end of the one-sided Clopper-Pearson interval of a share; the runs are taken as independent."""
-    return 1.0 if events >= runs else float(betaincinv(events + 1, runs - events, confidence))
+def upper_limit(events: int, runs: int) -> float:
+    """Upper end of the one-sided 95 % Clopper-Pearson interval of a share; the runs are taken as independent."""
+    return 1.0 if events >= runs else float(betaincinv(events + 1, runs - events, 0.95))
 
 
 def _of(look: Look, value: str, metric: str) -> MetricCounts | None:

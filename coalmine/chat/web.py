@@ -102,21 +102,21 @@ class Slack:
             raise SlackAway(f"Slack did not answer {method}: {type(error).__name__} {error}".strip()) from None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
-    async def respond(self, url: str, text: str, blocks: list[dict[str, Any]] | None = None) -> None:
+    async def respond(self, url: str, text: str) -> None:
         """Answer at a ``response_url``, to one person.
 
         Raises:
             SlackAway, SlackBusy, SlackRefused: as ``call``.
         """
         async with self._turn(RESPONSE):
-            await self._respond(url, text, blocks)
+            await self._respond(url, text)
 
-    async def _respond(self, url: str, text: str, blocks: list[dict[str, Any]] | None) -> None:
+    async def _respond(self, url: str, text: str) -> None:
         body = {"response_type": "ephemeral", "replace_original": False, "text": text}
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN))
         try:
-            async with self._session.post(url, json=body | ({"blocks": blocks} if blocks else {})) as answer:
+            async with self._session.post(url, json=body) as answer:
                 if answer.status == 429:
                     raise self._noted(RESPONSE, SlackBusy(RESPONSE, _pause(answer.headers.get("Retry-After"))))
                 if answer.status >= 500:

@@ -44,7 +44,7 @@ class Asking:
             if answer := line.strip() or proposal:
                 return answer
 
-    def several(self, flag: str, given: Sequence[str], question: str, proposal: Sequence[str] = ()) -> list[str]:
+    def several(self, flag: str, given: Sequence[str], question: str) -> list[str]:
         """As ``text``, for what there may be several of: separated by commas when it is asked.
 
         Raises:
@@ -52,5 +52,5 @@ class Asking:
         """
         if given:
             return list(given)
-        answer = self.text(flag, None, question, ",".join(proposal))
+        answer = self.text(flag, None, question)
         return [part.strip() for part in answer.split(",") if part.strip()]

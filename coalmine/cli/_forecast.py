@@ -21,7 +21,7 @@ from coalmine.errors import CoalmineError, InputError
 from coalmine.records import ChannelHistory, HistoryRequest, Judge, ServiceHistory
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.durations import format_duration
-from coalmine.spec.metric_rules import SMALLEST_SHARE
+from coalmine.spec.metric_rules import COUNTS_REQUESTS, SMALLEST_SHARE
 from coalmine.spec.metrics import Metric
 from coalmine.spec.plan import plan
 
@@ -29,7 +29,6 @@ KINDS = ("ratio", "latency", "count", "value", "slo")
 """Kinds of metrics whose decision is a matter of chance, and forecast."""
 COMPARED = ("ratio", "latency", "count", "value")
 """Those that compare the versions."""
-SHARES = ("ratio", "latency", "slo")
 """Those whose baseline is a share of requests."""
 ASSUMED_EVENTS = 60.0
 """Events of a count per hour when nobody says."""
@@ -95,7 +94,7 @@ def _stated(spec: CanarySpec, pairs: list[tuple[str, float]]) -> dict[str, float
     for name, value in pairs:
         if name not in known:
             raise InputError(f"--baseline {name}=...: {name!r} is not a metric of the spec ({', '.join(known)})")
-        if known[name] in SHARES and value > 1.0 - SMALLEST_SHARE:
+        if known[name] in COUNTS_REQUESTS and value > 1.0 - SMALLEST_SHARE:
             raise InputError(
                 f"--baseline {name}={value:g}: {name} is of kind {known[name]}: give a share of requests between 0 and "
                 f"1, such as {name}=0.002 or {name}=0.2%"
@@ -136,11 +135,11 @@ def _measured(spec: CanarySpec, stated: dict[str, float]) -> _Baselines:
     from coalmine.cli._measured import measure
 
     measured = measure(spec, KINDS)
-    of_kind = {kind: [measured[one.name].rps for one in spec.metrics if one.kind == kind] for kind in SHARES}
-    counted = [rps for kind in SHARES for rps in of_kind[kind]]
+    of_kind = {kind: [measured[one.name].rps for one in spec.metrics if one.kind == kind] for kind in COUNTS_REQUESTS}
+    counted = [rps for kind in COUNTS_REQUESTS for rps in of_kind[kind]]
     if not counted:
         raise InputError(
-            f"--connect: no metric counts requests ({', '.join(SHARES)}): give --rps and --baseline instead"
+            f"--connect: no metric counts requests ({', '.join(COUNTS_REQUESTS)}): give --rps and --baseline instead"
         )
     found = _Baselines(float(f"{counted[0]:.4g}"))
     for metric in spec.metrics:

@@ -18,6 +18,7 @@ from coalmine.ownership import weights_text
 from coalmine.records import DRY_RUN, NO_DRY_RUN, Check, CollectRequest, MetricCounts, Record, Weights, Window
 from coalmine.spec.canary import ArmName, CanarySpec
 from coalmine.spec.durations import format_duration
+from coalmine.spec.metric_rules import COUNTS_REQUESTS
 from coalmine.spec.metrics import Metric
 
 UNREHEARSED = "nothing speaks against a write; it was not rehearsed: the first step tells"
@@ -175,7 +176,7 @@ def _of_arm(reason: str, arm: ArmName) -> str:
 
 
 def _rate(metric: Metric, counts: MetricCounts, seconds: float) -> float | None:
-    if counts.canary is None or metric.kind not in ("ratio", "latency", "slo"):
+    if counts.canary is None or metric.kind not in COUNTS_REQUESTS:
         return None
     return counts.canary.total / (counts.seconds or seconds)
 

@@ -68,13 +68,13 @@ def run(args: Args, out: Output) -> int:
         )
 
     frozen = on_connection(args, asked)
-    out.data({"environment": environment, **plain(frozen)}, _text(frozen, args, environment))
+    out.data({"environment": environment, **plain(frozen)}, _text(frozen, args))
     if listing and not frozen.freezes:
         out.say(f"nothing is frozen in {environment}" if environment != EVERYWHERE else "nothing is frozen everywhere")
     return 0
 
 
-def _text(frozen: Args, args: Args, environment: str) -> str:
+def _text(frozen: Args, args: Args) -> str:
     from coalmine import freezing
 
     if frozen.lifted is not None:

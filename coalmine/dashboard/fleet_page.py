@@ -31,7 +31,7 @@ async def whole(feed: Feed, fleet: Fleet, query: FleetQuery) -> dict[str, Any]:
     """What the template of the whole page takes."""
     shown = view(fleet, query)
     await feed.waits.learn(shown.rows, WAIT_FOR_WAITS, FRESH)
-    parts = _parts(feed, fleet, shown)
+    parts = _parts(fleet, shown)
     return {
         "page": shown,
         "query": shown.query,
@@ -64,7 +64,7 @@ async def _updates(feed: Feed, query: FleetQuery) -> AsyncGenerator[ServerSentEv
             viewer.shown = shown.rows
             if known.trouble is None:
                 await feed.waits.learn(shown.rows, WAIT_FOR_WAITS)
-            rows, now = _rows(feed, shown), _parts(feed, known, shown)
+            rows, now = _rows(feed, shown), _parts(known, shown)
             changed = {id_: html for id_, html in rows.items() if sent.get(id_) != html}
             renewed = {name: html for name, html in now.items() if parts.get(name) != html}
             standing = {row.run_id: f"{row.service} in {row.environment}: {stands(row)}" for row in shown.rows}
@@ -105,7 +105,7 @@ def _rows(feed: Feed, shown: FleetPage) -> dict[str, str]:
     }
 
 
-def _parts(feed: Feed, fleet: Fleet, shown: FleetPage) -> dict[str, str]:
+def _parts(fleet: Fleet, shown: FleetPage) -> dict[str, str]:
     attention = sum(shown.counts.get(phase, 0) for phase in (Phase.HELD, Phase.GATED))
     counts = [(str(phase), shown.counts[phase]) for phase in Phase if shown.counts.get(phase)]
     return {

@@ -56,9 +56,7 @@ def rank_shares(metric: Metric, breakdown: MetricBreakdown, *, compare: bool) ->
         compare: Both arms ran; else the limit stands in for the baseline.
     """
     cut = _slow_bound(metric, breakdown)
-    rankings = [
-        ranking for label in breakdown.labels if (ranking := _label(metric, label, breakdown, cut, compare)) is not None
-    ]
+    rankings = [ranking for label in breakdown.labels if (ranking := _label(metric, label, cut, compare)) is not None]
     what = f"{metric.name}: " if cut is None else f"{metric.name} (slower than {_time(breakdown, cut)}): "
     return Found(keep(rankings), what + sentence_of(rankings))
 
@@ -95,9 +93,7 @@ def ranked(
     )
 
 
-def _label(
-    metric: Metric, label: LabelBreakdown, breakdown: MetricBreakdown, cut: int | None, compare: bool
-) -> LabelRanking | None:
+def _label(metric: Metric, label: LabelBreakdown, cut: int | None, compare: bool) -> LabelRanking | None:
     """One label ranked; None where it says nothing: a single value of traffic, or no event at all."""
     cells = [
         _Cell(one.value, _events(one.canary, cut), one.canary.total, _events(one.baseline, cut), one.baseline.total)

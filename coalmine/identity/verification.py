@@ -10,9 +10,8 @@ from typing import Any
 
 from coalmine.identity.claims import AUDIENCE, LONGER, LONGEST_LIFETIME, LONGEST_TOKEN, SKEW, Decided
 from coalmine.identity.keys import GLASS, VERBS, VerifyingKey, jwt_module
-from coalmine.identity.names import folded
+from coalmine.identity.names import LONGEST_NAME, folded
 
-LONGEST_NAME = 200
 _REQUIRED = ["iss", "sub", "aud", "iat", "exp", "jti"]
 _UNJUDGED = ("verify_aud", "verify_exp", "verify_iat", "verify_nbf")
 _LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()

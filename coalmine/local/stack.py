@@ -120,7 +120,7 @@ async def _start_all(stack: Stack, schedule: list[Behaviour]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
     environment["COALMINE_METRICS_ADDRESS"] = stack.worker["metrics"]
     worker.start([sys.executable, "-m", "worker"], {**environment, **stack.environment()})
-    await _await_worker(stack, worker)
+    await _await_worker(worker)
 
 
 async def deploy(stack: Stack, slot: str, version: str, schedule: list[Behaviour], slow: float = 5.0) -> None:
@@ -206,7 +206,7 @@ async def _ready(name: str, process: Process, waiting: Any) -> None:
         task.cancel()
 
 
-async def _await_worker(stack: Stack, worker: Process) -> None:
+async def _await_worker(worker: Process) -> None:
     """A worker serves once it says so."""
     try:
         async with asyncio.timeout(_COME_UP):

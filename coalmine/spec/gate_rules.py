@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from coalmine.identity.names import folded
+from coalmine.identity.names import LONGEST_NAME, folded
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.faults import Fault, did_you_mean, listed, shown
-
-LONGEST_NAME = 200
-"""Characters: what people send (a gate's name, who they are) is refused above it."""
 
 
 def gate_faults(spec: CanarySpec) -> Iterator[Fault]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import timedelta
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from coalmine.spec import canary, channels, ledger, metrics, route_users, sources, steps
 from coalmine.spec.base import SpecModel
+from coalmine.spec.durations import format_duration
 from coalmine.spec.routes import ROUTE_OPTIONS
 
 _BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -52,14 +55,21 @@ def fill(text: str) -> str:
 def table(model: type[BaseModel]) -> str:
     """One line per key: what it is, its default, what it means."""
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
-    defaults = model.model_construct().model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
+    made = model.model_construct()
     for name, info in model.model_fields.items():
         key = info.alias or name
-        default = "**required**" if info.is_required() else _default(defaults.get(key), info)
+        default = "**required**" if info.is_required() else _default(_written(getattr(made, name)), info)
         lines.append(
             f"| `{key}` | {_kind(info.annotation)} | {default} | {(info.description or '').replace('|', '/')} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _written(value: Any) -> Any:
+    """As JSON has it; by itself, for a model may leave out what nobody said."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return to_jsonable_python(value, by_alias=True, exclude_none=True)
 
 
 def _default(value: Any, info: FieldInfo) -> str:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 
+from coalmine.identity.names import LONGEST_NAME
 from coalmine.spec.canary import CanarySpec
 from coalmine.spec.diagnose_rules import diagnose_faults
 from coalmine.spec.durations import format_duration
 from coalmine.spec.faults import Fault, Path, did_you_mean, listed, shown
-from coalmine.spec.gate_rules import LONGEST_NAME, gate_faults, people_faults, same_people_faults
+from coalmine.spec.gate_rules import gate_faults, people_faults, same_people_faults
 from coalmine.spec.ledger_rules import ledger_faults
 from coalmine.spec.metric_rules import COUNTS_REQUESTS, has_absolute_limit, metric_faults, missing_parts
 from coalmine.spec.metrics import Metric

@@ -130,3 +130,14 @@ def test_the_evidence_stays_small() -> None:
     limited = judge(errors(max=0.02), latency(objective=objective(0.25, 0.95)))
     done = bake(limited, [[alone(rng, 0.015), slow(rng, 1.0)] for _ in range(40)])
     assert bare_size(done[-1].evidence) < 2000
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_requests_are_those_of_the_metric_the_steps_count_by_too(turned: bool) -> None:
+    """A guardrail before a signal, whatever their places are."""
+    rng = np.random.default_rng(5)
+    metrics = [errors(max=0.02), errors(max=0.02).model_copy(update={"name": "cached", "role": "signal"})]
+    counts = [alone(rng, 0.01, requests=2000), alone(rng, 0.01, requests=500, name="cached")]
+    if turned:
+        metrics, counts = metrics[::-1], counts[::-1]
+    assert bake(judge(*metrics), [counts])[0].canary_requests == 2000

@@ -39,6 +39,15 @@ in Temporal's history, which misses nothing, and from the ledger's files at the 
 up to 40 ms late. What a step allows (I2) is read three times: from what every proxy shows, from the generation it
 shows with it, under which the history ordered just that share, and from the history, where each rise is what its
 decision allows: the next step, or everything where a person or the last step said so.
+
+| | what always holds |
+|---|---|
+| I1 | at rest all traffic is on the arm that the outcome names, on every proxy |
+| I2 | the canary's weight is never above what the current step allows |
+| I3 | an older write never overrides a newer one, where the router's fencing is `strict` |
+| I4 | the workflow's history is the record, the ledger its copy; no weight rises before the ledger has the decision |
+| I5 | the same window always gives the same verdict |
+| I6 | one rollout at a time for service, environment and region |
 """
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from coalmine.dashboard.clients import Network, is_within, peer_of
 from coalmine.dashboard.people import Denied, Person
 from coalmine.errors import InputError
-from coalmine.identity.verification import LONGEST_NAME
+from coalmine.identity.names import LONGEST_NAME
 
 
 class ByHeader:

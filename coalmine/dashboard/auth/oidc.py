@@ -24,7 +24,8 @@ from coalmine.errors import CoalmineError, InputError
 from coalmine.identity.claims import LONGEST_TOKEN
 from coalmine.identity.issuers import read_issuer_keys
 from coalmine.identity.keys import jwt_module
-from coalmine.identity.verification import LONGEST_NAME, kid_of
+from coalmine.identity.names import LONGEST_NAME
+from coalmine.identity.verification import kid_of
 
 CALLBACK, LOGIN, LOGOUT = "/auth/callback", "/auth/login", "/auth/logout"
 FETCH_WITHIN = 10.0
