@@ -34,39 +34,42 @@ class Budget:
     """0 = no limit."""
 
 
-BEAT = timedelta(seconds=2)
-"""A worker that dies is noticed this soon, whatever it was at."""
+HEARTBEAT, SLOW_HEARTBEAT = timedelta(seconds=2), timedelta(seconds=10)
+"""A worker that dies is noticed this soon: where traffic or a decision waits for it, and where neither does. What has
+neither time-out ends within its one short attempt."""
 
 ROUTE_READ = Budget(timedelta(seconds=3), total=timedelta(seconds=30))
 ROUTE_CHECK = Budget(timedelta(seconds=12), total=timedelta(seconds=36))
 """A proxy that is silent is asked again and again before it is named."""
-ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=BEAT)
+ROUTE_WRITE = Budget(timedelta(seconds=10), total=timedelta(seconds=60), heartbeat=HEARTBEAT)
 VERIFY = Budget(timedelta(seconds=10), total=timedelta(seconds=25))
-RESTORE = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=5))
-RECALL = Budget(timedelta(seconds=10), total=timedelta(seconds=30), heartbeat=BEAT)
+RESTORE = Budget(timedelta(seconds=10), heartbeat=HEARTBEAT, longest_pause=timedelta(seconds=5))
+RECALL = Budget(timedelta(seconds=10), total=timedelta(seconds=30), heartbeat=HEARTBEAT)
 JUDGE = Budget(timedelta(seconds=3), total=timedelta(minutes=2))
-HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60), heartbeat=BEAT)
-LEDGER = Budget(timedelta(seconds=10), total=timedelta(minutes=5), heartbeat=BEAT, longest_pause=timedelta(seconds=15))
-FLEET = Budget(timedelta(seconds=10), heartbeat=BEAT, longest_pause=timedelta(seconds=15))
-FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2), heartbeat=BEAT)
+HISTORY = Budget(timedelta(seconds=30), total=timedelta(seconds=60), heartbeat=HEARTBEAT)
+LEDGER = Budget(
+    timedelta(seconds=10), total=timedelta(minutes=5), heartbeat=HEARTBEAT, longest_pause=timedelta(seconds=15)
+)
+FLEET = Budget(timedelta(seconds=10), heartbeat=HEARTBEAT, longest_pause=timedelta(seconds=15))
+FLEET_AFTER = Budget(timedelta(seconds=10), total=timedelta(minutes=2), heartbeat=HEARTBEAT)
 SLOT_RELEASE_WITHIN = timedelta(seconds=15)
-SLOT_RELEASE = Budget(timedelta(seconds=5), total=SLOT_RELEASE_WITHIN, heartbeat=BEAT)
-FLIGHT = Budget(timedelta(seconds=20), total=timedelta(seconds=30), heartbeat=timedelta(seconds=10))
-ARCHIVE = Budget(timedelta(seconds=60), total=timedelta(minutes=10), heartbeat=timedelta(seconds=10))
-ARCHIVE_AT_END = Budget(timedelta(seconds=20), total=timedelta(seconds=30), heartbeat=timedelta(seconds=10))
-NOTICE = Budget(timedelta(seconds=20), total=timedelta(minutes=5), heartbeat=timedelta(seconds=10))
-HOOK = Budget(timedelta(minutes=10), total=timedelta(hours=1), heartbeat=timedelta(seconds=10))
+SLOT_RELEASE = Budget(timedelta(seconds=5), total=SLOT_RELEASE_WITHIN, heartbeat=HEARTBEAT)
+FLIGHT = Budget(timedelta(seconds=20), total=timedelta(seconds=30), heartbeat=SLOW_HEARTBEAT)
+ARCHIVE = Budget(timedelta(seconds=60), total=timedelta(minutes=10), heartbeat=SLOW_HEARTBEAT)
+ARCHIVE_AT_END = Budget(timedelta(seconds=20), total=timedelta(seconds=30), heartbeat=SLOW_HEARTBEAT)
+NOTICE = Budget(timedelta(seconds=20), total=timedelta(minutes=5), heartbeat=SLOW_HEARTBEAT)
+HOOK = Budget(timedelta(minutes=10), total=timedelta(hours=1), heartbeat=SLOW_HEARTBEAT)
 
 
 def collecting(look: timedelta) -> Budget:
     """A look's collection is bounded by one look interval, at most 30 s; under 5 s it would starve on a slow answer."""
     bound = min(max(look, timedelta(seconds=5)), timedelta(seconds=30))
-    return Budget(bound, total=bound, heartbeat=BEAT, longest_pause=timedelta(seconds=1))
+    return Budget(bound, total=bound, heartbeat=HEARTBEAT, longest_pause=timedelta(seconds=1))
 
 
 def diagnosing(timeout: timedelta) -> Budget:
     """A diagnosis may be tried again where a worker died, but takes no longer than half as much again."""
-    return Budget(timeout, total=timeout * 1.5, heartbeat=min(timedelta(seconds=10), timeout), attempts=2)
+    return Budget(timeout, total=timeout * 1.5, heartbeat=min(SLOW_HEARTBEAT, timeout), attempts=2)
 
 
 async def call(signature: ActivitySignature[In, Out], request: In, budget: Budget, summary: str) -> Out:
