@@ -132,7 +132,7 @@ async def _admission(
 
 async def _said_at_its_end(client: Client, update: WorkflowUpdateHandle[Receipt], error: Exception) -> Receipt:
     """A rollout that is refused at once closes before its answer is fetched; its result says the same."""
-    report = await _report(client.get_workflow_handle(update.workflow_id, run_id=update.workflow_run_id))
+    report = await _report(client.get_workflow_handle(update.workflow_id, run_id=update.workflow_run_id), _CALL)
     if report is None:
         # Nobody refused it: it was terminated, or reset, while it was admitted.
         raise TemporalUnavailable(
@@ -191,16 +191,18 @@ async def _promoted_before(client: Client, workflow_id: str, version: str, withi
     closing = latest.status is WorkflowExecutionStatus.RUNNING and known.get(PHASE) == str(Phase.CLOSED)
     if latest.status is not WorkflowExecutionStatus.COMPLETED and not (closing and known.get(VERSION) == version):
         return None
-    report = await _report(client.get_workflow_handle(workflow_id, run_id=latest.run_id))
+    report = await _report(client.get_workflow_handle(workflow_id, run_id=latest.run_id), within)
     if report is None or report.outcome is not Outcome.PROMOTED or report.version != version:
         return None
     receipt = _receipt(report, workflow_id, latest.run_id)
     return receipt.model_copy(update={"reason": f"{version} was promoted already: {report.reason}"})
 
 
-async def _report(handle: WorkflowHandle[object, object]) -> RolloutReport | None:
+async def _report(handle: WorkflowHandle[object, object], within: timedelta) -> RolloutReport | None:
     try:
-        result = await handle.result(follow_runs=False, rpc_timeout=_CALL)
+        # The time-out of a call is one of each: of a run that nobody closes there is always a next one.
+        async with asyncio.timeout(within.total_seconds()):
+            result = await handle.result(follow_runs=False, rpc_timeout=_CALL)
         return RolloutReport.model_validate(result)
     except Exception:
         return None
