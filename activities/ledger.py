@@ -112,6 +112,7 @@ def history_of_looks(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) ->
         LedgerCorrupt: a look whose counts cannot be read.
     """
     from coalmine.analysis import summarise_history
+    from coalmine.analysis.coarse import coarsened
 
     read = [_past_look(entry) for entry in looks if entry.data.get("stage", "compare") == "compare"]
     if not read:
@@ -120,7 +121,7 @@ def history_of_looks(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) ->
     # A window that caught up after an outage is no sample of the noise of a look.
     read = [look for look in read if look.seconds <= CATCH_UP * usual]
     return summarise_history(
-        [look.counts for look in read],
+        [coarsened(look.counts, metrics) for look in read],
         fmean(look.seconds for look in read),
         metrics,
         since=min(look.at for look in read),

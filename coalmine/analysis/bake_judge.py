@@ -9,6 +9,7 @@ import numpy as np
 
 from coalmine.analysis import latency
 from coalmine.analysis.bake import SHOWN, Bake, LevelCounts, OneArm
+from coalmine.analysis.coarse import coarsened
 from coalmine.analysis.findings import Case, conclude, leading
 from coalmine.analysis.kinds import AnyCounts, AnyState
 from coalmine.analysis.metrics import Weighed
@@ -34,7 +35,7 @@ def evaluate_bake(request: EvaluateRequest) -> Evaluation:
         InputError: counts or evidence that cannot be; names field, value and mend.
     """
     judge, core = request.judge, Bake(request.judge)
-    windows = read_windows(judge.metrics, request.counts, compare=False)
+    windows = read_windows(judge.metrics, coarsened(request.counts, judge.metrics), compare=False)
     written = opened(request.evidence, "bake", _VERSION)
     state = core.start(1)
     if written:

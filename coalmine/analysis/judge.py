@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from coalmine.analysis.bake_judge import evaluate_bake
+from coalmine.analysis.coarse import coarsened
 from coalmine.analysis.comparison import looks_per_minute
 from coalmine.analysis.kinds import AnyCounts
 from coalmine.analysis.noises import Noises
@@ -56,7 +57,8 @@ class _Comparing:
         self._request = request
         self._judge = request.judge
         self._core = comparison_of(request.judge)
-        self._windows = read_windows(request.judge.metrics, request.counts, compare=True)
+        metrics = request.judge.metrics
+        self._windows = read_windows(metrics, coarsened(request.counts, metrics), compare=True)
         written = opened(request.evidence, "compare", _VERSION, _IN_TURN, _PLAIN, _CUT, _UNPACKED)
         self._due: dict[str, Due] = {name: (due[0], due[1]) for name, due in written.get("due", {}).items()}
         whole = recall(self._core, written) or self._read(written)

@@ -54,12 +54,12 @@ def pack(rounded: Rounded) -> str:
     deflate = zlib.compressobj(4, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     back = distances(rounded.sums)
     kept = rounded.sums[back == 0]
-    planes, sums, counts = (_planes(values) for values in (steps.astype("<i2"), kept, rounded.counts.astype("<i8")))
+    moves, sums, counts = (planes(values) for values in (steps.astype("<i2"), kept, rounded.counts.astype("<i8")))
     # Low bytes are noise, high ones nearly all 0: a code of its own for each kind of bytes saves a fourteenth.
     noise, few = 3 * kept.size, rounded.counts.size
     parts = (
-        planes[: steps.size],
-        planes[steps.size :] + counts[few:] + back.tobytes(),
+        moves[: steps.size],
+        moves[steps.size :] + counts[few:] + back.tobytes(),
         sums[:noise] + counts[:few],
         sums[noise:],
     )
@@ -121,7 +121,7 @@ def _read(data: bytes, steps: int, sums: int, counts: int, *, mixed: bool) -> tu
         parts = _cut(data, 2 * steps, 4 * sums)
     if [back.size, *map(len, parts)] != [sums, 2 * steps, 4 * np.count_nonzero(back == 0), 8 * counts]:
         raise InputError("evidence.state: was written for other metrics: start anew with `evidence` absent")
-    zigzag, kept, whole = (_from_planes(part, kind) for part, kind in zip(parts, ("<u2", "<f4", "<i8"), strict=True))
+    zigzag, kept, whole = (from_planes(part, kind) for part, kind in zip(parts, ("<u2", "<f4", "<i8"), strict=True))
     return zigzag, restored(kept, back), whole
 
 
@@ -211,7 +211,7 @@ def from_text(text: Any) -> bytes:
     return words.astype(">u4").tobytes()
 
 
-def _planes(values: Numeric) -> bytes:
+def planes(values: Numeric) -> bytes:
     """First the lowest byte of every number, then the next."""
     return np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.itemsize).T).tobytes()
 
@@ -222,6 +222,7 @@ def _cut(data: bytes, *lengths: int) -> tuple[bytes, ...]:
     return tuple(data[start:end] for start, end in pairwise(ends))
 
 
-def _from_planes(data: bytes, kind: str) -> Numeric:
-    planes = np.frombuffer(data, np.uint8).reshape(np.dtype(kind).itemsize, -1)
-    return np.ascontiguousarray(planes.T).reshape(-1).view(kind)
+def from_planes(data: bytes, kind: str) -> Numeric:
+    """What ``planes`` laid out, of this type."""
+    rows = np.frombuffer(data, np.uint8).reshape(np.dtype(kind).itemsize, -1)
+    return np.ascontiguousarray(rows.T).reshape(-1).view(kind)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from coalmine.analysis.coarse import judged_bounds
 from coalmine.analysis.grids import Array, Mask
 from coalmine.analysis.latency import common_bounds, merge_buckets
 from coalmine.records import ArmCounts, MetricCounts
@@ -207,7 +208,9 @@ class LatencyColumn(CountedColumn):
         """In order; looks before the first bounds are known are a piece without bounds."""
         self._rows: tuple[list[Sequence[int]], list[Sequence[int]]] = ([], [])
         self._le: list[Any] = []
+        self._given: tuple[float, ...] = ()
         self._bounds: tuple[float, ...] = ()
+        """Those of ``_given`` that are judged."""
 
     def finish(self, seconds: Sequence[float]) -> None:
         """See ``Column``."""
@@ -265,7 +268,8 @@ class LatencyColumn(CountedColumn):
                 f"{self._place}.{name}.{key}", f'{said}: latency is {{"le": [..., "+Inf"], "counts": [...]}}'
             )
         if le != self._le:
-            self._bounds, self._le = self._read_bounds(le, f"{self._place}.{name}.le"), le
+            self._given, self._le = self._read_bounds(le, f"{self._place}.{name}.le"), le
+            self._bounds = judged_bounds(self._given, self.metric)
         if len(le) != len(counts):
             raise WrongObservation(
                 f"{self._place}.{name}.counts",
@@ -273,6 +277,8 @@ class LatencyColumn(CountedColumn):
             )
         if set(map(type, counts)) != _ONLY_INTEGERS or min(counts) < 0 or max(counts) > LARGEST_COUNT:
             counts = [whole(count, f"{self._place}.{name}.counts[{at}]") for at, count in enumerate(counts)]
+        if self._bounds != self._given:
+            counts = [int(count) for count in merge_buckets(np.array(counts, float), self._given, self._bounds)]
         return self._bounds, counts
 
     def _read_bounds(self, le: list[Any], place: str) -> tuple[float, ...]:

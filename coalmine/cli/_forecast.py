@@ -11,11 +11,12 @@ from statistics import NormalDist, fmean
 
 import numpy as np
 
+from coalmine.analysis.coarse import judged_bounds
 from coalmine.analysis.comparison import DIFFERENCE, channel_names, known_history
 from coalmine.analysis.forecast import Forecast, Forecaster, Level, Outlook
 from coalmine.analysis.forecast.outlook import GaugeLevel
 from coalmine.analysis.grids import MIN_HISTORY_LOOKS
-from coalmine.analysis.latency import QUANTILE_SLOTS
+from coalmine.analysis.latency import QUANTILE_SLOTS, merge_buckets
 from coalmine.analysis.sentences import number
 from coalmine.errors import CoalmineError, InputError
 from coalmine.records import ChannelHistory, HistoryRequest, Judge, ServiceHistory
@@ -166,8 +167,9 @@ def _measured(spec: CanarySpec, stated: dict[str, float]) -> _Baselines:
                 period += f": none of {number(one.counts.total)}, taken for half a one"
             found.levels[metric.name] = Level.of_ratio(min(max(events, 0.5) / one.counts.total, 0.999))
         else:
-            buckets = np.asarray(one.counts.buckets, float)
-            found.levels[metric.name] = Level(buckets / buckets.sum(), one.bounds)
+            bounds = judged_bounds(one.bounds, metric)
+            buckets = merge_buckets(np.asarray(one.counts.buckets, float), one.bounds, bounds)
+            found.levels[metric.name] = Level(buckets / buckets.sum(), bounds)
         found.origins[metric.name] = period
     return found
 

@@ -14,9 +14,9 @@ from coalmine.analysis.packing import as_text
 from coalmine.errors import InputError
 from tests.analysis.looks import micrometer
 
-SECONDS = st.lists(st.floats(0, 1e6), max_size=80)
+SECONDS = st.lists(st.floats(allow_nan=False), max_size=80)
 NANOSECONDS = st.lists(st.integers(0, 10**15).map(lambda whole: whole / 1e9), max_size=80)
-BOUNDS = (SECONDS | NANOSECONDS).map(tuple)
+BOUNDS = (SECONDS | NANOSECONDS).map(lambda found: tuple(sorted(set(found))))
 
 
 @given(st.dictionaries(st.text(max_size=8), BOUNDS, max_size=4))
@@ -39,6 +39,18 @@ def test_a_jvms_bounds_take_few_letters() -> None:
     assert len(pack_bounds({"latency": bounds})) <= 150
 
 
+@pytest.mark.parametrize(
+    ("bounds", "most"),
+    [
+        ([0.001 * 1.2**number for number in range(40)], 440),
+        ([0.001 * 1.1**number for number in range(80)], 760),
+        ([2.0 ** (number / 8 - 10) for number in range(100)], 250),
+    ],
+)
+def test_bounds_that_grow_by_a_factor_are_kept_as_their_bits(bounds: list[float], most: int) -> None:
+    assert len(pack_bounds({"latency": tuple(bounds)})) <= most
+
+
 def test_bounds_in_seconds_alone_are_read_as_well() -> None:
     assert unpack_bounds(as_text(zlib.compress(b'{"latency":[0.005,1,2.5]}'))) == {"latency": (0.005, 1.0, 2.5)}
 
@@ -55,6 +67,13 @@ def test_bounds_in_seconds_alone_are_read_as_well() -> None:
         as_text(zlib.compress(b'{"a":1}')),
         as_text(zlib.compress(b'{"a":{}}')),
         as_text(zlib.compress(b'{"a":{"ns":["1"]}}')),
+        as_text(zlib.compress(b'{"a":"12"}')),
+        as_text(zlib.compress(b'{"a":[NaN]}')),
+        as_text(zlib.compress(b'{"a":[2,1]}')),
+        as_text(zlib.compress(b'{"a":[1,1]}')),
+        as_text(zlib.compress(b'{"a":{"bits":5}}')),
+        as_text(zlib.compress(b'{"a":{"bits":"00000"}}')),
+        as_text(zlib.compress(b"[" * 100_000)),
         as_text(zlib.compress(b'{"a":{"ns":[1' + b"0" * 400 + b"]}}")),
     ],
 )

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coalmine.analysis.coarse import coarsened
 from coalmine.backtest import Rules, engine, history_of, judge_traces
 from coalmine.backtest.verdicts import Course
-from coalmine.records import MetricVerdict
+from coalmine.records import ArmCounts, MetricCounts, MetricVerdict
 from coalmine.spec.metrics import Objective
 from tests.backtest.traces import BOUNDS, TEN, draw, errors, latency, one_by_one, ratio, read, rules
 
@@ -104,6 +105,23 @@ def test_a_histogram_that_begins_at_zero_is_judged_as_the_workflow_does() -> Non
     (course,) = judged(rule, drawn)
     same(course, rule)
     assert course.decision == "roll_back"
+
+
+def test_very_many_bounds_are_coarsened_as_the_workflow_does() -> None:
+    rng = np.random.default_rng(6)
+    rule = rules(latency(), no_history="roll_back")
+    fine = [0.001 * 1.07**number for number in range(160)]
+    drawn = draw(rng, 8, slower=2.0, bounds=lambda look: fine, kinds=["latency"])
+    (course,) = judged(rule, drawn)
+    same(course, rule)
+    assert course.decision == "roll_back"
+    for number, written in enumerate(drawn):
+        told = json.loads(written)["observations"]["latency"]
+        arms = {name: ArmCounts(total=sum(told[name]["counts"]), buckets=told[name]["counts"]) for name in told}
+        raw = MetricCounts(metric="latency", bounds=fine, **arms)
+        (read_back,) = course.trace.counts(number)
+        assert len(read_back.bounds or ()) < 100
+        assert read_back == coarsened([raw], rule.metrics)[0]
 
 
 def lack(look: dict[str, Any], name: str, what: str) -> None:
