@@ -9,8 +9,9 @@ which tells what else ran, is recorded beside it with the load.
 
 A core may be shared all the same: two threads of a processor, of two virtual machines perhaps, take twice as long for
 what each would do alone, and no clock of the thread shows it. So before and after every look a small sum is worked
-out that is always the same; how much longer it took than at its best is recorded, and what the looks took at both
-sides of which it took no more than an eighth longer. The limit is that of all looks nevertheless.
+out that is always the same; how long it took at its best is recorded, by which two machines can be compared, how much
+longer it took, and what the looks took at both sides of which it took no more than an eighth longer. The limit is that
+of all looks nevertheless.
 
 The limits are 5 ms at the 95th percentile for each set, 4 KB of state for errors + latency, also with an objective and
 up to seventy bounds, and 2.5 KB for each further metric.
@@ -163,6 +164,7 @@ def timed(looks: list[Took]) -> dict[str, float | None]:
         "max_ms": max(processor),
         "clock_p50_ms": quantile(clock, 0.5),
         "clock_p95_ms": quantile(clock, 0.95),
+        "reference_best_ms": 1_000.0 * best,
         "reference_p50": quantile(references, 0.5) / best,
         "reference_p95": quantile(references, 0.95) / best,
         "undisturbed_looks": len(undisturbed),
@@ -184,7 +186,7 @@ def speed(repetitions: int = REPETITIONS, looks: int = WARM_UP + LOOKS) -> dict[
 def _median(values: list[float | None]) -> float | None:
     """Of those there are."""
     there = [value for value in values if value is not None]
-    return round(statistics.median(there), 2) if there else None
+    return float(f"{statistics.median(there):.3g}") if there else None
 
 
 def state() -> dict[str, Any]:
