@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from coalmine.gates import approval_of, approvers
-from coalmine.queueing import slot_text, waits_for_slot
 from coalmine.records import Outcome, Phase, RolloutStatus
 from coalmine.rollout import RolloutState
+from coalmine.slot_book import slot_text, waits_for_slot
 from coalmine.spec.durations import format_duration
 
 _RESTORED = {True: "yes, the route reads back as it was", False: "not confirmed yet", None: ""}

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from coalmine.queueing import ask_slot, fill, free_slot, slot_place
 from coalmine.records import FleetRequest, SlotBook
+from coalmine.slot_book import ask_slot, fill, free_slot, slot_place
 
 WORKFLOWS = [f"canary/test/{name}" for name in "abcde"]
 

@@ -34,7 +34,7 @@ from workflows.fleet_requests import fleet_request
 from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason, failure_type, unless
 from workflows.journal import Journal
-from workflows.slots import Slot
+from workflows.slot import Slot
 from workflows.starter import check_starter
 from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic

@@ -19,7 +19,7 @@ from workflows.hooks import Hooks
 from workflows.interruption import Interrupted, failure_reason
 from workflows.journal import Journal
 from workflows.reconciling import Reconciling
-from workflows.slots import Slot
+from workflows.slot import Slot
 from workflows.stepping_back import SteppingBack
 from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic

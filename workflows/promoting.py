@@ -22,7 +22,7 @@ from workflows.interruption import Interrupted, unless
 from workflows.journal import Journal
 from workflows.ledger_first import LACKS, LedgerFirst
 from workflows.looks import Looks
-from workflows.slots import Slot
+from workflows.slot import Slot
 from workflows.taking_over import TakingOver
 from workflows.traffic import Traffic
 from workflows.turns import Turns

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
 
     from coalmine.approving import nameless
     from coalmine.identity.names import folded
-    from coalmine.queueing import places, receive, slot_text, waits_for_slot, withdraw
+    from coalmine.queueing import places, receive, withdraw
     from coalmine.records import (
         CommandReceipt,
         Ended,
@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         Withdrawal,
     )
     from coalmine.rollout import RolloutState
+    from coalmine.slot_book import slot_text, waits_for_slot
 
 from workflows.admission import Admission
 from workflows.inputs import decoded
