@@ -18,9 +18,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.beating import beating
 from activities.failures import translate_errors
-from activities.ledger import book_named
 from activities.ledgers.base import LedgerStore
-from activities.ledgers.names import book_of
+from activities.ledgers.names import book_named, book_of
 from activities.ledgers.registry import open_ledger
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import ARCHIVE_HISTORY, Archived, ArchiveRequest, LedgerEntry, unreadable

@@ -16,8 +16,9 @@ from temporalio.exceptions import ApplicationError
 from activities.archive import ArchiveActivities
 from activities.beating import beating
 from activities.failures import translate_errors
-from activities.ledger import LedgerActivities, book_named
+from activities.ledger import LedgerActivities
 from activities.ledgers.base import LedgerStore
+from activities.ledgers.names import book_named
 from activities.ledgers.registry import open_ledger
 from activities.rollout_runs import RolloutRuns
 from coalmine.errors import CoalmineError, HistoryUnreadable, PayloadUnreadable

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from statistics import fmean, median
+from datetime import timedelta
 
-from pydantic import TypeAdapter
 from temporalio import activity
 
 from activities.beating import beating
 from activities.failures import translate_errors
 from activities.ledgers.base import LedgerStore
-from activities.ledgers.names import version_of
+from activities.ledgers.names import book_named, version_of
 from activities.ledgers.registry import open_ledger
-from coalmine.errors import LedgerCorrupt
 from coalmine.records import (
     READ_HISTORY,
     WRITE_LEDGER,
     HistoryRequest,
     LedgerEntry,
     LedgerWrite,
-    MetricCounts,
     ServiceHistory,
     Written,
 )
@@ -34,8 +29,6 @@ HISTORY_AGE = timedelta(days=30)
 """Older looks say little about how noisy a service is now."""
 HISTORY_LOOKS = 5_000
 """Looks that are read at most, the newest first."""
-CATCH_UP = 3.0
-"""Times the usual length from which on a look's window is one that caught up."""
 
 
 class LedgerActivities:
@@ -92,60 +85,10 @@ def _tagged(request: LedgerWrite) -> list[LedgerEntry]:
     ]
 
 
-def book_named(environment: str, service: str, region: str | None) -> str:
-    """The book of a service: ``<environment>/<service>[/<region>]``."""
-    return "/".join(part for part in (environment, service, region) if part)
-
-
 def _learn(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) -> ServiceHistory:
     # The package before what lies below it: two threads that begin at its two ends leave it half imported in both.
     import coalmine.analysis  # noqa: F401
+    from coalmine.backtest.history import history_of_looks
     from coalmine.backtest.learnt import in_stretches
 
     return history_of_looks(in_stretches(looks, HISTORY_LOOKS), metrics)
-
-
-def history_of_looks(looks: Sequence[LedgerEntry], metrics: Sequence[Metric]) -> ServiceHistory:
-    """The noise that looks of promoted rollouts or of A/A periods show of these metrics; those of a bake are left out.
-
-    Raises:
-        LedgerCorrupt: a look whose counts cannot be read.
-    """
-    from coalmine.analysis import summarise_history
-    from coalmine.analysis.coarse import coarsened
-
-    read = [_past_look(entry) for entry in looks if entry.data.get("stage", "compare") == "compare"]
-    if not read:
-        return ServiceHistory(looks=0)
-    usual = median(look.seconds for look in read)
-    # A window that caught up after an outage is no sample of the noise of a look.
-    read = [look for look in read if look.seconds <= CATCH_UP * usual]
-    return summarise_history(
-        [coarsened(look.counts, metrics) for look in read],
-        fmean(look.seconds for look in read),
-        metrics,
-        since=min(look.at for look in read),
-        until=max(look.at for look in read),
-    )
-
-
-@dataclass(frozen=True)
-class _PastLook:
-    at: datetime
-    seconds: float
-    counts: list[MetricCounts]
-
-
-_COUNTS = TypeAdapter(list[MetricCounts])
-
-
-def _past_look(entry: LedgerEntry) -> _PastLook:
-    where = f"{entry.rollout_id} #{entry.sequence}"
-    try:
-        seconds = float(entry.data["seconds"])
-        counts = _COUNTS.validate_python(entry.data["counts"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LedgerCorrupt(f"{where}: a look without readable counts and seconds ({error!r})") from None
-    if not seconds > 0:
-        raise LedgerCorrupt(f"{where}: data.seconds is {seconds:g}: a look lasts longer than nothing")
-    return _PastLook(entry.at, seconds, counts)

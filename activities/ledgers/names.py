@@ -49,3 +49,8 @@ def version_of(rollout_id: str) -> str:
     """The version that ``<book>/<version>/<n>`` released; empty when it is no rollout id."""
     parts = rollout_id.split("/")
     return parts[-2] if len(parts) in (4, 5) else ""
+
+
+def book_named(environment: str, service: str, region: str | None) -> str:
+    """The book of a service: ``<environment>/<service>[/<region>]``."""
+    return "/".join(part for part in (environment, service, region) if part)

@@ -40,8 +40,9 @@ def judge_again(args: Args, spec: CanarySpec, rules: Rules, out: Output) -> list
 
 
 async def _read(rollout: str, spec: CanarySpec, rules: Rules) -> tuple[Past, Rules]:
-    from activities.ledger import HISTORY_AGE, HISTORY_LOOKS, history_of_looks
+    from activities.ledger import HISTORY_AGE, HISTORY_LOOKS
     from activities.ledgers.registry import open_ledger
+    from coalmine.backtest.history import history_of_looks
     from coalmine.backtest.learnt import in_stretches, known_then
     from coalmine.backtest.past import past_rollout, promoted_before
     from coalmine.rollout_names import split_rollout_id

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from activities.ledger import history_of_looks
 from coalmine.backtest import history_of, read_trace
+from coalmine.backtest.history import history_of_looks
 from coalmine.backtest.learnt import in_stretches, known_then, look_entries
 from coalmine.errors import LedgerCorrupt
 from coalmine.records import LedgerEntry
