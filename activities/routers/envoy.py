@@ -12,7 +12,7 @@ from functools import partial
 
 from activities.routers.envoy_admin import EnvoyAdmin
 from activities.routers.envoy_document import RouteDocument
-from activities.routers.envoy_preflight import EnvoyPreflight, look_first, route_problems, updates_before
+from activities.routers.envoy_preflight import EnvoyPreflight, envoy_preflights, route_problems, updates_before
 from activities.routers.envoy_routes import ENVOY
 from activities.routers.envoy_users import Users
 from activities.routers.envoy_watch import EnvoyWatched, watch
@@ -59,10 +59,10 @@ class EnvoyRouter(FileRouter[EnvoyRoute]):
         besides = Besides(users.served, users.clusters)
         return Places(route.name, options.files, options.admins, options, document, besides)
 
-    async def look(self, places: Places[EnvoyRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
+    async def preflight(self, places: Places[EnvoyRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
         """Updates so far, clusters, endpoints."""
         async with proxy_session() as session:
-            return await look_first(EnvoyAdmin(session), places.proxies, places.name, backends)
+            return await envoy_preflights(EnvoyAdmin(session), places.proxies, places.name, backends)
 
     async def shown(self, places: Places[EnvoyRoute], proxy: str) -> Shown:
         """The dynamic route configuration as the admin interface shows it."""
@@ -74,23 +74,27 @@ class EnvoyRouter(FileRouter[EnvoyRoute]):
         places: Places[EnvoyRoute],
         proxy: str,
         shown: Shown | None,
-        look: Preflight,
+        preflight: Preflight,
         versions: Collection[Version],
     ) -> list[str]:
         """Also whether a refused update could be seen."""
-        return route_problems(proxy, places.name, shown, look, versions)
+        return route_problems(proxy, places.name, shown, preflight, versions)
 
     async def watch(
-        self, places: Places[EnvoyRoute], result: WriteResult, generation: int, looks: Mapping[str, Preflight]
+        self, places: Places[EnvoyRoute], result: WriteResult, generation: int, preflights: Mapping[str, Preflight]
     ) -> list[Watched]:
         """By the version each has taken last, and by the count of updates it has refused."""
         async with proxy_session() as session:
-            return list(await watch(EnvoyAdmin(session), places.name, result.readings, updates_before(looks)))
+            return list(await watch(EnvoyAdmin(session), places.name, result.readings, updates_before(preflights)))
 
-    def looks_again(self, looks: Mapping[str, Preflight], watched: Sequence[Watched]) -> Mapping[str, Preflight]:
+    def preflights_again(
+        self, preflights: Mapping[str, Preflight], watched: Sequence[Watched]
+    ) -> Mapping[str, Preflight]:
         """With the counts of refused updates as they were after the refusal."""
         after = {one.proxy: one.updates for one in watched if isinstance(one, EnvoyWatched)}
         return {
-            proxy: replace(look, updates=after.get(proxy, look.updates)) if isinstance(look, EnvoyPreflight) else look
-            for proxy, look in looks.items()
+            proxy: replace(preflight, updates=after.get(proxy, preflight.updates))
+            if isinstance(preflight, EnvoyPreflight)
+            else preflight
+            for proxy, preflight in preflights.items()
         }

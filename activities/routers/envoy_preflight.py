@@ -18,12 +18,12 @@ class EnvoyPreflight(Preflight):
     updates: Updates = field(default_factory=Updates)
 
 
-async def look_first(
+async def envoy_preflights(
     admin: EnvoyAdmin, proxies: Sequence[str], name: str, clusters: Collection[str]
 ) -> dict[str, EnvoyPreflight]:
     """Ask all proxies at once. The count of refused updates means something only when it was read before a write."""
 
-    async def look(proxy: str) -> EnvoyPreflight:
+    async def preflight(proxy: str) -> EnvoyPreflight:
         try:
             async with asyncio.timeout(PATIENCE):
                 updates, known = await asyncio.gather(admin.updates(proxy, name), admin.endpoints(proxy, clusters))
@@ -33,19 +33,19 @@ async def look_first(
             return EnvoyPreflight(silent=f"{proxy}: no answer within {PATIENCE:g} s")
         return EnvoyPreflight(known, updates=updates)
 
-    looks = await asyncio.gather(*(look(proxy) for proxy in proxies))
-    return dict(zip(proxies, looks, strict=True))
+    preflights = await asyncio.gather(*(preflight(proxy) for proxy in proxies))
+    return dict(zip(proxies, preflights, strict=True))
 
 
 def route_problems(
-    proxy: str, name: str, shown: Shown | None, look: Preflight, versions: Collection[Version]
+    proxy: str, name: str, shown: Shown | None, preflight: Preflight, versions: Collection[Version]
 ) -> list[str]:
     """What is wrong with the route as the proxy shows it."""
     if shown is None:
         return []
     if shown.version is None:
         return [f"{proxy}: has no dynamic route {name!r}: its rds must name it and watch the route file"]
-    if isinstance(look, EnvoyPreflight) and look.updates.version is None:
+    if isinstance(preflight, EnvoyPreflight) and preflight.updates.version is None:
         return [
             f"{proxy}: its stats_matcher leaves out http.*.rds.{name}.*, so a refused update could not be seen: "
             "let them in"
@@ -58,8 +58,10 @@ def route_problems(
     return []
 
 
-def updates_before(looks: Mapping[str, Preflight]) -> dict[str, Updates]:
+def updates_before(preflights: Mapping[str, Preflight]) -> dict[str, Updates]:
     """By proxy that answered, what had become of its updates."""
     return {
-        proxy: look.updates for proxy, look in looks.items() if isinstance(look, EnvoyPreflight) and not look.silent
+        proxy: preflight.updates
+        for proxy, preflight in preflights.items()
+        if isinstance(preflight, EnvoyPreflight) and not preflight.silent
     }

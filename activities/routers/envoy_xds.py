@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from activities.routers.envoy import SETTLE, EnvoyRouter
 from activities.routers.envoy_admin import EnvoyAdmin
-from activities.routers.envoy_preflight import look_first
+from activities.routers.envoy_preflight import envoy_preflights
 from activities.routers.envoy_routes import ENVOY
 from activities.routers.envoy_users import Users
 from activities.routers.options import options_of
@@ -99,7 +99,11 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
         return {}
 
     async def written(
-        self, places: Places[EnvoyXdsRoute], units: Mapping[str, int], generation: int, looks: Mapping[str, Preflight]
+        self,
+        places: Places[EnvoyXdsRoute],
+        units: Mapping[str, int],
+        generation: int,
+        preflights: Mapping[str, Preflight],
     ) -> tuple[WriteResult, Sequence[Watched]]:
         """One request: it is answered when the proxies have, and a refusal has been put back by then."""
         options = places.options
@@ -108,19 +112,21 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
                 answer = await control.write(places.name, _wanted(options, units, generation))
         asked = _with_answer(places, answer)
         result = WriteResult(kept=list(asked.readings.values()))
-        return result, [_watched(asked, proxy, generation) for proxy, look in looks.items() if not look.silent]
+        return result, [
+            _watched(asked, proxy, generation) for proxy, preflight in preflights.items() if not preflight.silent
+        ]
 
-    async def look(self, places: Places[EnvoyXdsRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
+    async def preflight(self, places: Places[EnvoyXdsRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
         """Clusters and endpoints, at those whose admin address is known; of the others that they are connected."""
         asked = _known(places)
         # What cannot be looked at is taken for sound: Envoy itself refuses a cluster it does not know.
         unseen = Preflight(dict.fromkeys(backends, Endpoints(1, 1)))
         absent = {proxy: _absence(asked, proxy) for proxy in asked.proxies}
-        looks = {proxy: Preflight(silent=why) if why else unseen for proxy, why in absent.items()}
+        preflights = {proxy: Preflight(silent=why) if why else unseen for proxy, why in absent.items()}
         admins = {proxy: admin for proxy, admin in asked.admins.items() if not absent[proxy]}
         async with proxy_session() as session:
-            seen = await look_first(EnvoyAdmin(session), list(admins.values()), asked.name, backends)
-        return {**looks, **{proxy: seen[admin] for proxy, admin in admins.items()}}
+            seen = await envoy_preflights(EnvoyAdmin(session), list(admins.values()), asked.name, backends)
+        return {**preflights, **{proxy: seen[admin] for proxy, admin in admins.items()}}
 
     async def shown(self, places: Places[EnvoyXdsRoute], proxy: str) -> Shown:
         """What it acknowledged; where its admin address is known, what it uses."""
@@ -142,7 +148,7 @@ class EnvoyXdsRouter(ProxyRouter[EnvoyXdsRoute]):
         places: Places[EnvoyXdsRoute],
         proxy: str,
         shown: Shown | None,
-        look: Preflight,
+        preflight: Preflight,
         versions: Collection[Version],
     ) -> list[str]:
         """Whether it asks for the route, has what the control plane has, and is one."""

@@ -34,20 +34,22 @@ class FileRouter(ProxyRouter[Options]):
         super().__init__(terms)
         self._files = RouteFiles(document, terms)
 
-    def publisher(self, places: Places[Options], looks: Mapping[str, Preflight]) -> Publish | None:
+    def publisher(self, places: Places[Options], preflights: Mapping[str, Preflight]) -> Publish | None:
         """How the proxies that answered hear of changed files, where they do not watch them."""
         return None
 
     async def watch(
-        self, places: Places[Options], result: WriteResult, generation: int, looks: Mapping[str, Preflight]
+        self, places: Places[Options], result: WriteResult, generation: int, preflights: Mapping[str, Preflight]
     ) -> list[Watched]:
         """Watch the proxies that answered before the write until each has taken the route or refused it."""
-        answered = [proxy for proxy, look in looks.items() if not look.silent]
+        answered = [proxy for proxy, preflight in preflights.items() if not preflight.silent]
         return list(await asyncio.gather(*(self._taken(places, proxy, result, generation) for proxy in answered)))
 
-    def looks_again(self, looks: Mapping[str, Preflight], watched: Sequence[Watched]) -> Mapping[str, Preflight]:
+    def preflights_again(
+        self, preflights: Mapping[str, Preflight], watched: Sequence[Watched]
+    ) -> Mapping[str, Preflight]:
         """The looks to watch the way back with: after a refusal a proxy may have counted on."""
-        return looks
+        return preflights
 
     async def readings(self, places: Places[Options]) -> tuple[dict[str, Reading], dict[str, RouterError]]:
         """What the files say."""
@@ -85,24 +87,26 @@ class FileRouter(ProxyRouter[Options]):
         return not silent and all(is_of(one, readings) for one in shown.values())
 
     async def written(
-        self, places: Places[Options], units: Mapping[str, int], generation: int, looks: Mapping[str, Preflight]
+        self, places: Places[Options], units: Mapping[str, int], generation: int, preflights: Mapping[str, Preflight]
     ) -> tuple[WriteResult, Sequence[Watched]]:
         """Write every file, see the proxies take it; put the files back after a refusal."""
-        publish = self.publisher(places, looks)
+        publish = self.publisher(places, preflights)
         with span(f"{self.plane}.write", route=places.name, generation=generation, files=len(places.files)) as marks:
             result = await asyncio.to_thread(
                 self._files.write, places.files, places.name, units, generation, publish, places.document
             )
             marks.set(written=len(result.readings), failed=len(result.failed))
         with span(f"{self.plane}.watch", route=places.name, generation=generation, proxies=len(places.proxies)):
-            return result, await self._watched(places, result, generation, looks, publish) if result.readings else []
+            if not result.readings:
+                return result, []
+            return result, await self._watched(places, result, generation, preflights, publish)
 
     async def _taken(self, places: Places[Options], proxy: str, result: WriteResult, generation: int) -> Watched:
         if proxy in result.refused:
             return Watched(proxy, Took.REFUSED, f"{proxy}: {result.refused[proxy]}")
         wanted = {reading.path: reading for reading in result.readings}
 
-        async def look() -> Watched:
+        async def now() -> Watched:
             shown = await self.shown(places, proxy)
             if shown.problem and any(shown.version == reading.version for reading in result.readings):
                 return Watched(proxy, Took.REFUSED, f"{proxy}: does not serve it: {shown.problem}")
@@ -112,14 +116,14 @@ class FileRouter(ProxyRouter[Options]):
                 return Watched(proxy, Took.OVERTAKEN, f"{proxy}: shows generation {shown.generation}")
             return Watched(proxy, Took.WAITING, f"{proxy}: does not show generation {generation} yet")
 
-        return await until_taken(proxy, look, self.patience)
+        return await until_taken(proxy, now, self.patience)
 
     async def _watched(
         self,
         places: Places[Options],
         result: WriteResult,
         generation: int,
-        looks: Mapping[str, Preflight],
+        preflights: Mapping[str, Preflight],
         publish: Publish | None,
     ) -> list[Watched]:
         """What the proxies did with the route.
@@ -127,7 +131,7 @@ class FileRouter(ProxyRouter[Options]):
         Raises:
             RouteRejected: one refused it; the files are as they were, under the refused generation.
         """
-        watched = await self.watch(places, result, generation, looks)
+        watched = await self.watch(places, result, generation, preflights)
         refused = "; ".join(one.detail for one in watched if one.took is Took.REFUSED)
         if not refused:
             return watched
@@ -137,7 +141,7 @@ class FileRouter(ProxyRouter[Options]):
             raise RouteRejected(f"{refused}. The last good file could not be put back: {error}") from error
         if not back:
             raise RouteRejected(f"{refused}. Somebody has written the file since: it stays as it is")
-        after = await self.watch(places, WriteResult(kept=back), generation, self.looks_again(looks, watched))
+        after = await self.watch(places, WriteResult(kept=back), generation, self.preflights_again(preflights, watched))
         missing = [one.proxy for one in after if one.took is not Took.SHOWN]
         mend = f", which {', '.join(missing)} did not take either: mend the file by hand" if missing else ""
         raise RouteRejected(f"{refused}. The route is as it was before, under generation {generation}{mend}")

@@ -38,17 +38,17 @@ class HAProxyRouter(FileRouter[HAProxyRoute]):
         options = options_of(route, HAProxyRoute)
         return Places(route.name, options.files, options.sockets, options)
 
-    async def look(self, places: Places[HAProxyRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
+    async def preflight(self, places: Places[HAProxyRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
         """The servers of each backend that are up."""
 
-        def look(proxy: str) -> Preflight:
+        def preflight(proxy: str) -> Preflight:
             try:
                 return Preflight(StatsSocket(proxy, PATIENCE).servers())
             except Silent as error:
                 return Preflight(silent=str(error))
 
-        looks = await asyncio.gather(*(asyncio.to_thread(look, proxy) for proxy in places.proxies))
-        return dict(zip(places.proxies, looks, strict=True))
+        preflights = await asyncio.gather(*(asyncio.to_thread(preflight, proxy) for proxy in places.proxies))
+        return dict(zip(places.proxies, preflights, strict=True))
 
     async def shown(self, places: Places[HAProxyRoute], proxy: str) -> Shown:
         """The map in the running process."""
@@ -65,17 +65,17 @@ class HAProxyRouter(FileRouter[HAProxyRoute]):
         places: Places[HAProxyRoute],
         proxy: str,
         shown: Shown | None,
-        look: Preflight,
+        preflight: Preflight,
         versions: Collection[Version],
     ) -> list[str]:
         """Also a proxy that loads no map of ours."""
         if shown is not None and shown.version is None:
             return [f"{proxy}: loads none of route.files as a map: name it in use_backend, as docs/haproxy.md shows"]
-        return super().route_problems(places, proxy, shown, look, versions)
+        return super().route_problems(places, proxy, shown, preflight, versions)
 
-    def publisher(self, places: Places[HAProxyRoute], looks: Mapping[str, Preflight]) -> Publish:
+    def publisher(self, places: Places[HAProxyRoute], preflights: Mapping[str, Preflight]) -> Publish:
         """Told under the files' lock, so that nobody older comes in between."""
-        answering = [proxy for proxy, look in looks.items() if not look.silent]
+        answering = [proxy for proxy, preflight in preflights.items() if not preflight.silent]
 
         def publish(readings: Sequence[Reading]) -> Mapping[str, str]:
             refused: dict[str, str] = {}

@@ -73,10 +73,10 @@ class NginxRouter(FileRouter[NginxRoute]):
         options = options_of(route, NginxRoute)
         return Places(route.name, options.files, [proxy.status for proxy in options.proxies], options)
 
-    async def look(self, places: Places[NginxRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
+    async def preflight(self, places: Places[NginxRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
         """Upstreams of its configuration, and their servers that let us in."""
-        looks = await asyncio.gather(*(self._look(places, proxy, backends) for proxy in places.options.proxies))
-        return dict(zip(places.proxies, looks, strict=True))
+        preflights = await asyncio.gather(*(self._of(places, proxy, backends) for proxy in places.options.proxies))
+        return dict(zip(places.proxies, preflights, strict=True))
 
     async def shown(self, places: Places[NginxRoute], proxy: str) -> Shown:
         """What its worker processes say, once all that take connections are of one reload."""
@@ -116,18 +116,18 @@ class NginxRouter(FileRouter[NginxRoute]):
         places: Places[NginxRoute],
         proxy: str,
         shown: Shown | None,
-        look: Preflight,
+        preflight: Preflight,
         versions: Collection[Version],
     ) -> list[str]:
         """Also a configuration that includes none of the files, and an nginx that we could not tell to reload."""
-        if isinstance(look, NginxPreflight) and not look.files.intersection(places.files):
+        if isinstance(preflight, NginxPreflight) and not preflight.files.intersection(places.files):
             return [f"{proxy}: its configuration includes none of route.files: write include {places.files[0]};"]
         mute = [reload_problem(one) for one in places.options.proxies if one.status == proxy]
-        return [*super().route_problems(places, proxy, shown, look, versions), *filter(None, mute)]
+        return [*super().route_problems(places, proxy, shown, preflight, versions), *filter(None, mute)]
 
-    def publisher(self, places: Places[NginxRoute], looks: Mapping[str, Preflight]) -> Publish:
+    def publisher(self, places: Places[NginxRoute], preflights: Mapping[str, Preflight]) -> Publish:
         """Under the lock the configuration is only tested; a reload later loads whatever is newest by then."""
-        answering = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
+        answering = [proxy for proxy in places.options.proxies if not preflights[proxy.status].silent]
 
         def publish(readings: Sequence[Reading]) -> Mapping[str, str]:
             with ThreadPoolExecutor(len(answering) or 1) as tests:
@@ -137,16 +137,16 @@ class NginxRouter(FileRouter[NginxRoute]):
         return publish
 
     async def watch(
-        self, places: Places[NginxRoute], result: WriteResult, generation: int, looks: Mapping[str, Preflight]
+        self, places: Places[NginxRoute], result: WriteResult, generation: int, preflights: Mapping[str, Preflight]
     ) -> list[Watched]:
         """Reload each that does not run the file yet, when its turn comes, and wait for its new workers."""
         if result.refused:
             # No reload: what they run is still the last good file.
             return [Watched(status, Took.REFUSED, f"{status}: {reason}") for status, reason in result.refused.items()]
         wanted = {reading.path: reading for reading in result.readings}
-        answering = [proxy for proxy in places.options.proxies if not looks[proxy.status].silent]
+        answering = [proxy for proxy in places.options.proxies if not preflights[proxy.status].silent]
         # It cannot say what it runs, and serves people all the same.
-        mute = [proxy for proxy in places.options.proxies if _is_mute(looks[proxy.status])]
+        mute = [proxy for proxy in places.options.proxies if _is_mute(preflights[proxy.status])]
         watched, _ = await asyncio.gather(
             asyncio.gather(*(self._reloaded(places, proxy, wanted, generation) for proxy in answering)),
             asyncio.gather(*(self._told(proxy) for proxy in mute)),
@@ -190,7 +190,7 @@ class NginxRouter(FileRouter[NginxRoute]):
                 while left := await asyncio.to_thread(reload, proxy, self._every):
                     await asyncio.sleep(left)
 
-    async def _look(self, places: Places[NginxRoute], proxy: NginxProxy, backends: Collection[str]) -> NginxPreflight:
+    async def _of(self, places: Places[NginxRoute], proxy: NginxProxy, backends: Collection[str]) -> NginxPreflight:
         silence, found = await asyncio.gather(_silence(proxy.status), asyncio.to_thread(_configuration, proxy))
         if isinstance(found, Silent) or silence:
             return NginxPreflight(silent=silence or str(found), sound=isinstance(found, Configuration | Untested))
@@ -200,8 +200,8 @@ class NginxRouter(FileRouter[NginxRoute]):
         return NginxPreflight(known, notes=found.notes, files=found.files, sound=True)
 
 
-def _is_mute(look: Preflight) -> bool:
-    return isinstance(look, NginxPreflight) and bool(look.silent) and look.sound
+def _is_mute(preflight: Preflight) -> bool:
+    return isinstance(preflight, NginxPreflight) and bool(preflight.silent) and preflight.sound
 
 
 def _configuration(proxy: NginxProxy) -> Configuration | Silent:

@@ -53,15 +53,15 @@ class Besides:
 
 
 async def seen(
-    look: Callable[[], Awaitable[Mapping[str, Preflight]]], *, restoring: bool = False
+    preflight: Callable[[], Awaitable[Mapping[str, Preflight]]], *, restoring: bool = False
 ) -> Mapping[str, Preflight]:
     """Look at every proxy, and again while one has not answered yet, unless a rollback waits."""
-    looks = dict(await look())
+    preflights = dict(await preflight())
     for _ in range(0 if restoring else TRIES - 1):
-        if not any(one.silent for one in looks.values()):
+        if not any(one.silent for one in preflights.values()):
             break
-        looks |= {proxy: one for proxy, one in (await look()).items() if not one.silent}
-    return looks
+        preflights |= {proxy: one for proxy, one in (await preflight()).items() if not one.silent}
+    return preflights
 
 
 def named(readings: Mapping[str, Reading], backends: Collection[str], besides: Besides) -> set[str]:
@@ -71,7 +71,7 @@ def named(readings: Mapping[str, Reading], backends: Collection[str], besides: B
 
 def refusals(
     readings: Mapping[str, Reading],
-    looks: Mapping[str, Preflight],
+    preflights: Mapping[str, Preflight],
     units: Mapping[str, int],
     besides: Besides,
     terms: Terms = PLAIN,
@@ -95,13 +95,13 @@ def refusals(
         needed.update(besides.backends)
         wanted |= dict.fromkeys(besides.served, 1)
     rising = [name for name, unit in wanted.items() if any(_has_now(one, name) < unit for one in readings.values())]
-    answering = {proxy: look for proxy, look in looks.items() if not look.silent}
+    answering = {proxy: preflight for proxy, preflight in preflights.items() if not preflight.silent}
     if restoring:
-        rising = [name for name in rising if all(_ails(look, name) for look in answering.values())]
+        rising = [name for name in rising if all(_ails(preflight, name) for preflight in answering.values())]
     return [
         problem
-        for proxy, look in answering.items()
-        for problem in _problems(proxy, look, sorted(needed), rising, terms)
+        for proxy, preflight in answering.items()
+        for problem in _problems(proxy, preflight, sorted(needed), rising, terms)
     ]
 
 
@@ -137,34 +137,34 @@ def file_problems(name: str, reading: Reading, backends: Sequence[str], terms: T
     return problems
 
 
-def unhealthy(proxy: str, look: Preflight, backends: Sequence[str], terms: Terms = PLAIN) -> list[str]:
+def unhealthy(proxy: str, preflight: Preflight, backends: Sequence[str], terms: Terms = PLAIN) -> list[str]:
     """The backends the proxy knows that have no healthy endpoint there."""
     return [
-        f"{proxy}: {terms.backend} {backend!r} {look.backends[backend].problem()}: start it before it gets traffic"
+        f"{proxy}: {terms.backend} {backend!r} {preflight.backends[backend].problem()}: start it before it gets traffic"
         for backend in backends
-        if backend in look.backends and look.backends[backend].problem()
+        if backend in preflight.backends and preflight.backends[backend].problem()
     ]
 
 
-def ejections(look: Preflight) -> list[str]:
+def ejections(preflight: Preflight) -> list[str]:
     """Endpoints that are out by what they answered, though their backend has others."""
     return [
         f"outlier detection has ejected {one.ejected} of {one.all} endpoints of {name!r}"
-        for name, one in sorted(look.backends.items())
+        for name, one in sorted(preflight.backends.items())
         if one.ejected
     ]
 
 
 def _problems(
-    proxy: str, look: Preflight, needed: Sequence[str], rising: Sequence[str], terms: Terms = PLAIN
+    proxy: str, preflight: Preflight, needed: Sequence[str], rising: Sequence[str], terms: Terms = PLAIN
 ) -> list[str]:
-    unknown = [name for name in needed if name not in look.backends]
+    unknown = [name for name in needed if name not in preflight.backends]
     problems = [f"{proxy}: does not know {terms.backend} {name!r}: define it there first" for name in unknown]
-    return problems + unhealthy(proxy, look, [name for name in rising if name not in unknown], terms)
+    return problems + unhealthy(proxy, preflight, [name for name in rising if name not in unknown], terms)
 
 
-def _ails(look: Preflight, backend: str) -> bool:
-    return bool(look.backends.get(backend, Endpoints()).problem())
+def _ails(preflight: Preflight, backend: str) -> bool:
+    return bool(preflight.backends.get(backend, Endpoints()).problem())
 
 
 def _others(reading: Reading, units: Mapping[str, int]) -> frozenset[str]:

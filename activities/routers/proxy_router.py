@@ -63,7 +63,7 @@ class ProxyRouter(ABC, Generic[Options]):
 
     @abstractmethod
     async def written(
-        self, places: Places[Options], units: Mapping[str, int], generation: int, looks: Mapping[str, Preflight]
+        self, places: Places[Options], units: Mapping[str, int], generation: int, preflights: Mapping[str, Preflight]
     ) -> tuple[WriteResult, Sequence[Watched]]:
         """Write under the fence, and what the proxies that answered did with it.
 
@@ -74,7 +74,7 @@ class ProxyRouter(ABC, Generic[Options]):
         """
 
     @abstractmethod
-    async def look(self, places: Places[Options], backends: Collection[str]) -> Mapping[str, Preflight]:
+    async def preflight(self, places: Places[Options], backends: Collection[str]) -> Mapping[str, Preflight]:
         """Every proxy before a write, with those of these backends it knows; silent after ``preflight.PATIENCE``."""
 
     @abstractmethod
@@ -96,7 +96,12 @@ class ProxyRouter(ABC, Generic[Options]):
         return True
 
     def route_problems(
-        self, places: Places[Options], proxy: str, shown: Shown | None, look: Preflight, versions: Collection[Version]
+        self,
+        places: Places[Options],
+        proxy: str,
+        shown: Shown | None,
+        preflight: Preflight,
+        versions: Collection[Version],
     ) -> list[str]:
         """What is wrong with the route as a proxy shows it (None: it did not answer)."""
         if shown is None:
@@ -120,7 +125,7 @@ class ProxyRouter(ABC, Generic[Options]):
         readings, failed = await self.readings(places)
         half = dict.fromkeys(backends, TOTAL // max(len(backends), 1))
         rehearsed = await self.rehearsed(places, readings, half)
-        looks = await seen(lambda: self.look(places, named(readings, backends, places.besides)))
+        preflights = await seen(lambda: self.preflight(places, named(readings, backends, places.besides)))
         shown, unseen = await self._all_shown(places)
         if unseen:
             # Nobody waits for a check, and a busy machine may not let a proxy answer that soon.
@@ -135,16 +140,18 @@ class ProxyRouter(ABC, Generic[Options]):
                 checks.append(check_of(DRY_RUN, told, f"{path}: can be written, every step of it"))
         versions = {reading.version for reading in readings.values()}
         even = dict.fromkeys(backends, 1)
-        for proxy, look in looks.items():
+        for proxy, preflight in preflights.items():
             problems = (
-                [look.silent] if look.silent else refusals(readings, {proxy: look}, even, places.besides, self._terms)
+                [preflight.silent]
+                if preflight.silent
+                else refusals(readings, {proxy: preflight}, even, places.besides, self._terms)
             )
-            if not look.silent:
-                problems += unhealthy(proxy, look, [*backends, *places.besides.served], self._terms)
-                problems += self.route_problems(places, proxy, shown.get(proxy), look, versions)
+            if not preflight.silent:
+                problems += unhealthy(proxy, preflight, [*backends, *places.besides.served], self._terms)
+                problems += self.route_problems(places, proxy, shown.get(proxy), preflight, versions)
                 # It answers, and not what it shows: no write to it could be confirmed.
                 problems += [unseen[proxy]] if proxy in unseen else []
-            fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(look), *look.notes])
+            fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(preflight), *preflight.notes])
             checks.append(check_of("proxy", list(dict.fromkeys(problems)), fine))
         return checks
 
@@ -187,17 +194,21 @@ class ProxyRouter(ABC, Generic[Options]):
         if all(there) and not failed and told:
             return state
         needed = named(readings, list(units), places.besides)
-        looks = await seen(lambda: self.look(places, needed), restoring=restoring)
-        problems = refusals(readings, looks, units, places.besides, self._terms, restoring=restoring)
+        preflights = await seen(lambda: self.preflight(places, needed), restoring=restoring)
+        problems = refusals(readings, preflights, units, places.besides, self._terms, restoring=restoring)
         if problems:
             raise RouteRejected("; ".join(problems))
-        result, watched = await self.written(places, units, generation, looks)
+        result, watched = await self.written(places, units, generation, preflights)
         if result.failed and not result.readings:
             raise one_of(result.failed)
         if result.failed:
             reasons = "; ".join(str(error) for error in result.failed.values())
             raise RouteUnconfirmed(f"generation {generation} is not in every file: {reasons}")
-        silent = [Watched(proxy, Took.WAITING, look.silent) for proxy, look in looks.items() if look.silent]
+        silent = [
+            Watched(proxy, Took.WAITING, preflight.silent)
+            for proxy, preflight in preflights.items()
+            if preflight.silent
+        ]
         asked = Asked(places.name, list(units), self._terms)
         state.proxies = [watched_state(one, asked) for one in [*watched, *silent]]
         return state

@@ -38,10 +38,10 @@ class TraefikRouter(FileRouter[TraefikRoute]):
         options = options_of(route, TraefikRoute)
         return Places(route.name, options.files, options.apis, options)
 
-    async def look(self, places: Places[TraefikRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
+    async def preflight(self, places: Places[TraefikRoute], backends: Collection[str]) -> Mapping[str, Preflight]:
         """The services it knows, and their servers it has not found down."""
 
-        async def look(api: str) -> Preflight:
+        async def preflight(api: str) -> Preflight:
             try:
                 async with asyncio.timeout(PATIENCE):
                     raw = await _raw(api)
@@ -52,8 +52,8 @@ class TraefikRouter(FileRouter[TraefikRoute]):
             known = {name: raw.get("services", {}).get(name if "@" in name else f"{name}@file") for name in backends}
             return Preflight({name: _servers(service) for name, service in known.items() if service is not None})
 
-        looks = await asyncio.gather(*(look(api) for api in places.proxies))
-        return dict(zip(places.proxies, looks, strict=True))
+        preflights = await asyncio.gather(*(preflight(api) for api in places.proxies))
+        return dict(zip(places.proxies, preflights, strict=True))
 
     async def shown(self, places: Places[TraefikRoute], proxy: str) -> Shown:
         """The weighted service as the API shows it, with its version, of one moment."""

@@ -170,13 +170,13 @@ async def test_a_proxy_that_hangs_does_not_hold_up_the_others(
 ) -> None:
     router, looks = EnvoyRouter(), Counter[str]()
     await router.apply(one_file.route, HALF, 1)
-    look = router.look
+    look = router.preflight
 
     async def counted(places: Any, backends: Any) -> Mapping[str, Preflight]:
         looks["taken"] += 1
         return await look(places, backends)
 
-    monkeypatch.setattr(router, "look", counted)
+    monkeypatch.setattr(router, "preflight", counted)
     hung = one_file.proxies[1]
     pid = one_file.running[hung].pid
     assert pid is not None
@@ -197,7 +197,7 @@ async def test_a_proxy_that_hangs_does_not_hold_up_the_others(
 
 async def test_a_proxy_that_was_only_busy_is_asked_again(one_file: EnvoyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     router, busy = EnvoyRouter(), one_file.proxies[1]
-    pid, look, found = one_file.running[busy].pid, router.look, list[Mapping[str, Preflight]]()
+    pid, look, found = one_file.running[busy].pid, router.preflight, list[Mapping[str, Preflight]]()
     assert pid is not None
 
     async def after_a_while(places: Any, backends: Any) -> Mapping[str, Preflight]:
@@ -205,7 +205,7 @@ async def test_a_proxy_that_was_only_busy_is_asked_again(one_file: EnvoyWorld, m
         os.kill(pid, signal.SIGCONT)
         return found[-1]
 
-    monkeypatch.setattr(router, "look", after_a_while)
+    monkeypatch.setattr(router, "preflight", after_a_while)
     os.kill(pid, signal.SIGSTOP)
     try:
         checks = await router.check(one_file.route, [STABLE, CANARY], [10])
