@@ -273,6 +273,7 @@ class LatencyColumn(CountedColumn):
             )
         if set(map(type, counts)) != _ONLY_INTEGERS or min(counts) < 0 or max(counts) > LARGEST_COUNT:
             counts = [whole(count, f"{self._place}.{name}.counts[{at}]") for at, count in enumerate(counts)]
+        whole(sum(counts), f"{self._place}.{name}.counts")
         return self._bounds, counts
 
     def _read_bounds(self, le: list[Any], place: str) -> tuple[float, ...]:
