@@ -30,7 +30,7 @@ def beyond(counts: MetricCounts) -> str:
 
 
 def within(counts: MetricCounts) -> MetricCounts:
-    """The counts; of such that hold a number beyond, no data with the reason: one odd number costs one metric a look."""
+    """The counts, or no data with the reason where one is beyond: an odd number costs one metric a look."""
     said = beyond(counts)
     return MetricCounts(metric=counts.metric, status="no_data", reason=f"rejected: {said}") if said else counts
 
