@@ -139,7 +139,8 @@ def whole(value: Any, field: str) -> int:
     if number < 0:
         raise WrongObservation(field, f"{shown(value)} is negative: give the increase within the window")
     if number > LARGEST_COUNT:
-        raise WrongObservation(field, f"{shown(value)} is over 2^53, where counts are no longer exact")
+        said = f"{shown(value)} is over 2^53, where counts are no longer exact"
+        raise WrongObservation(field, f"{said}: give the increase within the window, or null")
     return number
 
 
