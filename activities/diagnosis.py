@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TypeVar
 
 from temporalio import activity
@@ -27,6 +27,7 @@ from coalmine.records import (
     LedgerEntry,
     Link,
     MetricBreakdown,
+    stamped,
 )
 from coalmine.spec.ledger import Ledger
 from coalmine.spec.links import TRACE, fill_link
@@ -170,15 +171,11 @@ def _values(request: DiagnosisRequest) -> dict[str, str]:
         "backend": request.arms.canary.backend,
         "baseline": request.arms.baseline.version,
         "rollout_id": request.rollout_id,
-        "from": _iso(start),
-        "to": _iso(end),
+        "from": stamped(start, "seconds"),
+        "to": stamped(end, "seconds"),
         "from_ms": str(round(start.timestamp() * 1000)),
         "to_ms": str(round(end.timestamp() * 1000)),
     }
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _what(entry: LedgerEntry) -> str:

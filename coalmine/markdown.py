@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 GAP = "\u00a0\u00a0"
 """Between two columns: no-break spaces, because others at the end of a cell are dropped."""
 
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 _UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 
 
@@ -25,6 +26,11 @@ def cell(text: str, limit: int) -> str:
     """Text of people on one line, without what would end a cell, cut to a number of characters."""
     flat = text.replace("|", "/").replace("\n", " ")
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def escaped(text: str) -> str:
+    """Text in which nothing is markup."""
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 def code(text: str) -> str:

@@ -102,7 +102,7 @@ async def list_rollouts(
             rows.append(row)
             if len(rows) >= limit:
                 break
-    return sorted(rows, key=lambda row: (not row.open, -_stamp(row)))
+    return sorted(rows, key=lambda row: (not row.open, -last_moved(row)))
 
 
 async def locate(client: Client, name: RolloutName) -> str:
@@ -146,7 +146,8 @@ def _plain(value: str) -> str:
     return value
 
 
-def _stamp(row: RolloutRow) -> float:
+def last_moved(row: RolloutRow) -> float:
+    """When it closed, else began, as seconds since 1970; 0 where neither is known."""
     moment = row.closed_at or row.started_at
     return moment.timestamp() if moment else 0.0
 

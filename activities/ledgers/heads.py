@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from activities.ledgers.sealing import Sealer
-from coalmine.records import moment_of
+from coalmine.records import moment_of, stamped
 
 GENESIS = hashlib.sha256(b"coalmine/ledger-heads/1").hexdigest()
 """What the first head follows from."""
@@ -90,4 +90,4 @@ def hash_of_head(line: bytes) -> str:
 
 def now() -> str:
     """This moment as heads write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamped(datetime.now(UTC), "milliseconds")

@@ -11,11 +11,10 @@ from temporalio import activity
 from activities.beating import time_left
 from activities.notifiers.webhook import ANSWER_WITHIN
 from activities.posting import Answer, ask_json, come_back_later, where
+from coalmine.connection import UI_VARIABLE
 from coalmine.errors import HookRefused, HookUnreachable
 from coalmine.spec.channels import Notifier
 
-UI_VARIABLE = "COALMINE_UI_URL"
-"""Where the Temporal UI is, for links; as every interface has it."""
 _MENDS = {
     401: "the token is not valid: does the secret hold the one that is meant?",
     403: "the token may not write deployments",

@@ -19,7 +19,7 @@ from activities.sources.each_arm import NoCounts
 from activities.sources.login import Login
 from activities.sources.rows import Asked, Row, RowSource
 from coalmine.errors import QueryRejected, SourceUnreachable
-from coalmine.records import Window
+from coalmine.records import Window, stamped
 from coalmine.redaction import redactor
 from coalmine.spec.canary import Arm
 from coalmine.spec.http_questions import PLACES, Question, filled_in, question_of
@@ -67,7 +67,7 @@ def _values(arm: Arm, window: Window) -> dict[str, str]:
     """What stands for each of ``PLACES``, encoded so that it can end neither its part of the path nor its parameter."""
     found = {"arm.version": arm.version, "arm.backend": arm.backend}
     for name, moment in (("start", window.start), ("end", window.end)):
-        found[name] = moment.isoformat().replace("+00:00", "Z")
+        found[name] = stamped(moment)
         found[f"{name}.unix"] = _unix(moment)
     for name, value in found.items():
         if value in (".", ".."):

@@ -17,7 +17,7 @@ from activities.sources.prometheus_http import PrometheusHttp
 from activities.sources.prometheus_marks import read_samples
 from activities.sources.prometheus_series import Labels, Targets, read_targets, read_values_before
 from coalmine.errors import QueryRejected
-from coalmine.records import Window
+from coalmine.records import Window, stamped
 from coalmine.spec.canary import Arm
 from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import Selector
@@ -231,4 +231,4 @@ def milliseconds_in(duration: timedelta) -> int:
 
 
 def _show_moment(moment: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=moment)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return stamped(_EPOCH + timedelta(milliseconds=moment), "seconds")

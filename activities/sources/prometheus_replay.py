@@ -10,8 +10,9 @@ from typing import Any
 
 from activities.sources.prometheus import PrometheusSource
 from activities.sources.prometheus_arms import milliseconds
-from coalmine.errors import InputError
-from coalmine.records import CollectRequest, MetricCounts, Window
+from coalmine.errors import InputError, QueryRejected
+from coalmine.records import CollectRequest, MetricCounts, Window, stamped
+from coalmine.records.beyond import within
 from coalmine.spec.canary import Arm, Arms
 from coalmine.spec.metrics import Metric
 from coalmine.spec.selectors import Matcher
@@ -48,7 +49,7 @@ class PrometheusReplay:
         self._adapter.close()
 
     async def arms(self, windows: Sequence[Window]) -> list[list[MetricCounts]]:
-        """What both versions counted, window by window.
+        """What both versions counted, window by window; a number that no evidence can keep is no data.
 
         Raises:
             SourceError: Prometheus did not answer, or refused.
@@ -95,7 +96,11 @@ class PrometheusReplay:
             sources = {metric.source: self._source for metric in metrics}
             request = CollectRequest(window=window, metrics=list(metrics), arms=arms, sources=sources, compare=compare)
             async with gate:
-                return [await self._adapter.collect(self._source, metric, request) for metric in metrics]
+                try:
+                    # As in a look of a rollout: one odd number costs this metric this look.
+                    return [within(await self._adapter.collect(self._source, metric, request)) for metric in metrics]
+                except QueryRejected as error:
+                    raise QueryRejected(f"look to {stamped(window.end)}: {error}") from None
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -58,7 +58,8 @@ async def read_values(http: PrometheusHttp, metric: Metric, arm: Arm, name: str,
     values, warnings = [mean for _, mean in found.means], found.warnings
     if len(values) > MOST_INSTANCES:
         warnings = [*warnings, f"the mean of {len(values)} instances is kept, not each"]
-        values = [math.fsum(values) / len(values)]
+        # Not the sum first: of the largest numbers there are there is none.
+        values = [math.fsum(value / len(values) for value in values)]
     return ArmValues(values, found.queries, warnings)
 
 

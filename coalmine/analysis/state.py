@@ -24,6 +24,8 @@ from coalmine.records import Evidence
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
 _KINDS: tuple[Kind, ...] = ("capital", "curve", "sum", "count")
 _NONE: Array = np.zeros(0)
+_LARGEST = 2.0**63 - 1024.0
+"""The largest double that a whole number of 64 bits holds."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Rounded:
         capital, curve, sums, counts = (np.concatenate(part, axis=None) for part in parts.values())
         offset = (look * _GOLDEN) % 1.0
         steps = CAPITAL.write(capital, offset), CURVE.write(curve, offset)
-        return Rounded(*steps, sums.astype("<f4"), counts.astype(np.int64), tuple(shapes), origin=(state, found))
+        whole = _held(counts).astype(np.int64)
+        return Rounded(*steps, sums.astype("<f4"), whole, tuple(shapes), origin=(state, found))
 
     def written(self) -> dict[str, Any]:
         """As JSON."""
@@ -224,10 +227,16 @@ def settled(state: State, look: int) -> State:
     def settle(kind: Kind, values: Numeric) -> Numeric:
         if kind == "sum":
             return values.astype(np.float32).astype(float)
-        return values if kind == "count" else steps[kind].settle(values, offset)
+        return _held(values) if kind == "count" else steps[kind].settle(values, offset)
 
     kinds = iter([kind for kind, _ in leaves(state)])
     return rebuild(lambda values: settle(next(kinds), values), state)
+
+
+def _held(counts: Numeric) -> Numeric:
+    """Running counts stop at what 64 bits hold: beyond, as after 1,024 windows of 2^53, they would turn negative."""
+    # Such as are an index are whole numbers already.
+    return np.clip(counts, -_LARGEST, _LARGEST) if counts.dtype.kind == "f" else counts
 
 
 def _delta(steps: Numeric) -> Numeric:

@@ -140,7 +140,8 @@ def whole(value: Any, field: str) -> int:
     if number < 0:
         raise WrongObservation(field, f"{shown(value)} is negative: give the increase within the window")
     if number > LARGEST_COUNT:
-        raise WrongObservation(field, f"{shown(value)} is over 2^53, where counts are no longer exact")
+        said = f"{shown(value)} is over 2^53, where counts are no longer exact"
+        raise WrongObservation(field, f"{said}: give the increase within the window, or null")
     return number
 
 
@@ -277,6 +278,7 @@ class LatencyColumn(CountedColumn):
             )
         if set(map(type, counts)) != _ONLY_INTEGERS or min(counts) < 0 or max(counts) > LARGEST_COUNT:
             counts = [whole(count, f"{self._place}.{name}.counts[{at}]") for at, count in enumerate(counts)]
+        whole(sum(counts), f"{self._place}.{name}.counts")
         if self._bounds != self._given:
             counts = [int(count) for count in merge_buckets(np.array(counts, float), self._given, self._bounds)]
         return self._bounds, counts

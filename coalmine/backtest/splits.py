@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,24 +10,33 @@ import numpy as np
 from scipy.special import betaincinv
 
 from coalmine.analysis.latency import common_bounds, merge_buckets
+from coalmine.backtest.gaps import Look
 from coalmine.backtest.past import observation_of
 from coalmine.backtest.trace import Trace, TraceReader
-from coalmine.records import ArmCounts, BurnCounts, MetricCounts
+from coalmine.records import ArmCounts, BurnCounts, MetricCounts, stamped
+from coalmine.records.beyond import within
 from coalmine.spec.metrics import Metric
-
-Look = Mapping[str, Sequence[MetricCounts]]
-"""By value of the label: what its part of the live version counted, as counts of the canary."""
 
 
 def observations(look: Look, canary: Sequence[str], metrics: Sequence[Metric]) -> dict[str, Any]:
-    """One look with the values ``canary`` against all the others, as a line of a trace holds it."""
+    """One look with the values ``canary`` against all the others, as a line of a trace holds it.
+
+    Args:
+        look: what each part of the live version counted, as counts of the canary.
+        canary: values of the label.
+        metrics: what is judged.
+    """
     told: dict[str, Any] = {}
     for metric in metrics:
-        arms = {
+        parts = {
             "canary": [_of(look, value, metric.name) for value in look if value in canary],
             "baseline": [_of(look, value, metric.name) for value in look if value not in canary],
         }
-        told[metric.name] = {name: _arm(_summed(metric.name, parts), metric.kind) for name, parts in arms.items()}
+        arms = {name: _summed(metric.name, those) for name, those in parts.items()}
+        if not _comparable(arms["canary"], arms["baseline"]):
+            # What a rollout would say of such versions: neither has data.
+            arms = dict.fromkeys(arms)
+        told[metric.name] = {name: _arm(counts, metric.kind) for name, counts in arms.items()}
     return told
 
 
@@ -57,10 +66,10 @@ def split_traces(
     for start in range(0, len(looks) - length + 1, length):
         stretch = slice(start, start + length)
         for value in looks[start]:
-            name = f"{label}={value} {at[start].isoformat().replace('+00:00', 'Z')}"
+            name = f"{label}={value} {stamped(at[start])}"
             reader = TraceReader(name, metrics)
-            for line in lines(at[stretch], looks[stretch], [value], metrics):
-                reader.add(line, name)
+            for moment, line in zip(at[stretch], lines(at[stretch], looks[stretch], [value], metrics), strict=True):
+                reader.add(line, f"{label}={value}, look to {stamped(moment)}")
             traces.append(reader.finished())
     return traces
 
@@ -111,6 +120,13 @@ def _together(arms: Sequence[ArmCounts]) -> ArmCounts:
     )
 
 
+def _comparable(canary: MetricCounts | None, baseline: MetricCounts | None) -> bool:
+    """Whether histograms of both have a bound in common; what is no histogram needs none."""
+    bounds = [one.bounds for one in (canary, baseline) if one is not None and one.bounds is not None]
+    return len(bounds) < 2 or bool(common_bounds(*bounds))
+
+
 def _arm(counts: MetricCounts | None, kind: str) -> dict[str, Any] | None:
-    told = None if counts is None else observation_of(counts, kind)
+    # Each part was within what can be counted; their sum need not be.
+    told = None if counts is None else observation_of(within(counts), kind)
     return None if told is None else told["canary"]

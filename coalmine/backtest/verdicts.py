@@ -8,7 +8,7 @@ from typing import Any, Literal
 from coalmine.analysis.standing import Conclusion
 from coalmine.backtest.trace import Trace
 from coalmine.decisions import alarm_of, doubts
-from coalmine.records import Action, MetricVerdict
+from coalmine.records import Action, MetricVerdict, stamped
 
 Decision = Literal["promote", "roll_back", "hold"]
 
@@ -92,7 +92,7 @@ class Course:
         found = judged.conclusion
         return {
             "look": judged.look,
-            "at": self.trace.at[judged.look].isoformat().replace("+00:00", "Z"),
+            "at": stamped(self.trace.at[judged.look]),
             "weight": self.trace.weights[judged.look],
             "finding": str(found.finding),
             "reason": found.reason,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from coalmine.effects import effect_text, interval_text, margin_text
+from coalmine.markdown import escaped
 from coalmine.records import LedgerEntry, Phase, RolloutStatus
 from coalmine.report import tell
 from coalmine.report.story import DecisionStory
@@ -17,7 +18,6 @@ MILESTONES = 20
 """Decisions on the diagram; more cannot be told apart."""
 _TOLD = ("command", "break_glass", "gate", "advance", "hold", "drift", "promote", "roll_back", "baking", "closed")
 _TEXT = 400
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 _NOT_IN_A_TASK = re.compile(r"[^\w %.()+/-]")
 """Mermaid ends a task's name at a colon, a statement at a semicolon, and takes ``#`` for an entity."""
 
@@ -140,4 +140,4 @@ def _moment(at: datetime) -> int:
 
 def _text(text: str) -> str:
     flat = " ".join(text.split())
-    return _SPECIAL.sub(r"\\\1", flat if len(flat) <= _TEXT else flat[: _TEXT - 1] + "…")
+    return escaped(flat if len(flat) <= _TEXT else flat[: _TEXT - 1] + "…")

@@ -33,6 +33,8 @@ COMPARED = ("ratio", "latency", "count", "value")
 """Those whose baseline is a share of requests."""
 ASSUMED_EVENTS = 60.0
 """Events of a count per hour when nobody says."""
+LEAST_EVENTS, MOST_EVENTS = 1e-9, 1e15
+"""Events of a count per hour that can be forecast: from one in a hundred thousand years to more than there are."""
 ASSUMED_NOISE = 0.05
 """Standard deviation of a minute's difference of a value, as a part of its level, when nobody says."""
 ASSUMED_RATE = 0.005
@@ -99,6 +101,11 @@ def _stated(spec: CanarySpec, pairs: list[tuple[str, float]]) -> dict[str, float
             raise InputError(
                 f"--baseline {name}={value:g}: {name} is of kind {known[name]}: give a share of requests between 0 and "
                 f"1, such as {name}=0.002 or {name}=0.2%"
+            )
+        if known[name] == "count" and not LEAST_EVENTS <= value <= MOST_EVENTS:
+            raise InputError(
+                f"--baseline {name}={value:g}: {name} is of kind count: give events per hour, such as {name}=6 (from "
+                f"{LEAST_EVENTS:g} to {MOST_EVENTS:g})"
             )
     return dict(pairs)
 

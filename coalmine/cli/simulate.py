@@ -78,7 +78,7 @@ def run(args: Args, out: Output) -> int:
             )
     if args.history is not None:
         rules = with_history(rules, args.history, out)
-    courses, learnt = asyncio.run(_simulated(args, spec, rules))
+    courses, learnt = asyncio.run(_simulated(args, spec, rules, out))
     if args.save_history:
         _save(Path(args.save_history), learnt, out)
     if args.store_history:
@@ -109,13 +109,17 @@ def _false_alarms(courses: list[Course]) -> dict[str, Any]:
     return {"of": len(courses), "rolled_back": rolled_back, "held": held, "upper_limit": limit}
 
 
-async def _simulated(args: Args, spec: CanarySpec, rules: Rules) -> tuple[list[Course], list[dict[str, Any]]]:
+async def _simulated(
+    args: Args, spec: CanarySpec, rules: Rules, out: Output
+) -> tuple[list[Course], list[dict[str, Any]]]:
     """What was decided, and of a split one half of the values against the other, as lines of a trace."""
     from activities.sources.prometheus_replay import PrometheusReplay
     from coalmine.backtest import judge_traces
+    from coalmine.backtest.gaps import gaps
     from coalmine.backtest.past import observation_of
     from coalmine.backtest.splits import lines, split_traces
     from coalmine.backtest.trace import TraceReader
+    from coalmine.records import stamped
 
     source = _source(args, spec)
     windows = _windows(args, rules, source)
@@ -125,9 +129,13 @@ async def _simulated(args: Args, spec: CanarySpec, rules: Rules) -> tuple[list[C
         if not args.split:
             kinds = {metric.name: metric.kind for metric in rules.metrics}
             reader = TraceReader(spec.arms.canary.version, rules.metrics)
-            for end, counts in zip(ends, await replay.arms(windows), strict=True):
+            told = await replay.arms(windows)
+            for gap in gaps(ends, [{"": counts} for counts in told]):
+                out.say(gap)
+            for end, counts in zip(ends, told, strict=True):
                 seen = {one.metric: observation_of(one, kinds[one.metric]) for one in counts}
-                reader.add({"at": end.isoformat(), "weight": None, "observations": seen}, reader.trace.name)
+                look = {"at": end.isoformat(), "weight": None, "observations": seen}
+                reader.add(look, f"{reader.trace.name}, look to {stamped(end)}")
             return judge_traces(rules, [reader.finished()], all_looks=args.all_looks), []
         values = await replay.values(args.split, windows[0].start, ends[-1])
         if len(values) < 2:
@@ -138,6 +146,8 @@ async def _simulated(args: Args, spec: CanarySpec, rules: Rules) -> tuple[list[C
     length = rules.planned_looks or len(windows)
     if length > len(windows):
         raise InputError(f"the period has {len(windows)} looks, the spec's steps plan {length}: choose a longer one")
+    for gap in gaps(ends, looks, args.split):
+        out.say(gap)
     traces = split_traces(args.split, ends, looks, rules.metrics, length)
     wanted = args.save_history or args.store_history
     learnt = lines(ends, looks, values[: len(values) // 2], rules.metrics) if wanted else []

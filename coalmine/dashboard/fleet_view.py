@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from coalmine.dashboard.feed import Fleet
 from coalmine.errors import InputError
 from coalmine.records import Phase, RolloutStatus, Verb
-from coalmine.searching import RolloutRow
+from coalmine.searching import RolloutRow, last_moved
 
 SIZES = (25, 50, 100, 200)
 SORTS = ("attention", "service", "environment", "version", "phase", "weight", "started")
@@ -149,9 +149,9 @@ def _key(sort: str) -> Callable[[RolloutRow], tuple[Any, ...]]:
         case "weight":
             return lambda row: (row.canary_weight, *name(row))
         case "started":
-            return lambda row: (_stamp(row), *name(row))
+            return lambda row: (last_moved(row), *name(row))
         case _:
-            return lambda row: (_rank(row), -_stamp(row), *name(row))
+            return lambda row: (_rank(row), -last_moved(row), *name(row))
 
 
 def _name(row: RolloutRow) -> tuple[Any, ...]:
@@ -160,11 +160,6 @@ def _name(row: RolloutRow) -> tuple[Any, ...]:
 
 def _rank(row: RolloutRow) -> int:
     return _RANK.get(row.phase, len(_RANK))
-
-
-def _stamp(row: RolloutRow) -> float:
-    moment = row.closed_at or row.started_at
-    return moment.timestamp() if moment else 0.0
 
 
 def _one_of(name: str, value: str, known: Sequence[str] | Iterable[str]) -> str:

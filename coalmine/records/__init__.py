@@ -96,7 +96,7 @@ from coalmine.records.guard import (
 from coalmine.records.identity import Identity, VerifyRequest
 from coalmine.records.load import LoadReport, LoadRequest
 from coalmine.records.metrics import ArmCounts, BurnCounts, Collected, CollectRequest, MetricCounts, Window
-from coalmine.records.moments import Moment, in_utc, moment_of
+from coalmine.records.moments import Moment, in_utc, moment_of, stamped
 from coalmine.records.record import (
     HOOK_COPIED,
     RETIRE,
@@ -325,5 +325,6 @@ __all__ = [
     "in_utc",
     "moment_of",
     "rollout_id",
+    "stamped",
     "unreadable",
 ]

@@ -14,6 +14,9 @@ LARGEST_VALUE = 1e100
 
 def beyond(counts: MetricCounts) -> str:
     """The first such number, as ``canary.total: ... is over ...``; empty when there is none."""
+    if counts.status == "no_data":
+        # Whatever numbers came with it, nobody reads them.
+        return ""
     for name, arm in (("canary", counts.canary), ("baseline", counts.baseline)):
         if arm is None or _is_plain(arm):
             continue
@@ -26,16 +29,22 @@ def beyond(counts: MetricCounts) -> str:
     return ""
 
 
+def within(counts: MetricCounts) -> MetricCounts:
+    """The counts, or no data with the reason where one is beyond: an odd number costs one metric a look."""
+    said = beyond(counts)
+    return MetricCounts(metric=counts.metric, status="no_data", reason=f"rejected: {said}") if said else counts
+
+
 def _is_plain(arm: ArmCounts) -> bool:
     """Seen at a glance, as nearly all are: it is asked at every look."""
-    most = max(arm.buckets) if arm.buckets else arm.total
+    most = sum(arm.buckets) if arm.buckets else arm.total
     return most <= LARGEST_COUNT and (arm.events or 0) <= LARGEST_COUNT and not (arm.burn or arm.values)
 
 
 def _counts(arm: ArmCounts) -> Iterator[tuple[str, int]]:
     if arm.buckets:
         # A histogram's total is the sum of its buckets, whatever is said beside them.
-        yield "buckets", max(arm.buckets)
+        yield "buckets", sum(arm.buckets)
     else:
         yield "total", arm.total
     yield "events", arm.events or 0

@@ -33,5 +33,10 @@ def moment_of(value: Any) -> datetime:
     return in_utc(datetime.fromisoformat(value))
 
 
+def stamped(at: datetime, timespec: str = "auto") -> str:
+    """A moment in UTC as ISO 8601 text, such as ``2026-01-01T00:00:10Z``; ``timespec`` as ``isoformat`` takes it."""
+    return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 Moment = Annotated[datetime, AfterValidator(in_utc)]
 """Of all times in records."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from coalmine.markdown import cell
+from coalmine.markdown import cell, escaped
 from coalmine.records import Diagnosis
 from coalmine.report import facts, words
 from coalmine.report.story import MetricStory, Story
@@ -13,7 +13,6 @@ from coalmine.report.thinning import evenly
 
 ROWS = 12
 DECISIONS = 60
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 _TEXT = 500
 _ADDRESS = re.compile(r"https?://[^\s<>]+")
 
@@ -129,4 +128,4 @@ def _address(url: str) -> str:
 def _text(text: str) -> str:
     """Text of people on one line that cannot become markup."""
     flat = cell(" ".join(text.split()), _TEXT)
-    return flat if re.fullmatch(r"https?://[^\s<>|]+", flat) else _SPECIAL.sub(r"\\\1", flat)
+    return flat if re.fullmatch(r"https?://[^\s<>|]+", flat) else escaped(flat)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, BurnCounts, Evaluation, Finding, MetricCounts
-from coalmine.spec.metrics import Metric, Slo
+from coalmine.spec.metrics import Limits, Metric, Slo
 from tests.analysis.looks import errors, fold, histogram, judge, latency, look, objective, ratio, silent
 
 COUNTS = st.one_of(st.integers(0, 3), st.integers(0, 3000), st.sampled_from([10**6, 10**9, 10**12]))
@@ -109,6 +109,7 @@ BEYOND = 2**53 + 1
         ArmCounts(total=BEYOND, events=1),
         ArmCounts(total=9, events=10**400),
         ArmCounts(total=9, events=1, buckets=[1, 10**20]),
+        ArmCounts(total=9, events=1, buckets=[2**53, 1]),
         ArmCounts(total=9, events=1, burn=[BurnCounts(seconds=300, total=2**63, events=1)]),
     ],
 )
@@ -119,6 +120,26 @@ def test_counts_that_no_evidence_can_keep_are_refused(canary: ArmCounts, stage: 
         counts = MetricCounts(metric=metric.name, canary=canary, baseline=fine, bounds=[1.0])
         with pytest.raises(InputError, match=rf"^counts\.{metric.name}\.canary\..*: \d+\.{{,3}} is over 2\^53"):
             look(judge(*metrics), [counts], stage=stage)
+
+
+@pytest.mark.parametrize("stage", ["compare", "bake"])
+def test_numbers_beside_no_data_are_not_read(stage: Literal["compare", "bake"]) -> None:
+    """A store that has doubts may say what it saw all the same."""
+    doubtful = silent().model_copy(update={"canary": ArmCounts(total=BEYOND, events=BEYOND)})
+    metric = errors(limits=Limits(max=0.1))
+    assert look(judge(metric), [doubtful], stage=stage) == look(judge(metric), [silent()], stage=stage)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_thousand_looks_of_the_largest_counts_go_on_being_judged() -> None:
+    """What is kept of them no longer grows, and turns into nothing else."""
+    most = [ratio(2**52, 2**53, 2**52, 2**53)]
+    before = look(judge(), most)
+    for _ in range(1100):
+        before = look(judge(), most, before.evidence)
+    sound(before)
+    assert before.finding is not Finding.CRASH
+    assert before.canary_requests == 2**53
 
 
 def test_one_look_never_proves_no_harm_of_a_new_service_but_two_may() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from coalmine.analysis.state import CAPITAL, CURVE, CUT_CURVE, Steps, decode, encode, opened, sealed
+from coalmine.analysis.state import CAPITAL, CURVE, CUT_CURVE, Steps, decode, encode, opened, sealed, settled
 from coalmine.analysis.trees import Capital, Count, Curve, Index, Sum
 from coalmine.errors import InputError
 from coalmine.records import Evidence
@@ -68,6 +68,14 @@ def test_what_is_written_is_read() -> None:
         assert one.total.tolist() == [1.0, 2.5, start]
         assert one.at.tolist() == [3, -1]
         assert one.at.dtype == np.int64
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("counted", "kept"), [(2.0**53 * 1025, 2.0**63 - 1024), (-(2.0**64), 1024 - 2.0**63)])
+def test_running_counts_stop_at_what_64_bits_hold(counted: float, kept: float) -> None:
+    beyond = replace(whole(1.0), seen=np.array([7.0, counted]))
+    assert decode(whole(0.0), encode(beyond, 3)).seen.tolist() == [7.0, kept]
+    assert settled(beyond, 3).seen.tolist() == [7.0, kept]
 
 
 def test_the_offset_walks_through_the_golden_ratio() -> None:

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import beta
 
 from coalmine.backtest.splits import observations, split_traces, upper_limit
+from coalmine.errors import InputError
 from coalmine.records import ArmCounts, BurnCounts, MetricCounts
 from coalmine.spec.metrics import Metric, Slo
 from tests.backtest.traces import START, TEN, errors, latency, ratio
@@ -52,6 +53,25 @@ def test_a_gap_of_one_is_missing_and_of_one_among_others_is_left_out() -> None:
 def test_no_bound_in_common_is_no_data() -> None:
     look = {"a": [histogram([1, 1], [0.1])], "b": [histogram([1, 1], [0.2])], "c": [histogram([1, 1], [0.3])]}
     assert observations(look, ["a"], METRICS)["latency"]["baseline"] is None
+
+
+def test_no_bound_in_common_with_the_others_is_no_data_of_either() -> None:
+    look = {"a": [histogram([1, 1], [0.1])], "b": [histogram([1, 1], [0.2])], "c": [histogram([1, 1], [0.2])]}
+    assert observations(look, ["a"], [latency()]) == {"latency": NOTHING}
+
+
+def test_a_sum_that_no_evidence_can_keep_is_no_data() -> None:
+    look = {"a": [part(10, 1)], "b": [part(2**53, 2)], "c": [part(2**53, 3)]}
+    assert observations(look, ["a"], [errors()])["errors"] == {"canary": ratio(1, 10), "baseline": None}
+    assert split_traces("pod", [START], [look], [errors()], 1)[0].looks == 1
+
+
+def test_a_look_that_cannot_be_names_its_time() -> None:
+    fine, wrong = histogram([1, 1], [0.1]), histogram([1, 1, 1], [-0.1, 0.1])
+    looks = [{"a": [fine], "b": [fine]}, {"a": [fine], "b": [wrong]}]
+    said = r"^pod=b, look to 2026-01-01T00:00:10Z: observations\.latency\.canary\.le\[0\]: -0\.1 is no bound"
+    with pytest.raises(InputError, match=said):
+        split_traces("pod", [START, START + TEN], [{"b": one["b"], "a": one["a"]} for one in looks], [latency()], 2)
 
 
 def test_instances_events_and_burn_windows_are_those_of_all_the_others() -> None:

@@ -152,6 +152,7 @@ BAD: list[tuple[str, str]] = [
     (look(latency__canary__counts=[None] + [1] * 11), "observations.latency.canary.counts[0]: nothing is no count"),
     (look(latency__canary__counts=[2**60] + [1] * 11), "observations.latency.canary.counts[0]: 1152921504606846976 is"),
     (look(latency__canary=buckets([1, 2], [0.1]) | {"le": [0.1, 0.2]}), 'le: [0.1, 0.2] does not end with "+Inf"'),
+    (look(latency__canary__counts=[2**53, 1] + [0] * 10), "latency.canary.counts: 9007199254740993 is over 2^53"),
     (look(latency__canary={"le": [], "counts": []}), 'observations.latency.canary.le: [] does not end with "+Inf"'),
     (look(latency__canary=buckets([1], [])), ".canary.le: holds +Inf only: one bucket says nothing"),
     (look().replace('"le": [0.005', '"le": [1e400'), ".le[0]: inf is no bound: give seconds, 0 or more"),

@@ -176,6 +176,26 @@ def test_events_of_a_busy_service_are_foretold(spec: Path, capsys: pytest.Captur
     assert last["by_end"] > 0.99
 
 
+@pytest.mark.parametrize("per_hour", ["1e-7", "1e-8", "1e-9"])
+def test_a_count_that_is_rarer_than_what_is_tolerated_is_foretold(
+    spec: Path, capsys: pytest.CaptureFixture[str], per_hour: str
+) -> None:
+    rare = "  - {name: kills, kind: count, tolerance: 1, events: 'kills_total{version=\"{arm.version}\"}'}\n"
+    spec.write_text(SPEC.replace("sources:", f"{rare}sources:"))
+    found = forecast(capsys, "--rps", "200", "--history", "none", "--baseline", f"kills={per_hour}")
+    chances = [one["by_end"] for step in found["steps"] for one in step["findings"] if one["metric"] == "kills"]
+    assert chances
+    assert all(0.0 <= chance <= 0.01 for chance in chances), "one kill of the canary alone is tolerated"
+
+
+@pytest.mark.parametrize("per_hour", ["1e-10", "5e-324", "1e16", "1e300"])
+def test_a_count_that_cannot_be_is_refused(spec: Path, capsys: pytest.CaptureFixture[str], per_hour: str) -> None:
+    spec.write_text(SPEC.replace("sources:", f"{FURTHER}sources:"))
+    assert main(["plan", "spec.yaml", "--rps", "200", "--baseline", f"orders={per_hour}"]) == 2
+    said = "orders is of kind count: give events per hour, such as orders=6 (from 1e-09 to 1e+15)"
+    assert said in capsys.readouterr().err
+
+
 def test_every_kind_is_foretold(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec.write_text(SPEC.replace("sources:", f"{FURTHER}sources:"))
     words = ["--rps", "200", "--history", "none", "--baseline", "orders=20000", "--noise", "cpu=4%", "--burn", "20"]

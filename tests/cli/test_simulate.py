@@ -41,12 +41,13 @@ BEGIN = datetime.fromtimestamp((datetime.now(UTC) - timedelta(hours=3)).timestam
 def samples() -> str:
     """Counters of four instances of the live version, and of a canary with ten times the errors, as OpenMetrics.
 
-    The canary takes half as much CPU again, and a queue grows beyond 100 in the twelfth look.
+    The canary takes half as much CPU again, and a queue grows beyond 100 in the twelfth look. Once in the fifth look of
+    the canary, and in the seventh of a live instance, a disk reports nonsense; one live instance has other buckets.
     """
     rng = np.random.default_rng(11)
     rows = []
     cpu = []
-    queue = []
+    queue, disk, took = [], [], []
     for version, instance, rate in [("1.41.0", one, 0.004) for one in INSTANCES] + [("1.42.0", "e:80", 0.04)]:
         good = bad = 0
         for tick in range(-12, LOOKS * LOOK // SCRAPE + 3):
@@ -55,14 +56,20 @@ def samples() -> str:
             good, bad = good + 500 - failed, bad + failed
             level = (0.6 if version == "1.42.0" else 0.4) + 0.02 * rng.standard_normal()
             cpu.append(f'process_cpu{{version="{version}",instance="{instance}"}} {level:.6f} {at:.3f}')
+            odd = {"e:80": 5, "a:80": 7}.get(instance, -1) * LOOK // SCRAPE + 1
+            disk.append(f'disk{{version="{version}",instance="{instance}"}} {1e200 if tick == odd else 1} {at:.3f}')
+            for bound in ("0.25" if instance == "d:80" else "0.1", "+Inf"):
+                labels = f'version="{version}",instance="{instance}",le="{bound}"'
+                took.append(f"took_bucket{{{labels}}} {good + bad} {at:.3f}")
             if version == "1.42.0":
                 queue.append(f"queue {12 if tick < 12 * LOOK // SCRAPE else 120} {at:.3f}")
             for code, value in (("200", good), ("503", bad)):
                 labels = f'version="{version}",instance="{instance}",job="shop",code="{code}"'
                 rows.append((version, instance, code, at, f"http_requests_total{{{labels}}} {value} {at:.3f}"))
     body = "\n".join(row[-1] for row in sorted(rows))
-    gauges = "\n".join(["# TYPE process_cpu gauge", *cpu, "# TYPE queue gauge", *queue])
-    return f"# TYPE http_requests counter\n{body}\n{gauges}\n# EOF\n"
+    gauges = "\n".join(["# TYPE process_cpu gauge", *cpu, "# TYPE queue gauge", *queue, "# TYPE disk gauge", *disk])
+    times = "\n".join(took)
+    return f"# TYPE http_requests counter\n{body}\n{gauges}\n# TYPE took histogram\n{times}\n# EOF\n"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -231,6 +238,77 @@ async def test_instances_are_split_by_what_they_take(
     (folder / "spec.yaml").write_text(SPEC.replace("policy:", f"  - {QUEUE}\npolicy:"))
     assert await asyncio.to_thread(main, words) == 2
     assert "--split instance: metrics.queue is a threshold, whose query is of no version" in capsys.readouterr().err
+
+
+DISK = "{name: disk, kind: value, values: 'disk{version=\"{arm.version}\"}'}"
+TOOK = "{name: took, kind: latency, buckets: 'took_bucket{version=\"{arm.version}\"}'}"
+
+
+def at_look(number: int) -> str:
+    return (BEGIN + timedelta(seconds=(number + 1) * LOOK)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("split", "lacking", "said"),
+    [
+        ([], [5, 7], f"disk: 2 of 20 looks lack data, first that to {at_look(5)}: rejected: canary.values[0]: "),
+        (
+            ["--split", "instance"],
+            [7],
+            f"disk: 1 of 20 looks lack data, first that to {at_look(7)}: instance=a:80: rejected: canary.",
+        ),
+    ],
+)
+async def test_a_number_beyond_counting_costs_its_metric_that_look(
+    prometheus: PrometheusServer,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    split: list[str],
+    lacking: list[int],
+    said: str,
+) -> None:
+    (folder / "spec.yaml").write_text(SPEC.replace("{name: errors, kind: ratio, template: http}", DISK))
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, *period(20), *split]
+    assert await asyncio.to_thread(main, [*words, "--all-looks", "-o", "json"]) == 0
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert "is beyond 1e+100: use another unit" in printed.err
+    assert printed.err.count("\n") == 1 + bool(split)
+    first, *others = json.loads(printed.out)["releases"]
+    assert [one["look"] for one in first["looks"] if one["finding"] == "no_data"] == lacking
+    assert not any(one["finding"] == "no_data" for release in others for one in release["looks"])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_instance_with_other_buckets_costs_the_latency_alone(
+    prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.yaml").write_text(SPEC.replace("policy:", f"  - {TOOK}\npolicy:"))
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, "--split", "instance", *period(20)]
+    assert await asyncio.to_thread(main, [*words, "-o", "json", "--save-history", "aa.jsonl"]) == 0
+    printed = capsys.readouterr()
+    assert (
+        f"took: 20 of 20 looks lack data, first that to {at_look(0)}: instance=d:80 shares no bucket bound with the "
+        "others: use the same for all" in printed.err
+    )
+    for release in json.loads(printed.out)["releases"]:
+        assert release["metrics"]["took"]["verdict"] == "no_data"
+        assert release["metrics"]["errors"]["verdict"] != "no_data"
+    look = json.loads((folder / "aa.jsonl").read_text().splitlines()[0])
+    assert look["observations"]["took"]["baseline"] is None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_cannot_be_read_at_all_names_the_look(
+    prometheus: PrometheusServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = QUEUE.replace("max(queue)", "process_cpu")
+    (folder / "spec.yaml").write_text(SPEC.replace("policy:", f"  - {many}\npolicy:"))
+    words = ["simulate", "spec.yaml", "--prometheus", prometheus.url, *period(1)]
+    assert await asyncio.to_thread(main, words) == 1
+    said = capsys.readouterr().err
+    assert f"look to {at_look(0)}: metrics.queue.query: process_cpu answers 5 series" in said
 
 
 @pytest.mark.parametrize(

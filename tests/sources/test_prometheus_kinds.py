@@ -110,6 +110,16 @@ async def test_many_instances_travel_as_their_mean(store: Store) -> None:
     assert "canary: the mean of 150 instances is kept, not each" in counts.warnings
 
 
+async def test_the_mean_of_the_largest_numbers_is_one(store: Store) -> None:
+    """Their sum is none."""
+    store.gauge("1", "a:80", 1)
+    for index in range(150):
+        store.gauge("2", f"host-{index}:80", 1e307)
+    counts = await store.collect(MEMORY)
+    assert counts.canary is not None
+    assert counts.canary.values == pytest.approx([1e307])
+
+
 async def test_no_values_are_told_apart(store: Store) -> None:
     store.gauge("1", "a:80", "NaN")
     store.add("memory_bytes", {"version": "2", "instance": "c:80"}, dict.fromkeys(range(10, 24), 3))

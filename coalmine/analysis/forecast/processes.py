@@ -182,6 +182,8 @@ def _relative(
 def _one_sample(
     traffic: Traffic, statistic: Statistic, null: float, odds_ratios: Array, log_prior: Array, *, tempered: bool = True
 ) -> Process:
+    # What a rarer count than any tolerates is more than one event a trial: as good as all of them.
+    null = min(null, 1.0 - 1e-9)
     odds = null / (1.0 - null) * odds_ratios
     cost = traffic.canary.sum(axis=-1)[:, None] * (np.log1p(odds) + np.log1p(-null))
     return Process(statistic, np.log(odds_ratios), cost, log_prior, tempered=tempered)
