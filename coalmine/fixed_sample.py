@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, softmax
 
 from coalmine.errors import MissingExtra
 
@@ -111,6 +110,9 @@ def odds_ratio(tables: Sequence[Table], alpha: float) -> Estimate:
         return Estimate()
     if _smallest(telling) < ENOUGH:
         return Estimate(chance=_exact(telling))
+    # Loaded where it is called: half a second, which a command that shows no such statistic need not wait.
+    from scipy.special import chdtrc
+
     strata = module.StratifiedTable([table.cells() for table in telling])
     # The statistic, because its own p-value is 1 less a probability: nothing below 1e-16 is told apart from 0.
     chance = float(chdtrc(1, strata.test_null_odds(correction=False).statistic))
@@ -133,6 +135,8 @@ def _smallest(tables: Sequence[Table]) -> float:
 
 def _exact(tables: Sequence[Table]) -> float:
     """P(the canary's events are so many, or any number no likelier), given events and requests of each stratum."""
+    from scipy.special import softmax
+
     law, first = np.ones(1), 0
     for table in tables:
         fewest, most = max(0, table.events - table.baseline_total), min(table.events, table.canary_total)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from math import fsum, sqrt
 from statistics import fmean, stdev
 
-from scipy.special import stdtr
-
 from coalmine.diagnosis.ranking import Found, keep, ranked, sentence_of
 from coalmine.records import Contribution, LabelBreakdown, LabelRanking, MetricBreakdown
 from coalmine.spec.metrics import Metric
@@ -92,4 +90,7 @@ def _beyond(canary: Sequence[float], baseline: Sequence[float], sign: int) -> fl
     spread = stdev(baseline) * sqrt(1 / len(canary) + 1 / len(baseline))
     if spread <= 0:
         return 0.0 if apart > 0 else 1.0
+    # Loaded where it is called: half a second, which whoever only reads what was found need not wait.
+    from scipy.special import stdtr
+
     return float(stdtr(len(baseline) - 1, -apart / spread))

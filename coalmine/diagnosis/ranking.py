@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import betainc
-
 from coalmine.records import ArmCounts, Contribution, LabelBreakdown, LabelRanking, MetricBreakdown
 from coalmine.spec.metrics import Metric
 
@@ -171,6 +169,9 @@ def _beyond(events: int, trials: int, probability: float) -> float:
         return 1.0
     if events > trials:
         return 0.0
+    # Loaded where it is called: half a second, which whoever only reads what was found need not wait.
+    from scipy.special import betainc
+
     return float(betainc(events, trials - events + 1, probability))
 
 

@@ -85,14 +85,15 @@ class Process:
             noted = json.loads(self.pid_file.read_text())
             pid, began = int(noted["pid"]), noted["began"]
         except (OSError, ValueError, KeyError, TypeError):
+            # Another command may have stopped it, and taken the file away.
+            _bury()
             return None
         if began is not None and _began(pid) == began:
             return pid
         # After the look and not before: a child that ends between the two would stay as a zombie. One whose first
         # thread has ended before the others looks like a zombie, and has not ended.
-        if pid in _ADOPTED and _ADOPTED[pid].poll() is None:
-            return pid
-        return None
+        _bury()
+        return pid if pid in _ADOPTED else None
 
     def check(self) -> None:
         """Make sure it still runs.
@@ -153,9 +154,7 @@ def end_strays(folder: Path, within: float = 10.0) -> list[int]:
     deadline = time.monotonic() + within
     while any(_began(pid) is not None for pid in found) and time.monotonic() < deadline:
         time.sleep(_POLL)
-    for pid in found:
-        if pid in _ADOPTED:
-            _ADOPTED[pid].poll()
+    _bury()
     return found
 
 
@@ -206,6 +205,13 @@ async def await_port(process: Process, port: int, within: float = 20.0) -> None:
                 f"{process.name} does not listen on port {port} after {within:g} s: see {process.log}"
             )
         await asyncio.sleep(_POLL)
+
+
+def _bury() -> None:
+    """Wait for those of our own children that ended, whoever ended them."""
+    for pid, child in list(_ADOPTED.items()):
+        if child.poll() is not None:
+            _ADOPTED.pop(pid, None)
 
 
 def _began(pid: int) -> str | None:

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from coalmine import fixed_sample
-from coalmine.analysis.latency import above, choose_bounds, common_bounds, merge_buckets, objective_bound
 from coalmine.fixed_sample import Table
 from coalmine.records import LedgerEntry, MetricCounts, Record, moment_of
 from coalmine.spec.durations import parse_duration
@@ -168,6 +166,11 @@ def _latency_tables(metric: Mapping[str, Any], steps: Sequence[_Step]) -> tuple[
     looks = [counts for step in steps for counts in step.looks if counts.bounds]
     if not looks:
         return None, []
+    # Loaded where it is called: the judge takes half a second, which the summary of a rollout in CI need not wait.
+    import numpy as np
+
+    from coalmine.analysis.latency import above, choose_bounds, common_bounds, objective_bound
+
     bounds: tuple[float, ...] = tuple(looks[0].bounds or ())
     for counts in looks:
         bounds = common_bounds(bounds, counts.bounds or ())
@@ -191,6 +194,10 @@ def _latency_tables(metric: Mapping[str, Any], steps: Sequence[_Step]) -> tuple[
 
 
 def _merged(counts: MetricCounts, bounds: Sequence[float]) -> list[Any]:
+    import numpy as np
+
+    from coalmine.analysis.latency import merge_buckets
+
     empty = [0] * (len(counts.bounds or ()) + 1)
     arms = (counts.canary, counts.baseline)
     return [merge_buckets(np.array((arm and arm.buckets) or empty), counts.bounds or (), bounds) for arm in arms]

@@ -69,3 +69,10 @@ def test_where_people_can_be_told_nothing_the_code_stays() -> None:
         )
     assert ran.returncode == 2
     assert json.loads(ran.stdout)["exit"] == 2
+
+
+def test_what_a_job_waits_for_loads_no_scipy() -> None:
+    """Half a second of every job, for statistics that a summary does not show."""
+    loaded = "import sys, coalmine.ci.summary, coalmine.cli._watching; print('scipy' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "False\n", ran.stderr

@@ -76,12 +76,14 @@ def test_stopping_twice_is_stopping_once(process: Process) -> None:
 
 def test_another_command_knows_it_by_its_file(process: Process) -> None:
     process.start(SLEEPS)
+    pid = process.pid()
     code = (
         "import sys; from pathlib import Path; from coalmine.local.processes import Process; "
         "Process('part', Path(sys.argv[1])).stop()"
     )
     subprocess.run([sys.executable, "-c", code, str(process.folder)], check=True, timeout=60)
     assert process.pid() is None
+    assert not Path(f"/proc/{pid}").exists(), "it stayed as a zombie of who started it"
 
 
 def test_what_ignores_sigterm_is_ended_by_force(process: Process) -> None:

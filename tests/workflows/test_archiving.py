@@ -27,7 +27,7 @@ async def test_a_rollout_archives_its_history_when_it_is_closed(rollout: Rollout
 
 
 async def test_runs_that_continued_as_new_are_archived_whole_by_the_next(rollout: Rollout, world: World) -> None:
-    spec = make_spec(steps=[{"weight": 10, "for": "100m"}], promotion={"bake": "1m", "rollback_window": "1m"})
+    spec = make_spec(steps=[{"weight": 10, "for": "50m"}], promotion={"bake": "1m", "rollback_window": "1m"})
     await rollout.start(make_submission(spec))
     first = await rollout.until(lambda now: now.looks >= 2)
     await rollout.until(lambda now: now.run_id != first.run_id, 300)

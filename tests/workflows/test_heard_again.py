@@ -42,7 +42,8 @@ async def forgetful(temporal_client: Client, world: World) -> AsyncIterator[Roll
     async with AsyncExitStack() as stack:
         for worker in workers(temporal_client, world, max_cached_workflows=0, workflow_runner=HistoryBoundRunner()):
             await stack.enter_async_context(worker)
-        yield Rollout(temporal_client, world, asyncio.sleep, now, tick=0.05)
+        # Each look at the status reads the history from its beginning, too: fewer of them.
+        yield Rollout(temporal_client, world, asyncio.sleep, now, tick=0.3)
 
 
 async def _run_id(rollout: Rollout) -> str:
@@ -76,7 +77,7 @@ async def _ends_by_a_word(rollout: Rollout) -> None:
     """It hears ``rollback``, and no task of it ever failed."""
     if (await rollout.handle.describe()).status is WorkflowExecutionStatus.RUNNING:
         await rollout.handle.signal("rollback", {"by": "ana", "reason": "enough"})
-    report = await rollout.result()
+    report = await rollout.result(step=0.5)
     assert report.outcome is Outcome.ROLLED_BACK, report.reason
     assert rollout.world.canary == 0
     # The first to fail is the one that the server puts there for the reset.

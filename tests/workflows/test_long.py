@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,12 +24,15 @@ async def test_a_long_rollout_is_one_record(rollout: Rollout, world: World) -> N
     first = await rollout.until(lambda now: now.looks >= 2)
     report = await rollout.result(step=300)
     assert (report.outcome, report.looks) == (Outcome.PROMOTED, len(world.evaluations))
-    assert report.looks >= 605
     assert (await rollout.handle.describe()).run_id != first.run_id
     assert [sequence for _, sequence in sorted(world.ledger)] == list(range(1, len(world.ledger) + 1))
     assert len({name for name, _ in world.ledger}) == 1
     compare = sum(look.stage == "compare" for look in world.evaluations)
-    assert tiles(world.windows["errors"][:compare])
+    # A slow machine is late for a look, whose window is longer then: so many looks fewer, and no time that none saw.
+    assert compare > 300
+    windows = world.windows["errors"][:compare]
+    assert tiles(windows)
+    assert windows[-1].end - windows[0].start >= timedelta(minutes=99)
     evidence = [look.evidence.looks if look.evidence else 0 for look in world.evaluations[:compare]]
     assert evidence == list(range(compare))
     assert [write.generation for write in world.writes] == [1, 2, 3]

@@ -28,7 +28,7 @@ class Stretch:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course:
     """A plan's looks at the moments [T] that are followed, over its stretches [G]."""
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coalmine.analysis import mixture
 from coalmine.analysis.forecast.course import Course
 from coalmine.analysis.forecast.noise import Noise, Residuals
 from coalmine.analysis.grids import Array
@@ -129,24 +128,21 @@ def _capital(course: Course, nats: Array, log_prior: Array) -> Array:
     grown = course.looks[:, :, None, None] * nats
     # What was invested at the start of a stretch grows from there on; what was invested under way, from under way on.
     onwards = np.cumsum(grown[:, ::-1], axis=1)[:, ::-1]
-    after = onwards - grown
-    began = (course.looks > 0)[:, :, None, None]
+    later = np.maximum(onwards, onwards - grown)
+    # In parts of the largest term, so that one logarithm is enough for all.
+    most = later.max(axis=(1, 3), keepdims=True)
+    began = course.looks > 0
+    parts = np.exp(onwards - most) * (course.first * began)[:, :, None, None]
+    later -= most
+    parts += np.exp(later) * _average(grown) * (course.later * began)[:, :, None, None]
     with np.errstate(divide="ignore"):
-        first = np.where(began, np.log(course.first)[None, :, None, None] + onwards, -np.inf)
-        later = np.where(began, np.log(course.later)[:, :, None, None] + after + _log_average(grown), -np.inf)
-    capital = np.logaddexp(first, later)
-    most = capital.max(axis=1)
-    capital = most + np.log(np.exp(capital - most[:, None]).sum(axis=1))
-    result: Array = np.logaddexp(
-        mixture.log_sum(capital + log_prior), np.log(np.maximum(course.unspent, 1e-300))[:, None]
-    )
+        invested = np.log((parts.sum(axis=1) * np.exp(log_prior)).sum(axis=-1)) + most[:, 0, :, 0]
+    result: Array = np.logaddexp(invested, np.log(np.maximum(course.unspent, 1e-300))[:, None])
     return result
 
 
-def _log_average(grown: Array) -> Array:
-    """``ln`` of the average of ``exp(u * grown)`` for ``u`` from 0 to 1."""
-    size = np.abs(grown)
-    safe = np.where(size > 1e-6, size, 1.0)
-    average = np.where(size > 1e-6, np.log(-np.expm1(-safe)) - np.log(safe), -0.5 * size)
-    result: Array = average + np.maximum(grown, 0.0)
+def _average(grown: Array) -> Array:
+    """The average of ``exp(u * grown)`` for ``u`` from 0 to 1, as a part of its largest, that at 0 or at 1."""
+    size = np.maximum(np.abs(grown), 1e-300)
+    result: Array = -np.expm1(-size) / size
     return result

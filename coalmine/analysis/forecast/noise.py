@@ -8,6 +8,7 @@ scattered more keeps a larger estimate for long, so the estimate is a matter of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,7 +23,7 @@ LUCKS = (-1.22, 0.0, 1.22)
 """Equally likely runs, by how far their estimate is from its expectation, in standard deviations."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Residuals:
     """What a look adds to the estimate of one channel's dispersion, in expectation, by stretch [G]."""
 
@@ -78,33 +79,49 @@ class Noise:
         Returns:
             [T, Z], or [T, 1].
         """
-        taken = course.looks.astype(float)
-        # The judge goes by the average that excess variance, being quadratic, goes by.
-        information = _over(taken @ looks.information**2, taken @ looks.information)
-        truth = self.truth(information)
-        known = self.tau2 is not None
-        weight = min(KNOWN_LOOKS, self.seen) if known else COLD_LOOKS
-        prior = 1.0 + SAFETY * (truth - 1.0) if known else np.full_like(truth, COLD_PHI)
-        # Lagged: in the first looks there is nothing but the prior.
-        lagged = course.lagged(LAG).astype(float)
-        seen = np.maximum(lagged.sum(axis=1) - 1.0, 0.0)
-        share, count = seen / (weight + seen), np.maximum(seen, 1.0)
-        observed = _observed(lagged, looks, truth)
-        events = np.maximum(_over(taken @ looks.events, taken.sum(axis=1)), 1e-3)
-        # Squares of counts scatter by 2 + 1 / mean; what is added for a positive autocorrelation scatters as well.
-        scatter = truth * np.sqrt((2.3 + 1.0 / events) / count)
+        expected = _expected(self, course, looks)
         seen_share = (
             np.ones((1, 1))
             if events_seen is None
             else np.maximum(events_seen, 0.0) / (np.maximum(events_seen, 0.0) + 0.5)
         )
-        middle = (1.0 - share)[:, None] * prior[:, None] + (share * observed)[:, None] * seen_share
-        estimate = np.maximum(middle + luck * (share * scatter)[:, None] * seen_share, 1.0)
+        middle = expected.prior + expected.observed * seen_share
+        estimate = np.maximum(middle + luck * expected.scatter * seen_share, 1.0)
         if not rounded:
             return with_reserve(estimate)
         rung = mixture.rung_of(estimate)
         result: Array = np.where(rung <= 1, estimate, np.maximum(PHI_LADDER[rung], estimate))
         return result
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What the estimate is made of, whatever the run's luck and events, [T, 1]: each with its share of the weight."""
+
+    prior: Array
+    observed: Array
+    scatter: Array
+
+
+@lru_cache(maxsize=32)
+def _expected(noise: Noise, course: Course, looks: Residuals) -> _Expected:
+    """Kept: a boundary is looked for by many evaluations over one course."""
+    taken = course.looks.astype(float)
+    # The judge goes by the average that excess variance, being quadratic, goes by.
+    information = _over(taken @ looks.information**2, taken @ looks.information)
+    truth = noise.truth(information)
+    known = noise.tau2 is not None
+    weight = min(KNOWN_LOOKS, noise.seen) if known else COLD_LOOKS
+    prior = 1.0 + SAFETY * (truth - 1.0) if known else np.full_like(truth, COLD_PHI)
+    # Lagged: in the first looks there is nothing but the prior.
+    lagged = course.lagged(LAG).astype(float)
+    seen = np.maximum(lagged.sum(axis=1) - 1.0, 0.0)
+    share, count = seen / (weight + seen), np.maximum(seen, 1.0)
+    observed = _observed(lagged, looks, truth)
+    events = np.maximum(_over(taken @ looks.events, taken.sum(axis=1)), 1e-3)
+    # Squares of counts scatter by 2 + 1 / mean; what is added for a positive autocorrelation scatters as well.
+    scatter = truth * np.sqrt((2.3 + 1.0 / events) / count)
+    return _Expected(((1.0 - share) * prior)[:, None], (share * observed)[:, None], (share * scatter)[:, None])
 
 
 def _observed(taken: Array, looks: Residuals, truth: Array) -> Array:

@@ -7,6 +7,8 @@ are many the lattice is coarser and the steps are normal.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import gammaln, ndtr, xlog1py, xlogy
 
@@ -65,8 +67,9 @@ def _trimmed(mass: Array, origin: float, space: float) -> tuple[Array, float]:
     return mass[kept[0] : kept[-1] + 1], origin + space * float(kept[0])
 
 
+@lru_cache(maxsize=1024)
 def _kernel(mean: float, variance: float, space: float, whole: bool) -> tuple[float, Array]:
-    """The law of one step on the lattice: where it starts, and its masses."""
+    """The law of one step on the lattice: where it starts, and its masses; kept, for most steps are alike."""
     if variance <= 0:
         return mean, np.ones(1)
     if whole:
