@@ -155,7 +155,9 @@ def _speed() -> list[tuple[str, str, str, str]]:
         f"(by the clock {one['clock_p50_ms']:.1f} and {one['clock_p95_ms']:.1f}{_undisturbed(one)})"
         for words, one in ((words, found["sets"][name]) for name, words in names.items())
     ]
-    figure = f"{'; '.join(each)}; load {found['load_average']:g}"
+    best = found["sets"]["alike"].get("reference_best_ms")
+    reference = "" if best is None else f"; the reference sum takes {best:g} ms at its best there"
+    figure = f"{'; '.join(each)}; load {found['load_average']:g}{reference}"
     many = ", ".join(f"{bytes_:,} at {number}" for number, bytes_ in found["state_bytes_objective_by_bounds"].items())
     state = (
         f"{found['state_bytes_errors_latency']:,} bytes, {found['state_bytes_each_further']:,} for each further "
