@@ -96,12 +96,7 @@ class ProxyRouter(ABC, Generic[Options]):
         return True
 
     def route_problems(
-        self,
-        places: Places[Options],
-        proxy: str,
-        shown: Shown | None,
-        preflight: Preflight,
-        versions: Collection[Version],
+        self, places: Places[Options], proxy: str, shown: Shown | None, before: Preflight, versions: Collection[Version]
     ) -> list[str]:
         """What is wrong with the route as a proxy shows it (None: it did not answer)."""
         if shown is None:
@@ -140,18 +135,18 @@ class ProxyRouter(ABC, Generic[Options]):
                 checks.append(check_of(DRY_RUN, told, f"{path}: can be written, every step of it"))
         versions = {reading.version for reading in readings.values()}
         even = dict.fromkeys(backends, 1)
-        for proxy, preflight in preflights.items():
+        for proxy, before in preflights.items():
             problems = (
-                [preflight.silent]
-                if preflight.silent
-                else refusals(readings, {proxy: preflight}, even, places.besides, self._terms)
+                [before.silent]
+                if before.silent
+                else refusals(readings, {proxy: before}, even, places.besides, self._terms)
             )
-            if not preflight.silent:
-                problems += unhealthy(proxy, preflight, [*backends, *places.besides.served], self._terms)
-                problems += self.route_problems(places, proxy, shown.get(proxy), preflight, versions)
+            if not before.silent:
+                problems += unhealthy(proxy, before, [*backends, *places.besides.served], self._terms)
+                problems += self.route_problems(places, proxy, shown.get(proxy), before, versions)
                 # It answers, and not what it shows: no write to it could be confirmed.
                 problems += [unseen[proxy]] if proxy in unseen else []
-            fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(preflight), *preflight.notes])
+            fine = "; ".join([f"{proxy}: serves route {places.name!r}", *ejections(before), *before.notes])
             checks.append(check_of("proxy", list(dict.fromkeys(problems)), fine))
         return checks
 
@@ -204,11 +199,7 @@ class ProxyRouter(ABC, Generic[Options]):
         if result.failed:
             reasons = "; ".join(str(error) for error in result.failed.values())
             raise RouteUnconfirmed(f"generation {generation} is not in every file: {reasons}")
-        silent = [
-            Watched(proxy, Took.WAITING, preflight.silent)
-            for proxy, preflight in preflights.items()
-            if preflight.silent
-        ]
+        silent = [Watched(proxy, Took.WAITING, before.silent) for proxy, before in preflights.items() if before.silent]
         asked = Asked(places.name, list(units), self._terms)
         state.proxies = [watched_state(one, asked) for one in [*watched, *silent]]
         return state
