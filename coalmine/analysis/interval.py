@@ -28,29 +28,27 @@ _BESIDE = 3
 """Kept points looked at beyond those that are near."""
 
 
-def _cubics() -> Array:
-    """The refined curve as a linear map of the kept one, [41, 1281]: the spline whose ends have parabolas' slopes."""
+def _slopes() -> Array:
+    """Slopes at the kept points as a linear map of the curve, [41, 41]: of the spline whose ends have parabolas'."""
     points = _LOG_RATIOS.size
     differences = np.gradient(np.eye(points), axis=0, edge_order=2)
     # s[i-1] + 4 s[i] + s[i+1] = 3 (y[i+1] - y[i-1]): slopes with which the second derivative is continuous.
     smooth = np.eye(points)
     for row in range(1, points - 1):
         smooth[row, row - 1 : row + 2] = np.array([1.0, 4.0, 1.0]) / 6.0
-    slopes = np.linalg.solve(smooth, differences)
-    place = np.arange((points - 1) * _PARTS + 1)
-    left = np.minimum(place // _PARTS, points - 2)
-    u = ((place - left * _PARTS) / _PARTS)[:, None]
-    here, there = np.eye(points)[left], np.eye(points)[left + 1]
-    result: Array = (
-        (1.0 + 2.0 * u) * (1.0 - u) ** 2 * here
-        + u * (1.0 - u) ** 2 * slopes[left]
-        + u**2 * (3.0 - 2.0 * u) * there
-        - u**2 * (1.0 - u) * slopes[left + 1]
-    ).T
+    result: Array = np.ascontiguousarray(np.linalg.solve(smooth, differences).T)
     return result
 
 
-_REFINE: Array = np.ascontiguousarray(_cubics())
+def _piece() -> Array:
+    """A piece of a cubic spline from its values and slopes at both ends, [4, 32]; the far end is the next one's."""
+    u = np.arange(_PARTS) / _PARTS
+    return np.array([(1.0 + 2.0 * u) * (1.0 - u) ** 2, u * (1.0 - u) ** 2, u**2 * (3.0 - 2.0 * u), -(u**2) * (1.0 - u)])
+
+
+_SLOPES, _PIECE = _slopes(), _piece()
+_POINTS = (_LOG_RATIOS.size - 1) * _PARTS + 1
+"""Points of the whole refined curve."""
 
 
 def estimate(curve: Array) -> Array:
@@ -85,16 +83,17 @@ def interval(curve: Array, phi: Array, alpha: float) -> tuple[Array, Array]:
     shape, curve, phi = curve.shape[:-1], curve.reshape(-1, curve.shape[-1]), phi.reshape(-1, 1)
     highest = np.maximum.reduce(curve, axis=-1)
     informative = highest > np.minimum.reduce(curve, axis=-1)
-    begin, end = _near(curve - highest[:, None], phi, informative, needed)
-    slack = curve @ _REFINE[:, begin:end]
+    first, last = _near(curve - highest[:, None], phi, informative, needed)
+    begin = first * _PARTS
+    slack = _refined(curve, first, last)
     slack -= np.maximum.reduce(slack, axis=-1, keepdims=True)
     slack /= phi
     # The maximum is 0, so the sum is at least 1.
-    mean = np.log(np.add.reduce(np.exp(slack), axis=-1) / _REFINE.shape[-1])
+    mean = np.log(np.add.reduce(np.exp(slack), axis=-1) / _POINTS)
     slack += (needed - mean)[:, None]
     inside = slack > 0
-    first, last = inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[:, ::-1].argmax(axis=-1)
-    low, high = _crossing(slack, first, -1, begin), _crossing(slack, last, 1, begin)
+    lowest, highest = inside.argmax(axis=-1), slack.shape[-1] - 1 - inside[:, ::-1].argmax(axis=-1)
+    low, high = _crossing(slack, lowest, -1, begin), _crossing(slack, highest, 1, begin)
     middle, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, _FINEST)
     ends = np.maximum(middle - half, 0.0), np.minimum(middle + half, _WIDTH)
     low, high = (np.where(informative, np.exp(_LOWEST + end), np.nan).reshape(shape) for end in ends)
@@ -117,14 +116,27 @@ def intervals(channels: Sequence[tuple[Array, Array]], alpha: float) -> list[tup
 
 
 def _near(below: Array, phi: Array, informative: Mask, needed: float) -> tuple[int, int]:
-    """The part of the refined curve outside which no ratio is inside any interval, nor adds to a mixture's mean."""
-    depth = needed + np.log(_REFINE.shape[-1]) + _NOTHING
+    """The kept points, first and last, outside which no ratio is in any interval, nor adds to a mixture's mean."""
+    depth = needed + np.log(_POINTS) + _NOTHING
     near = (below > -depth * phi) & informative[:, None]
     points = np.logical_or.reduce(near, axis=0).nonzero()[0]
     if not points.size:
-        return 0, 1
-    first, last = max(int(points[0]) - _BESIDE, 0), min(int(points[-1]) + _BESIDE, below.shape[-1] - 1)
-    return first * _PARTS, last * _PARTS + 1
+        return 0, 0
+    return max(int(points[0]) - _BESIDE, 0), min(int(points[-1]) + _BESIDE, below.shape[-1] - 1)
+
+
+def _refined(curve: Array, first: int, last: int) -> Array:
+    """The refined curve from one kept point to another, both included, [R, 32 (last - first) + 1].
+
+    Piece by piece: a product with the whole map is large enough for numpy's libraries to share it among threads, and
+    where other work keeps a core busy, a look then waits for it ten times as long as all else takes.
+    """
+    slopes = curve @ _SLOPES
+    ends = np.empty((len(curve), last - first, 4))
+    ends[..., 0], ends[..., 1] = curve[:, first:last], slopes[:, first:last]
+    ends[..., 2], ends[..., 3] = curve[:, first + 1 : last + 1], slopes[:, first + 1 : last + 1]
+    pieces = ends.reshape(-1, 4) @ _PIECE
+    return np.concatenate([pieces.reshape(len(curve), (last - first) * _PARTS), curve[:, last : last + 1]], axis=1)
 
 
 def _crossing(slack: Array, ends: Integers, side: int, begin: int) -> Array:

@@ -10,11 +10,8 @@ from typing import NamedTuple
 
 from coalmine.errors import InputError
 from coalmine.records import ArmCounts, MetricCounts
+from coalmine.records.beyond import LARGEST_VALUE
 from coalmine.spec.metrics import Metric
-
-LARGEST_VALUE = 1e100
-"""Gauges beyond it, either way, are no measurements."""
-
 
 Bounds = tuple[float, ...]
 """Upper bounds of a histogram's buckets in seconds, rising, without +Inf."""
@@ -168,13 +165,13 @@ def _events(place: str, counts: ArmCounts) -> int:
 
 
 def _check_bounds(name: str, bounds: Bounds) -> None:
-    if not _do_rise(bounds):
-        raise InputError(
-            f"counts.{name}.bounds: {list(bounds)} do not rise: give upper bounds in seconds, without +Inf"
-        )
+    if wrong := _wrong(bounds):
+        raise InputError(f"counts.{name}.bounds: {list(bounds)} {wrong}: give upper bounds in seconds, without +Inf")
 
 
 @lru_cache(maxsize=64)
-def _do_rise(bounds: Bounds) -> bool:
-    # Of nan neither holds.
-    return all(lower < upper for lower, upper in pairwise(bounds)) and all(bound == bound for bound in bounds)
+def _wrong(bounds: Bounds) -> str:
+    """What is wrong with bounds; empty when nothing is."""
+    if not all(map(isfinite, bounds)):
+        return "are not all numbers"
+    return "" if all(lower < upper for lower, upper in pairwise(bounds)) else "do not rise"

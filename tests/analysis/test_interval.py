@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 from scipy.special import logsumexp
 
+from coalmine.analysis import interval as of_interval
 from coalmine.analysis.grids import CURVE_RATIOS, Array
 from coalmine.analysis.increments import curve
 from coalmine.analysis.interval import estimate, interval
@@ -64,6 +66,38 @@ def test_however_far_apart_the_kept_points_are_the_ends_are_those_of_the_likelih
     assert (np.log(low[0]), np.log(high[0])) == pytest.approx(
         (np.log(inside[0]), np.log(inside[-1])), abs=0.05 * np.log(inside[-1] / inside[0])
     )
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 40), (7, 31), (0, 1), (12, 12)])
+def test_between_the_kept_points_the_curve_is_a_spline(first: int, last: int) -> None:
+    curves = np.random.default_rng(3).normal(size=(3, 41)).cumsum(axis=1)
+    for row, refined in zip(curves, of_interval._refined(curves, first, last), strict=True):
+        # The slopes at the ends are those of the parabola through the three points there.
+        ends = [np.gradient(row, edge_order=2)[place] for place in (0, -1)]
+        spline = CubicSpline(np.arange(41.0), row, bc_type=((1, ends[0]), (1, ends[1])))
+        assert refined == pytest.approx(spline(np.linspace(first, last, 32 * (last - first) + 1)), abs=1e-9)
+
+
+def test_the_curves_of_many_metrics_are_refined_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy's libraries share larger products among threads, for which a look then waits where cores are busy."""
+    sizes: list[int] = []
+
+    class Seen:
+        __array_ufunc__ = None
+        """So that numpy leaves the product to us."""
+
+        def __init__(self, values: Array) -> None:
+            self.values = values
+
+        def __rmatmul__(self, other: Array) -> Array:
+            sizes.append(other.size * self.values.shape[1])
+            return other @ self.values
+
+    for name in ("_SLOPES", "_PIECE"):
+        monkeypatch.setattr(of_interval, name, Seen(getattr(of_interval, name)))
+    interval(np.repeat(parabola(2.0, 5.0), 40, axis=0), np.ones(40), 0.01)
+    assert len(sizes) == 2
+    assert max(sizes) < 2**18
 
 
 def test_a_side_that_is_never_rejected_has_no_bound() -> None:

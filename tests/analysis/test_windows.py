@@ -84,6 +84,14 @@ def test_a_wrong_ratio_is_refused(canary: ArmCounts, message: str) -> None:
             [0.2, 0.2],
             "counts.latency.bounds: [0.2, 0.2] do not rise: give upper bounds in seconds, without +Inf",
         ),
+        *(
+            (
+                [1, 2, 3],
+                [0.1, end],
+                f"counts.latency.bounds: [0.1, {end}] are not all numbers: give upper bounds in seconds, without +Inf",
+            )
+            for end in (float("inf"), float("nan"))
+        ),
     ],
 )
 def test_a_wrong_histogram_is_refused(buckets: list[int] | None, bounds: list[float], message: str) -> None:
