@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from activities.ledgers.base import LedgerPages
+from activities.ledgers.file_reading import LOOK_LINE
 from activities.ledgers.names import book_of, version_of
 from coalmine.errors import LedgerCorrupt, MissingExtra
 from coalmine.records import LedgerEntry, unreadable
@@ -20,7 +21,6 @@ from coalmine.records import LedgerEntry, unreadable
 if TYPE_CHECKING:
     import duckdb
 
-_LOOK = b'{"kind":"look",'
 _BOOK = ("environment", "service", "region")
 _TAGS = ("service", "environment", "region", "version", "experiment")
 _COLUMNS = {
@@ -78,7 +78,7 @@ def events_table(pages: LedgerPages, wanted: Callable[[str], bool]) -> Iterator[
 
 def _rows(pages: LedgerPages, chain: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(pages.lines(chain), 1):
-        if line.startswith(_LOOK):
+        if line.startswith(LOOK_LINE):
             continue
         try:
             entry = LedgerEntry.model_validate_json(line)

@@ -18,7 +18,7 @@ from coalmine.records import LedgerEntry, Outcome, carried_on, moment_of, unread
 TAIL = 64 * 1024
 """Bytes read first to learn how a file ends."""
 INSIGHT_LINE = b'{"kind":"insight",'
-_LOOK = b'{"kind":"look",'
+LOOK_LINE = b'{"kind":"look",'
 """How the line of a look begins as we write it."""
 
 
@@ -29,7 +29,7 @@ def entries_of(path: Path, *, looks: bool = True) -> Iterator[tuple[int, LedgerE
     except OSError as error:
         raise LedgerError(f"ledger {path} cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(whole, 1):
-        if looks or not line.startswith(_LOOK):
+        if looks or not line.startswith(LOOK_LINE):
             yield number, parse_entry(line, path, number)
     if torn and key_of(torn) is not None:
         yield len(whole) + 1, parse_entry(torn, path, len(whole) + 1)

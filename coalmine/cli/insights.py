@@ -14,11 +14,11 @@ from coalmine.cli._parser import Args, Parser, duration
 if TYPE_CHECKING:
     from activities.ledgers.insights import Figures, Insights, Rate
 
-WAS = ("right", "false-alarm", "missed")
-
 
 def options(parser: Parser, verb: str) -> None:
     """What it takes."""
+    from activities.ledgers.insights import WAS
+
     parser.add_argument(
         "rollout",
         metavar="NAME",
